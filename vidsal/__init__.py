@@ -1,0 +1,47 @@
+"""vidsal shows, frame by frame, what stands out in a video.
+
+>>> import vidsal
+>>> for saliency in vidsal.analyse("clip.mp4", vidsal.Settings(model="lite0")):
+...     print(saliency.frame.time_s, saliency.fused.mean())  # doctest: +SKIP
+
+Importing this package is light; what is heavy comes when it is used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from vidsal.errors import UsageError, VidsalError
+from vidsal.settings import Settings
+
+if TYPE_CHECKING:
+    from vidsal.frames import Frame, Motion, Prediction, Saliency
+    from vidsal.pipeline import analyse, run
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Frame",
+    "Motion",
+    "Prediction",
+    "Saliency",
+    "Settings",
+    "UsageError",
+    "VidsalError",
+    "analyse",
+    "run",
+]
+
+_HOMES = {
+    "Frame": "frames",
+    "Motion": "frames",
+    "Prediction": "frames",
+    "Saliency": "frames",
+    "analyse": "pipeline",
+    "run": "pipeline",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'vidsal' has no attribute {name!r}")
+    return getattr(import_module(f"vidsal.{_HOMES[name]}"), name)

@@ -1,0 +1,166 @@
+"""The command line: words to `Settings`, errors to one line and an exit code.
+
+0 done, 1 a failure, 2 wrong usage, 130 interrupted. The output's path goes to stdout, all else to
+stderr.
+"""
+
+import dataclasses
+import inspect
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, NoReturn
+
+from cyclopts import App, CycloptsError, Group, Parameter
+
+import vidsal
+from vidsal.errors import UsageError, VidsalError
+from vidsal.settings import Settings
+
+app = App(
+    name="vidsal",
+    help="Shows, frame by frame, what stands out in a video: where a classifier's gradients and "
+    "moving objects are, as a heatmap video.",
+    version=vidsal.__version__,
+    help_format="plaintext",
+    # main() words the errors and sets the exit codes.
+    print_error=False,
+    exit_on_error=False,
+    result_action="return_value",
+)
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run a command line and leave with its exit code."""
+    _quiet_native_libraries()
+    sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
+
+
+def _run(arguments: list[str]) -> int:
+    verbose = "--verbose" in arguments
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        app(arguments)
+    except (CycloptsError, UsageError) as error:
+        _say(f"{_one_line(error)}\nTry `vidsal {_command(arguments)}--help`.")
+        return 2
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return 130
+    except BrokenPipeError:
+        # Whoever read stdout has left; there is nobody to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if verbose:
+            raise
+        known = isinstance(error, VidsalError)
+        more = "" if known else f" ({type(error).__name__}; --verbose shows where)"
+        _say(_one_line(error) + more)
+        return 1
+    return 0
+
+
+def _terminate(*_: object) -> NoReturn:
+    """End on SIGTERM as on Ctrl-C: what was begun is removed."""
+    raise KeyboardInterrupt
+
+
+def _say(text: str) -> None:
+    print(f"vidsal: {text}", file=sys.stderr)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def _command(arguments: list[str]) -> str:
+    """Return the subcommand of a command line, with a space behind it."""
+    names = [word for word in arguments[:1] if word in ("run", "models", "doctor")]
+    return names[0] + " " if names else ""
+
+
+def _quiet_native_libraries() -> None:
+    """Keep the chatter of TensorFlow, OpenCV and libav off the terminal; a user's own wish wins."""
+    for name, value in {
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "TF_ENABLE_ONEDNN_OPTS": "1",
+        "OPENCV_LOG_LEVEL": "SILENT",
+        "OPENCV_FFMPEG_LOGLEVEL": "-8",
+        "OPENCV_VIDEOIO_DEBUG": "0",
+    }.items():
+        os.environ.setdefault(name, value)
+
+
+def _log_to_stderr(verbose: bool) -> None:
+    """Show vidsal's own warnings as lines of this program; everything under --verbose."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("vidsal: %(message)s"))
+    logger = logging.getLogger("vidsal")
+    logger.handlers = [handler]
+    logger.setLevel(logging.DEBUG if verbose else logging.WARNING)
+
+
+def _from_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command one option for each field of `Settings`, as that field declares it."""
+    parameters = list(inspect.signature(command).parameters.values())
+    kept = [p for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    groups: dict[str, Group] = {}
+    for field in dataclasses.fields(Settings):
+        name = field.metadata["group"]
+        group = groups.setdefault(name, Group(name, sort_key=len(groups) + 1))
+        parse = field.metadata["parse"]
+        # What a field parses by itself comes to it as the word that was typed.
+        kind = str | None if parse and field.default is None else field.type
+        about = Parameter(help=field.metadata["help"], group=group)
+        kept.append(
+            inspect.Parameter(
+                field.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=field.default,
+                annotation=Annotated[kind, about],
+            )
+        )
+    command.__signature__ = inspect.Signature(kept)  # type: ignore[attr-defined]
+    return command
+
+
+@app.command
+@_from_settings
+def run(
+    source: Annotated[str, Parameter(help="A video file, a photo, or the number of a camera.")],
+    *,
+    verbose: Annotated[bool, Parameter(help="Say more; show where an error comes from.")] = False,
+    **options: Any,
+) -> None:
+    """Write the annotated heatmap video of a video or camera, or the heatmap of a photo."""
+    _log_to_stderr(verbose)
+    settings = Settings(**options)
+    from vidsal.pipeline import run as run_pipeline
+
+    print(run_pipeline(source, settings, progress=_progress_bar))
+
+
+@app.command
+def models() -> None:
+    """List the networks that can be used, and whether their weights are here."""
+    from vidsal.doctor import model_lines
+
+    print("\n".join(model_lines()))
+
+
+@app.command
+def doctor() -> None:
+    """Show what vidsal finds on this machine: one screen for a bug report."""
+    from vidsal.doctor import report
+
+    print("\n".join(report()))
+
+
+def _progress_bar(items: Iterable[Any], total: int | None) -> Iterable[Any]:
+    """Show frames, rate and remaining time on stderr while `items` pass."""
+    from tqdm import tqdm
+
+    return tqdm(items, total=total, unit="frame", file=sys.stderr, dynamic_ncols=True, leave=False)

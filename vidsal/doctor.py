@@ -1,0 +1,106 @@
+"""What vidsal finds on a machine, as lines of text: for people, and for bug reports."""
+
+import importlib.metadata
+import platform
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from vidsal import ffmpeg
+from vidsal.errors import VidsalError
+from vidsal.static import weights
+
+_ENCODERS = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "ffv1")
+# More numbers than this are seldom cameras, and asking costs time each.
+_CAMERAS = 4
+
+
+def model_lines() -> list[str]:
+    """Return one line for each network: its name, what it is, and whether it can be used."""
+    published = weights.RESNET50
+    if published.is_cached():
+        state = f"weights in {published.path}"
+    else:
+        state = f"weights not here yet: downloaded at first use to {published.path}"
+    return [
+        f"resnet50  ResNet50, ImageNet, 25.6 M parameters: {state}",
+        "lite0     EfficientNet-Lite0, ImageNet, 4.7 M parameters: bundled, always usable",
+        "none      no network, motion only; TensorFlow is not loaded",
+        "auto      resnet50 if its weights are here or can be downloaded, else lite0 (default)",
+    ]
+
+
+def report() -> Iterator[str]:
+    """Yield what is found, a line each; what cannot be asked says why instead."""
+    parts: list[tuple[str, Callable[[], str]]] = [
+        ("vidsal", lambda: importlib.metadata.version("vidsal")),
+        ("Python", lambda: f"{platform.python_version()} on {platform.platform()}"),
+        ("OpenCV", _opencv),
+        ("ffmpeg", _ffmpeg),
+        ("encoders", _encoders),
+        ("TensorFlow", _tensorflow),
+        ("weights", _weights),
+        ("cameras", _cameras),
+    ]
+    for name, ask in parts:
+        try:
+            answer = ask()
+        # A diagnosis that ends at the first broken part would be no diagnosis.
+        except Exception as error:
+            answer = f"PROBLEM: {' '.join(str(error).split()) or type(error).__name__}"
+        yield f"{name:<11} {answer}"
+
+
+def _opencv() -> str:
+    from vidsal.opencv import cv2
+
+    build = cv2.getBuildInformation()
+    gui = re.search(r"GUI:\s*(\S+)", build)
+    return f"{cv2.__version__}, windows: {gui.group(1) if gui else 'unknown'}"
+
+
+def _ffmpeg() -> str:
+    path = ffmpeg.executable()
+    first = _output([path, "-version"]).splitlines()[0]
+    return f"{' '.join(first.split()[:3])} at {path}"
+
+
+def _encoders() -> str:
+    listed = _output([ffmpeg.executable(), "-hide_banner", "-encoders"]).split()
+    missing = [name for name in _ENCODERS if name not in listed]
+    if "libx264" in missing:
+        raise VidsalError("this ffmpeg lacks libx264, which vidsal writes with")
+    return ", ".join(name for name in _ENCODERS if name not in missing)
+
+
+def _tensorflow() -> str:
+    import tensorflow as tf
+
+    devices = [device.name.split(":", 1)[1] for device in tf.config.list_physical_devices()]
+    return f"{tf.__version__}, Keras {tf.keras.__version__}, devices: {', '.join(devices)}"
+
+
+def _weights() -> str:
+    where = weights.RESNET50.path
+    here = "in the cache" if weights.RESNET50.is_cached() else "not in the cache"
+    bundled = Path(__file__).parent / "data" / "efficientnet_lite0.npz"
+    lite0 = f"lite0 {'bundled' if bundled.is_file() else 'MISSING: reinstall vidsal'}"
+    return f"resnet50 {here} ({where}), {lite0}"
+
+
+def _cameras() -> str:
+    from vidsal.opencv import cv2
+
+    found = []
+    for number in range(_CAMERAS):
+        capture = cv2.VideoCapture(number)
+        if capture.isOpened():
+            width, height = (capture.get(key) for key in (3, 4))
+            found.append(f"{number} ({width:.0f}x{height:.0f})")
+        capture.release()
+    return ", ".join(found) or "none answers"
+
+
+def _output(command: list[str]) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -1,0 +1,255 @@
+"""The words every layer may use: frames, what is known of a source, motion and saliency.
+
+All are frozen and check the shape and type of what they hold in one line, so that a swapped axis
+is an error where it happens and not a wrong picture three layers later. They print shapes, never
+pixels. Sizes are (height, width), points (row, column), frame numbers start at 0.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rgb = NDArray[np.uint8]
+Map = NDArray[np.float32]
+
+
+def _check(name: str, array: Any, ndim: int, dtype: type, last: int | None = None) -> None:
+    """Raise `ValueError` unless `array` has this rank, type and, where given, last axis."""
+    shape = getattr(array, "shape", None)
+    got = f"{getattr(array, 'dtype', type(array).__name__)} {shape}"
+    wanted = f"{np.dtype(dtype)} with {ndim} axes" + (f", the last of {last}" if last else "")
+    if shape is None or len(shape) != ndim or array.dtype != dtype or (last and shape[-1] != last):
+        raise ValueError(f"{name} must be {wanted}, got {got}")
+
+
+def _brief(self: Any) -> str:
+    """Return a representation with shapes in place of pixels."""
+
+    def show(value: Any) -> str:
+        if isinstance(value, np.ndarray):
+            return f"{value.dtype}{list(value.shape)}"
+        return repr(value)
+
+    inside = ", ".join(f"{f.name}={show(getattr(self, f.name))}" for f in fields(self))
+    return f"{type(self).__name__}({inside})"
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Frame:
+    """One picture of a source.
+
+    Attributes
+    ----------
+    rgb : (H, W, 3) uint8 array
+        0..255 sRGB, red first, contiguous; never written to after creation.
+    index : int
+        0-based number in decode order.
+    time_s : float
+        Presentation time in seconds from the first frame of the source.
+    """
+
+    rgb: Rgb
+    index: int
+    time_s: float
+
+    def __post_init__(self) -> None:
+        _check("Frame.rgb", self.rgb, 3, np.uint8, last=3)
+
+    __repr__ = _brief
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What a source says of itself before its frames are read.
+
+    Attributes
+    ----------
+    name : str
+        Path or camera, as a person would say it.
+    height_px, width_px : int
+        Size of the first frame as it is shown (rotation applied).
+    fps : Fraction or None
+        Rate of the frames that this source hands out; ``None`` for a still.
+    frame_count_hint : int or None
+        A claim: it may size a progress bar, never an array.
+    is_live : bool
+        Whether the source has no end of its own (a camera).
+    sound_from : str or None
+        A file that may hold the sound belonging to the frames.
+    start_s : float
+        Time of the first frame handed out, in the file's own time.
+    """
+
+    name: str
+    height_px: int
+    width_px: int
+    fps: Fraction | None
+    frame_count_hint: int | None = None
+    is_live: bool = False
+    sound_from: str | None = None
+    start_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class CameraMotion:
+    """The movement of the whole picture between two frames, as a 2 x 3 affine matrix.
+
+    Attributes
+    ----------
+    matrix : (2, 3) float32 array
+        Maps (column, row, 1) of the previous frame to (column, row) of this one, in working
+        pixels.
+    inlier_share : float or None
+        Share of the flow samples that agree with the matrix, 0..1; ``None`` where nothing was
+        fitted.
+    """
+
+    matrix: Map
+    inlier_share: float | None
+
+    def __post_init__(self) -> None:
+        _check("CameraMotion.matrix", self.matrix, 2, np.float32, last=3)
+
+    __repr__ = _brief
+
+    @property
+    def shift_px(self) -> tuple[float, float]:
+        """Movement of the origin: (rows, columns) in working pixels a frame."""
+        return float(self.matrix[1, 2]), float(self.matrix[0, 2])
+
+    @property
+    def zoom(self) -> float:
+        """Magnification a frame; 1 is none."""
+        return float(np.sqrt(abs(np.linalg.det(self.matrix[:, :2]))))
+
+    @property
+    def turn_deg(self) -> float:
+        """Rotation a frame in degrees, clockwise on the screen."""
+        return float(np.degrees(np.arctan2(self.matrix[1, 0], self.matrix[0, 0])))
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Motion:
+    """What moved between the previous frame and this one.
+
+    Attributes
+    ----------
+    flow : (h, w, 2) float32 array
+        [..., 0] columns, [..., 1] rows, working pixels a frame.
+    speed : (h, w) float32 array
+        Magnitude, at least 0, after the camera's own movement is taken off; working pixels a
+        frame.
+    camera : CameraMotion
+        The movement that was taken off.
+    """
+
+    flow: Map
+    speed: Map
+    camera: CameraMotion
+
+    def __post_init__(self) -> None:
+        _check("Motion.flow", self.flow, 3, np.float32, last=2)
+        _check("Motion.speed", self.speed, 2, np.float32)
+
+    __repr__ = _brief
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The classes a network saw in one frame, most likely first.
+
+    Attributes
+    ----------
+    class_ids : tuple of int
+        Up to five indices into the network's classes.
+    names : tuple of str
+        Their names.
+    probabilities : tuple of float
+        Softmax over all classes, 0..1.
+    target_id : int
+        The class whose score was differentiated.
+    target_name : str
+        Its name.
+    target_probability : float
+        Its softmax probability, 0..1.
+    """
+
+    class_ids: tuple[int, ...]
+    names: tuple[str, ...]
+    probabilities: tuple[float, ...]
+    target_id: int
+    target_name: str
+    target_probability: float
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class StaticBatch:
+    """What the static stage returns for a batch of N pictures.
+
+    Attributes
+    ----------
+    maps : (N, h, w) float32 array
+        Gradient maps; no common scale between frames. At least 0, except with
+        ``channels="sum"``, which keeps the sign.
+    predictions : tuple of Prediction
+        One a picture.
+    """
+
+    maps: Map
+    predictions: tuple[Prediction, ...]
+
+    def __post_init__(self) -> None:
+        _check("StaticBatch.maps", self.maps, 3, np.float32)
+        if len(self.predictions) != len(self.maps):
+            raise ValueError(
+                f"StaticBatch: {len(self.maps)} maps but {len(self.predictions)} predictions"
+            )
+
+    __repr__ = _brief
+
+
+# (N, h, w, 3) uint8 RGB -> maps and predictions of the N pictures.
+StaticStage = Callable[[Rgb], StaticBatch]
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Saliency:
+    """Everything vidsal knows about one frame.
+
+    Attributes
+    ----------
+    frame : Frame
+        The picture it is about.
+    static : (h, w) float32 array or None
+        Scaled gradient map, [0, 1], working size; ``None`` without a network.
+    motion : (h, w) float32 array
+        Scaled speed, [0, 1], working size.
+    fused : (h, w) float32 array
+        Both together, [0, 1], working size.
+    movement : Motion
+        Flow and camera movement behind ``motion``.
+    prediction : Prediction or None
+        What the network saw; ``None`` without a network.
+    is_cut : bool
+        Whether a new scene starts here.
+    """
+
+    frame: Frame
+    static: Map | None
+    motion: Map
+    fused: Map
+    movement: Motion
+    prediction: Prediction | None
+    is_cut: bool
+
+    def __post_init__(self) -> None:
+        for name in ("static", "motion", "fused"):
+            value = getattr(self, name)
+            if value is not None:
+                _check(f"Saliency.{name}", value, 2, np.float32)
+
+    __repr__ = _brief

@@ -1,0 +1,11 @@
+"""The one door to OpenCV: its import fails on a server without X libraries, so say what to do."""
+
+from vidsal.errors import VidsalError
+
+try:
+    import cv2 as cv2
+except ImportError as error:
+    raise VidsalError(
+        f"OpenCV cannot be loaded ({error}). On a machine without a desktop use its headless "
+        "build: pip uninstall -y opencv-python && pip install opencv-python-headless"
+    ) from error

@@ -1,0 +1,114 @@
+"""Overlap in one word: run an iterator ahead of its consumer, in one thread, over a bounded queue.
+
+Nothing else in vidsal imports ``threading`` or ``queue``.
+"""
+
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from queue import Empty, Full, Queue
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_END = object()
+# How often a waiting side looks whether the other one has gone; short enough that leaving the
+# block feels immediate, long enough to cost nothing.
+_POLL_S = 0.05
+
+
+class _Failure:
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+@contextmanager
+def prefetch(items: Iterable[T], depth: int) -> Iterator[Iterator[T]]:
+    """Iterate over `items` in a thread of its own, at most `depth` items ahead.
+
+    Order is kept. An error in `items` reaches the consumer as the same object, after the items
+    that came before it. Leaving the ``with`` block, for whatever reason, stops the thread, closes
+    `items` if it is a generator, and joins.
+
+    Parameters
+    ----------
+    items : iterable
+        Consumed by the thread only.
+    depth : int
+        How many items may wait. With 0 there is no thread, and the output is the same.
+
+    Yields
+    ------
+    iterator
+        The items.
+
+    Raises
+    ------
+    ValueError
+        If `depth` is negative.
+    """
+    if depth < 0:
+        raise ValueError(f"depth must be 0 or more, got {depth}")
+    if depth == 0:
+        try:
+            yield iter(items)
+        finally:
+            _close(items)
+        return
+    queue: Queue[Any] = Queue(maxsize=depth)
+    stop = threading.Event()
+    thread = threading.Thread(target=_produce, args=(items, queue, stop), name="vidsal-prefetch")
+    thread.start()
+    try:
+        yield _consume(queue, thread)
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _produce(items: Iterable[Any], queue: "Queue[Any]", stop: threading.Event) -> None:
+    """Fill the queue until the items end, fail, or nobody wants them any more."""
+    try:
+        for item in items:
+            if not _put(queue, item, stop):
+                return
+        _put(queue, _END, stop)
+    except BaseException as error:
+        _put(queue, _Failure(error), stop)
+    finally:
+        _close(items)
+
+
+def _put(queue: "Queue[Any]", item: Any, stop: threading.Event) -> bool:
+    """Wait for a place in the queue; return whether the item was taken."""
+    while not stop.is_set():
+        try:
+            queue.put(item, timeout=_POLL_S)
+            return True
+        except Full:
+            continue
+    return False
+
+
+def _consume(queue: "Queue[Any]", thread: threading.Thread) -> Iterator[Any]:
+    """Hand out what the thread produced."""
+    while True:
+        try:
+            # A timeout keeps the main thread open to Ctrl-C on every system.
+            item = queue.get(timeout=_POLL_S)
+        except Empty:
+            if not thread.is_alive() and queue.empty():
+                return
+            continue
+        if item is _END:
+            return
+        if isinstance(item, _Failure):
+            raise item.error
+        yield item
+
+
+def _close(items: Any) -> None:
+    """Close a generator, so that what it holds open is let go in the thread that used it."""
+    close = getattr(items, "close", None)
+    if close is not None:
+        close()

@@ -1,0 +1,240 @@
+"""Pictures from saliency: overlays, layouts, annotation. Arrays in, arrays out."""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from vidsal.frames import Map, Rgb, Saliency
+from vidsal.fusion import peak
+from vidsal.opencv import cv2
+from vidsal.settings import Colormap, Layout
+
+# A caption's height as a share of the picture's shorter side, and the smallest that can be read.
+_TEXT = 1 / 26
+_TEXT_PX = 12
+# Below this there is no room for words: the picture is left bare.
+_ROOM_PX = 96
+
+
+class Style(NamedTuple):
+    """How a picture is to look; see the options of the same names."""
+
+    layout: Layout = "overlay"
+    colormap: Colormap = "inferno"
+    alpha: float = 0.8
+    annotate: bool = True
+    model_name: str | None = None
+
+
+def draw(saliency: Saliency, style: Style) -> Rgb:
+    """Return the picture of one frame.
+
+    Parameters
+    ----------
+    saliency : Saliency
+    style : Style
+
+    Returns
+    -------
+    (H2, W2, 3) uint8 array
+        RGB with even sides, as video needs them: an odd side gains one pixel, a copy of the last.
+    """
+    rgb = saliency.frame.rgb
+    main = _map if style.layout == "map" else _overlay
+    result = main(rgb, saliency.fused, style)
+    if style.annotate and min(rgb.shape[:2]) >= _ROOM_PX:
+        _annotate(result, saliency, style)
+    if style.layout in ("overlay", "map"):
+        return even(result)
+    if style.layout == "side-by-side":
+        panels = [("input", rgb), ("saliency", result)]
+    elif style.layout == "triptych":
+        panels = [("map", _map(rgb, saliency.fused, style)), ("input", rgb), ("overlay", result)]
+    else:
+        panels = [
+            ("input", rgb),
+            ("static", _part(rgb, saliency.static, style)),
+            ("motion", _part(rgb, saliency.motion, style)),
+            ("fused", result),
+        ]
+    return even(_arranged(panels, 2 if style.layout == "quad" else len(panels), style))
+
+
+def even(picture: Rgb) -> Rgb:
+    """Return the picture with even sides, padded by its own border, never rescaled."""
+    height, width = picture.shape[:2]
+    if height % 2 == 0 and width % 2 == 0:
+        return picture
+    return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+
+
+@lru_cache
+def colours(name: Colormap) -> Rgb:
+    """Return the 256 colours of a map, (256, 3) uint8 RGB, lowest first."""
+    ramp = np.arange(256, dtype=np.uint8)[:, None]
+    if name == "grey":
+        return np.repeat(ramp, 3, axis=1)
+    bgr = cv2.applyColorMap(ramp, getattr(cv2, f"COLORMAP_{name.upper()}"))
+    return np.ascontiguousarray(np.asarray(bgr, np.uint8)[:, 0, ::-1])
+
+
+def _map(rgb: Rgb, saliency: Map, style: Style) -> Rgb:
+    """Return a map in colours, at the size of the picture."""
+    height, width = rgb.shape[:2]
+    return _coloured(_upsampled(saliency, (height, width)), style.colormap)
+
+
+def _overlay(rgb: Rgb, saliency: Map, style: Style) -> Rgb:
+    """Lay a map over the picture; its opacity follows saliency, so cold regions stay clear."""
+    large = _upsampled(saliency, rgb.shape[:2])
+    opacity = large * np.float32(style.alpha)
+    blended = cv2.blendLinear(_coloured(large, style.colormap), rgb, opacity, 1 - opacity)
+    return np.asarray(blended, np.uint8)
+
+
+def _part(rgb: Rgb, saliency: Map | None, style: Style) -> Rgb:
+    """Return the overlay of one half; the dimmed picture where that half does not exist."""
+    return rgb // 3 if saliency is None else _overlay(rgb, saliency, style)
+
+
+def _upsampled(saliency: Map, size: tuple[int, int]) -> Map:
+    height, width = size
+    return np.asarray(
+        cv2.resize(saliency, (width, height), interpolation=cv2.INTER_LINEAR), np.float32
+    )
+
+
+def _coloured(saliency: Map, colormap: Colormap) -> Rgb:
+    levels = cv2.convertScaleAbs(saliency, alpha=255)
+    table = np.ascontiguousarray(colours(colormap)[:, None, :])
+    return np.asarray(cv2.applyColorMap(levels, table), np.uint8)
+
+
+def _arranged(panels: list[tuple[str, Rgb]], columns: int, style: Style) -> Rgb:
+    """Set panels of one size side by side, in rows of `columns`, each with its label."""
+    pictures = []
+    for label, panel in panels:
+        picture = panel.copy()
+        if style.annotate and min(picture.shape[:2]) >= _ROOM_PX:
+            size = _text_px(picture)
+            _write(picture, label, size, left=size // 2, top=size // 3)
+        pictures.append(picture)
+    rows = [np.hstack(pictures[i : i + columns]) for i in range(0, len(pictures), columns)]
+    return np.vstack(rows)
+
+
+def _annotate(picture: Rgb, saliency: Saliency, style: Style) -> None:
+    """Write class, time and model into the picture, with a colour bar and a marker."""
+    size = _text_px(picture)
+    height, width = picture.shape[:2]
+    _mark_peak(picture, saliency.fused)
+    bar_left = _colour_bar(picture, size, style.colormap)
+    room = bar_left - 2 * (size // 2)
+    bottom = height - size // 2
+    details = time_code(saliency.frame.time_s)
+    details += f"  {style.model_name}" if style.model_name else "  motion only"
+    small = max(_TEXT_PX - 1, round(size * 0.8))
+    bottom -= _write(picture, details, small, left=size // 2, bottom=bottom, room=room)
+    if saliency.prediction:
+        seen = saliency.prediction
+        text = f"{seen.target_name} {seen.target_probability:.0%}"
+        _write(picture, text, size, left=size // 2, bottom=bottom, room=width - size)
+
+
+def time_code(time_s: float) -> str:
+    """Return seconds as M:SS.cc, with hours where there are any."""
+    hundredths = round(time_s * 100)
+    minutes, rest = divmod(hundredths, 6000)
+    hours, minutes = divmod(minutes, 60)
+    clock = f"{rest // 100:02d}.{rest % 100:02d}"
+    return f"{hours}:{minutes:02d}:{clock}" if hours else f"{minutes}:{clock}"
+
+
+def _text_px(picture: Rgb) -> int:
+    return max(_TEXT_PX, round(min(picture.shape[:2]) * _TEXT))
+
+
+def _mark_peak(picture: Rgb, saliency: Map) -> None:
+    """Draw a ring around the most salient point, light in dark, so that it shows on any ground."""
+    point = peak(saliency)
+    if point is None:
+        return
+    height, width = picture.shape[:2]
+    centre = int(point[1] * width), int(point[0] * height)
+    radius = max(5, round(min(height, width) / 40))
+    line = max(1, radius // 5)
+    cv2.circle(picture, centre, radius, (0, 0, 0), 3 * line, cv2.LINE_AA)
+    cv2.circle(picture, centre, radius, (255, 255, 255), line, cv2.LINE_AA)
+
+
+def _colour_bar(picture: Rgb, size: int, colormap: Colormap) -> int:
+    """Draw the colours from low to high in the lower right corner; return its left edge."""
+    height, width = picture.shape[:2]
+    bar_height, bar_width = max(5, size // 2), max(48, min(width // 6, size * 6))
+    left, top = width - bar_width - size // 2, height - bar_height - size // 2
+    ramp = colours(colormap)[np.linspace(0, 255, bar_width).astype(int)]
+    picture[top - 1 : top + bar_height + 1, left - 1 : left + bar_width + 1] = 230
+    picture[top : top + bar_height, left : left + bar_width] = ramp[None]
+    small = max(_TEXT_PX - 2, round(size * 0.7))
+    _write(picture, "0", small, left=left, bottom=top - 1)
+    one = _words("1", small).fill.shape[1]
+    _write(picture, "1", small, left=left + bar_width - one, bottom=top - 1)
+    return left
+
+
+class _Words(NamedTuple):
+    """Text as two masks of one size, (h, w) float32 in [0, 1]: the letters, and their outline."""
+
+    fill: Map
+    outline: Map
+
+
+@lru_cache(maxsize=256)
+def _words(text: str, size_px: int) -> _Words:
+    """Return the masks of a line of text."""
+    font = ImageFont.load_default(size_px)
+    edge = max(1, size_px // 9)
+    ascent, descent = font.getmetrics() if isinstance(font, ImageFont.FreeTypeFont) else (11, 3)
+    width = int(font.getlength(text)) + 2 * edge + 1
+    masks = []
+    for stroke in (0, edge):
+        mask = Image.new("L", (width, ascent + descent + 2 * edge))
+        ImageDraw.Draw(mask).text(
+            (edge, edge + ascent), text, 255, font, anchor="ls", stroke_width=stroke
+        )
+        masks.append(np.asarray(mask, np.float32) / 255)
+    return _Words(*masks)
+
+
+def _fitting(text: str, size_px: int, room: int) -> _Words:
+    """Return the masks of the text, cut short with an ellipsis where it is wider than `room`."""
+    words = _words(text, size_px)
+    while words.fill.shape[1] > room and len(text) > 1:
+        text = text.rstrip("…")[:-1].rstrip() + "…"
+        words = _words(text, size_px)
+    return words
+
+
+def _write(
+    picture: Rgb,
+    text: str,
+    size_px: int,
+    *,
+    left: int,
+    top: int | None = None,
+    bottom: int | None = None,
+    room: int | None = None,
+) -> int:
+    """Write white text with a dark outline; return its height. What lies outside is left out."""
+    words = _fitting(text, size_px, room or picture.shape[1] - left)
+    height, width = words.fill.shape
+    row = top if top is not None else (bottom or 0) - height
+    row = max(0, row)
+    place = picture[row : row + height, left : left + width]
+    fill = words.fill[: place.shape[0], : place.shape[1], None]
+    outline = words.outline[: place.shape[0], : place.shape[1], None]
+    shaded = place * (1 - 0.75 * np.maximum(outline, fill))
+    place[:] = np.rint(shaded * (1 - fill) + 255 * fill).astype(np.uint8)
+    return height

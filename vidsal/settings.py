@@ -1,0 +1,198 @@
+"""Every option of vidsal, declared once: name, type, default, help and check.
+
+The command line is derived from the fields of `Settings` (see ``cli.py``), the library takes the
+same object, and a test holds the README to it. Standard library only, so that ``--help`` is
+immediate.
+"""
+
+import dataclasses
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from vidsal.errors import UsageError
+
+Model = Literal["auto", "resnet50", "lite0", "none"]
+Score = Literal["logit", "probability"]
+Channels = Literal["max", "sum"]
+Camera = Literal["auto", "median", "none"]
+Scale = Literal["stable", "frame", "minmax"]
+Layout = Literal["overlay", "side-by-side", "map", "triptych", "quad"]
+Colormap = Literal["inferno", "magma", "plasma", "viridis", "cividis", "turbo", "grey"]
+
+
+def parse_time(text: str | float | None) -> float | None:
+    """Return seconds from ``12.5``, ``"12.5"``, ``"1:02.5"`` or ``"00:01:02.5"``.
+
+    Raises
+    ------
+    UsageError
+        If the text is not a time, or is negative.
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)", str(text).strip())
+    if not match:
+        raise UsageError(
+            f"a time is seconds or HH:MM:SS, not negative (12.5, 1:02.5), got {text!r}"
+        )
+    hours, minutes, seconds = match.groups()
+    return int(hours or 0) * 3600 + int(minutes or 0) * 60 + float(seconds)
+
+
+def _option(
+    default: Any,
+    group: str,
+    help: str,
+    *,
+    check: Callable[[Any], bool] | None = None,
+    expected: str = "",
+    parse: Callable[[Any], Any] | None = None,
+) -> Any:
+    """Declare an option; `check` sees every value but ``None``, `expected` words its failure."""
+    metadata = {"group": group, "help": help, "check": check, "expected": expected, "parse": parse}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def _positive(value: float) -> bool:
+    return value > 0
+
+
+def _target(value: str | int) -> str:
+    return str(value).strip()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What to analyse, how, and what to write.
+
+    Every field is described by the ``help`` of its declaration, which is also what
+    ``vidsal run --help`` prints.
+
+    Raises
+    ------
+    UsageError
+        If a value is not one that its option can take.
+    """
+
+    # fmt: off
+    output: Path | None = _option(
+        None, "Output", "File to write: .mp4 for a video or a camera, .png or .jpg for a photo. "
+        "Default: <name>_saliency.mp4 or .png in the current folder.", parse=Path)
+    overwrite: bool = _option(False, "Output", "Replace files that exist.")
+    table: Path | None = _option(
+        None, "Output", "Also write a CSV file with one row a frame.", parse=Path)
+    maps: Path | None = _option(
+        None, "Output", "Also write the maps as 16-bit grey PNG files into this folder.",
+        parse=Path)
+
+    start: float | None = _option(
+        None, "Part of the source", "Begin at this time: seconds or HH:MM:SS.", parse=parse_time)
+    end: float | None = _option(
+        None, "Part of the source", "Stop before this time: seconds or HH:MM:SS.",
+        parse=parse_time)
+    every: int = _option(
+        1, "Part of the source", "Take every N-th frame; the video keeps its duration.",
+        check=_positive, expected="a whole number of 1 or more")
+    duration: float | None = _option(
+        None, "Part of the source", "Stop after this long, in seconds or HH:MM:SS (for a camera: "
+        "recorded time).", check=_positive, expected="a time above 0", parse=parse_time)
+
+    model: Model = _option(
+        "auto", "Static map", "Network whose score is differentiated: resnet50 (Keras' ImageNet "
+        "weights), lite0 (bundled), none (motion only), or auto (resnet50 where its weights can "
+        "be had, else lite0).")
+    weights: Path | None = _option(
+        None, "Static map", "Local weights for resnet50 (.h5 or .weights.h5).", parse=Path)
+    target: str = _option(
+        "auto", "Static map", "Class to explain: a name, an index, or auto (each frame's top "
+        "class).", parse=_target)
+    score: Score = _option(
+        "logit", "Static map", "What is differentiated: the class's logit or its softmax "
+        "probability.")
+    channels: Channels = _option(
+        "max", "Static map", "From three colour gradients to one map: maximum of the absolute "
+        "values, or signed sum.")
+    short_side: int = _option(
+        224, "Static map", "Shorter side of the network's input in pixels; the picture keeps its "
+        "aspect, sides are rounded to multiples of 32.",
+        check=lambda px: 32 <= px <= 1024, expected="32 to 1024 pixels")
+    batch: int = _option(
+        16, "Static map", "Frames in one gradient call.", check=_positive,
+        expected="a whole number of 1 or more")
+    smooth: float = _option(
+        0.02, "Static map", "Standard deviation of the Gaussian that smooths the gradient map, as "
+        "a share of the picture's longer side.",
+        check=lambda share: 0 <= share <= 0.2, expected="0 to 0.2")
+
+    working_width: int = _option(
+        320, "Motion", "Longer side of the grey picture on which flow is computed, in pixels; "
+        "also the size of all maps.",
+        check=lambda px: 32 <= px <= 4096, expected="32 to 4096 pixels")
+    camera: Camera = _option(
+        "auto", "Motion", "How the camera's own movement is taken off: auto (a similarity fitted "
+        "to the flow, the median where none fits), median, or none.")
+
+    scale: Scale = _option(
+        "stable", "Scale and fusion", "stable (a percentile remembered over time), frame (a "
+        "percentile of each frame) or minmax (each frame from its minimum to its maximum).")
+    gain: float = _option(
+        1.0, "Scale and fusion", "How much motion amplifies the static map S: S x (1 + gain x D); "
+        "0 leaves motion out.", check=lambda gain: 0 <= gain <= 100, expected="0 to 100")
+
+    layout: Layout = _option(
+        "overlay", "Picture", "overlay, side-by-side (input | overlay), map, triptych (map | "
+        "input | overlay) or quad (input | static | motion | fused).")
+    colormap: Colormap = _option("inferno", "Picture", "Colours of the map.")
+    alpha: float = _option(
+        0.8, "Picture", "Opacity of the most salient regions; cold ones stay clear.",
+        check=lambda share: 0 <= share <= 1, expected="0 to 1")
+    annotate: bool = _option(
+        True, "Picture", "Write class, time, model, colour bar and marker into the picture.")
+    # fmt: on
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = _checked(field, getattr(self, field.name))
+            object.__setattr__(self, field.name, value)
+        if self.start is not None and self.end is not None and self.end <= self.start:
+            raise UsageError(f"--end must come after --start, got {self.end} <= {self.start}")
+        if self.weights is not None and self.model not in ("auto", "resnet50"):
+            raise UsageError(f"--weights is for the model resnet50, got --model {self.model}")
+
+
+def flag(name: str) -> str:
+    """Return an option as it is typed: ``short_side`` -> ``--short-side``."""
+    return "--" + name.replace("_", "-")
+
+
+def _checked(field: Any, value: Any) -> Any:
+    """Return `value` as the option's own type, or raise `UsageError` saying what was expected."""
+    if value is None:
+        if field.default is None:
+            return None
+        raise UsageError(f"{flag(field.name)} needs a value")
+    rule = field.metadata
+    try:
+        if rule["parse"]:
+            value = rule["parse"](value)
+    except (UsageError, TypeError) as error:
+        raise UsageError(f"{flag(field.name)}: {error}") from None
+    choices = get_args(field.type)
+    if isinstance(field.default, str) and choices and value not in choices:
+        raise UsageError(f"{flag(field.name)} must be one of {', '.join(choices)}, got {value!r}")
+    if isinstance(field.default, (int, float)) and not _same_kind(value, field.default):
+        kind = {bool: "true or false", int: "a whole number", float: "a number"}
+        raise UsageError(f"{flag(field.name)} must be {kind[type(field.default)]}, got {value!r}")
+    if rule["check"] and not rule["check"](value):
+        raise UsageError(f"{flag(field.name)} must be {rule['expected']}, got {value}")
+    return value
+
+
+def _same_kind(value: Any, default: bool | int | float) -> bool:
+    """Say whether a number may stand where `default` stands; True is not the number 1."""
+    if isinstance(default, bool) or isinstance(value, bool):
+        return isinstance(default, bool) and isinstance(value, bool)
+    return isinstance(value, int) or (isinstance(default, float) and isinstance(value, float))

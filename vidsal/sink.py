@@ -1,0 +1,67 @@
+"""What every sink is, and how a file comes to its final name only when it is whole.
+
+A sink is a context manager that lends a function, and that function takes one frame after the
+other. The block's end decides: a good one finishes and checks the file and gives it its final
+name; an error, or Ctrl-C, leaves nothing behind.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vidsal.errors import VidsalError
+from vidsal.frames import Rgb, Saliency
+
+# Raises VidsalError if the frame cannot be written.
+Write = Callable[[Saliency, Rgb], None]
+
+
+def claim(path: Path, *, overwrite: bool) -> None:
+    """Say before any work whether a result can go to `path`.
+
+    Raises
+    ------
+    VidsalError
+        If it exists and is to be kept, or its folder does not exist or cannot be written to.
+    """
+    if path.is_dir():
+        raise VidsalError(f"{path} is a folder: give the name of a file")
+    if path.exists() and not overwrite:
+        raise VidsalError(f"{path} exists: give another name, or --overwrite to replace it")
+    folder = path.parent
+    if not folder.is_dir():
+        raise VidsalError(f"{folder} is not a folder that exists: make it first")
+    with writing(folder), tempfile.TemporaryFile(dir=folder):
+        pass
+
+
+@contextmanager
+def staged(final: Path) -> Iterator[Path]:
+    """Lend a name beside `final`; when the block ends well, what is there becomes `final`.
+
+    However the block ends, nothing is left at the lent name.
+
+    Raises
+    ------
+    VidsalError
+        If the file cannot be moved to its final name.
+    """
+    # The suffix stays: writers tell the format by it.
+    part = final.with_name(f".{final.stem}.{os.getpid()}.part{final.suffix}")
+    try:
+        yield part
+        with writing(final):
+            part.replace(final)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Word what the system says while something is written to `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise VidsalError(f"cannot write {path}: {error.strerror or error}") from error

@@ -1,0 +1,80 @@
+"""The kinds of sink, and all of a run's sinks as one."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from vidsal.errors import UsageError, VidsalError
+from vidsal.frames import Rgb, Saliency, SourceInfo
+from vidsal.settings import Settings
+from vidsal.sink import Write, claim
+from vidsal.sinks.image import IMAGE_SUFFIXES, image_sink
+from vidsal.sinks.maps import claim_folder, maps_sink
+from vidsal.sinks.table import table_sink
+from vidsal.sinks.video import video_sink
+
+
+def output_path(info: SourceInfo, settings: Settings) -> Path:
+    """Return where the picture or video goes: as asked, or a name made from the source's.
+
+    Raises
+    ------
+    UsageError
+        If the suffix does not fit what will be written.
+    """
+    suffixes = (".mp4",) if info.fps else IMAGE_SUFFIXES
+    if settings.output is None:
+        stem = info.name.replace(" ", "") if info.is_live else Path(info.name).stem
+        return Path(f"{stem}_saliency{suffixes[0]}")
+    if settings.output.suffix.lower() not in suffixes:
+        kind = "a video" if info.fps else "a photo"
+        raise UsageError(
+            f"--output {settings.output}: {kind} is written as {' or '.join(suffixes)}"
+        )
+    return settings.output
+
+
+def claim_outputs(info: SourceInfo, settings: Settings) -> Path:
+    """Check every name a run will write to, before any work; return the output's path.
+
+    Raises
+    ------
+    VidsalError
+        If something is in the way.
+    """
+    output = output_path(info, settings)
+    files = [path for path in (output, settings.table) if path]
+    for path in files:
+        claim(path, overwrite=settings.overwrite)
+        if not info.is_live and path.exists() and path.samefile(info.name):
+            raise VidsalError(f"{path} is the source itself: give another name")
+    if settings.table and settings.table.absolute() == output.absolute():
+        raise UsageError(f"--table and --output name the same file, {output}")
+    if settings.maps:
+        claim_folder(settings.maps, overwrite=settings.overwrite)
+    return output
+
+
+@contextmanager
+def open_sinks(
+    info: SourceInfo, settings: Settings, output: Path, model_name: str | None
+) -> Iterator[Write]:
+    """Lend one function that writes a frame to all that a run writes.
+
+    The picture or video is innermost: it is the one whose finishing can fail, and then none of
+    the others appears either.
+    """
+    with ExitStack() as stack:
+        writes: list[Write] = []
+        if settings.table:
+            writes.append(stack.enter_context(table_sink(settings.table, info, model_name)))
+        if settings.maps:
+            writes.append(stack.enter_context(maps_sink(settings.maps)))
+        main = video_sink(output, info) if info.fps else image_sink(output)
+        writes.append(stack.enter_context(main))
+
+        def write(saliency: Saliency, picture: Rgb) -> None:
+            for one in writes:
+                one(saliency, picture)
+
+        yield write

@@ -1,0 +1,72 @@
+"""A folder of maps: 16-bit grey PNG files, one a frame and kind."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+
+from vidsal.errors import VidsalError
+from vidsal.frames import Map, Rgb, Saliency
+from vidsal.sink import Write, claim, writing
+
+KINDS = ("static", "motion", "fused")
+
+
+def claim_folder(path: Path, *, overwrite: bool) -> None:
+    """Say before any work whether maps can go to the folder `path`.
+
+    Raises
+    ------
+    VidsalError
+        If it is a file, or holds maps that are to be kept, or cannot be written to.
+    """
+    if path.exists() and not path.is_dir():
+        raise VidsalError(f"{path} is a file: give the name of a folder for the maps")
+    if any((path / kind).exists() for kind in KINDS) and not overwrite:
+        raise VidsalError(f"{path} holds maps: give another folder, or --overwrite to replace them")
+    # A name inside a folder that exists, or beside where it will be: either asks about writing.
+    claim(path / ".maps" if path.exists() else path, overwrite=True)
+
+
+def sixteen_bit(values: Map) -> np.ndarray:
+    """Return a map of [0, 1] as uint16, 0..65535."""
+    return np.rint(values * np.float32(65535)).astype(np.uint16)
+
+
+@contextmanager
+def maps_sink(folder: Path) -> Iterator[Write]:
+    """Lend a function that writes ``static/``, ``motion/`` and ``fused/`` ``NNNNNN.png``.
+
+    The number is the frame's index. All go into a folder beside the final one first.
+    """
+    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+
+    def write(saliency: Saliency, picture: Rgb) -> None:
+        for kind in KINDS:
+            values = getattr(saliency, kind)
+            if values is not None:
+                path = part / kind / f"{saliency.frame.index:06d}.png"
+                with writing(folder):
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    iio.imwrite(path, sixteen_bit(values), plugin="pillow")
+
+    try:
+        yield write
+        with writing(folder):
+            _move(part, folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _move(part: Path, folder: Path) -> None:
+    """Put every kind of map at its final place; a kind that was not written is removed there."""
+    folder.mkdir(exist_ok=True)
+    for kind in KINDS:
+        if (folder / kind).exists():
+            shutil.rmtree(folder / kind)
+        if (part / kind).exists():
+            (part / kind).rename(folder / kind)

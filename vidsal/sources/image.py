@@ -1,0 +1,73 @@
+"""A picture file: a stream of one frame."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+import imageio.v3 as iio
+import numpy as np
+from PIL import Image
+
+from vidsal.errors import VidsalError
+from vidsal.frames import Frame, Rgb, SourceInfo
+
+# By content, not by name. GIF is here for its stills; with several frames it is a video.
+_FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "PPM", "GIF", "MPO", "JPEG2000", "TGA", "AVIF")
+
+
+def is_image(path: Path) -> bool:
+    """Say whether a file holds one picture."""
+    try:
+        with Image.open(path, formats=_FORMATS) as image:
+            # A phone's MPO file is a photo with a second, smaller copy behind it.
+            return image.format == "MPO" or getattr(image, "n_frames", 1) == 1
+    except Image.DecompressionBombError as error:
+        raise VidsalError(f"{path} is too large a picture: {error}") from error
+    except (OSError, ValueError, SyntaxError):
+        return False
+
+
+class ImageSource:
+    """A photo, turned upright as its EXIF data say."""
+
+    def __init__(self, path: Path) -> None:
+        self._rgb = _read(path)
+        height, width = self._rgb.shape[:2]
+        self.info = SourceInfo(str(path), height, width, fps=None, frame_count_hint=1)
+
+    def frames(self) -> Iterator[Frame]:
+        yield Frame(self._rgb, 0, 0.0)
+
+    def stop(self) -> None:
+        pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def _read(path: Path) -> Rgb:
+    """Return a picture file as (H, W, 3) uint8 RGB."""
+    try:
+        with iio.imopen(path, "r", plugin="pillow") as file:
+            deep = file.properties(index=0).dtype
+            if deep.itemsize > 1:
+                return _eight_bit(file.read(index=0, rotate=True))
+            rgb = file.read(index=0, mode="RGB", rotate=True)
+    # Pillow raises these, depending on the format, on files that are cut short or altered.
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        raise VidsalError(f"{path} is a damaged picture: {error}") from error
+    return np.ascontiguousarray(rgb, np.uint8)
+
+
+def _eight_bit(deep: np.ndarray) -> Rgb:
+    """Return 16-bit, integer or floating-point pixels as uint8 RGB, full range to full range."""
+    values = np.nan_to_num(np.asarray(deep, np.float64))
+    grey = values if values.ndim == 2 else values[..., 0]
+    top = {"u2": 65535.0, "i4": 65535.0}.get(deep.dtype.str[1:], max(1.0, float(grey.max())))
+    if grey.max() > top:
+        top = float(grey.max())
+    eight = np.clip(np.rint(grey * (255 / top)), 0, 255).astype(np.uint8)
+    return np.ascontiguousarray(np.repeat(eight[..., None], 3, axis=2))
