@@ -17,7 +17,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 
 import vidsal
 from vidsal.errors import UsageError, VidsalError
-from vidsal.settings import Settings
+from vidsal.settings import Settings, parse_time
 
 app = App(
     name="vidsal",
@@ -111,10 +111,17 @@ def _from_settings(command: Callable[..., None]) -> Callable[..., None]:
     for field in dataclasses.fields(Settings):
         name = field.metadata["group"]
         group = groups.setdefault(name, Group(name, sort_key=len(groups) + 1))
-        parse = field.metadata["parse"]
         # What a field parses by itself comes to it as the word that was typed.
-        kind = str | None if parse and field.default is None else field.type
-        about = Parameter(help=field.metadata["help"], group=group)
+        is_time = field.metadata["parse"] is parse_time
+        kind = str | None if is_time else field.type
+        about = Parameter(
+            help=field.metadata["help"],
+            group=group,
+            alias=field.metadata["short"],
+            metavar="TIME" if is_time else None,
+            # Only what is on by default needs a word that switches it off.
+            negative=None if field.default is True else (),
+        )
         kept.append(
             inspect.Parameter(
                 field.name,
@@ -131,8 +138,9 @@ def _from_settings(command: Callable[..., None]) -> Callable[..., None]:
 @_from_settings
 def run(
     source: Annotated[str, Parameter(help="A video file, a photo, or the number of a camera.")],
+    /,
     *,
-    verbose: Annotated[bool, Parameter(help="Say more; show where an error comes from.")] = False,
+    verbose: Annotated[bool, Parameter(help="Say more.", negative=())] = False,
     **options: Any,
 ) -> None:
     """Write the annotated heatmap video of a video or camera, or the heatmap of a photo."""
@@ -163,4 +171,7 @@ def _progress_bar(items: Iterable[Any], total: int | None) -> Iterable[Any]:
     """Show frames, rate and remaining time on stderr while `items` pass."""
     from tqdm import tqdm
 
-    return tqdm(items, total=total, unit="frame", file=sys.stderr, dynamic_ncols=True, leave=False)
+    bar: Iterable[Any] = tqdm(
+        items, total=total, unit="frame", file=sys.stderr, dynamic_ncols=True, leave=False
+    )
+    return bar

@@ -10,6 +10,7 @@ from pathlib import Path
 from vidsal import ffmpeg
 from vidsal.errors import VidsalError
 from vidsal.static import weights
+from vidsal.static.models import load_tensorflow
 
 _ENCODERS = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "ffv1")
 # More numbers than this are seldom cameras, and asking costs time each.
@@ -75,7 +76,7 @@ def _encoders() -> str:
 
 
 def _tensorflow() -> str:
-    import tensorflow as tf
+    tf = load_tensorflow()
 
     devices = [device.name.split(":", 1)[1] for device in tf.config.list_physical_devices()]
     return f"{tf.__version__}, Keras {tf.keras.__version__}, devices: {', '.join(devices)}"

@@ -34,7 +34,7 @@ def fuse(static: Map | None, motion: Map, *, gain: float) -> Map:
         return motion.copy()
     if static.shape != motion.shape:
         raise ValueError(f"static is {static.shape} but motion is {motion.shape}")
-    return np.clip(static * (1 + np.float32(gain) * motion), 0, 1, dtype=np.float32)
+    return np.asarray(np.clip(static * (1 + np.float32(gain) * motion), 0, 1), np.float32)
 
 
 def peak(saliency: Map) -> tuple[float, float] | None:

@@ -117,13 +117,13 @@ def camera_motion(flow: Map, *, model: Literal["auto", "median", "none"] = "auto
             maxIters=500, confidence=0.99,
         )  # fmt: skip
         if matrix is not None and np.isfinite(matrix).all():
-            share = float(np.mean(inliers))
+            share = float(np.mean(np.asarray(inliers)))
             if share >= _INLIER_SHARE:
                 return CameraMotion(np.asarray(matrix, np.float32), share)
-    matrix = np.eye(2, 3, dtype=np.float32)
-    matrix[:, 2] = np.median(shift, axis=0)
-    near = np.linalg.norm(shift - matrix[:, 2], axis=1) <= _INLIER_PX
-    return CameraMotion(matrix, float(near.mean()))
+    shifted = np.eye(2, 3, dtype=np.float32)
+    shifted[:, 2] = np.median(shift, axis=0)
+    near = np.linalg.norm(shift - shifted[:, 2], axis=1) <= _INLIER_PX
+    return CameraMotion(shifted, float(near.mean()))
 
 
 def _votes(flow: Map) -> tuple[Map, Map]:

@@ -153,7 +153,7 @@ def time_code(time_s: float) -> str:
 
 
 def _text_px(picture: Rgb) -> int:
-    return max(_TEXT_PX, round(min(picture.shape[:2]) * _TEXT))
+    return max(_TEXT_PX, round(int(min(picture.shape[:2])) * _TEXT))
 
 
 def _mark_peak(picture: Rgb, saliency: Map) -> None:
@@ -171,7 +171,7 @@ def _mark_peak(picture: Rgb, saliency: Map) -> None:
 
 def _colour_bar(picture: Rgb, size: int, colormap: Colormap) -> int:
     """Draw the colours from low to high in the lower right corner; return its left edge."""
-    height, width = picture.shape[:2]
+    height, width = (int(side) for side in picture.shape[:2])
     bar_height, bar_width = max(5, size // 2), max(48, min(width // 6, size * 6))
     left, top = width - bar_width - size // 2, height - bar_height - size // 2
     ramp = colours(colormap)[np.linspace(0, 255, bar_width).astype(int)]
@@ -179,7 +179,7 @@ def _colour_bar(picture: Rgb, size: int, colormap: Colormap) -> int:
     picture[top : top + bar_height, left : left + bar_width] = ramp[None]
     small = max(_TEXT_PX - 2, round(size * 0.7))
     _write(picture, "0", small, left=left, bottom=top - 1)
-    one = _words("1", small).fill.shape[1]
+    one = int(_words("1", small).fill.shape[1])
     _write(picture, "1", small, left=left + bar_width - one, bottom=top - 1)
     return left
 
@@ -204,7 +204,7 @@ def _words(text: str, size_px: int) -> _Words:
         ImageDraw.Draw(mask).text(
             (edge, edge + ascent), text, 255, font, anchor="ls", stroke_width=stroke
         )
-        masks.append(np.asarray(mask, np.float32) / 255)
+        masks.append(np.asarray(mask, np.float32) / np.float32(255))
     return _Words(*masks)
 
 
@@ -229,7 +229,7 @@ def _write(
 ) -> int:
     """Write white text with a dark outline; return its height. What lies outside is left out."""
     words = _fitting(text, size_px, room or picture.shape[1] - left)
-    height, width = words.fill.shape
+    height, width = (int(side) for side in words.fill.shape)
     row = top if top is not None else (bottom or 0) - height
     row = max(0, row)
     place = picture[row : row + height, left : left + width]

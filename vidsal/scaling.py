@@ -76,7 +76,8 @@ def scaled(values: Map, *, low: float, high: float) -> Map:
     extent = high - low
     if not extent > np.finfo(np.float32).tiny:
         return np.zeros_like(values)
-    return np.clip((values - np.float32(low)) / np.float32(extent), 0, 1, dtype=np.float32)
+    shares = (values - np.float32(low)) / np.float32(extent)
+    return np.asarray(np.clip(shares, 0, 1), np.float32)
 
 
 def to_unit(

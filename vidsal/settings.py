@@ -50,9 +50,11 @@ def _option(
     check: Callable[[Any], bool] | None = None,
     expected: str = "",
     parse: Callable[[Any], Any] | None = None,
+    short: str | None = None,
 ) -> Any:
     """Declare an option; `check` sees every value but ``None``, `expected` words its failure."""
-    metadata = {"group": group, "help": help, "check": check, "expected": expected, "parse": parse}
+    metadata = {"group": group, "help": help, "check": check, "expected": expected}
+    metadata |= {"parse": parse, "short": short}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -80,7 +82,8 @@ class Settings:
     # fmt: off
     output: Path | None = _option(
         None, "Output", "File to write: .mp4 for a video or a camera, .png or .jpg for a photo. "
-        "Default: <name>_saliency.mp4 or .png in the current folder.", parse=Path)
+        "Default: <name>_saliency.mp4 or .png in the current folder.",
+        parse=Path, short="-o")
     overwrite: bool = _option(False, "Output", "Replace files that exist.")
     table: Path | None = _option(
         None, "Output", "Also write a CSV file with one row a frame.", parse=Path)

@@ -91,7 +91,8 @@ def _static_maps(
     """Return the unscaled gradient map at working size and the prediction of each frame."""
     if static is None:
         return [None] * len(group), [None] * len(group)
-    size = network_size(*group[0].rgb.shape[:2], settings.short_side)
+    height, width = group[0].rgb.shape[:2]
+    size = network_size(height, width, settings.short_side)
     result = static(np.stack([motion.shrink(frame.rgb, size) for frame in group]))
     height, width = _working_size(group[0].rgb, settings)
     maps: list[Map | None] = []

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
+from numpy.typing import NDArray
 
 from vidsal.errors import VidsalError
 from vidsal.frames import Map, Rgb, Saliency
@@ -32,9 +33,9 @@ def claim_folder(path: Path, *, overwrite: bool) -> None:
     claim(path / ".maps" if path.exists() else path, overwrite=True)
 
 
-def sixteen_bit(values: Map) -> np.ndarray:
+def sixteen_bit(values: Map) -> NDArray[np.uint16]:
     """Return a map of [0, 1] as uint16, 0..65535."""
-    return np.rint(values * np.float32(65535)).astype(np.uint16)
+    return np.asarray(np.rint(values * np.float32(65535)), np.uint16)
 
 
 @contextmanager

@@ -74,7 +74,7 @@ class _Frames:
             self.size = (picture.shape[0], picture.shape[1])
             self._encoder = ffmpeg.Encoder(ffmpeg.encoding(self.size, self._fps, self._path))
         for _ in range(self._due(saliency.frame.time_s)):
-            self._encoder.write(memoryview(picture).cast("B"))
+            self._encoder.write(picture.data.cast("B"))
             self.written += 1
 
     def _due(self, time_s: float) -> int:

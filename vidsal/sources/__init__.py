@@ -24,9 +24,9 @@ def open_source(what: str | int | Path, settings: Settings) -> Source:
     VidsalError
         If there is nothing to read, in a line that says what is wrong with it.
     """
-    path = Path(what) if not isinstance(what, int) else None
-    if path is None or (str(what).isdigit() and not path.exists()):
-        return CameraSource(int(what), settings)
+    path = Path(str(what))
+    if isinstance(what, int) or (path.name.isdigit() and not path.exists()):
+        return CameraSource(int(path.name), settings)
     if path.is_dir():
         raise VidsalError(f"{path} is a folder: give a video or a picture file")
     if not path.exists():

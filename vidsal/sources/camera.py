@@ -1,5 +1,6 @@
 """A camera, by its number."""
 
+import logging
 import math
 import sys
 import time
@@ -14,6 +15,8 @@ from vidsal.frames import Frame, SourceInfo
 from vidsal.opencv import cv2
 from vidsal.settings import Settings
 from vidsal.sources.video import exact_rate
+
+log = logging.getLogger(__name__)
 
 # What drivers claim beyond this is not a camera's rate.
 _FASTEST_FPS = 240
@@ -54,8 +57,8 @@ class CameraSource:
         self._stopped = False
         self._number = number
         self._capture = open_capture(number)
-        ok, first = self._capture.read() if self._capture.isOpened() else (False, None)
-        if not ok:
+        _, first = self._capture.read() if self._capture.isOpened() else (False, None)
+        if first is None:
             self._capture.release()
             raise VidsalError(
                 f"camera {number} cannot be used: none is connected, another program has it, or "
@@ -80,7 +83,9 @@ class CameraSource:
             ok, bgr = self._capture.read()
             time_s = self._clock() - start_s
             if not ok:
-                raise VidsalError(f"camera {self._number} stopped delivering after {time_s:.1f} s")
+                # A pulled cable ends the recording; what was recorded is kept.
+                log.warning("camera %d stopped delivering after %.1f s", self._number, time_s)
+                return
             if time_s >= self._duration_s:
                 return
             if index % self._every == 0:

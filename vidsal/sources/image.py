@@ -12,11 +12,13 @@ from vidsal.errors import VidsalError
 from vidsal.frames import Frame, Rgb, SourceInfo
 
 # By content, not by name. GIF is here for its stills; with several frames it is a video.
-_FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "PPM", "GIF", "MPO", "JPEG2000", "TGA", "AVIF")
+_FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "PPM", "GIF", "JPEG2000", "TGA", "AVIF")
 
 
 def is_image(path: Path) -> bool:
     """Say whether a file holds one picture."""
+    # Pillow names some formats only once all its plugins are loaded.
+    Image.init()
     try:
         with Image.open(path, formats=_FORMATS) as image:
             # A phone's MPO file is a photo with a second, smaller copy behind it.
@@ -51,11 +53,9 @@ class ImageSource:
 def _read(path: Path) -> Rgb:
     """Return a picture file as (H, W, 3) uint8 RGB."""
     try:
-        with iio.imopen(path, "r", plugin="pillow") as file:
-            deep = file.properties(index=0).dtype
-            if deep.itemsize > 1:
-                return _eight_bit(file.read(index=0, rotate=True))
-            rgb = file.read(index=0, mode="RGB", rotate=True)
+        if iio.improps(path, plugin="pillow", index=0).dtype.itemsize > 1:
+            return _eight_bit(iio.imread(path, plugin="pillow", index=0, rotate=True))
+        rgb = iio.imread(path, plugin="pillow", index=0, mode="RGB", rotate=True)
     # Pillow raises these, depending on the format, on files that are cut short or altered.
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise VidsalError(f"{path} is a damaged picture: {error}") from error

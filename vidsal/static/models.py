@@ -2,12 +2,14 @@
 
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from vidsal.errors import UsageError, VidsalError
 from vidsal.frames import StaticStage
+from vidsal.quiet import native_stderr_logged
 from vidsal.settings import Settings
 from vidsal.static import labels, weights
 
@@ -91,34 +93,41 @@ def open_static(choice: ModelChoice, settings: Settings) -> StaticStage | None:
     if choice.key == "none":
         return None
     target = labels.find_target(settings.target)
-    _load_tensorflow()
+    load_tensorflow()
     from vidsal.static.gradient import Classifier, GradientMaps
 
-    if choice.key == "resnet50":
-        from vidsal.static import resnet50 as network
-
-        assert choice.weights is not None
-        model = network.build(choice.weights)
-    else:
-        from vidsal.static import lite0 as network  # type: ignore[no-redef]
-
-        model = network.build()
+    model, preprocess = _network(choice)
     classifier = Classifier(
         name=str(choice.name),
-        logits=lambda rgb: model(network.preprocess(rgb), training=False),
+        logits=lambda rgb: model(preprocess(rgb), training=False),
         labels=tuple(one.name for one in labels.imagenet_classes()),
     )
     return GradientMaps(classifier, target=target, score=settings.score, channels=settings.channels)
 
 
-def _load_tensorflow() -> None:
-    """Import TensorFlow; on a GPU let it take memory as it needs it, not all at once."""
+def _network(choice: ModelChoice) -> tuple[Any, Callable[[Any], Any]]:
+    """Return a Keras model that gives logits, and what prepares its input."""
+    if choice.weights is not None:
+        from vidsal.static import resnet50
+
+        return resnet50.build(choice.weights), resnet50.preprocess
+    from vidsal.static import lite0
+
+    return lite0.build(), lite0.preprocess
+
+
+def load_tensorflow() -> Any:
+    """Import and return TensorFlow; on a GPU let it take memory as it needs it, not all at once."""
     # A stale choice of another backend in Keras' own configuration would break the tape.
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    import tensorflow as tf
+    # TensorFlow writes its first lines before it reads the variable that should keep it quiet.
+    is_quiet = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "0") != "0"
+    with native_stderr_logged(when=is_quiet):
+        import tensorflow as tf
 
     for device in tf.config.list_physical_devices("GPU"):
         try:
             tf.config.experimental.set_memory_growth(device, True)
         except RuntimeError:
             log.debug("%s was already in use; its memory policy stays", device.name)
+    return tf
