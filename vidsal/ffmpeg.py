@@ -187,14 +187,16 @@ def encoding(size: tuple[int, int], fps: Fraction, path: Path) -> list[str]:
     path : Path
     """
     height, width = size
-    tags = ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709",
-            "-color_range", "tv"]  # fmt: skip
+    # The filter converts with the same matrix that the tags name; players trust the tags.
+    to_video = (
+        "scale=in_range=pc:out_range=tv:out_color_matrix=bt709,format=yuv420p,"
+        "setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
+    )
     return [
         "-hide_banner", "-loglevel", "error", "-y",
         "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(fps),
         "-i", "pipe:0",
-        "-vf", "scale=in_range=pc:out_range=tv:out_color_matrix=bt709,format=yuv420p",
-        "-c:v", "libx264", "-preset", "veryfast", "-crf", "18", *tags,
+        "-vf", to_video, "-c:v", "libx264", "-preset", "veryfast", "-crf", "18",
         "-movflags", "+faststart", str(path),
     ]  # fmt: skip
 

@@ -89,7 +89,8 @@ def _map(rgb: Rgb, saliency: Map, style: Style) -> Rgb:
 def _overlay(rgb: Rgb, saliency: Map, style: Style) -> Rgb:
     """Lay a map over the picture; its opacity follows saliency, so cold regions stay clear."""
     large = _upsampled(saliency, rgb.shape[:2])
-    opacity = large * np.float32(style.alpha)
+    # Smoothstep: flat at both ends, so that a faint everywhere is not a veil over the picture.
+    opacity = np.float32(style.alpha) * large * large * (3 - 2 * large)
     blended = cv2.blendLinear(_coloured(large, style.colormap), rgb, opacity, 1 - opacity)
     return np.asarray(blended, np.uint8)
 
