@@ -28,6 +28,7 @@ app = App(
     # main() words the errors and sets the exit codes.
     print_error=False,
     exit_on_error=False,
+    suppress_keyboard_interrupt=False,
     result_action="return_value",
 )
 
@@ -164,7 +165,10 @@ def doctor() -> None:
     """Show what vidsal finds on this machine: one screen for a bug report."""
     from vidsal.doctor import report
 
-    print("\n".join(report()))
+    lines = list(report())
+    print("\n".join(lines))
+    if any(" PROBLEM: " in line for line in lines):
+        raise VidsalError("PROBLEM marks what has to be put right")
 
 
 def _progress_bar(items: Iterable[Any], total: int | None) -> Iterable[Any]:

@@ -5,21 +5,32 @@ import numpy as np
 from vidsal.frames import Map, Rgb
 from vidsal.opencv import cv2
 
-_BINS = 8
+# A colour falls into bins this wide; both grids of them end beyond 255.
+_BIN, _BINS = 32, 9
 # Share of the picture that must change colour for a new scene to begin; motion within a scene
 # stays well below, see the tests.
 _CHANGED = 0.35
 
 
 def histogram(rgb: Rgb) -> Map:
-    """Return the joint colour histogram of a small picture, (8, 8, 8) float32, of sum 1."""
-    counts = cv2.calcHist([rgb], [0, 1, 2], None, [_BINS] * 3, [0, 256] * 3)
+    """Return two joint colour histograms of a small picture, (2, 9, 9, 9) float32, each of sum 1.
+
+    The bins of the second lie half a bin beside those of the first: an even ground that slowly
+    brightens crosses from bin to bin in one of them at a time.
+    """
+    counts = [
+        cv2.calcHist([rgb], [0, 1, 2], None, [_BINS] * 3, [low, low + _BIN * _BINS] * 3)
+        for low in (0, -_BIN // 2)
+    ]
     return np.asarray(counts, np.float32) / np.float32(rgb.shape[0] * rgb.shape[1])
 
 
 def changed_share(before: Map, after: Map) -> float:
-    """Return the share of the picture whose colour has changed, 0..1: half the L1 distance."""
-    return float(np.abs(before - after).sum()) / 2
+    """Return the share of the picture whose colour has changed in both histograms, 0..1.
+
+    Half the L1 distance, the lesser of the two.
+    """
+    return float(np.abs(before - after).sum(axis=(1, 2, 3)).min()) / 2
 
 
 def is_cut(before: Map | None, after: Map) -> bool:

@@ -1,6 +1,7 @@
 """The ffmpeg that imageio-ffmpeg brings: running it, and reading its words and its exit code."""
 
 import re
+import shutil
 import subprocess
 import tempfile
 from contextlib import suppress
@@ -27,12 +28,16 @@ def executable() -> str:
         If there is none.
     """
     try:
-        return str(imageio_ffmpeg.get_ffmpeg_exe())
-    except RuntimeError as error:
+        path = shutil.which(imageio_ffmpeg.get_ffmpeg_exe())
+    except RuntimeError:
+        path = None
+    # IMAGEIO_FFMPEG_EXE is taken on trust by imageio-ffmpeg: it may name what is not there.
+    if path is None:
         raise VidsalError(
             "ffmpeg was not found: pip install --force-reinstall imageio-ffmpeg, or set "
             "IMAGEIO_FFMPEG_EXE to its path"
-        ) from error
+        )
+    return path
 
 
 class Encoder:
@@ -139,11 +144,14 @@ class Probe:
         As ffmpeg prints it, to two decimals.
     audio_codec : str or None
         Of the first sound stream.
+    picture_delay_s : float
+        How long after the file's own beginning, which its sound may be at, the picture begins.
     """
 
     size: tuple[int, int] | None
     fps: float | None
     audio_codec: str | None
+    picture_delay_s: float = 0.0
 
 
 def probe(path: Path) -> Probe:
@@ -156,10 +164,14 @@ def probe(path: Path) -> Probe:
     video = re.search(r"Stream #0.*: Video: .*?, (\d+)x(\d+)[ ,].*", text)
     rate = re.search(r"([\d.]+) fps", video.group(0)) if video else None
     audio = re.search(r"Stream #0.*: Audio: (\w+)", text)
+    begin = re.search(r"Duration: .*, start: (-?[\d.]+)", text)
+    # Only named where it is not 0.
+    shown = re.search(r", start (-?[\d.]+)", video.group(0)) if video else None
     return Probe(
         (int(video.group(2)), int(video.group(1))) if video else None,
         float(rate.group(1)) if rate else None,
         audio.group(1) if audio else None,
+        max(0.0, float(shown.group(1)) - float(begin.group(1))) if shown and begin else 0.0,
     )
 
 

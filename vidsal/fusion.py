@@ -40,14 +40,16 @@ def fuse(static: Map | None, motion: Map, *, gain: float) -> Map:
 def peak(saliency: Map) -> tuple[float, float] | None:
     """Return the most salient point as shares (row, column) of the picture, or None if flat.
 
-    Among equal maxima the middle of them is meant, so a plateau does not pull to its corner.
+    Among equal maxima the one nearest to their middle is meant, so a plateau, which clipping
+    makes often, does not pull to its corner.
     """
     top = saliency.max(initial=0.0)
-    if top <= 0:
+    if top <= saliency.min(initial=top):
         return None
     rows, columns = np.nonzero(saliency >= top)
-    middle = len(rows) // 2
-    return (rows[middle] + 0.5) / saliency.shape[0], (columns[middle] + 0.5) / saliency.shape[1]
+    middle = np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2)
+    height, width = saliency.shape
+    return (int(rows[middle]) + 0.5) / height, (int(columns[middle]) + 0.5) / width
 
 
 def centroid(saliency: Map) -> tuple[float, float] | None:

@@ -131,7 +131,7 @@ def _annotate(picture: Rgb, saliency: Saliency, style: Style) -> None:
     size = _text_px(picture)
     height, width = picture.shape[:2]
     _mark_peak(picture, saliency.fused)
-    bar_left = _colour_bar(picture, size, style.colormap)
+    bar_left, bar_top = _colour_bar(picture, size, style.colormap)
     room = bar_left - 2 * (size // 2)
     bottom = height - size // 2
     details = time_code(saliency.frame.time_s)
@@ -141,6 +141,9 @@ def _annotate(picture: Rgb, saliency: Saliency, style: Style) -> None:
     if saliency.prediction:
         seen = saliency.prediction
         text = f"{seen.target_name} {seen.target_probability:.0%}"
+        # A name that reaches as far as the colour bar stands above it.
+        if _words(text, size).fill.shape[1] > room:
+            bottom = min(bottom, bar_top)
         _write(picture, text, size, left=size // 2, bottom=bottom, room=width - size)
 
 
@@ -170,8 +173,8 @@ def _mark_peak(picture: Rgb, saliency: Map) -> None:
     cv2.circle(picture, centre, radius, (255, 255, 255), line, cv2.LINE_AA)
 
 
-def _colour_bar(picture: Rgb, size: int, colormap: Colormap) -> int:
-    """Draw the colours from low to high in the lower right corner; return its left edge."""
+def _colour_bar(picture: Rgb, size: int, colormap: Colormap) -> tuple[int, int]:
+    """Draw the colours from low to high in the lower right corner; return its left and top."""
     height, width = (int(side) for side in picture.shape[:2])
     bar_height, bar_width = max(5, size // 2), max(48, min(width // 6, size * 6))
     left, top = width - bar_width - size // 2, height - bar_height - size // 2
@@ -179,10 +182,10 @@ def _colour_bar(picture: Rgb, size: int, colormap: Colormap) -> int:
     picture[top - 1 : top + bar_height + 1, left - 1 : left + bar_width + 1] = 230
     picture[top : top + bar_height, left : left + bar_width] = ramp[None]
     small = max(_TEXT_PX - 2, round(size * 0.7))
-    _write(picture, "0", small, left=left, bottom=top - 1)
+    label_height = _write(picture, "0", small, left=left, bottom=top - 1)
     one = int(_words("1", small).fill.shape[1])
     _write(picture, "1", small, left=left + bar_width - one, bottom=top - 1)
-    return left
+    return left, top - 1 - label_height
 
 
 class _Words(NamedTuple):

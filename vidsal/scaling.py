@@ -56,7 +56,9 @@ def upper_end(values: Map, *, percentile: float = PERCENTILE) -> float:
     """Return a robust maximum of a map: 0 for an empty one, never NaN."""
     if values.size == 0:
         return 0.0
-    return float(np.percentile(values, percentile))
+    high = float(np.percentile(values, percentile))
+    # A map with less than a percentile in it is scaled by what it has, not by nothing.
+    return high if high > 0 else float(values.max())
 
 
 def scaled(values: Map, *, low: float, high: float) -> Map:
@@ -76,7 +78,9 @@ def scaled(values: Map, *, low: float, high: float) -> Map:
     extent = high - low
     if not extent > np.finfo(np.float32).tiny:
         return np.zeros_like(values)
-    shares = (values - np.float32(low)) / np.float32(extent)
+    # Clipped first, too: far values over a small extent would overflow.
+    within = np.clip(values, np.float32(low), np.float32(high))
+    shares = (within - np.float32(low)) / np.float32(extent)
     return np.asarray(np.clip(shares, 0, 1), np.float32)
 
 

@@ -33,7 +33,9 @@ def parse_time(text: str | float | None) -> float | None:
     """
     if text is None:
         return None
-    match = re.fullmatch(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)", str(text).strip())
+    match = re.fullmatch(
+        r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?(?:e-\d+)?|\.\d+)", str(text).strip()
+    )
     if not match:
         raise UsageError(
             f"a time is seconds or HH:MM:SS, not negative (12.5, 1:02.5), got {text!r}"

@@ -113,15 +113,19 @@ def _combined(
 ) -> Saliency:
     """Return the saliency of one frame, and move the scene on to it."""
     grey = motion.grey(small)
+    is_first = scene.grey is None
     moved = (
         motion.still(grey.shape)
         if scene.grey is None
         else motion.measure(scene.grey, grey, model=settings.camera)
     )
     scene.grey = grey
-    moving, scene.motion_scale = to_unit(
+    moving, motion_scale = to_unit(
         moved.speed, scene.motion_scale, time_s=frame.time_s, mode=settings.scale, floor=_QUIET_PX
     )
+    # That a first frame has nothing before it says nothing of how fast its scene moves.
+    if not is_first:
+        scene.motion_scale = motion_scale
     if static_map is not None:
         static_map, scene.static_scale = to_unit(
             static_map, scene.static_scale, time_s=frame.time_s, mode=settings.scale

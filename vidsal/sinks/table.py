@@ -69,5 +69,7 @@ def table_sink(path: Path, info: SourceInfo, model_name: str | None) -> Iterator
         def write(saliency: Saliency, picture: Rgb) -> None:
             with writing(path):
                 table.writerow(row(saliency, info, model_name))
+                # A full disk must show while the video can still be taken back.
+                file.flush()
 
         yield write

@@ -65,8 +65,8 @@ class CameraSource:
                 f"{_permission()}; `vidsal doctor` lists the cameras that answer"
             )
         height, width = first.shape[:2]
-        claimed = exact_rate(self._capture.get(cv2.CAP_PROP_FPS))
-        fps = claimed if 1 <= claimed <= _FASTEST_FPS else _USUAL_FPS
+        claimed = self._capture.get(cv2.CAP_PROP_FPS)
+        fps = exact_rate(claimed) if 1 <= claimed <= _FASTEST_FPS else _USUAL_FPS
         self.info = SourceInfo(
             f"camera {number}", height, width, fps / self._every, is_live=True,
             frame_count_hint=(
@@ -77,11 +77,14 @@ class CameraSource:
         )  # fmt: skip
 
     def frames(self) -> Iterator[Frame]:
-        start_s = self._clock()
+        start_s: float | None = None
         index = 0
         while not self._stopped:
             ok, bgr = self._capture.read()
-            time_s = self._clock() - start_s
+            now_s = self._clock()
+            # Time runs from the first frame on, however long the camera took to deliver it.
+            start_s = now_s if start_s is None else start_s
+            time_s = now_s - start_s
             if not ok:
                 # A pulled cable ends the recording; what was recorded is kept.
                 log.warning("camera %d stopped delivering after %.1f s", self._number, time_s)

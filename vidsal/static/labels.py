@@ -1,6 +1,7 @@
 """The names of the ImageNet classes, and finding one by what a person types."""
 
 import difflib
+import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -57,10 +58,10 @@ def find_target(text: str) -> int | None:
     UsageError
         If there is no such class, with the nearest names; or if several share the name.
     """
-    if text == "auto":
+    if _key(text) == "auto":
         return None
     classes = imagenet_classes()
-    if text.lstrip("-").isdigit():
+    if re.fullmatch(r"-?[0-9]{1,9}", text):
         if 0 <= int(text) < len(classes):
             return int(text)
         raise UsageError(f"--target must be 0 to {len(classes) - 1}, a name or auto, got {text}")

@@ -1,0 +1,127 @@
+"""Measure a whole run against its parts, on this machine, and print it.
+
+    python scripts/bench_pipeline.py                     # 720p, ResNet50 with random weights
+    python scripts/bench_pipeline.py --frames 200 --memory-frames 0   # the quick part only
+
+Two things are printed: the frame rate of `vidsal run` beside that of the bare gradient call at the
+same batch and input size, measured in the same process one after the other (so only their ratio
+says something on a noisy machine); and the resident memory of a run early and late in a long clip.
+
+The clip is made here, from noise that moves, so that nothing is easy to decode or to encode. With
+random weights a network does the same arithmetic as with trained ones.
+"""
+
+import argparse
+import platform
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+import vidsal
+from vidsal import ffmpeg
+from vidsal.static.models import ModelChoice, open_static
+from vidsal.stream import network_size
+
+EARLY, LATE = 200, 2000
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--frames", type=int, default=320, help="frames of the timed run")
+    parser.add_argument("--memory-frames", type=int, default=LATE + 20, help="0 leaves it out")
+    parser.add_argument("--model", choices=["resnet50", "lite0"], default="resnet50")
+    parser.add_argument("--batch", type=int, default=16)
+    arguments = parser.parse_args()
+    print(machine())
+    with tempfile.TemporaryDirectory() as folder:
+        weights = None
+        if arguments.model == "resnet50":
+            weights = random_weights(Path(folder) / "resnet50.weights.h5")
+        settings = vidsal.Settings(
+            model=arguments.model, weights=weights, batch=arguments.batch, overwrite=True,
+            output=Path(folder) / "out.mp4",
+        )  # fmt: skip
+        clip = make_clip(Path(folder) / "clip.mp4", arguments.frames)
+        bare = bare_rate(settings)
+        whole, _ = timed_run(clip, settings)
+        print(f"bare gradient call, batch {settings.batch}: {bare:6.2f} frames/s")
+        print(f"vidsal run, 1280x720:         {whole:6.2f} frames/s, {whole / bare:.0%} of it")
+        if arguments.memory_frames:
+            clip = make_clip(Path(folder) / "long.mp4", arguments.memory_frames)
+            _, sizes = timed_run(clip, settings)
+            early, late = sizes[EARLY], sizes[min(LATE, arguments.memory_frames - 1)]
+            print(
+                f"resident memory: {early:.0f} MB at frame {EARLY}, {late:.0f} MB at frame {LATE}"
+            )
+
+
+def machine() -> str:
+    """Return what the figures were measured on."""
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        models = [x for x in cpuinfo.read_text().splitlines() if x.startswith("model name")]
+        name = models[0].split(":", 1)[1].strip() if models else name
+    return f"{psutil.cpu_count()} cores, {name}, Python {platform.python_version()}"
+
+
+def random_weights(path: Path) -> Path:
+    """Write ResNet50 weights as Keras initialises them, and return where."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    keras.applications.ResNet50(weights=None, classifier_activation=None).save_weights(path)
+    return path
+
+
+def make_clip(path: Path, frames: int) -> Path:
+    """Write a 1280x720 clip of moving noise, and return where."""
+    source = f"testsrc2=size=1280x720:rate=30,noise=alls=12:allf=t,trim=end_frame={frames}"
+    ffmpeg.convert(
+        ["-loglevel", "error", "-y", "-f", "lavfi", "-i", source, "-c:v", "libx264",
+         "-preset", "ultrafast", "-pix_fmt", "yuv420p", str(path)]
+    )  # fmt: skip
+    return path
+
+
+def bare_rate(settings: vidsal.Settings, repeats: int = 6) -> float:
+    """Return the frames/s of gradient calls on ready batches, after the first one."""
+    stage = open_static(ModelChoice(settings.model, settings.weights), settings)  # type: ignore[arg-type]
+    assert stage is not None
+    height, width = network_size(720, 1280, settings.short_side)
+    shape = (settings.batch, height, width, 3)
+    batch = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    stage(batch)
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        stage(batch)
+        times.append(time.perf_counter() - start)
+    return settings.batch / float(np.median(times))
+
+
+def timed_run(clip: Path, settings: vidsal.Settings) -> tuple[float, list[float]]:
+    """Return the frames/s of a run after its first two batches, and its memory at each frame."""
+    process = psutil.Process()
+    times: list[float] = []
+    sizes: list[float] = []
+
+    def watch(items: Iterable[Any], total: int | None) -> Iterator[Any]:
+        for item in items:
+            times.append(time.perf_counter())
+            sizes.append(process.memory_info().rss / 2**20)
+            yield item
+
+    vidsal.run(clip, settings, progress=watch)
+    warm = min(2 * settings.batch, len(times) // 4)
+    return (len(times) - 1 - warm) / (times[-1] - times[warm]), sizes
+
+
+if __name__ == "__main__":
+    main()

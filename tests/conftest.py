@@ -1,0 +1,127 @@
+"""What several test files use: media made on the spot, scripts as modules, a check for leaks."""
+
+import importlib.util
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from types import ModuleType
+from typing import Protocol
+
+import imageio_ffmpeg
+import psutil
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class MakeClip(Protocol):
+    """Make a moving, coloured test picture as a video file and return its path.
+
+    `size` is (height, width); `sound` an encoder's name, such as ``aac``; `options` are further
+    words for the output; `picture` is a source of lavfi, with its own options if need be.
+    """
+
+    def __call__(
+        self,
+        name: str = "clip.mp4",
+        *,
+        size: tuple[int, int] = (48, 64),
+        rate: str = "25",
+        frames: int = 20,
+        codec: str = "libx264",
+        sound: str | None = None,
+        options: Sequence[str] = (),
+        picture: str = "testsrc2",
+    ) -> Path: ...
+
+
+class LoadScript(Protocol):
+    """Import a file of ``scripts/`` as a module, by its name without the suffix."""
+
+    def __call__(self, name: str) -> ModuleType: ...
+
+
+def run_ffmpeg(*words: str) -> None:
+    """Run the ffmpeg that vidsal uses."""
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-loglevel", "error", "-y", *words]
+    result = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def load_script(name: str) -> ModuleType:
+    """Import a file of ``scripts/`` as a module; a second call gives the same module."""
+    known = f"scripts_{name}"
+    if known in sys.modules:
+        return sys.modules[known]
+    spec = importlib.util.spec_from_file_location(known, ROOT / "scripts" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # Dataclasses look their own module up while they are made.
+    sys.modules[known] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session", name="load_script")
+def _load_script() -> LoadScript:
+    return load_script
+
+
+@pytest.fixture(scope="session")
+def sample_media() -> Path:
+    """The folder of the clips and photos that ship with vidsal."""
+    return ROOT / "sample_media"
+
+
+@pytest.fixture
+def make_clip(tmp_path: Path) -> MakeClip:
+    """Make small video files in the test's own folder."""
+
+    def make(
+        name: str = "clip.mp4",
+        *,
+        size: tuple[int, int] = (48, 64),
+        rate: str = "25",
+        frames: int = 20,
+        codec: str = "libx264",
+        sound: str | None = None,
+        options: Sequence[str] = (),
+        picture: str = "testsrc2",
+    ) -> Path:
+        path = tmp_path / name
+        joint = ":" if "=" in picture else "="
+        words = ["-f", "lavfi", "-i", f"{picture}{joint}size={size[1]}x{size[0]}:rate={rate}"]
+        if sound:
+            length_s = float(frames / Fraction(rate))
+            words += ["-f", "lavfi", "-i", f"sine=440:sample_rate=44100:duration={length_s}"]
+        words += ["-frames:v", str(frames), "-c:v", codec]
+        if codec == "libx264":
+            words += ["-preset", "veryfast", "-crf", "12", "-pix_fmt", "yuv420p"]
+        if sound:
+            words += ["-c:a", sound]
+        run_ffmpeg(*words, *options, str(path))
+        return path
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def threads_and_children() -> Iterator[None]:
+    """See after each test that no thread of vidsal's and no ffmpeg of ours is left behind."""
+    here = psutil.Process()
+    before = {child.pid for child in here.children(recursive=True)}
+    yield
+    left = [thread.name for thread in threading.enumerate() if thread.name.startswith("vidsal")]
+    assert not left, f"threads left: {left}"
+    for child in here.children(recursive=True):
+        if child.pid not in before:
+            try:
+                name = child.name()
+            except psutil.NoSuchProcess:
+                continue
+            assert "ffmpeg" not in name, f"process left: {name} {child.pid} ({child.status()})"

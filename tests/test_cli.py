@@ -1,0 +1,443 @@
+"""The command line as its users meet it: exit codes, stdout, stderr, files, and time."""
+
+import csv
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import av
+import psutil
+import pytest
+from conftest import MakeClip, run_ffmpeg
+from PIL import Image
+
+import vidsal
+
+# A shared machine is slower and noisier than the one that the limits are meant for.
+SLACK = 2.0 if os.environ.get("CI") else 1.0
+_NOISE = ("TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS", "OPENCV_LOG_LEVEL", "PYTHONWARNINGS")
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    """An empty folder to run in."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    return folder
+
+
+def _environment(**others: str) -> dict[str, str]:
+    """The environment of a person who has set none of the variables that quiet libraries."""
+    kept = {name: value for name, value in os.environ.items() if name not in _NOISE}
+    return kept | others
+
+
+def _vidsal(
+    *words: str | Path, cwd: Path, env: Mapping[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "vidsal", *map(str, words)],
+        cwd=cwd, env=dict(env or _environment()), capture_output=True, text=True, timeout=120,
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def _said(stderr: str) -> list[str]:
+    """The lines on stderr that are not the progress bar's."""
+    lines = [line.strip() for line in stderr.replace("\r", "\n").splitlines()]
+    return [line for line in lines if line and not re.search(r"\| \d+/|\d+frame|frame/s", line)]
+
+
+def _left(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+# Bad input.
+
+
+def _audio(folder: Path) -> str:
+    run_ffmpeg("-f", "lavfi", "-i", "sine=440:duration=1", "-c:a", "aac", str(folder / "audio.mp4"))
+    return "../audio.mp4"
+
+
+def _named(folder: Path, name: str, content: str | None) -> str:
+    path = folder / name
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_text(content)
+    return f"../{name}"
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten frames, 25 a second."""
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    picture = ["-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25", "-frames:v", "10"]
+    run_ffmpeg(*picture, "-c:v", "libx264", str(path))
+    return path
+
+
+def _source(kind: str, folder: Path) -> str:
+    if kind == "folder":
+        return _named(folder, "folder", None)
+    if kind == "empty":
+        return _named(folder, "empty.mp4", "")
+    if kind == "text":
+        return _named(folder, "text.mp4", "These are words.\n" * 50)
+    if kind == "audio":
+        return _audio(folder)
+    return {"missing": "missing.mp4", "no camera": "99"}[kind]
+
+
+@pytest.mark.parametrize(
+    ("kind", "line"),
+    [
+        ("missing", "missing.mp4: there is no such file"),
+        ("folder", "../folder is a folder: give a video or a picture file"),
+        ("empty", "../empty.mp4 is an empty file"),
+        ("text", "../text.mp4 is not a video or picture that can be read"),
+        ("audio", "../audio.mp4 is not a video or picture that can be read"),
+        ("no camera", "camera 99 cannot be used: none is connected, another program has it, or"),
+    ],
+)
+def test_bad_source_is_one_line_and_exit_code_1(
+    kind: str, line: str, tmp_path: Path, here: Path
+) -> None:
+    done = _vidsal("run", _source(kind, tmp_path), "--model", "none", cwd=here)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    (said,) = done.stderr.splitlines()
+    assert said.startswith(f"vidsal: {line}")
+    assert _left(here) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["-o", "no/o.mp4"], "no is not a folder that exists: make it first"),
+        (["-o", "file/o.mp4"], "file is not a folder that exists: make it first"),
+        (["-o", "there.mp4"], "there.mp4 exists: give another name, or --overwrite to replace it"),
+        (["--table", "no/t.csv"], "no is not a folder that exists: make it first"),
+        (["--table", "file"], "file exists: give another name, or --overwrite to replace it"),
+        (["--maps", "file"], "file is a file: give the name of a folder for the maps"),
+        (["-o", "CLIP", "--overwrite"], "CLIP is the source itself"),
+        (["--start", "5"], "--start 5 s is after the end of CLIP"),
+    ],
+)
+def test_bad_output_is_one_line_and_exit_code_1(
+    words: list[str], line: str, clip: Path, here: Path
+) -> None:
+    before = clip.read_bytes()
+    (here / "file").write_text("a file")
+    (here / "there.mp4").write_text("precious")
+    words = [word.replace("CLIP", str(clip)) for word in words]
+    done = _vidsal("run", clip, "--model", "none", *words, cwd=here)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    (said,) = done.stderr.splitlines()
+    assert said.startswith(f"vidsal: {line}".replace("CLIP", str(clip)))
+    assert _left(here) == ["file", "there.mp4"]
+    assert (here / "there.mp4").read_text() == "precious"
+    assert clip.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--target", "egyptian cta"], r"--target 'egyptian cta' is not an ImageNet class; did you "
+         r"mean 'egyptian cat'"),
+        (["--target", "1000"], "--target must be 0 to 999, a name or auto, got 1000"),
+        (["--no-such-option"], 'Unknown option: "?--no-such-option'),
+        (["--layout", "round"], '.*"round".*--layout.*"side-by-side"'),
+        (["--model", "resnet51"], '.*"resnet51".*--model.*"resnet50"'),
+        (["--every", "x"], '.*--every.*"x"'),
+        (["--every", "0"], "--every must be a whole number of 1 or more, got 0"),
+        (["--start", "-5"], "--start: a time is seconds or HH:MM:SS, not negative .* got '-5'"),
+        (["--start=-5"], "--start: a time is seconds or HH:MM:SS, not negative .* got '-5'"),
+        (["--end", "-0:01"], "--end: a time is seconds or HH:MM:SS, not negative"),
+        (["--duration", "0"], r"--duration must be a time above 0, got 0"),
+        (["--start", "3", "--end", "2"], r"--end must come after --start, got 2\.0 <= 3\.0"),
+        (["-o", "o.avi"], r"--output o\.avi: a video is written as \.mp4"),
+        (["-o", "o.png"], r"--output o\.png: a video is written as \.mp4"),
+        (["--table", "clip_saliency.mp4"], "--table and --output name the same file"),
+        (["--weights", "w.h5"], "--weights is for the model resnet50, got --model none"),
+        (["extra"], "Unused Tokens: .*extra"),
+        (["-o"], ".*-o.* requires an argument"),
+    ],
+)  # fmt: skip
+def test_wrong_usage_is_one_line_with_a_hint_and_exit_code_2(
+    words: list[str], line: str, clip: Path, here: Path
+) -> None:
+    model = [] if "--model" in words else ["--model", "none"]
+    done = _vidsal("run", clip, *model, *words, cwd=here)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    said, hint = done.stderr.splitlines()
+    assert re.match(f"vidsal: {line}", said)
+    assert hint == "Try `vidsal run --help`."
+    assert _left(here) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "line", "hint"),
+    [
+        (["frobnicate"], 'vidsal: Unknown command "frobnicate"', "Try `vidsal --help`."),
+        (["run"], 'vidsal: Command "run" parameter SOURCE', "Try `vidsal run --help`."),
+        (["models", "x"], "vidsal: Unused Tokens", "Try `vidsal models --help`."),
+    ],
+)
+def test_wrong_command_is_exit_code_2(words: list[str], line: str, hint: str, here: Path) -> None:
+    done = _vidsal(*words, cwd=here)
+    assert (done.returncode, done.stdout) == (2, "")
+    said, tried = done.stderr.splitlines()
+    assert said.startswith(line)
+    assert tried == hint
+
+
+def test_a_failure_in_the_middle_is_one_line_and_leaves_nothing(
+    make_clip: MakeClip, here: Path
+) -> None:
+    # An ffmpeg that answers when it is asked about a file, and fails when it is to write one.
+    fake = here.parent / "ffmpeg"
+    fake.write_text("#!/bin/sh\necho 'the encoder is broken' >&2\nexit 3\n")
+    fake.chmod(0o755)
+    environment = _environment(IMAGEIO_FFMPEG_EXE=str(fake))
+    done = _vidsal(
+        "run", make_clip(frames=100), "--model", "none", "--table", "t.csv", cwd=here,
+        env=environment,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    assert _said(done.stderr) == ["vidsal: ffmpeg failed: the encoder is broken"]
+    assert _left(here) == []
+
+
+def test_an_ffmpeg_that_is_not_there_is_one_line(clip: Path, here: Path) -> None:
+    environment = _environment(IMAGEIO_FFMPEG_EXE=str(here / "no-ffmpeg"))
+    done = _vidsal("run", clip, "--model", "none", cwd=here, env=environment)
+    assert (done.returncode, done.stdout) == (1, "")
+    (said,) = _said(done.stderr)
+    assert said.startswith("vidsal: ffmpeg was not found: pip install")
+    assert _left(here) == []
+
+
+# Good runs.
+
+
+def _no_tensorflow(folder: Path) -> dict[str, str]:
+    """An environment in which importing TensorFlow or Keras is an error."""
+    banned = "import sys\nfor name in ('tensorflow', 'keras'):\n    sys.modules[name] = None\n"
+    (folder / "site").mkdir()
+    (folder / "site" / "sitecustomize.py").write_text(banned)
+    return _environment(PYTHONPATH=str(folder / "site"))
+
+
+def test_ban_of_tensorflow_works(tmp_path: Path) -> None:
+    code = "import vidsal.static.lite0"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=_no_tensorflow(tmp_path), capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "ModuleNotFoundError" in done.stderr
+
+
+def test_run_prints_the_path_alone_and_needs_no_tensorflow(
+    clip: Path, tmp_path: Path, here: Path
+) -> None:
+    environment = _no_tensorflow(tmp_path)
+    done = _vidsal("run", clip, "--model", "none", cwd=here, env=environment)
+    assert (done.returncode, done.stdout) == (0, "clip_saliency.mp4\n")
+    assert _said(done.stderr) == []
+    with av.open(str(here / "clip_saliency.mp4")) as file:
+        assert file.streams.video[0].frames == 10
+    assert _left(here) == ["clip_saliency.mp4"]
+    # A second time it is kept; asked to, it is replaced.
+    again = _vidsal("run", clip, "--model", "none", cwd=here, env=environment)
+    assert again.returncode == 1
+    assert "clip_saliency.mp4 exists" in again.stderr
+    more = _vidsal(
+        "run", clip, "--model", "none", "--overwrite", "--every", "5", "--layout", "quad",
+        "--end", "0:00.3", "--table", "t.csv", "--maps", "maps", cwd=here, env=environment,
+    )  # fmt: skip
+    assert (more.returncode, more.stdout) == (0, "clip_saliency.mp4\n")
+    with av.open(str(here / "clip_saliency.mp4")) as file:
+        stream = file.streams.video[0]
+        assert (stream.frames, stream.average_rate) == (2, 5)
+        assert (stream.height, stream.width) == (96, 128)
+    assert {"t.csv", "maps/fused/000005.png"} < set(_left(here))
+
+
+def test_photo_by_auto_without_network_is_quiet_but_for_one_line(
+    sample_media: Path, tmp_path: Path, here: Path
+) -> None:
+    # Nothing listens at this proxy, which is how a machine without network looks from here.
+    dead = "http://127.0.0.1:9"
+    environment = _environment(
+        KERAS_HOME=str(tmp_path / "keras"), HTTPS_PROXY=dead, https_proxy=dead, NO_PROXY="",
+        no_proxy="",
+    )  # fmt: skip
+    photo = sample_media / "cat.jpg"
+    done = _vidsal("run", photo, "-o", "o.png", "--table", "t.csv", cwd=here, env=environment)
+    assert (done.returncode, done.stdout) == (0, "o.png\n")
+    # No line of TensorFlow's, absl's, oneDNN's or Keras' either.
+    assert _said(done.stderr) == [
+        "vidsal: using the bundled EfficientNet-Lite0: ResNet50's weights cannot be had here"
+    ]
+    with (here / "t.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["model"], row["class_1"]) == ("EfficientNet-Lite0", "Egyptian cat")
+    with Image.open(here / "o.png") as image:
+        assert image.size == (452, 300)
+    assert _left(here) == ["o.png", "t.csv"]
+
+
+def test_resnet50_without_network_is_one_line(clip: Path, here: Path) -> None:
+    dead = "http://127.0.0.1:9"
+    environment = _environment(
+        KERAS_HOME=str(here.parent / "keras"), HTTPS_PROXY=dead, https_proxy=dead, NO_PROXY="",
+        no_proxy="",
+    )  # fmt: skip
+    done = _vidsal("run", clip, "--model", "resnet50", cwd=here, env=environment)
+    assert (done.returncode, done.stdout) == (1, "")
+    (said,) = done.stderr.splitlines()
+    assert said.startswith("vidsal: ResNet50's ImageNet weights are not at ")
+    assert "(Connection refused)" in said
+    assert "--weights FILE, or use --model lite0." in said
+    assert _left(here) == []
+
+
+# Interrupts.
+
+
+def _begun(clip: Path, here: Path) -> "subprocess.Popen[str]":
+    """Start a run that takes long, and return once ffmpeg writes its part of a file."""
+    words = ["run", str(clip), "--model", "none", "--table", "t.csv", "--maps", "maps"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "vidsal", *words],
+        cwd=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=_environment(),
+    )  # fmt: skip
+    end_s = time.monotonic() + 60
+    while not list(here.glob(".*.part.*")) or not psutil.Process(process.pid).children():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end_s
+        time.sleep(0.02)
+    return process
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_removes_the_unfinished_output(
+    number: signal.Signals, make_clip: MakeClip, here: Path
+) -> None:
+    clip = make_clip(size=(360, 640), frames=600, sound="aac", options=["-preset", "ultrafast"])
+    process = _begun(clip, here)
+    (encoder,) = psutil.Process(process.pid).children()
+    time.sleep(0.2)
+    process.send_signal(number)
+    begin_s = time.monotonic()
+    stdout, stderr = process.communicate(timeout=30)
+    assert time.monotonic() - begin_s < 5
+    assert process.returncode == 130
+    assert stdout == ""
+    assert _said(stderr) == ["vidsal: interrupted"]
+    assert _left(here) == []
+    assert not encoder.is_running()
+
+
+# The other commands, and what is fast.
+
+
+def test_models_lists_every_model(tmp_path: Path, here: Path) -> None:
+    environment = _no_tensorflow(tmp_path) | {"KERAS_HOME": str(tmp_path / "keras")}
+    done = _vidsal("models", cwd=here, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["resnet50", "lite0", "none", "auto"]
+    file = tmp_path / "keras" / "models" / "resnet50_weights_tf_dim_ordering_tf_kernels.h5"
+    assert lines[0].endswith(f"weights not here yet: downloaded at first use to {file}")
+    assert "bundled, always usable" in lines[1]
+    # A file of that name with other content is not the weights.
+    file.parent.mkdir(parents=True)
+    file.write_text("not the weights")
+    assert "not here yet" in _vidsal("models", cwd=here, env=environment).stdout
+
+
+def test_doctor_is_one_screen(tmp_path: Path, here: Path) -> None:
+    done = _vidsal("doctor", cwd=here, env=_environment(KERAS_HOME=str(tmp_path / "keras")))
+    assert (done.returncode, done.stderr) == (0, "")
+    found = dict(re.split(r"\s+", line, maxsplit=1) for line in done.stdout.splitlines())
+    assert list(found) == [
+        "vidsal", "Python", "OpenCV", "ffmpeg", "encoders", "TensorFlow", "weights", "cameras",
+    ]  # fmt: skip
+    assert found["vidsal"] == vidsal.__version__
+    assert found["Python"].startswith(".".join(map(str, sys.version_info[:3])))
+    assert re.match(r"\d+\.\d+\.\d+, windows: \S+", found["OpenCV"])
+    assert re.match(r"ffmpeg version \S+ at /", found["ffmpeg"])
+    assert "libx264" in found["encoders"]
+    assert re.search(r"\d+\.\d+\.\d+, Keras 3\.\S+, devices: .*CPU:0", found["TensorFlow"])
+    assert "resnet50 not in the cache" in found["weights"]
+    assert found["weights"].endswith("lite0 bundled")
+    assert "PROBLEM" not in done.stdout
+
+
+def test_doctor_goes_on_after_a_problem(tmp_path: Path, here: Path) -> None:
+    environment = _no_tensorflow(tmp_path) | {"IMAGEIO_FFMPEG_EXE": str(here / "no-ffmpeg")}
+    done = _vidsal("doctor", cwd=here, env=environment)
+    found = dict(re.split(r"\s+", line, maxsplit=1) for line in done.stdout.splitlines())
+    wrong = {name for name, answer in found.items() if answer.startswith("PROBLEM: ")}
+    assert wrong == {"ffmpeg", "encoders", "TensorFlow"}
+    assert "ffmpeg was not found" in found["ffmpeg"]
+    assert len(found) == 8
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_version(here: Path) -> None:
+    done = _vidsal("--version", cwd=here)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{vidsal.__version__}\n", "")
+
+
+def test_help_names_every_option_and_default(here: Path) -> None:
+    done = _vidsal("run", "--help", cwd=here, env=_environment(COLUMNS="100"))
+    assert (done.returncode, done.stderr) == (0, "")
+    for name in vidsal.Settings.__dataclass_fields__:
+        assert f"--{name.replace('_', '-')}" in done.stdout
+    assert "--no-annotate" in done.stdout
+    # Nothing is on by default but the annotation, so nothing else can be switched off.
+    assert re.findall(r"--no-[a-z-]+", done.stdout) == ["--no-annotate"]
+
+
+@pytest.mark.parametrize("words", [["models"], ["--help"]])
+def test_a_reader_who_has_left_is_no_traceback(words: list[str], here: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "vidsal", *words],
+            cwd=here, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60,
+        )  # fmt: skip
+    finally:
+        os.close(writing)
+    assert done.returncode == 1
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "limit_s"),
+    [(["--help"], 0, 0.5), (["run", "--help"], 0, 0.5), (["run", "missing.mp4"], 1, 1.0)],
+)
+def test_quick_answers(words: list[str], code: int, limit_s: float, here: Path) -> None:
+    times_s = []
+    for _ in range(5):
+        begin_s = time.monotonic()
+        assert _vidsal(*words, cwd=here).returncode == code
+        times_s.append(time.monotonic() - begin_s)
+        # The best of several tells what the program needs, the others what the machine does.
+        if times_s[-1] < limit_s / 2:
+            break
+    assert min(times_s) < limit_s * SLACK

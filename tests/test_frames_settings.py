@@ -1,0 +1,351 @@
+"""The words of every layer: arrays are checked, not printed; options say their own name."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import re
+import subprocess
+import sys
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+
+from vidsal.errors import UsageError, VidsalError
+from vidsal.frames import (
+    CameraMotion,
+    Frame,
+    Motion,
+    Prediction,
+    Saliency,
+    SourceInfo,
+    StaticBatch,
+)
+from vidsal.motion import steady, still
+from vidsal.settings import Settings, flag, parse_time
+
+# Frames
+
+RGB = np.zeros((4, 6, 3), np.uint8)
+MAP = np.zeros((4, 6), np.float32)
+FLOW = np.zeros((4, 6, 2), np.float32)
+SEEN = Prediction((0,), ("tench",), (1.0,), 0, "tench", 1.0)
+
+
+def _frame(rgb: Any) -> Frame:
+    return Frame(rgb, 0, 0.0)
+
+
+def _saliency(**maps: Any) -> Saliency:
+    given_maps: dict[str, Any] = {"static": MAP, "motion": MAP, "fused": MAP} | maps
+    return Saliency(
+        frame=_frame(RGB), movement=still((4, 6)), prediction=None, is_cut=False, **given_maps
+    )
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        RGB.astype(np.float32),
+        RGB.astype(np.int8),
+        RGB[..., 0],
+        RGB[..., :2],
+        RGB[None],
+        np.zeros((4, 6, 4), np.uint8),
+        np.zeros((3, 4, 6), np.uint8),
+        RGB.tolist(),
+        None,
+    ],
+)
+def test_frame_wants_rgb(wrong: Any) -> None:
+    with pytest.raises(ValueError, match=r"^Frame\.rgb must be uint8 with 3 axes, the last of 3"):
+        _frame(wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong", [MAP.astype(np.float64), MAP.astype(np.uint8), MAP[0], FLOW, "map"]
+)
+def test_maps_are_float32_with_two_axes(wrong: Any) -> None:
+    for name in ("static", "motion", "fused"):
+        with pytest.raises(ValueError, match=rf"^Saliency\.{name} must be float32 with 2 axes"):
+            _saliency(**{name: wrong})
+    with pytest.raises(ValueError, match=r"^Motion\.speed must be float32 with 2 axes"):
+        Motion(FLOW, wrong, steady())
+
+
+@pytest.mark.parametrize("name", ["motion", "fused"])
+def test_only_the_static_map_may_be_missing(name: str) -> None:
+    assert _saliency(static=None).static is None
+    with pytest.raises(AttributeError):
+        _ = _saliency(**{name: None}).fused.shape, _saliency(**{name: None}).motion.shape
+
+
+@pytest.mark.parametrize("wrong", [FLOW.astype(np.float64), FLOW[..., :1], MAP, RGB])
+def test_flow_has_two_components(wrong: Any) -> None:
+    with pytest.raises(ValueError, match=r"^Motion\.flow must be float32 with 3 axes, the last of"):
+        Motion(wrong, MAP, steady())
+
+
+@pytest.mark.parametrize("wrong", [np.eye(2, 3), np.eye(2, dtype=np.float32), [[1, 0, 0]]])
+def test_camera_is_a_matrix(wrong: Any) -> None:
+    with pytest.raises(ValueError, match=r"^CameraMotion\.matrix must be float32"):
+        CameraMotion(wrong, None)
+
+
+def test_batch_has_a_prediction_for_each_map() -> None:
+    maps = np.zeros((2, 4, 6), np.float32)
+    assert len(StaticBatch(maps, (SEEN, SEEN)).maps) == 2
+    with pytest.raises(ValueError, match="StaticBatch: 2 maps but 1 predictions"):
+        StaticBatch(maps, (SEEN,))
+    with pytest.raises(ValueError, match=r"^StaticBatch\.maps must be float32 with 3 axes"):
+        StaticBatch(maps.astype(np.float64), (SEEN, SEEN))
+
+
+def test_message_says_what_came() -> None:
+    with pytest.raises(ValueError, match=re.escape("got float32 (4, 6, 2)")):
+        _frame(FLOW)
+    with pytest.raises(ValueError, match=re.escape("got NoneType None")):
+        _frame(None)
+
+
+def test_representation_shows_shapes_not_pixels() -> None:
+    assert repr(Frame(RGB, 3, 0.12)) == "Frame(rgb=uint8[4, 6, 3], index=3, time_s=0.12)"
+    moved = "Motion(flow=float32[4, 6, 2], speed=float32[4, 6], camera="
+    assert repr(still((4, 6))).startswith(moved)
+    shown = repr(_saliency(static=None))
+    assert "static=None, motion=float32[4, 6], fused=float32[4, 6]" in shown
+    assert "array(" not in shown and "0." not in shown.replace("time_s=0.0", "")
+    assert "maps=float32[0, 4, 6]" in repr(StaticBatch(np.zeros((0, 4, 6), np.float32), ()))
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [_frame(RGB), still((4, 6)), steady(), SEEN, _saliency(), SourceInfo("x", 4, 6, Fraction(25))],
+)
+def test_words_are_frozen_and_take_no_more(thing: Any) -> None:
+    name = dataclasses.fields(thing)[0].name
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(thing, name, None)
+    assert not hasattr(thing, "__dict__")
+
+
+def test_camera_in_words() -> None:
+    turn = math.radians(30)
+    cosine, sine = 2 * math.cos(turn), 2 * math.sin(turn)
+    camera = CameraMotion(np.array([[cosine, -sine, 5], [sine, cosine, -7]], np.float32), 0.5)
+    assert camera.shift_px == (-7.0, 5.0)
+    assert camera.zoom == pytest.approx(2.0)
+    assert camera.turn_deg == pytest.approx(30.0)
+
+
+# Settings
+
+BAD: list[tuple[str, Any]] = [
+    *[("output", value) for value in (5, True, 1.5)],
+    *[("overwrite", value) for value in (1, 0, "yes", None)],
+    *[("table", value) for value in (5, ["a.csv"])],
+    *[("maps", value) for value in (5, ["maps"])],
+    *[("start", value) for value in (-1, "-1", "abc", "", "1:2:3:4", "1:", True, math.nan)],
+    *[("end", value) for value in (-0.5, "1,5", "1m", math.inf)],
+    *[("every", value) for value in (0, -1, 1.5, 2.0, True, "2", None)],
+    *[("duration", value) for value in (0, -1, "x", False)],
+    *[("model", value) for value in ("resnet", "ResNet50", "", None, 50)],
+    *[("weights", value) for value in (5, 1.0)],
+    ("target", None),
+    *[("score", value) for value in ("probabilities", None)],
+    *[("channels", value) for value in ("mean", 3, None)],
+    *[("short_side", value) for value in (31, 1025, 224.0, "224", True, None)],
+    *[("batch", value) for value in (0, -16, 1.0, True, None)],
+    *[("smooth", value) for value in (-0.01, 0.21, math.nan, math.inf, "0.1", True, None)],
+    *[("working_width", value) for value in (31, 4097, 320.0, True, None)],
+    *[("camera", value) for value in ("ransac", True, None)],
+    *[("scale", value) for value in ("global", None)],
+    *[("gain", value) for value in (-0.1, 100.1, math.nan, math.inf, "1", True, None)],
+    *[("layout", value) for value in ("grid", None)],
+    *[("colormap", value) for value in ("jet", "Inferno", None)],
+    *[("alpha", value) for value in (-0.01, 1.01, math.nan, "half", True, None)],
+    *[("annotate", value) for value in (1, "no", None)],
+]
+
+
+@pytest.mark.parametrize(("name", "value"), BAD)
+def test_bad_value_is_refused_by_the_name_of_its_flag(name: str, value: Any) -> None:
+    with pytest.raises(UsageError) as caught:
+        Settings(**{name: value})
+    message = str(caught.value)
+    assert re.match(rf"{flag(name)}\b(?!-)", message), message
+    assert "\n" not in message
+    assert isinstance(caught.value, ValueError) and isinstance(caught.value, VidsalError)
+    if value is not None:
+        # What came stands in the line, too; of what can be no path, the type.
+        assert str(value) in message or f"not {type(value).__name__}" in message
+
+
+def test_every_option_is_tried_above() -> None:
+    assert {name for name, _ in BAD} == {field.name for field in dataclasses.fields(Settings)}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("every", 1),
+        ("short_side", 32),
+        ("short_side", 1024),
+        ("batch", 1),
+        ("smooth", 0),
+        ("smooth", 0.2),
+        ("working_width", 32),
+        ("working_width", 4096),
+        ("gain", 0),
+        ("gain", 100),
+        ("alpha", 0.0),
+        ("alpha", 1),
+        ("annotate", False),
+        ("start", 0),
+        ("duration", 1e-5),
+        ("output", None),
+    ],
+)
+def test_the_ends_of_every_range_belong_to_it(name: str, value: Any) -> None:
+    assert getattr(Settings(**{name: value}), name) == value
+
+
+def test_message_lists_the_choices() -> None:
+    with pytest.raises(UsageError) as caught:
+        Settings(model="vgg")  # type: ignore[arg-type]
+    line = "--model must be one of auto, resnet50, lite0, none, got 'vgg'"
+    assert str(caught.value) == line
+
+
+def test_values_come_out_as_the_options_own_type() -> None:
+    made = Settings(
+        output="a/b.mp4",  # type: ignore[arg-type]
+        start="1:02.5",  # type: ignore[arg-type]
+        end="00:02:00",  # type: ignore[arg-type]
+        target=285,  # type: ignore[arg-type]
+    )
+    assert made.output == Path("a/b.mp4")
+    assert (made.start, made.end, made.target) == (62.5, 120.0, "285")
+    assert Settings(target="  tench ").target == "tench"
+    # What has been checked stays as it is when it is checked again.
+    assert dataclasses.replace(made) == made
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        made.batch = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(("start", "end"), [(5, 5), (5, 4.9), ("1:00", 59)])
+def test_end_comes_after_start(start: Any, end: Any) -> None:
+    with pytest.raises(UsageError, match=r"^--end must come after --start"):
+        Settings(start=start, end=end)
+    assert Settings(start=end).start != Settings(end=end).start
+
+
+@pytest.mark.parametrize("model", ["lite0", "none"])
+def test_weights_belong_to_resnet50(model: Any) -> None:
+    with pytest.raises(UsageError, match=f"^--weights is for the model resnet50.*{model}"):
+        Settings(weights=Path("w.h5"), model=model)
+    assert Settings(weights=Path("w.h5"), model="resnet50").weights == Path("w.h5")
+    assert Settings(weights=Path("w.h5")).weights == Path("w.h5")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        (None, None),
+        (0, 0.0),
+        (12.5, 12.5),
+        ("12.5", 12.5),
+        (" 12.5 ", 12.5),
+        ("12.", 12.0),
+        (".5", 0.5),
+        ("1:02.5", 62.5),
+        ("00:01:02.5", 62.5),
+        ("1:02:03", 3723.0),
+        ("90:00", 5400.0),
+        ("0:00", 0.0),
+        ("1e-05", 1e-5),
+    ],
+)
+def test_time(text: Any, seconds: float | None) -> None:
+    assert parse_time(text) == seconds
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "-1",
+        "+1",
+        "1:",
+        ":30",
+        "1:2:3:4",
+        "abc",
+        "12s",
+        "1,5",
+        "nan",
+        "inf",
+        "1:-2",
+        "1.5:00",
+    ],
+)
+def test_no_time(text: str) -> None:
+    with pytest.raises(UsageError, match="a time is seconds or HH:MM:SS"):
+        parse_time(text)
+
+
+@given(st.floats(0, 1e9))
+@examples(deadline=None)
+def test_a_number_of_seconds_is_itself(seconds: float) -> None:
+    assert parse_time(seconds) == seconds
+
+
+@given(st.integers(0, 99), st.integers(0, 59), st.integers(0, 5999))
+@examples(deadline=None)
+def test_clock_and_seconds_agree(hours: int, minutes: int, hundredths: int) -> None:
+    clock = f"{hours}:{minutes:02d}:{hundredths // 100:02d}.{hundredths % 100:02d}"
+    exact = hours * 3600 + minutes * 60 + hundredths / 100
+    assert parse_time(clock) == pytest.approx(exact, abs=1e-9)
+
+
+def test_every_option_has_a_group_and_a_help_sentence() -> None:
+    for field in dataclasses.fields(Settings):
+        assert field.metadata["group"], field.name
+        assert field.metadata["help"][0].isupper() or field.metadata["help"].startswith(
+            ("stable", "overlay")
+        ), field.name
+        assert field.metadata["help"].endswith("."), field.name
+        # A check without words for its failure would leave the user guessing.
+        assert bool(field.metadata["check"]) == bool(field.metadata["expected"]) or (
+            field.metadata["check"] is None
+        ), field.name
+    # One option's neighbours are its group's: the help prints them in the order of the fields.
+    groups = [field.metadata["group"] for field in dataclasses.fields(Settings)]
+    changes = sum(a != b for a, b in pairwise(groups))
+    assert changes == len(set(groups)) - 1
+
+
+def test_help_of_the_command_line_mentions_every_option() -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "vidsal", "run", "--help"],
+        capture_output=True, text=True, timeout=60,
+        env=os.environ | {"COLUMNS": "100", "PYTHONIOENCODING": "utf-8"},
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    words = re.sub(r"[│╭╮╰╯─\s]+", " ", result.stdout).split()
+    # Wrapped lines are joined without the blanks that the wrapping took or gave.
+    joined = "".join(words)
+    for field in dataclasses.fields(Settings):
+        assert flag(field.name) in words, field.name
+        assert re.sub(r"\s", "", field.metadata["help"]) in joined, field.name
+        assert re.sub(r"[\s─]", "", field.metadata["group"]) in joined
+    assert "-o" in words and "--no-annotate" in words

@@ -1,0 +1,678 @@
+"""Every kind of source keeps one contract; which frames come is what PyAV says they are."""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import imageio.v3 as iio
+import numpy as np
+import pytest
+from conftest import MakeClip, run_ffmpeg
+from PIL import Image
+
+from vidsal.errors import VidsalError
+from vidsal.frames import Frame, Rgb
+from vidsal.opencv import cv2
+from vidsal.settings import Settings
+from vidsal.source import Source
+from vidsal.sources import open_source
+from vidsal.sources.camera import CameraSource
+from vidsal.sources.image import ImageSource
+from vidsal.sources.video import VideoSource, exact_rate
+
+# The clip with a long way between key frames: (height, width), rate, frames.
+LONG_RATE = Fraction(30000, 1001)
+LONG_FRAMES = 420
+
+
+def _frames(path: Path, **options: Any) -> list[Frame]:
+    with open_source(path, Settings(**options)) as source:
+        return list(source.frames())
+
+
+def _decoded(path: Path) -> list[tuple[float, Rgb]]:
+    """Time from the first frame, and picture, of each frame as PyAV decodes them."""
+    with av.open(str(path)) as file:
+        frames = [(f.time, f.to_ndarray(format="rgb24")) for f in file.decode(video=0)]
+    return [(time - frames[0][0], rgb) for time, rgb in frames]
+
+
+def _difference(one: Rgb, other: Rgb) -> float:
+    return float(np.abs(one.astype(float) - other.astype(float)).mean())
+
+
+# A camera that needs no hardware.
+
+
+class FakeCapture:
+    """Looks like cv2.VideoCapture: `count` pictures in one BGR colour, each a little lighter."""
+
+    def __init__(
+        self,
+        count: int,
+        *,
+        fps: float = 20.0,
+        size: tuple[int, int] = (30, 40),
+        bgr: tuple[int, int, int] = (0, 0, 200),
+    ) -> None:
+        self.released = False
+        self.reads = 0
+        self._count, self._fps, self._size, self._bgr = count, fps, size, bgr
+
+    def isOpened(self) -> bool:
+        return self._count > 0
+
+    def read(self) -> tuple[bool, Any]:
+        self.reads += 1
+        if self.reads > self._count:
+            return False, None
+        return True, np.full((*self._size, 3), self._bgr, np.uint8)
+
+    def get(self, _: int) -> float:
+        return self._fps
+
+    def release(self) -> None:
+        self.released = True
+
+
+def _camera(
+    capture: FakeCapture, *, times_s: Iterator[float] | None = None, **options: Any
+) -> CameraSource:
+    times_s = times_s or itertools.count(100.0, 0.05)
+    return CameraSource(
+        0,
+        Settings(**options),
+        open_capture=lambda number: capture,
+        clock=lambda: float(next(times_s)),
+    )
+
+
+# The contract.
+
+Kind = tuple[Source, tuple[int, int], int, Fraction | None]
+
+
+def _video_kind(name: str, codec: str, *options: str) -> Callable[[MakeClip, Path], Kind]:
+    def make(make_clip: MakeClip, folder: Path) -> Kind:
+        path = make_clip(name, codec=codec, frames=12, options=options)
+        return open_source(path, Settings()), (48, 64), 12, Fraction(25)
+
+    return make
+
+
+def _photo_kind(name: str) -> Callable[[MakeClip, Path], Kind]:
+    def make(make_clip: MakeClip, folder: Path) -> Kind:
+        rng = np.random.default_rng(3)
+        Image.fromarray(rng.integers(0, 256, (33, 47, 3), np.uint8)).save(folder / name)
+        return open_source(folder / name, Settings()), (33, 47), 1, None
+
+    return make
+
+
+def _camera_kind(make_clip: MakeClip, folder: Path) -> Kind:
+    return _camera(FakeCapture(9)), (30, 40), 8, Fraction(20)
+
+
+KINDS: dict[str, Callable[[MakeClip, Path], Kind]] = {
+    "h264.mp4": _video_kind("a.mp4", "libx264"),
+    "h264.mkv": _video_kind("a.mkv", "libx264"),
+    "h264.ts": _video_kind("a.ts", "libx264"),
+    "raw h264": _video_kind("a.h264", "libx264"),
+    "mjpeg.avi": _video_kind("a.avi", "mjpeg", "-q:v", "2"),
+    "mpeg2.mpg": _video_kind("a.mpg", "mpeg2video", "-q:v", "2"),
+    "vp8.webm": _video_kind("a.webm", "libvpx", "-b:v", "2M"),
+    "gif": _video_kind("a.gif", "gif"),
+    "png": _photo_kind("a.png"),
+    "jpeg": _photo_kind("a.jpg"),
+    "webp": _photo_kind("a.webp"),
+    "one-frame gif": _photo_kind("b.gif"),
+    "camera": _camera_kind,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_contract(kind: str, make_clip: MakeClip, tmp_path: Path) -> None:
+    opened, (height, width), count, fps = KINDS[kind](make_clip, tmp_path)
+    with opened as source:
+        info = source.info
+        frames = list(source.frames())
+    assert (info.height_px, info.width_px, info.fps) == (height, width, fps)
+    assert info.is_live == (kind == "camera")
+    assert [frame.index for frame in frames] == list(range(count))
+    times_s = [frame.time_s for frame in frames]
+    assert times_s[0] == 0
+    assert all(math.isfinite(one) for one in times_s)
+    if fps:
+        assert np.diff(times_s) == pytest.approx(float(1 / fps))
+    for frame in frames:
+        assert frame.rgb.shape == (height, width, 3)
+        assert frame.rgb.dtype == np.uint8
+        assert frame.rgb.flags.c_contiguous
+    # A raw stream does not say, and of a program stream it is guessed from the bytes.
+    if kind not in ("raw h264", "mpeg2.mpg"):
+        assert info.frame_count_hint == (None if info.is_live else count)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("a.mp4", "libx264", []),
+        ("a.avi", "mjpeg", ["-q:v", "2"]),
+        ("a.webm", "libvpx", ["-b:v", "2M"]),
+        ("a.gif", "gif", []),
+    ],
+)
+def test_a_red_video_is_red(name: str, codec: str, options: list[str], make_clip: MakeClip) -> None:
+    path = make_clip(name, codec=codec, frames=3, options=options, picture="color=c=0xDC2814")
+    for frame in _frames(path):
+        assert frame.rgb.reshape(-1, 3).mean(axis=0) == pytest.approx([220, 40, 20], abs=4)
+
+
+def test_a_red_camera_is_red() -> None:
+    with _camera(FakeCapture(3, bgr=(20, 40, 220))) as source:
+        for frame in source.frames():
+            assert (frame.rgb == [220, 40, 20]).all()
+
+
+# Rates.
+
+
+@pytest.mark.parametrize(
+    ("claimed", "meant"),
+    [
+        (24000 / 1001, Fraction(24000, 1001)),
+        (30000 / 1001, Fraction(30000, 1001)),
+        (60000 / 1001, Fraction(60000, 1001)),
+        (29.97002997, Fraction(30000, 1001)),
+        (25.0, Fraction(25)),
+        (12.5, Fraction(25, 2)),
+        (1000 / 33, Fraction(1000, 33)),
+        (1.0, Fraction(1)),
+        (0.0, Fraction(25)),
+        (-1.0, Fraction(25)),
+        (math.nan, Fraction(25)),
+        (math.inf, Fraction(25)),
+        (1e6, Fraction(25)),
+    ],
+)
+def test_exact_rate(claimed: float, meant: Fraction) -> None:
+    assert exact_rate(claimed) == meant
+
+
+@pytest.mark.parametrize("rate", ["24000/1001", "30000/1001", "60", "15/2"])
+def test_rate_of_a_file_is_exact(rate: str, make_clip: MakeClip) -> None:
+    path = make_clip(rate=rate, frames=5)
+    with VideoSource(path, Settings()) as source:
+        assert source.info.fps == Fraction(rate)
+    with VideoSource(path, Settings(every=3)) as source:
+        assert source.info.fps == Fraction(rate) / 3
+
+
+# Which frames, against PyAV.
+
+
+@pytest.fixture(scope="module")
+def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """14 s with a key frame every 250 frames."""
+    path = tmp_path_factory.mktemp("long") / "long.mp4"
+    run_ffmpeg(
+        # The hue turns, so that no frame is like its neighbours.
+        "-f", "lavfi", "-i", f"testsrc2=size=64x48:rate={LONG_RATE},hue=h=11*n", "-frames:v",
+        str(LONG_FRAMES), "-c:v", "libx264", "-preset", "veryfast", "-crf", "12", "-g", "250",
+        "-keyint_min", "250", "-pix_fmt", "yuv420p", str(path),
+    )  # fmt: skip
+    return path
+
+
+@pytest.fixture(scope="module")
+def long_truth(long_clip: Path) -> list[tuple[float, Rgb]]:
+    truth = _decoded(long_clip)
+    assert len(truth) == LONG_FRAMES
+    return truth
+
+
+def _expected(
+    truth: list[tuple[float, Rgb]], start_s: float, end_s: float, every: int
+) -> list[int]:
+    """Numbers of the frames from a start to before an end, every so many of them."""
+    inside = [n for n, (time_s, _) in enumerate(truth) if start_s - 1e-6 <= time_s < end_s]
+    return inside[::every]
+
+
+def _assert_frames(frames: list[Frame], truth: list[tuple[float, Rgb]], numbers: list[int]) -> None:
+    assert [frame.index for frame in frames] == numbers
+    for frame in frames:
+        time_s, rgb = truth[frame.index]
+        assert frame.time_s == pytest.approx(time_s, abs=1e-6)
+        mine = _difference(frame.rgb, rgb)
+        # The picture must be that frame's and not its neighbour's: the picture always moves.
+        near = [n for n in (frame.index - 1, frame.index + 1) if 0 <= n < len(truth)]
+        assert mine < min(_difference(frame.rgb, truth[n][1]) for n in near)
+
+
+# 12.012 s is exactly the time of frame 360.
+@pytest.mark.parametrize(
+    ("options", "begin", "end", "every"),
+    [
+        ({}, 0.0, math.inf, 1),
+        ({"every": 7}, 0.0, math.inf, 7),
+        ({"start": 1.0}, 1.0, math.inf, 1),
+        ({"end": 1.0}, 0.0, 1.0, 1),
+        ({"end": 1.001}, 0.0, 1.001, 1),
+        ({"start": 1.001, "end": 2.0}, 1.001, 2.0, 1),
+        ({"start": "0:02", "duration": 1.5, "every": 4}, 2.0, 3.5, 4),
+        ({"start": 3, "end": 9, "duration": 1}, 3.0, 4.0, 1),
+        ({"start": 9.99, "end": 10.2}, 9.99, 10.2, 1),
+        ({"start": 10.01, "end": 10.2}, 10.01, 10.2, 1),
+        ({"start": 12.012, "end": 12.1}, 12.012, 12.1, 1),
+        ({"start": 13, "every": 5}, 13.0, math.inf, 5),
+        ({"start": 13.97}, 13.97, math.inf, 1),
+    ],
+)
+def test_part_of_a_video_is_exact(
+    options: dict[str, Any],
+    begin: float,
+    end: float,
+    every: int,
+    long_clip: Path,
+    long_truth: list[tuple[float, Rgb]],
+) -> None:
+    numbers = _expected(long_truth, begin, end, every)
+    assert numbers
+    with open_source(long_clip, Settings(**options)) as source:
+        frames = list(source.frames())
+        info = source.info
+    _assert_frames(frames, long_truth, numbers)
+    assert info.start_s == frames[0].time_s
+    assert info.frame_count_hint == pytest.approx(len(frames), abs=1)
+
+
+class _Patched:
+    """A real cv2.VideoCapture, some of whose answers are other ones."""
+
+    def __init__(self, capture: Any, **answers: Any) -> None:
+        self._capture, self._answers = capture, answers
+
+    def __getattr__(self, name: str) -> Any:
+        return self._answers.get(name) or getattr(self._capture, name)
+
+
+def _patch_capture(
+    monkeypatch: pytest.MonkeyPatch, answers: Callable[[Any], dict[str, Any]]
+) -> list[Any]:
+    """Put `answers` in place of methods of every capture that is opened; return the captures."""
+    real = cv2.VideoCapture
+    opened: list[Any] = []
+
+    def fake(*words: Any) -> _Patched:
+        capture = real(*words)
+        opened.append(capture)
+        return _Patched(capture, **answers(capture))
+
+    monkeypatch.setattr(cv2, "VideoCapture", fake)
+    return opened
+
+
+def test_a_far_start_is_sought_not_decoded(
+    long_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grabbed: list[int] = []
+
+    def counted(capture: Any) -> dict[str, Any]:
+        def grab() -> bool:
+            grabbed.append(1)
+            return bool(capture.grab())
+
+        return {"grab": grab}
+
+    opened = _patch_capture(monkeypatch, counted)
+    frames = _frames(long_clip, start=13.9)
+    assert frames[0].index == 417
+    assert len(opened) == 1
+    # From a second before the start, not from the beginning 417 frames before it.
+    assert len(grabbed) < 60
+
+
+@pytest.mark.parametrize("failure", ["refuses", "stays", "overshoots"])
+def test_where_seeking_fails_the_frames_are_the_same(
+    failure: str,
+    long_clip: Path,
+    long_truth: list[tuple[float, Rgb]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(capture: Any) -> dict[str, Any]:
+        def seek(key: int, value: float) -> bool:
+            if failure == "overshoots":
+                capture.set(key, 13_500)
+            return failure != "refuses"
+
+        return {"set": seek}
+
+    opened = _patch_capture(monkeypatch, broken)
+    frames = _frames(long_clip, start=12.0, end=12.5)
+    _assert_frames(frames, long_truth, _expected(long_truth, 12.0, 12.5, 1))
+    assert len(opened) == 2
+    assert not opened[0].isOpened()
+
+
+def test_part_of_a_gif_that_cannot_be_sought(long_clip: Path, tmp_path: Path) -> None:
+    path = tmp_path / "long.gif"
+    run_ffmpeg("-i", str(long_clip), "-vf", "fps=10", str(path))
+    truth = _decoded(path)
+    frames = _frames(path, start=12.0, end=13.0)
+    _assert_frames(frames, truth, _expected(truth, 12.0, 13.0, 1))
+
+
+@pytest.mark.parametrize("start", [None, 3.5, 12.0])
+def test_times_of_a_variable_rate_are_the_files_own(
+    start: float | None, long_clip: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "gap.mp4"
+    # Frames 100 to 159 were never recorded.
+    gap = "select='not(between(n,100,159))'"
+    run_ffmpeg("-i", str(long_clip), "-vf", gap, "-fps_mode", "vfr", str(path))
+    truth = [one for one in _decoded(path) if one[0] >= (start or 0)]
+    frames = _frames(path, start=start)
+    assert [frame.time_s for frame in frames] == pytest.approx([one[0] for one in truth], abs=1e-6)
+    assert all(
+        _difference(frame.rgb, rgb) < 3 for frame, (_, rgb) in zip(frames, truth, strict=True)
+    )
+
+
+@pytest.mark.parametrize("start", [20, 2000])
+def test_start_after_the_end_is_one_line(start: float, long_clip: Path) -> None:
+    with pytest.raises(VidsalError, match=rf"--start {start} s is after the end of .*long\.mp4"):
+        open_source(long_clip, Settings(start=start))
+
+
+def test_stop_ends_the_stream(make_clip: MakeClip) -> None:
+    with open_source(make_clip(frames=20), Settings()) as source:
+        frames = source.frames()
+        assert [next(frames).index, next(frames).index] == [0, 1]
+        source.stop()
+        assert list(frames) == []
+
+
+def test_frames_keep_their_pixels_after_the_next_one_came(make_clip: MakeClip) -> None:
+    with open_source(make_clip(frames=4), Settings()) as source:
+        frames = source.frames()
+        first = next(frames)
+        kept = first.rgb.copy()
+        list(frames)
+    assert (first.rgb == kept).all()
+
+
+def test_late_first_time_stamp_is_time_zero(make_clip: MakeClip) -> None:
+    path = make_clip("a.ts", frames=10, options=["-output_ts_offset", "37"])
+    frames = _frames(path)
+    assert [frame.time_s for frame in frames] == pytest.approx([n / 25 for n in range(10)])
+
+
+@pytest.mark.parametrize(
+    ("degrees", "turns"), [(90, 1), (180, 2), (270, 3)], ids=["90", "180", "270"]
+)
+def test_rotation_tag_is_honoured(degrees: int, turns: int, make_clip: MakeClip) -> None:
+    flat = make_clip(frames=3)
+    turned = flat.with_name("turned.mp4")
+    run_ffmpeg("-display_rotation:v:0", str(degrees), "-i", str(flat), "-c", "copy", str(turned))
+    with open_source(turned, Settings()) as source:
+        frames = list(source.frames())
+        info = source.info
+    assert (info.height_px, info.width_px) == ((64, 48) if turns % 2 else (48, 64))
+    # The tag counts counter-clockwise, as np.rot90 does.
+    for frame, (_, rgb) in zip(frames, _decoded(flat), strict=True):
+        assert _difference(frame.rgb, np.rot90(rgb, turns)) < 2
+
+
+@pytest.mark.parametrize("claim", [-1.0, 0.0, 1e18, math.nan, math.inf, -(2.0**63)])
+def test_absurd_frame_count_is_no_hint(
+    claim: float, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_clip(frames=4)
+
+    def claims(capture: Any) -> dict[str, Any]:
+        count = cv2.CAP_PROP_FRAME_COUNT
+        return {"get": lambda key: claim if key == count else capture.get(key)}
+
+    _patch_capture(monkeypatch, claims)
+    with open_source(path, Settings()) as source:
+        assert source.info.frame_count_hint is None
+        assert len(list(source.frames())) == 4
+
+
+def test_truncated_video_gives_what_can_be_decoded(make_clip: MakeClip) -> None:
+    path = make_clip(frames=40, options=["-movflags", "+faststart"])
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) * 2 // 3])
+    with open_source(path, Settings()) as source:
+        frames = list(source.frames())
+        assert source.info.frame_count_hint == 40
+    assert 0 < len(frames) < 40
+    assert [frame.index for frame in frames] == list(range(len(frames)))
+
+
+# Photos.
+
+
+def test_photo_png_is_bit_exact(tmp_path: Path) -> None:
+    rgb = np.random.default_rng(1).integers(0, 256, (21, 34, 3), np.uint8)
+    iio.imwrite(tmp_path / "a.png", rgb)
+    with ImageSource(tmp_path / "a.png") as source:
+        (frame,) = source.frames()
+        assert source.info.frame_count_hint == 1
+    assert (frame.rgb == rgb).all()
+
+
+def test_photo_is_told_by_its_content_not_its_name(tmp_path: Path) -> None:
+    rgb = np.full((20, 30, 3), (220, 40, 20), np.uint8)
+    Image.fromarray(rgb).save(tmp_path / "a.png")
+    path = (tmp_path / "a.png").rename(tmp_path / "clip.mp4")
+    (frame,) = _frames(path)
+    assert (frame.rgb == rgb).all()
+
+
+def test_photo_jpeg_is_red(tmp_path: Path) -> None:
+    Image.new("RGB", (34, 21), (220, 40, 20)).save(tmp_path / "a.jpg", quality=95)
+    (frame,) = _frames(tmp_path / "a.jpg")
+    assert frame.rgb.shape == (21, 34, 3)
+    assert np.abs(frame.rgb.astype(int) - [220, 40, 20]).max() <= 3
+
+
+def test_photo_sixteen_bit_grey_keeps_its_range(tmp_path: Path) -> None:
+    # 257 v is v in eight bits, exactly.
+    levels = np.arange(256, dtype=np.uint16).reshape(16, 16)
+    iio.imwrite(tmp_path / "a.png", levels * 257)
+    (frame,) = _frames(tmp_path / "a.png")
+    assert (frame.rgb == levels.astype(np.uint8)[..., None]).all()
+    # A dark picture stays dark.
+    iio.imwrite(tmp_path / "dark.png", levels)
+    (frame,) = _frames(tmp_path / "dark.png")
+    assert frame.rgb.max() == 1
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_photo_sixteen_bit_colour_is_right(suffix: str, tmp_path: Path) -> None:
+    run_ffmpeg(
+        "-f", "lavfi", "-i", "color=c=0xDC2814:size=34x22,format=rgb48be", "-frames:v", "1",
+        "-pix_fmt", "rgb48be" if suffix == ".png" else "rgb48le", str(tmp_path / f"a{suffix}"),
+    )  # fmt: skip
+    (frame,) = _frames(tmp_path / f"a{suffix}")
+    assert frame.rgb.shape == (22, 34, 3)
+    assert np.abs(frame.rgb.astype(int) - [220, 40, 20]).max() <= 2
+
+
+def test_photo_grey_is_grey(tmp_path: Path) -> None:
+    grey = np.arange(200, dtype=np.uint8).reshape(10, 20)
+    Image.fromarray(grey).save(tmp_path / "a.png")
+    (frame,) = _frames(tmp_path / "a.png")
+    assert (frame.rgb == grey[..., None]).all()
+
+
+def test_photo_one_bit_is_black_and_white(tmp_path: Path) -> None:
+    bits = np.indices((10, 20)).sum(axis=0) % 2 == 0
+    Image.fromarray(bits).save(tmp_path / "a.png")
+    (frame,) = _frames(tmp_path / "a.png")
+    assert (frame.rgb == np.where(bits, 255, 0)[..., None]).all()
+
+
+def test_photo_alpha_leaves_the_colours(tmp_path: Path) -> None:
+    rgba = np.random.default_rng(2).integers(0, 256, (12, 15, 4), np.uint8)
+    rgba[..., 3] = 255
+    Image.fromarray(rgba).save(tmp_path / "a.png")
+    (frame,) = _frames(tmp_path / "a.png")
+    assert (frame.rgb == rgba[..., :3]).all()
+
+
+def test_photo_palette_gives_its_colours(tmp_path: Path) -> None:
+    rgb = np.zeros((10, 20, 3), np.uint8)
+    rgb[:, 10:] = (220, 40, 20)
+    Image.fromarray(rgb).quantize(4).save(tmp_path / "a.png")
+    (frame,) = _frames(tmp_path / "a.png")
+    assert (frame.rgb == rgb).all()
+
+
+def test_photo_is_turned_upright(tmp_path: Path) -> None:
+    upright = np.zeros((20, 40, 3), np.uint8)
+    upright[:10, :20] = (220, 40, 20)
+    # How each EXIF orientation stores an upright picture; 6 is a phone held upright.
+    stored = {
+        1: upright, 2: upright[:, ::-1], 3: np.rot90(upright, 2), 4: upright[::-1],
+        6: np.rot90(upright), 8: np.rot90(upright, -1),
+    }  # fmt: skip
+    for orientation, pixels in stored.items():
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        path = tmp_path / f"{orientation}.png"
+        Image.fromarray(np.ascontiguousarray(pixels)).save(path, exif=exif)
+        with open_source(path, Settings()) as source:
+            (frame,) = source.frames()
+            size = source.info.height_px, source.info.width_px
+        assert size == (20, 40), orientation
+        assert (frame.rgb == upright).all(), orientation
+
+
+# Cameras.
+
+
+def test_camera_frames_carry_the_time_of_their_arrival() -> None:
+    times_s = iter([50.0, 50.04, 50.11, 50.2])
+    with _camera(FakeCapture(5), times_s=times_s) as source:
+        frames = source.frames()
+        got = [next(frames).time_s for _ in range(4)]
+    assert got == pytest.approx([0.0, 0.04, 0.11, 0.2])
+
+
+def test_camera_duration_and_every() -> None:
+    capture = FakeCapture(1000)
+    with _camera(capture, duration=1.0, every=3) as source:
+        assert source.info.fps == Fraction(20, 3)
+        assert source.info.frame_count_hint == 7
+        numbers = [frame.index for frame in source.frames()]
+    # A frame each 0.05 s: 20 in a second.
+    assert numbers == [0, 3, 6, 9, 12, 15, 18]
+    assert capture.released
+
+
+@pytest.mark.parametrize("claimed", [0.0, -1.0, math.nan, 1e6])
+def test_camera_without_a_usable_rate_has_the_usual_one(claimed: float) -> None:
+    with _camera(FakeCapture(2, fps=claimed)) as source:
+        assert source.info.fps == 30
+
+
+def test_camera_stop_and_a_pulled_cable_end_the_recording(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with _camera(FakeCapture(1000)) as source:
+        frames = source.frames()
+        next(frames)
+        source.stop()
+        assert list(frames) == []
+    assert not caplog.messages
+    with _camera(FakeCapture(4)) as source:
+        assert len(list(source.frames())) == 3
+    assert "camera 0 stopped delivering" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["camera 0 that is not there", "camera 0 that gives nothing"])
+def test_camera_that_cannot_be_used_is_one_line(name: str) -> None:
+    capture = FakeCapture(0)
+    if name.endswith("nothing"):
+        capture.isOpened = lambda: True  # type: ignore[method-assign]
+    with pytest.raises(VidsalError, match="camera 0 cannot be used: none is connected") as caught:
+        _camera(capture)
+    assert "\n" not in str(caught.value)
+    assert capture.released
+
+
+def test_number_means_a_camera_unless_a_file_is_called_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = []
+
+    def camera(number: int, settings: Settings) -> Any:
+        asked.append(number)
+
+    monkeypatch.setattr("vidsal.sources.CameraSource", camera)
+    open_source("7", Settings())
+    open_source(3, Settings())
+    assert asked == [7, 3]
+    Image.new("RGB", (20, 10)).save(tmp_path / "a.png")
+    (tmp_path / "a.png").rename(tmp_path / "7")
+    with open_source("7", Settings()) as source:
+        assert source.info.height_px == 10
+    assert asked == [7, 3]
+
+
+# What is no source.
+
+
+def _wrong(kind: str, folder: Path, make_clip: MakeClip) -> Path:
+    path = folder / f"{kind}.mp4"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "empty":
+        path.touch()
+    elif kind == "text":
+        path.write_text("This is no video.\n" * 100)
+    elif kind == "noise":
+        path.write_bytes(np.random.default_rng(0).bytes(20_000))
+    elif kind == "audio":
+        run_ffmpeg("-f", "lavfi", "-i", "sine=440:duration=1", "-c:a", "aac", str(path))
+    elif kind == "truncated":
+        # The index is at the end and is lost.
+        whole = make_clip(f"{kind}.mp4", frames=40, options=["-movflags", "0"]).read_bytes()
+        path.write_bytes(whole[: len(whole) // 2])
+    elif kind == "photo":
+        rgb = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+        iio.imwrite(folder / "a.png", rgb)
+        path.write_bytes((folder / "a.png").read_bytes()[:5000])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("missing", "there is no such file"),
+        ("folder", "is a folder: give a video or a picture file"),
+        ("empty", "is an empty file"),
+        ("text", "is not a video or picture that can be read"),
+        ("noise", "is not a video or picture that can be read"),
+        ("audio", "is not a video or picture that can be read"),
+        ("truncated", "is not a video or picture that can be read"),
+        ("photo", "is a damaged picture"),
+    ],
+)
+def test_wrong_file_is_one_line(
+    kind: str, says: str, tmp_path: Path, make_clip: MakeClip, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = _wrong(kind, tmp_path, make_clip)
+    with pytest.raises(VidsalError) as caught:
+        open_source(path, Settings())
+    assert says in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)

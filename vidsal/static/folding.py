@@ -1,0 +1,109 @@
+"""Folding BatchNormalization into the convolution before it.
+
+At inference BatchNormalization is a multiplication and an addition per channel, and a convolution
+before it can do both. What is left is a smaller graph with the same output, up to rounding.
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+# Layers whose kernel has one slice a channel, on which axis, and whose output channels are those.
+_OUTPUT_AXIS = {"Conv2D": 3, "DepthwiseConv2D": 2, "Dense": 1}
+
+
+def fold(model: Any, *, dtype: str | None = None) -> tuple[Any, int]:
+    """Return an equal network without the normalisations that a convolution can do.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A functional model in inference use; it is not changed.
+    dtype : str, optional
+        Type that the new network computes in, such as ``"bfloat16"``; its own by default.
+
+    Returns
+    -------
+    model : keras.Model
+    folded : int
+        How many pairs were folded.
+    """
+    pairs = _pairs(model)
+    normalisers = {normaliser.name for normaliser in pairs.values()}
+
+    def replaced(layer: Any) -> Any:
+        config = layer.get_config()
+        if dtype is not None:
+            config["dtype"] = dtype
+        if layer.name in pairs:
+            config["use_bias"] = True
+        return type(layer).from_config(config)
+
+    def applied(layer: Any, *arguments: Any, **options: Any) -> Any:
+        # What a folded normalisation is given already is what it would have made of it.
+        return arguments[0] if layer.name in normalisers else layer(*arguments, **options)
+
+    slim = keras.models.clone_model(model, clone_function=replaced, call_function=applied)
+    for layer in model.layers:
+        if layer.name in pairs:
+            slim.get_layer(layer.name).set_weights(_folded(layer, pairs[layer.name]))
+        elif layer.name not in normalisers and layer.weights:
+            slim.get_layer(layer.name).set_weights(layer.get_weights())
+    slim.trainable = False
+    return slim, len(pairs)
+
+
+def _pairs(model: Any) -> dict[str, Any]:
+    """Return the normalisation behind each convolution that feeds nothing else, by its name."""
+    users: dict[int, list[Any]] = {}
+    for layer in model.layers:
+        for tensor in keras.tree.flatten(_input(layer)):
+            users.setdefault(id(tensor), []).append(layer)
+    outputs = {id(tensor) for tensor in model.outputs}
+    pairs = {}
+    for layer in model.layers:
+        if type(layer).__name__ not in _OUTPUT_AXIS or not _is_linear(layer):
+            continue
+        made = id(layer.output)
+        after = users.get(made, [])
+        if len(after) == 1 and made not in outputs and _normalises_channels(after[0]):
+            pairs[layer.name] = after[0]
+    return pairs
+
+
+def _input(layer: Any) -> Any:
+    """Return what a layer is applied to; nothing for one that is applied several times."""
+    try:
+        return layer.input
+    except (AttributeError, ValueError):
+        return []
+
+
+def _is_linear(layer: Any) -> bool:
+    channels_last = getattr(layer, "data_format", "channels_last") == "channels_last"
+    return channels_last and layer.activation is keras.activations.linear
+
+
+def _normalises_channels(layer: Any) -> bool:
+    return isinstance(layer, keras.layers.BatchNormalization) and layer.axis in (-1, 3, [3], [-1])
+
+
+def _folded(layer: Any, normaliser: Any) -> list[Any]:
+    """Return the kernel and bias of a convolution that does its normalisation as well."""
+    kernel, *bias = (np.asarray(w, np.float64) for w in layer.get_weights())
+    mean = np.asarray(normaliser.moving_mean, np.float64)
+    variance = np.asarray(normaliser.moving_variance, np.float64)
+    scale = 1 / np.sqrt(variance + normaliser.epsilon)
+    if normaliser.scale:
+        scale = scale * np.asarray(normaliser.gamma, np.float64)
+    shift = -mean * scale + (bias[0] * scale if bias else 0)
+    if normaliser.center:
+        shift = shift + np.asarray(normaliser.beta, np.float64)
+    axis = _OUTPUT_AXIS[type(layer).__name__]
+    shape = [1] * kernel.ndim
+    shape[axis] = kernel.shape[axis]
+    if type(layer).__name__ == "DepthwiseConv2D":
+        # (rows, columns, channels, multiplier): outputs run over the multiplier first.
+        shape = [1, 1, kernel.shape[2], kernel.shape[3]]
+    return [kernel * scale.reshape(shape), shift]
