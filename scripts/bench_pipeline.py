@@ -12,6 +12,7 @@ random weights a network does the same arithmetic as with trained ones.
 """
 
 import argparse
+import dataclasses
 import platform
 import tempfile
 import time
@@ -24,6 +25,7 @@ import psutil
 
 import vidsal
 from vidsal import ffmpeg
+from vidsal.frames import Request
 from vidsal.static.models import ModelChoice, open_static
 from vidsal.stream import network_size
 
@@ -92,16 +94,18 @@ def make_clip(path: Path, frames: int) -> Path:
 
 def bare_rate(settings: vidsal.Settings, repeats: int = 6) -> float:
     """Return the frames/s of gradient calls on ready batches, after the first one."""
-    stage = open_static(ModelChoice(settings.model, settings.weights), settings)  # type: ignore[arg-type]
+    plain = dataclasses.replace(settings, method="gradient", target="top1")
+    stage = open_static(ModelChoice(settings.model, settings.weights), plain)
     assert stage is not None
     height, width = network_size(720, 1280, settings.short_side)
     shape = (settings.batch, height, width, 3)
     batch = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    stage(batch)
+    requests = [Request(n, 1) for n in range(settings.batch)]
+    stage.maps(batch, requests)
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
-        stage(batch)
+        stage.maps(batch, requests)
         times.append(time.perf_counter() - start)
     return settings.batch / float(np.median(times))
 

@@ -9,12 +9,12 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 import pytest
+from vidsal.static.resnet50 import preprocess as resnet50_preprocess
 
 from vidsal.frames import Map, Rgb, StaticBatch
 from vidsal.scaling import ScaleState, to_unit
 from vidsal.static.gradient import Classifier, GradientMaps
 from vidsal.static.models import load_tensorflow
-from vidsal.static.resnet50 import preprocess as resnet50_preprocess
 
 tf = load_tensorflow()
 

@@ -27,13 +27,31 @@ class History:
     Attributes
     ----------
     total : (h, w) float32 array
-        Weighted sum, at least 0.
+        Weighted sum of the maps.
     weight : (h, w) float32 array
         Sum of the weights, at least 0; 1 is one full sample.
     """
 
     total: Map
     weight: Map
+
+    @classmethod
+    def empty(cls, size: tuple[int, int]) -> "History":
+        """Return a history in which nothing is known."""
+        return cls(np.zeros(size, np.float32), np.zeros(size, np.float32))
+
+    def carried(self, backward: Map, known: Map) -> "History":
+        """Return the history at the next frame; where `known` is 0 it begins anew."""
+        return History(
+            carried(self.total, backward) * known, carried(self.weight, backward) * known
+        )
+
+    def plus(self, sampled: Map, samples: int, fading: float) -> "History":
+        """Return the history faded, with the mean of `samples` new maps taken in."""
+        return History(
+            self.total * np.float32(fading) + sampled * np.float32(samples),
+            self.weight * np.float32(fading) + np.float32(samples),
+        )
 
     @property
     def mean(self) -> Map:
@@ -42,20 +60,52 @@ class History:
         return np.where(self.weight > 0, self.total / known, 0).astype(np.float32)
 
 
-def memory(samples: int, fresh: int) -> float:
-    """Return the factor by which old samples fade when `fresh` new ones come.
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How many samples a map averages, and how many of them a frame with a past draws anew.
 
-    A mean under exponential weights with factor f has the variance of a plain mean of
-    fresh x (1 + f) / (1 - f) samples; this f makes that `samples`.
-
-    Raises
-    ------
-    ValueError
-        Unless 1 <= fresh <= samples.
+    Attributes
+    ----------
+    samples : int
+        At least 1.
+    fresh : int
+        1 to `samples`.
     """
-    if not 1 <= fresh <= samples:
-        raise ValueError(f"fresh must be 1 to {samples} samples, got {fresh}")
-    return (samples - fresh) / (samples + fresh)
+
+    samples: int
+    fresh: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.fresh <= self.samples:
+            raise ValueError(f"fresh must be 1 to {self.samples} samples, got {self.fresh}")
+
+    @property
+    def remembers(self) -> bool:
+        """Whether old samples play a part at all."""
+        return self.fresh < self.samples
+
+    def fading(self, drawn: int) -> float:
+        """Return the factor by which old samples fade when `drawn` new ones come.
+
+        A mean under exponential weights of factor f has the variance of a plain mean of
+        drawn x (1 + f) / (1 - f) samples; this f makes that `samples`.
+        """
+        return max(0.0, (self.samples - drawn) / (self.samples + drawn))
+
+    def missing(self, weight: Map) -> float:
+        """Return the share, 0..1, of a full history that is not there, over the picture."""
+        full = (self.samples - self.fresh) / 2  # What fading leaves of a steady state.
+        if full == 0:
+            return 1.0
+        return float(1 - np.minimum(weight / np.float32(full), 1).mean())
+
+    def drawn(self, missing: float) -> int:
+        """Return how many samples a frame draws: all where nothing is known, else the fresh ones.
+
+        A frame's samples cover the whole picture, so what is missing in a part of it is made up
+        for by that part's share of a full set.
+        """
+        return max(self.fresh, int(self.samples * missing))
 
 
 def returns(backward: Map, forward: Map) -> Map:
@@ -76,11 +126,18 @@ def returns(backward: Map, forward: Map) -> Map:
     back = carried(forward, backward)
     gone = (backward**2).sum(axis=-1) + (back**2).sum(axis=-1)
     missed = ((backward + back) ** 2).sum(axis=-1)
+    columns, rows = _origins(backward)
+    height, width = backward.shape[:2]
+    inside = (columns >= 0) & (columns <= width - 1) & (rows >= 0) & (rows <= height - 1)
+    return np.asarray(inside & (missed <= _LOST_SHARE * gone + _LOST_PX2), np.float32)
+
+
+def _origins(backward: Map) -> tuple[Map, Map]:
+    """Return where each pixel was in the previous frame: columns and rows, (h, w) float32."""
     height, width = backward.shape[:2]
     columns = np.arange(width, dtype=np.float32)[None, :] + backward[..., 0]
     rows = np.arange(height, dtype=np.float32)[:, None] + backward[..., 1]
-    inside = (columns >= 0) & (columns <= width - 1) & (rows >= 0) & (rows <= height - 1)
-    return (inside & (missed <= _LOST_SHARE * gone + _LOST_PX2)).astype(np.float32)
+    return columns, rows
 
 
 def carried(values: Map, backward: Map) -> Map:
@@ -92,28 +149,6 @@ def carried(values: Map, backward: Map) -> Map:
     backward : (h, w, 2) float32 array
         From this frame to the previous one, pixels, columns first.
     """
-    height, width = backward.shape[:2]
-    columns = np.arange(width, dtype=np.float32)[None, :] + backward[..., 0]
-    rows = np.arange(height, dtype=np.float32)[:, None] + backward[..., 1]
+    columns, rows = _origins(backward)
     moved = cv2.remap(values, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(moved, np.float32)
-
-
-def carry(history: History, backward: Map, known: Map) -> History:
-    """Return a history at the next frame; where `known` is 0 it begins anew."""
-    return History(
-        carried(history.total, backward) * known, carried(history.weight, backward) * known
-    )
-
-
-def missing_share(weight: Map, full: float) -> float:
-    """Return the share, 0..1, of a full history that is not there, averaged over the picture."""
-    return float(1 - np.minimum(weight / np.float32(full), 1).mean())
-
-
-def add(history: History, sampled: Map, samples: int, factor: float) -> History:
-    """Return a history faded by `factor`, with the mean of `samples` new maps taken in."""
-    return History(
-        history.total * np.float32(factor) + sampled * np.float32(samples),
-        history.weight * np.float32(factor) + np.float32(samples),
-    )

@@ -5,10 +5,10 @@ is an error where it happens and not a wrong picture three layers later. They pr
 pixels. Sizes are (height, width), points (row, column), frame numbers start at 0.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -159,6 +159,48 @@ class Motion:
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """Whose score is differentiated; exactly one of these is meant.
+
+    Attributes
+    ----------
+    top : int or None
+        The sum of so many largest scores of each sample.
+    class_id : int or None
+        One class throughout.
+    is_locked : bool
+        The class that most of the last second was about, see `vidsal.targets.Lock`.
+    """
+
+    top: int | None = None
+    class_id: int | None = None
+    is_locked: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.top is not None) + (self.class_id is not None) + self.is_locked != 1:
+            raise ValueError(f"exactly one of top, class_id and is_locked is meant, got {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of the static stage for one picture.
+
+    Attributes
+    ----------
+    frame : int
+        The frame's number, which makes its noise its own.
+    samples : int
+        How many gradients to draw, at least 1.
+    class_id : int or None
+        Class to explain where it is chosen along the stream; else the stage knows.
+    """
+
+    frame: int
+    samples: int
+    class_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """The classes a network saw in one frame, most likely first.
 
@@ -186,34 +228,40 @@ class Prediction:
     target_probability: float
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class StaticBatch:
-    """What the static stage returns for a batch of N pictures.
+class StaticStage(Protocol):
+    """The static half as the stream knows it: pictures in, gradient maps and classes out.
 
     Attributes
     ----------
-    maps : (N, h, w) float32 array
-        Gradient maps; no common scale between frames. At least 0, except with
-        ``channels="sum"``, which keeps the sign.
-    predictions : tuple of Prediction
-        One a picture.
+    names : tuple of str
+        Of the classes.
+    target : Target
+        Whose score is differentiated.
+    input_size : (int, int) or None
+        The only (height, width) that the network takes; ``None`` if it takes any.
     """
 
-    maps: Map
-    predictions: tuple[Prediction, ...]
+    names: tuple[str, ...]
+    target: Target
+    input_size: tuple[int, int] | None
 
-    def __post_init__(self) -> None:
-        _check("StaticBatch.maps", self.maps, 3, np.float32)
-        if len(self.predictions) != len(self.maps):
-            raise ValueError(
-                f"StaticBatch: {len(self.maps)} maps but {len(self.predictions)} predictions"
-            )
+    def predict(self, rgb: Rgb) -> Map:
+        """Return softmax probabilities, (N, classes) float32, of (N, h, w, 3) uint8 RGB."""
 
-    __repr__ = _brief
+    def maps(self, rgb: Rgb, requests: Sequence[Request]) -> Map:
+        """Return the mean of the sampled gradient maps of each picture.
 
+        Parameters
+        ----------
+        rgb : (N, h, w, 3) uint8 array
+        requests : sequence of N Request
 
-# (N, h, w, 3) uint8 RGB -> maps and predictions of the N pictures.
-StaticStage = Callable[[Rgb], StaticBatch]
+        Returns
+        -------
+        (N, h, w) float32 array
+            No common scale between pictures. At least 0, except with ``channels="sum"``, which
+            keeps the sign.
+        """
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

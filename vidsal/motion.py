@@ -2,12 +2,14 @@
 the other. Pure maths on grey pictures of working size.
 """
 
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 
 from vidsal.frames import CameraMotion, Map, Motion, Rgb
 from vidsal.opencv import cv2
+
+Pixels = TypeVar("Pixels", Rgb, Map)
 
 # Every 8th flow vector is asked about the camera: neighbours carry the same news (Farneback
 # averages over a window of 15), and 900 votes at 320 x 180 fit in a millisecond.
@@ -27,14 +29,15 @@ def working_size(height_px: int, width_px: int, longer_px: int) -> tuple[int, in
     return max(1, round(height_px * factor)), max(1, round(width_px * factor))
 
 
-def shrink(rgb: Rgb, size: tuple[int, int]) -> Rgb:
-    """Return `rgb` at `size` (height, width), each pixel the mean of what it covers."""
+def shrink(picture: Pixels, size: tuple[int, int]) -> Pixels:
+    """Return a picture or map at `size` (height, width), each pixel the mean of what it covers."""
     height, width = size
-    if rgb.shape[:2] == size:
-        return rgb
-    smaller = height <= rgb.shape[0] and width <= rgb.shape[1]
+    if picture.shape[:2] == size:
+        return picture
+    smaller = height <= picture.shape[0] and width <= picture.shape[1]
     how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(rgb, (width, height), interpolation=how), np.uint8)
+    resized = cv2.resize(picture, (width, height), interpolation=how)
+    return np.asarray(resized, picture.dtype)
 
 
 def grey(rgb: Rgb) -> Rgb:

@@ -9,15 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from vidsal.frames import Rgb, Saliency, SourceInfo
+from vidsal.frames import Frame, Rgb, Saliency, SourceInfo, StaticStage
 from vidsal.prefetch import prefetch
 from vidsal.render import Style, draw
 from vidsal.settings import Settings
 from vidsal.sinks import claim_outputs, open_sinks
 from vidsal.source import Source
 from vidsal.sources import open_source
-from vidsal.static import labels
-from vidsal.static.models import choose, open_static
+from vidsal.static.models import check_target, choose, open_static
 from vidsal.stream import analyse_frames
 
 T = TypeVar("T")
@@ -51,12 +50,11 @@ def analyse(source: str | int | Path, settings: Settings | None = None) -> Itera
         If the source, the network or a setting cannot be used.
     """
     settings = settings or Settings()
-    labels.find_target(settings.target)
+    check_target(settings)
     with open_source(source, settings) as opened:
         static = open_static(choose(settings), settings)
         with prefetch(opened.frames(), _DECODED) as frames:
-            batch = _batch(opened.info, settings)
-            yield from analyse_frames(frames, static, settings, batch=batch)
+            yield from _analysed(frames, static, settings, opened.info)
 
 
 def run(
@@ -87,7 +85,7 @@ def run(
         If it cannot be done; then nothing is left at any of the names that were to be written.
     """
     settings = settings or Settings()
-    labels.find_target(settings.target)
+    check_target(settings)
     with open_source(source, settings) as opened:
         info = opened.info
         output = claim_outputs(info, settings)
@@ -100,12 +98,7 @@ def run(
             _stopped_by_ctrl_c(opened),
             open_sinks(info, settings, output, choice.name) as write,
             prefetch(opened.frames(), _DECODED) as frames,
-            prefetch(
-                _drawn(
-                    analyse_frames(frames, static, settings, batch=_batch(info, settings)), style
-                ),
-                _DRAWN,
-            ) as results,
+            prefetch(_drawn(_analysed(frames, static, settings, info), style), _DRAWN) as results,
         ):
             for saliency, picture in (
                 progress(results, info.frame_count_hint) if progress else results
@@ -114,14 +107,18 @@ def run(
     return output
 
 
+def _analysed(
+    frames: Iterable[Frame], static: StaticStage | None, settings: Settings, info: SourceInfo
+) -> Iterator[Saliency]:
+    """Analyse with what the source decides: a camera does not wait for a batch to fill."""
+    batch = 1 if info.is_live else settings.batch
+    fps = float(info.fps) if info.fps else None
+    return analyse_frames(frames, static, settings, batch=batch, fps=fps)
+
+
 def _drawn(saliencies: Iterable[Saliency], style: Style) -> Iterator[tuple[Saliency, Rgb]]:
     for saliency in saliencies:
         yield saliency, draw(saliency, style)
-
-
-def _batch(info: SourceInfo, settings: Settings) -> int:
-    """Return the frames in one gradient call; a camera does not wait for a batch to fill."""
-    return 1 if info.is_live else settings.batch
 
 
 @contextmanager

@@ -14,8 +14,11 @@ from typing import Any, Literal, get_args
 
 from vidsal.errors import UsageError
 
-Model = Literal["auto", "resnet50", "lite0", "none"]
-Score = Literal["logit", "probability"]
+Preprocess = Literal["caffe", "torch", "tf", "none"]
+Method = Literal["gradient", "smoothgrad", "integrated"]
+Score = Literal["logit", "probability", "logprob"]
+Every = int | Literal["auto"]
+Precision = Literal["float32", "bfloat16"]
 Channels = Literal["max", "sum"]
 Camera = Literal["auto", "median", "none"]
 Scale = Literal["stable", "frame", "minmax"]
@@ -64,8 +67,17 @@ def _positive(value: float) -> bool:
     return value > 0
 
 
-def _target(value: str | int) -> str:
+def _word(value: str | int | Path) -> str:
     return str(value).strip()
+
+
+def _every(value: str | int) -> int | str:
+    """Return a step between frames, or the word ``auto``."""
+    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    if re.fullmatch(r"[0-9]{1,9}", str(value)):
+        return int(value)
+    raise UsageError(f"expected auto or a whole number, got {value!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,18 +117,53 @@ class Settings:
         None, "Part of the source", "Stop after this long, in seconds or HH:MM:SS (for a camera: "
         "recorded time).", check=_positive, expected="a time above 0", parse=parse_time)
 
-    model: Model = _option(
-        "auto", "Static map", "Network whose score is differentiated: resnet50 (Keras' ImageNet "
-        "weights), lite0 (bundled), none (motion only), or auto (resnet50 where its weights can "
-        "be had, else lite0).")
+    model: str = _option(
+        "auto", "Network", "Network whose score is differentiated: resnet50 (Keras' ImageNet "
+        "weights), lite0 (bundled), none (motion only), auto (resnet50 where its weights can be "
+        "had, else lite0), another name in keras.applications, or a saved model (.keras, .h5).",
+        parse=_word)
     weights: Path | None = _option(
-        None, "Static map", "Local weights for resnet50 (.h5 or .weights.h5).", parse=Path)
+        None, "Network", "Local weights for resnet50 or another name in keras.applications (.h5 "
+        "or .weights.h5).", parse=Path)
+    preprocess: Preprocess = _option(
+        "none", "Network", "What a saved model expects: caffe (BGR minus mean), torch (mean and "
+        "deviation), tf (-1 to 1), none (0 to 255, RGB).")
+    labels: Path | None = _option(
+        None, "Network", "Class names of a saved model, one a line.", parse=Path)
+    precision: Precision = _option(
+        "float32", "Network", "Arithmetic of the network; bfloat16 is faster where the processor "
+        "has it, and coarser.")
+    batch: int = _option(
+        16, "Network", "Gradients in one call.", check=_positive,
+        expected="a whole number of 1 or more")
+
+    method: Method = _option(
+        "smoothgrad", "Static map", "smoothgrad (mean of gradients at noisy copies, gathered "
+        "along the optical flow), gradient (of the picture itself) or integrated (along the way "
+        "from black to the picture).")
+    samples: int = _option(
+        16, "Static map", "Gradients that a map averages: noisy copies, or steps of the way.",
+        check=lambda n: 1 <= n <= 1024, expected="1 to 1024")
+    fresh: int = _option(
+        1, "Static map", "Of these, how many each frame of a video draws anew.",
+        check=_positive, expected="a whole number of 1 or more")
+    noise: float = _option(
+        0.15, "Static map", "Standard deviation of the noise, as a share of the input range.",
+        check=lambda share: 0 <= share <= 1, expected="0 to 1")
+    seed: int = _option(
+        0, "Static map", "Of the noise: the same seed and input give the same maps.",
+        check=lambda n: 0 <= n < 2**31, expected="0 to 2147483647")
+    static_every: Every = _option(
+        1, "Static map", "Draw gradients on every N-th frame and carry the map along the flow "
+        "between; auto keeps up with the source's rate.", parse=_every,
+        check=lambda n: n == "auto" or n >= 1, expected="auto or a whole number of 1 or more")
     target: str = _option(
-        "auto", "Static map", "Class to explain: a name, an index, or auto (each frame's top "
-        "class).", parse=_target)
+        "auto", "Static map", "What to explain: top1, topN (the sum of the N largest scores), "
+        "auto (top5), lock (one class until another is on top for a second), a class name, or an "
+        "index.", parse=_word)
     score: Score = _option(
-        "logit", "Static map", "What is differentiated: the class's logit or its softmax "
-        "probability.")
+        "logit", "Static map", "What is differentiated: the class's logit, its softmax "
+        "probability or that one's logarithm.")
     channels: Channels = _option(
         "max", "Static map", "From three colour gradients to one map: maximum of the absolute "
         "values, or signed sum.")
@@ -124,13 +171,16 @@ class Settings:
         224, "Static map", "Shorter side of the network's input in pixels; the picture keeps its "
         "aspect, sides are rounded to multiples of 32.",
         check=lambda px: 32 <= px <= 1024, expected="32 to 1024 pixels")
-    batch: int = _option(
-        16, "Static map", "Frames in one gradient call.", check=_positive,
-        expected="a whole number of 1 or more")
     smooth: float = _option(
-        0.02, "Static map", "Standard deviation of the Gaussian that smooths the gradient map, as "
+        0.03, "Static map", "Standard deviation of the Gaussian that smooths the gradient map, as "
         "a share of the picture's longer side.",
         check=lambda share: 0 <= share <= 0.2, expected="0 to 0.2")
+    contrast: float = _option(
+        2.0, "Static map", "Exponent of the smoothed map: 2 shows the gradient's energy, 1 its "
+        "magnitude.", check=lambda power: 0.1 <= power <= 10, expected="0.1 to 10")
+    predict_every: float = _option(
+        0.25, "Static map", "Seconds between two looks at which classes the network sees; 0 looks "
+        "at every frame.", check=lambda s: s >= 0, expected="0 or more seconds")
 
     working_width: int = _option(
         320, "Motion", "Longer side of the grey picture on which flow is computed, in pixels; "
@@ -164,8 +214,12 @@ class Settings:
             object.__setattr__(self, field.name, value)
         if self.start is not None and self.end is not None and self.end <= self.start:
             raise UsageError(f"--end must come after --start, got {self.end} <= {self.start}")
-        if self.weights is not None and self.model not in ("auto", "resnet50"):
-            raise UsageError(f"--weights is for the model resnet50, got --model {self.model}")
+        if self.weights is not None and self.model in ("lite0", "none"):
+            raise UsageError(f"--weights is not for --model {self.model}")
+        if self.method == "smoothgrad" and self.fresh > self.samples:
+            raise UsageError(
+                f"--fresh must be at most --samples, got {self.fresh} of {self.samples}"
+            )
 
 
 def flag(name: str) -> str:
@@ -188,7 +242,8 @@ def _checked(field: Any, value: Any) -> Any:
     choices = get_args(field.type)
     if isinstance(field.default, str) and choices and value not in choices:
         raise UsageError(f"{flag(field.name)} must be one of {', '.join(choices)}, got {value!r}")
-    if isinstance(field.default, (int, float)) and not _same_kind(value, field.default):
+    is_number = isinstance(field.default, (int, float)) and not rule["parse"]
+    if is_number and not _same_kind(value, field.default):
         kind = {bool: "true or false", int: "a whole number", float: "a number"}
         raise UsageError(f"{flag(field.name)} must be {kind[type(field.default)]}, got {value!r}")
     if rule["check"] and not rule["check"](value):

@@ -13,7 +13,7 @@ import numpy as np
 _OUTPUT_AXIS = {"Conv2D": 3, "DepthwiseConv2D": 2, "Dense": 1}
 
 
-def fold(model: Any, *, dtype: str | None = None) -> tuple[Any, int]:
+def fold(model: Any, *, dtype: str | None = None, input_tensors: Any = None) -> tuple[Any, int]:
     """Return an equal network without the normalisations that a convolution can do.
 
     Parameters
@@ -22,6 +22,8 @@ def fold(model: Any, *, dtype: str | None = None) -> tuple[Any, int]:
         A functional model in inference use; it is not changed.
     dtype : str, optional
         Type that the new network computes in, such as ``"bfloat16"``; its own by default.
+    input_tensors : keras.KerasTensor, optional
+        Its input, where that is to be of another size.
 
     Returns
     -------
@@ -44,7 +46,9 @@ def fold(model: Any, *, dtype: str | None = None) -> tuple[Any, int]:
         # What a folded normalisation is given already is what it would have made of it.
         return arguments[0] if layer.name in normalisers else layer(*arguments, **options)
 
-    slim = keras.models.clone_model(model, clone_function=replaced, call_function=applied)
+    slim = keras.models.clone_model(
+        model, input_tensors=input_tensors, clone_function=replaced, call_function=applied
+    )
     for layer in model.layers:
         if layer.name in pairs:
             slim.get_layer(layer.name).set_weights(_folded(layer, pairs[layer.name]))

@@ -2,23 +2,30 @@
 
 import difflib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 
-from vidsal.errors import UsageError
+from vidsal.errors import UsageError, VidsalError
+from vidsal.frames import Target
+
+# What auto explains: the five largest scores together find objects better than the largest
+# alone, and five is what people look at (README, "What was measured").
+_TOP = 5
 
 
 @dataclass(frozen=True, slots=True)
-class ImageNetClass:
-    """One of the thousand classes.
+class NamedClass:
+    """One of a network's classes.
 
     Attributes
     ----------
     index : int
-        0..999, in the order of the network's outputs.
+        From 0, in the order of the network's outputs.
     wnid : str
-        WordNet identifier, such as n02123045.
+        WordNet identifier, such as n02123045, where the classes have one.
     synonyms : tuple of str
         Names, the usual one first.
     """
@@ -34,38 +41,48 @@ class ImageNetClass:
 
 
 @cache
-def imagenet_classes() -> tuple[ImageNetClass, ...]:
+def imagenet_classes() -> tuple[NamedClass, ...]:
     """Return the classes of ILSVRC-2012 in the order of a network's outputs."""
     text = files("vidsal").joinpath("data/imagenet_classes.tsv").read_text(encoding="utf-8")
     rows = (line.split("\t") for line in text.splitlines() if line)
-    return tuple(
-        ImageNetClass(int(index), wnid, tuple(name.strip() for name in names.split(",")))
-        for index, wnid, names in rows
-    )
+    return tuple(_class(int(index), wnid, names) for index, wnid, names in rows)
 
 
-def find_target(text: str) -> int | None:
-    """Return the class that `text` means, or None for ``auto``.
+def find_target(text: str, classes: Sequence[NamedClass] | None = None) -> Target:
+    """Return what is to be explained.
 
     Parameters
     ----------
     text : str
-        ``auto``, an index (``281``), a WordNet identifier or a name in any spelling of case,
-        space, hyphen and underscore.
+        ``auto`` (the same as ``top5``), ``top1``, ``topN``, ``lock``, an index (``281``), a
+        WordNet identifier or a name in any spelling of case, space, hyphen and underscore.
+    classes : sequence of NamedClass, optional
+        The network's classes; ImageNet's by default.
 
     Raises
     ------
     UsageError
         If there is no such class, with the nearest names; or if several share the name.
     """
+    classes = imagenet_classes() if classes is None else classes
     if _key(text) == "auto":
-        return None
-    classes = imagenet_classes()
+        return Target(top=min(_TOP, len(classes)))
+    if _key(text) == "lock":
+        return Target(is_locked=True)
+    if top := re.fullmatch(r"top ?([0-9]{1,6})", _key(text)):
+        if 1 <= int(top[1]) <= len(classes):
+            return Target(top=int(top[1]))
+        raise UsageError(f"--target top1 to top{len(classes)} are possible, got {text}")
     if re.fullmatch(r"-?[0-9]{1,9}", text):
         if 0 <= int(text) < len(classes):
-            return int(text)
+            return Target(class_id=int(text))
         raise UsageError(f"--target must be 0 to {len(classes) - 1}, a name or auto, got {text}")
-    by_name: dict[str, list[ImageNetClass]] = {}
+    return Target(class_id=_find_class(text, classes).index)
+
+
+def _find_class(text: str, classes: Sequence[NamedClass]) -> NamedClass:
+    """Return the class of a name."""
+    by_name: dict[str, list[NamedClass]] = {}
     for one in classes:
         for name in {_key(name) for name in (one.wnid, *one.synonyms)}:
             by_name.setdefault(name, []).append(one)
@@ -74,14 +91,41 @@ def find_target(text: str) -> int | None:
     usual = [one for one in found if _key(one.name) == _key(text)]
     found = usual if len(usual) == 1 else found
     if len(found) == 1:
-        return found[0].index
+        return found[0]
     if found:
         several = " or ".join(f"{one.index} ({', '.join(one.synonyms)})" for one in found)
         raise UsageError(f"--target {text!r} is the name of several classes: take {several}")
     near = difflib.get_close_matches(_key(text), by_name, n=3, cutoff=0.6)
     near += [name for name in by_name if _key(text) in name.split() and name not in near][:3]
     hint = f"; did you mean {' or '.join(repr(name) for name in near[:4])}?" if near else ""
-    raise UsageError(f"--target {text!r} is not an ImageNet class{hint}")
+    raise UsageError(f"--target {text!r} is not a class of this network{hint}")
+
+
+def read_labels(path: Path) -> tuple[NamedClass, ...]:
+    """Return the classes of a file with one name, or several separated by commas, a line.
+
+    Raises
+    ------
+    VidsalError
+        If the file cannot be read or is empty.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise VidsalError(f"--labels {path} cannot be read: {error}") from error
+    named = [line.strip() for line in lines if line.strip()]
+    if not named:
+        raise VidsalError(f"--labels {path} holds no names")
+    return tuple(_class(index, f"class{index}", names) for index, names in enumerate(named))
+
+
+def numbered(count: int) -> tuple[NamedClass, ...]:
+    """Return classes that have no names but their numbers."""
+    return tuple(_class(index, f"class{index}", f"class {index}") for index in range(count))
+
+
+def _class(index: int, wnid: str, names: str) -> NamedClass:
+    return NamedClass(index, wnid, tuple(name.strip() for name in names.split(",")))
 
 
 def _key(name: str) -> str:

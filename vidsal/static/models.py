@@ -1,11 +1,12 @@
 """The networks vidsal knows: which one is meant, and the static stage made of it."""
 
+import difflib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from vidsal.errors import UsageError, VidsalError
 from vidsal.frames import StaticStage
@@ -13,7 +14,12 @@ from vidsal.quiet import native_stderr_logged
 from vidsal.settings import Settings
 from vidsal.static import labels, weights
 
+if TYPE_CHECKING:
+    from vidsal.static.gradient import Classifier
+
 log = logging.getLogger(__name__)
+
+_SAVED = (".keras", ".h5")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +28,21 @@ class ModelChoice:
 
     Attributes
     ----------
-    key : {"resnet50", "lite0", "none"}
+    key : str
+        ``resnet50``, ``lite0``, ``none``, a name in ``keras.applications``, or the path of a
+        saved model.
     weights : Path or None
-        File to load; ``None`` for what the package itself holds.
+        File to load; ``None`` for what the package itself or Keras provides.
     """
 
-    key: Literal["resnet50", "lite0", "none"]
+    key: str
     weights: Path | None = None
 
     @property
     def name(self) -> str | None:
         """The network as people call it; None for none."""
-        return {"resnet50": "ResNet50", "lite0": "EfficientNet-Lite0", "none": None}[self.key]
+        known = {"resnet50": "ResNet50", "lite0": "EfficientNet-Lite0", "none": None}
+        return known.get(self.key, Path(self.key).name)
 
 
 def choose(
@@ -55,16 +64,26 @@ def choose(
     Raises
     ------
     VidsalError
-        If ResNet50 is asked for by name and its weights cannot be had.
+        If ResNet50 is asked for by name and its weights cannot be had, or a file is missing.
     """
+    key = "resnet50" if settings.model.lower() == "resnet50" else settings.model
     if settings.weights is not None:
-        return ModelChoice("resnet50", _local(settings.weights))
-    if settings.model in ("lite0", "none"):
-        return ModelChoice(settings.model)
+        return ModelChoice("resnet50" if key == "auto" else key, _local(settings.weights))
+    if Path(key).suffix in _SAVED:
+        if not Path(key).is_file():
+            raise VidsalError(f"--model {key}: there is no such file")
+        return ModelChoice(key)
+    if key not in ("auto", "resnet50"):
+        if not key.isidentifier():
+            raise UsageError(
+                f"--model {key!r} is neither auto, resnet50, lite0, none, a name in "
+                "keras.applications, nor a file that ends in .keras or .h5"
+            )
+        return ModelChoice(key)
     try:
         return ModelChoice("resnet50", weights.fetch(published, progress=progress))
     except VidsalError as error:
-        if settings.model == "resnet50":
+        if key == "resnet50":
             raise
         log.warning("using the bundled EfficientNet-Lite0: ResNet50's weights cannot be had here")
         log.debug("%s", error)
@@ -80,40 +99,95 @@ def _local(path: Path) -> Path:
     return path
 
 
+def check_target(settings: Settings) -> None:
+    """Raise `UsageError` where the target can be seen to be wrong before anything is loaded."""
+    if settings.labels is not None:
+        labels.find_target(settings.target, labels.read_labels(settings.labels))
+    elif Path(settings.model).suffix not in _SAVED:
+        labels.find_target(settings.target)
+
+
 def open_static(choice: ModelChoice, settings: Settings) -> StaticStage | None:
     """Return the static stage, or None for a run without a network. Loads TensorFlow.
 
     Raises
     ------
     UsageError
-        If the target is not a class.
+        If the target is not a class, or the network is not one.
     VidsalError
-        If the weights are not this network's.
+        If the weights or the model cannot be used.
     """
     if choice.key == "none":
         return None
-    target = labels.find_target(settings.target)
     load_tensorflow()
-    from vidsal.static.gradient import Classifier, GradientMaps
+    from vidsal.static.gradient import GradientStage, Recipe
 
-    model, preprocess = _network(choice)
+    classifier, classes = open_classifier(choice, settings)
+    recipe = Recipe(
+        target=labels.find_target(settings.target, classes), score=settings.score,
+        channels=settings.channels, method=settings.method, noise=settings.noise,
+        seed=settings.seed,
+    )  # fmt: skip
+    return GradientStage(classifier, recipe, rows=settings.batch)
+
+
+def open_classifier(
+    choice: ModelChoice, settings: Settings
+) -> "tuple[Classifier, Sequence[labels.NamedClass]]":
+    """Return a network ready to be differentiated, and its classes. TensorFlow must be loaded.
+
+    Raises
+    ------
+    UsageError
+        If there is no such network.
+    VidsalError
+        If the weights or the model cannot be used.
+    """
+    from vidsal.static import networks
+    from vidsal.static.gradient import Classifier
+
+    model, preprocess = _network(choice, settings)
+    model = networks.prepared(model, precision=settings.precision)
+    count = int(model.output.shape[-1])
+    classes = _classes(settings, count)
+    if len(classes) != count:
+        raise VidsalError(
+            f"--labels {settings.labels} names {len(classes)} classes, {choice.name} has {count}"
+        )
+
+    def logits(rgb: Any) -> Any:
+        import tensorflow as tf
+
+        return tf.cast(model(preprocess(rgb), training=False), tf.float32)
+
     classifier = Classifier(
-        name=str(choice.name),
-        logits=lambda rgb: model(preprocess(rgb), training=False),
-        labels=tuple(one.name for one in labels.imagenet_classes()),
-    )
-    return GradientMaps(classifier, target=target, score=settings.score, channels=settings.channels)
+        name=str(choice.name), logits=logits, names=tuple(one.name for one in classes),
+        input_size=networks.fixed_size(model),
+    )  # fmt: skip
+    return classifier, classes
 
 
-def _network(choice: ModelChoice) -> tuple[Any, Callable[[Any], Any]]:
+def _classes(settings: Settings, count: int) -> Sequence[labels.NamedClass]:
+    if settings.labels is not None:
+        return labels.read_labels(settings.labels)
+    return labels.imagenet_classes() if count == 1000 else labels.numbered(count)
+
+
+def _network(choice: ModelChoice, settings: Settings) -> tuple[Any, Callable[[Any], Any]]:
     """Return a Keras model that gives logits, and what prepares its input."""
-    if choice.weights is not None:
-        from vidsal.static import resnet50
+    from vidsal.static import lite0, networks
 
-        return resnet50.build(choice.weights), resnet50.preprocess
-    from vidsal.static import lite0
-
-    return lite0.build(), lite0.preprocess
+    if choice.key == "lite0":
+        return lite0.build(), lite0.preprocess
+    if Path(choice.key).suffix in _SAVED:
+        return networks.saved(Path(choice.key)), networks.preprocessing(settings.preprocess)
+    known = networks.application_names()
+    names = {name.lower(): name for name in known}
+    if choice.key.lower() not in names:
+        near = difflib.get_close_matches(choice.key.lower(), names, n=3, cutoff=0.5)
+        hint = f"; did you mean {' or '.join(names[one] for one in near)}?" if near else ""
+        raise UsageError(f"--model {choice.key!r} is not in keras.applications{hint}")
+    return networks.application(names[choice.key.lower()], choice.weights)
 
 
 def load_tensorflow() -> Any:

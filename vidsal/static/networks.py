@@ -1,0 +1,132 @@
+"""Keras models as the gradient wants them: with logits, of any input size, folded."""
+
+import contextlib
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+
+from vidsal.errors import VidsalError
+from vidsal.static.folding import fold
+
+
+def application_names() -> list[str]:
+    """Return the networks of ``keras.applications``."""
+    public = vars(keras.applications).items()
+    return [name for name, one in public if inspect.isfunction(one)]
+
+
+def application(name: str, weights: Path | None) -> tuple[Any, Callable[[Any], Any]]:
+    """Return a network of ``keras.applications`` with logits, and its own preprocessing.
+
+    Parameters
+    ----------
+    name : str
+        Such as ``ResNet50``.
+    weights : Path or None
+        ``.h5`` (Keras' published layout) or ``.weights.h5`` (Keras 3); ``None`` for the
+        published ImageNet weights, which Keras downloads or has in its cache.
+
+    Raises
+    ------
+    VidsalError
+        If the weights cannot be had, or are not this network's.
+    """
+    build = getattr(keras.applications, name)
+    published = "imagenet" if weights is None else None
+    try:
+        model = build(weights=published, classifier_activation=None)
+    # Keras words a failed download as a plain Exception.
+    except Exception as error:
+        raise VidsalError(
+            f"{name}'s ImageNet weights could not be downloaded ({_brief(error)}): give a file "
+            "with --weights FILE, or use --model lite0"
+        ) from error
+    if weights is not None:
+        try:
+            model.load_weights(weights)
+        except (OSError, ValueError, KeyError) as error:
+            raise VidsalError(
+                f"{weights} does not hold weights of {name}: {_brief(error)}"
+            ) from error
+    home = next(
+        module for _, module in inspect.getmembers(keras.applications, inspect.ismodule)
+        if hasattr(module, name) and hasattr(module, "preprocess_input")
+    )  # fmt: skip
+    return model, home.preprocess_input
+
+
+def saved(path: Path) -> Any:
+    """Return the network of a saved model, with its final softmax taken off.
+
+    Raises
+    ------
+    VidsalError
+        If it cannot be loaded, or is not a classifier of one picture.
+    """
+    try:
+        model = keras.models.load_model(path, compile=False)
+    # What a file of another kind raises depends on where in it Keras stumbles.
+    except Exception as error:
+        raise VidsalError(f"{path} cannot be loaded as a Keras model: {_brief(error)}") from error
+    inputs, outputs = getattr(model, "inputs", None) or [], getattr(model, "outputs", None) or []
+    if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].shape[-1] != 3:
+        shapes = ", ".join(str(tuple(one.shape)) for one in inputs) or "none that is known"
+        raise VidsalError(f"{path} must take one picture (height, width, 3), its inputs: {shapes}")
+    if len(outputs) != 1 or len(outputs[0].shape) != 2 or not outputs[0].shape[-1]:
+        shapes = ", ".join(str(tuple(one.shape)) for one in outputs)
+        raise VidsalError(f"{path} must give one score a class, its outputs: {shapes}")
+    return _with_logits(keras.Model(inputs[0], outputs[0]))
+
+
+def _with_logits(model: Any) -> Any:
+    """Return a classifier without the softmax at its end, which is recomputed where wanted."""
+    last = model.layers[-1]
+    if isinstance(last, keras.layers.Softmax) or (
+        isinstance(last, keras.layers.Activation) and last.activation is keras.activations.softmax
+    ):
+        return keras.Model(model.inputs[0], last.input)
+    if getattr(last, "activation", None) is keras.activations.softmax:
+        last.activation = keras.activations.linear
+    return model
+
+
+def preprocessing(mode: Literal["caffe", "torch", "tf", "none"]) -> Callable[[Any], Any]:
+    """Return what turns RGB, 0..255, into what a saved model expects; see ``--preprocess``."""
+    if mode == "none":
+        return lambda rgb: rgb
+    prepare = keras.applications.imagenet_utils.preprocess_input
+    return lambda rgb: prepare(rgb, data_format="channels_last", mode=mode)
+
+
+def prepared(model: Any, *, precision: Literal["float32", "bfloat16"]) -> Any:
+    """Return an equal network, folded, for pictures of any size where its layers allow it.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From preprocessed pictures to logits.
+    precision : {"float32", "bfloat16"}
+        Type of its arithmetic.
+    """
+    dtype = None if precision == "float32" else precision
+    # Flattening fixes the size, and so do some layers with tables of positions.
+    with contextlib.suppress(ValueError, TypeError):
+        free = fold(model, dtype=dtype, input_tensors=keras.Input((None, None, 3)))[0]
+        if free.output.shape == model.output.shape:
+            return free
+    return fold(model, dtype=dtype)[0]
+
+
+def fixed_size(model: Any) -> tuple[int, int] | None:
+    """Return the only (height, width) that a network takes, or None if it takes any."""
+    height, width = model.input_shape[1:3]
+    return None if height is None or width is None else (int(height), int(width))
+
+
+def _brief(error: Exception) -> str:
+    """Return the first line of an error, or its kind where it has none."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:200]

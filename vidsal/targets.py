@@ -1,0 +1,74 @@
+"""What is explained: which class, chosen by whom, and for how long. Pure maths."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidsal.frames import Prediction
+
+_TOP = 5
+# A class is kept until it was not on top for this long, and chosen by what was seen in it.
+_LOCK_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """The class that is explained, held against the flicker of the top class.
+
+    The first second's majority is taken, and changes only after a second in which it was never on
+    top, to the majority of that second.
+
+    Attributes
+    ----------
+    class_id : int or None
+        ``None`` before the first vote.
+    votes : tuple of (float, int)
+        Time in seconds and top class of the last second.
+    since_s : float
+        When the first vote of the scene came.
+    """
+
+    class_id: int | None = None
+    votes: tuple[tuple[float, int], ...] = ()
+    since_s: float = 0.0
+
+    def after(self, time_s: float, top_id: int) -> "Lock":
+        """Return the lock after `top_id` was on top at `time_s`."""
+        since_s = self.since_s if self.votes else time_s
+        # One vote older than the window stays: it is what was seen at the window's beginning.
+        old = [vote for vote in self.votes if vote[0] <= time_s - _LOCK_S]
+        new = [vote for vote in self.votes if vote[0] > time_s - _LOCK_S]
+        votes = (*old[-1:], *new, (time_s, top_id))
+        seen = Counter(class_id for _, class_id in votes)
+        settling = time_s - since_s < _LOCK_S
+        if self.class_id is None or settling or self.class_id not in seen:
+            return Lock(seen.most_common(1)[0][0], votes, since_s)
+        return Lock(self.class_id, votes, since_s)
+
+
+def prediction(
+    probabilities: NDArray[np.float32], names: tuple[str, ...], target_id: int | None
+) -> Prediction:
+    """Return in words what a network sees.
+
+    Parameters
+    ----------
+    probabilities : (classes,) float32 array
+        Softmax, 0..1.
+    names : tuple of str
+        Of the classes.
+    target_id : int or None
+        The class that is explained; ``None`` for the most likely one.
+    """
+    top = np.argsort(-probabilities, kind="stable")[:_TOP]
+    target = int(top[0]) if target_id is None else target_id
+    return Prediction(
+        class_ids=tuple(int(i) for i in top),
+        names=tuple(names[i] for i in top),
+        probabilities=tuple(float(probabilities[i]) for i in top),
+        target_id=target,
+        target_name=names[target],
+        target_probability=float(probabilities[target]),
+    )
