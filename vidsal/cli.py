@@ -10,7 +10,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 from cyclopts import App, CycloptsError, Group, Parameter
@@ -79,7 +80,7 @@ def _one_line(error: BaseException) -> str:
 
 def _command(arguments: list[str]) -> str:
     """Return the subcommand of a command line, with a space behind it."""
-    names = [word for word in arguments[:1] if word in ("run", "models", "doctor")]
+    names = [word for word in arguments[:1] if word in ("run", "faithfulness", "models", "doctor")]
     return names[0] + " " if names else ""
 
 
@@ -104,10 +105,27 @@ def _log_to_stderr(verbose: bool) -> None:
     logger.setLevel(logging.DEBUG if verbose else logging.WARNING)
 
 
-def _from_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command one option for each field of `Settings`, as that field declares it."""
-    parameters = list(inspect.signature(command).parameters.values())
-    kept = [p for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD]
+Command = Callable[..., None]
+# The groups of options that matter where maps are measured and nothing is drawn.
+_MEASURED = ("Part of the source", "Network", "Static map", "Motion")
+
+
+def _from_settings(only: tuple[str, ...] = ()) -> Callable[[Command], Command]:
+    """Give a command one option for each field of `Settings`, or of some groups of them."""
+
+    def with_options(command: Command) -> Command:
+        own = inspect.signature(command).parameters.values()
+        kept = [one for one in own if one.kind is not inspect.Parameter.VAR_KEYWORD]
+        command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            kept + [one for group, one in _options() if not only or group in only]
+        )
+        return command
+
+    return with_options
+
+
+def _options() -> Iterator[tuple[str, inspect.Parameter]]:
+    """Yield an option for each field of `Settings`, as that field declares it, with its group."""
     groups: dict[str, Group] = {}
     for field in dataclasses.fields(Settings):
         name = field.metadata["group"]
@@ -123,20 +141,17 @@ def _from_settings(command: Callable[..., None]) -> Callable[..., None]:
             # Only what is on by default needs a word that switches it off.
             negative=None if field.default is True else (),
         )
-        kept.append(
-            inspect.Parameter(
-                field.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=field.default,
-                annotation=Annotated[kind, about],
-            )
+        option = inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=field.default,
+            annotation=Annotated[kind, about],
         )
-    command.__signature__ = inspect.Signature(kept)  # type: ignore[attr-defined]
-    return command
+        yield name, option
 
 
 @app.command
-@_from_settings
+@_from_settings()
 def run(
     source: Annotated[str, Parameter(help="A video file, a photo, or the number of a camera.")],
     /,
@@ -150,6 +165,30 @@ def run(
     from vidsal.pipeline import run as run_pipeline
 
     print(run_pipeline(source, settings, progress=_progress_bar))
+
+
+@app.command
+@_from_settings(_MEASURED)
+def faithfulness(
+    *sources: Annotated[str, Parameter(help="Photos and videos.")],
+    frames: Annotated[int, Parameter(help="Frames taken from each video.")] = 4,
+    summary: Annotated[Path | None, Parameter(help="Also write the figures as JSON.")] = None,
+    verbose: Annotated[bool, Parameter(help="Say more.", negative=())] = False,
+    **options: Any,
+) -> None:
+    """Measure whether the static maps explain the network: deletion, insertion, random weights."""
+    _log_to_stderr(verbose)
+    settings = Settings(**options)
+    if not sources:
+        raise UsageError("give at least one photo or video")
+    if frames < 1:
+        raise UsageError(f"--frames must be 1 or more, got {frames}")
+    from vidsal.faithfulness import measure, write_json
+
+    report = measure(sources, settings, frames=frames)
+    if summary is not None:
+        write_json(report, summary)
+    print("\n".join(report.lines()))
 
 
 @app.command

@@ -154,7 +154,7 @@ def _drawn(
     classes = _Classes(static, settings.predict_every)
     began_s = clock()
     for group in batched(steps, batch):
-        pictures = _network_pictures(group, static, settings)
+        pictures = np.stack([network_picture(step.frame.rgb, static, settings) for step in group])
         words = classes.of(group, pictures)
         due = [n for n, step in enumerate(group) if step.samples]
         drawing_s = clock()
@@ -263,8 +263,8 @@ def network_size(height_px: int, width_px: int, short_px: int) -> tuple[int, int
     return side(height_px), side(width_px)
 
 
-def _network_pictures(steps: list[_Step], static: StaticStage, settings: Settings) -> Rgb:
-    """Return the frames at the size of the network's input, (N, h, w, 3) uint8."""
-    height, width = steps[0].frame.rgb.shape[:2]
+def network_picture(rgb: Rgb, static: StaticStage, settings: Settings) -> Rgb:
+    """Return a picture at the size of the network's input, (h, w, 3) uint8."""
+    height, width = rgb.shape[:2]
     size = static.input_size or network_size(height, width, settings.short_side)
-    return np.stack([motion.shrink(step.frame.rgb, size) for step in steps])
+    return motion.shrink(rgb, size)

@@ -107,8 +107,18 @@ def check_target(settings: Settings) -> None:
         labels.find_target(settings.target)
 
 
-def open_static(choice: ModelChoice, settings: Settings) -> StaticStage | None:
+def open_static(
+    choice: ModelChoice, settings: Settings, *, trained: bool = True
+) -> StaticStage | None:
     """Return the static stage, or None for a run without a network. Loads TensorFlow.
+
+    Parameters
+    ----------
+    choice : ModelChoice
+    settings : Settings
+    trained : bool
+        With False the weights are thrown away for random ones, seeded: what such a network's
+        maps show, the picture shows by itself.
 
     Raises
     ------
@@ -122,7 +132,7 @@ def open_static(choice: ModelChoice, settings: Settings) -> StaticStage | None:
     load_tensorflow()
     from vidsal.static.gradient import GradientStage, Recipe
 
-    classifier, classes = open_classifier(choice, settings)
+    classifier, classes = open_classifier(choice, settings, trained=trained)
     recipe = Recipe(
         target=labels.find_target(settings.target, classes), score=settings.score,
         channels=settings.channels, method=settings.method, noise=settings.noise,
@@ -132,7 +142,7 @@ def open_static(choice: ModelChoice, settings: Settings) -> StaticStage | None:
 
 
 def open_classifier(
-    choice: ModelChoice, settings: Settings
+    choice: ModelChoice, settings: Settings, *, trained: bool = True
 ) -> "tuple[Classifier, Sequence[labels.NamedClass]]":
     """Return a network ready to be differentiated, and its classes. TensorFlow must be loaded.
 
@@ -147,6 +157,8 @@ def open_classifier(
     from vidsal.static.gradient import Classifier
 
     model, preprocess = _network(choice, settings)
+    if not trained:
+        model = networks.reinitialised(model, settings.seed)
     model = networks.prepared(model, precision=settings.precision)
     count = int(model.output.shape[-1])
     classes = _classes(settings, count)

@@ -120,6 +120,12 @@ def prepared(model: Any, *, precision: Literal["float32", "bfloat16"]) -> Any:
     return fold(model, dtype=dtype)[0]
 
 
+def reinitialised(model: Any, seed: int) -> Any:
+    """Return a network of the same layers with weights as they are before training."""
+    keras.utils.set_random_seed(seed)
+    return keras.models.clone_model(model)
+
+
 def fixed_size(model: Any) -> tuple[int, int] | None:
     """Return the only (height, width) that a network takes, or None if it takes any."""
     height, width = model.input_shape[1:3]

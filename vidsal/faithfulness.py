@@ -1,0 +1,173 @@
+"""Whether maps explain the network they come from, measured on pictures and videos.
+
+A map may find what people look at and yet say nothing of the network. So the pixels it calls
+salient are blurred away, or brought back, and the network is asked again; and the map is held
+against that of the same network with random weights.
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vidsal import curves, motion
+from vidsal.curves import Interval
+from vidsal.errors import VidsalError
+from vidsal.frames import Frame, Map, Rgb, StaticStage
+from vidsal.settings import Settings
+from vidsal.sink import staged, writing
+from vidsal.sources import open_source
+from vidsal.static.models import ModelChoice, check_target, choose, open_static
+from vidsal.stream import analyse_frames, network_picture
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """How one kind of map fares.
+
+    Attributes
+    ----------
+    deletion, insertion : Interval
+        Area under the curve of the class's probability, 0..1; low and high are good.
+    difference : Interval
+        Insertion minus deletion of each picture.
+    """
+
+    deletion: Interval
+    insertion: Interval
+    difference: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was measured.
+
+    Attributes
+    ----------
+    model : str
+    pictures : int
+    rows : dict of str to Row
+        The map, then the controls.
+    randomised : Interval
+        Spearman's correlation of the map with that of the network with random weights; near 0
+        is good.
+    """
+
+    model: str
+    pictures: int
+    rows: dict[str, Row]
+    randomised: Interval
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report as JSON has it."""
+        return dataclasses.asdict(self)
+
+    def lines(self) -> list[str]:
+        """Return the report as a table for people."""
+        head = f"{'map':<10}{'deletion':>22}{'insertion':>22}{'insertion - deletion':>24}"
+        lines = [f"{self.model}, {self.pictures} pictures, mean [95 % interval]", head]
+        for name, row in self.rows.items():
+            cells = f"{_cell(row.deletion):>22}{_cell(row.insertion):>22}"
+            lines.append(f"{name:<10}{cells}{_cell(row.difference):>24}")
+        lines.append(f"rank correlation with the re-initialised network: {_cell(self.randomised)}")
+        return lines
+
+
+def _cell(value: Interval) -> str:
+    return f"{value.mean:.3f} [{value.low:.3f}, {value.high:.3f}]"
+
+
+def measure(
+    sources: Sequence[str | Path],
+    settings: Settings | None = None,
+    *,
+    frames: int = 4,
+    choice: ModelChoice | None = None,
+) -> Report:
+    """Return how faithful the static maps of photos and video frames are.
+
+    Parameters
+    ----------
+    sources : sequence of str or Path
+        Photos and videos.
+    settings : Settings, optional
+    frames : int
+        Frames taken from each video, evenly.
+    choice : ModelChoice, optional
+        The network; by default what the settings mean.
+
+    Raises
+    ------
+    VidsalError
+        If a source or the network cannot be used, or there is no network to be explained.
+    """
+    settings = settings or Settings()
+    check_target(settings)
+    choice = choice or choose(settings)
+    pictures = [frame for source in sources for frame in _sampled(source, settings, frames)]
+    trained = open_static(choice, settings)
+    initial = open_static(choice, settings, trained=False)
+    if trained is None or initial is None:
+        raise VidsalError("--model none has no maps to be faithful: choose a network")
+    scores: dict[str, list[tuple[float, float]]] = {}
+    alike = []
+    for number, picture in enumerate(pictures):
+        rgb = network_picture(picture.rgb, trained, settings)
+        ours = _static_map(picture, trained, settings, rgb.shape)
+        smooth_px = settings.smooth * max(rgb.shape[:2])
+        maps = {"vidsal": ours, **curves.controls(rgb, smooth_px, seed=number)}
+        for name, one in maps.items():
+            scores.setdefault(name, []).append(_areas(rgb, one, trained))
+        alike.append(
+            curves.rank_correlation(ours, _static_map(picture, initial, settings, rgb.shape))
+        )
+    rows = {name: _row(np.array(areas)) for name, areas in scores.items()}
+    return Report(str(choice.name), len(pictures), rows, curves.bootstrap(alike))
+
+
+def _sampled(source: str | Path, settings: Settings, count: int) -> Iterator[Frame]:
+    """Yield up to `count` frames of a source, evenly over what it says of its length."""
+    with open_source(source, settings) as opened:
+        step = max(1, (opened.info.frame_count_hint or 1) // count)
+        taken = 0
+        for number, frame in enumerate(opened.frames()):
+            if number % step == step // 2 and taken < count:
+                taken += 1
+                yield frame
+        if not taken:
+            raise VidsalError(f"{source} holds no frame to measure on")
+
+
+def _static_map(
+    picture: Frame, static: StaticStage, settings: Settings, shape: tuple[int, ...]
+) -> Map:
+    """Return the static map of a picture for itself, at the size of the network's input."""
+    (alone,) = analyse_frames([picture], static, settings, batch=1)
+    assert alone.static is not None
+    return motion.shrink(alone.static, (shape[0], shape[1]))
+
+
+def _areas(rgb: Rgb, saliency: Map, static: StaticStage) -> tuple[float, float]:
+    """Return the areas under the deletion and the insertion curve of a picture's top class."""
+    deleted = static.predict(curves.deletion(rgb, saliency))
+    inserted = static.predict(curves.insertion(rgb, saliency))
+    # The class that the whole picture is taken for; every map is asked about the same one.
+    top = int(deleted[0].argmax())
+    return curves.area(deleted[:, top]), curves.area(inserted[:, top])
+
+
+def _row(areas: Any) -> Row:
+    deleted, inserted = areas[:, 0], areas[:, 1]
+    return Row(
+        curves.bootstrap(deleted), curves.bootstrap(inserted), curves.bootstrap(inserted - deleted)
+    )
+
+
+def write_json(report: Report, path: Path) -> None:
+    """Write a report as JSON."""
+    with staged(path) as part, writing(path):
+        part.write_text(json.dumps(report.as_json(), indent=2) + "\n", encoding="utf-8")
