@@ -214,7 +214,8 @@ class Settings:
             object.__setattr__(self, field.name, value)
         if self.start is not None and self.end is not None and self.end <= self.start:
             raise UsageError(f"--end must come after --start, got {self.end} <= {self.start}")
-        if self.weights is not None and self.model in ("lite0", "none"):
+        is_whole = self.model in ("lite0", "none") or self.model.endswith((".keras", ".h5"))
+        if self.weights is not None and is_whole:
             raise UsageError(f"--weights is not for --model {self.model}")
         if self.method == "smoothgrad" and self.fresh > self.samples:
             raise UsageError(

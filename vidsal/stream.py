@@ -90,11 +90,26 @@ def analyse_frames(
         moved = _steps(frames, settings, None, pace)
         return _fused(((step, None, None) for step in moved), settings)
     budget = _budget(settings)
+    awaited = _Awaited(frames, clock)
     drawn = _drawn(
-        _steps(frames, settings, budget, pace), static, settings,
-        batch=batch, pace=pace, clock=clock,
+        _steps(awaited, settings, budget, pace), static, settings,
+        batch=batch, pace=pace, awaited=awaited, clock=clock,
     )  # fmt: skip
     return _fused(_gathered(drawn, budget, settings), settings)
+
+
+class _Awaited:
+    """Frames, and how long they were waited for: a camera that is kept up with is waited for."""
+
+    def __init__(self, frames: Iterable[Frame], clock: Callable[[], float]) -> None:
+        self._frames, self._clock, self.waited_s = frames, clock, 0.0
+
+    def __iter__(self) -> Iterator[Frame]:
+        began_s = self._clock()
+        for frame in self._frames:
+            self.waited_s += self._clock() - began_s
+            yield frame
+            began_s = self._clock()
 
 
 def _budget(settings: Settings) -> Budget:
@@ -148,11 +163,12 @@ def _drawn(
     *,
     batch: int,
     pace: Pace,
+    awaited: _Awaited,
     clock: Callable[[], float],
 ) -> Iterator[tuple[_Step, Map | None, Prediction]]:
     """Ask the network, a group of frames at a time, for the maps that are due and for classes."""
     classes = _Classes(static, settings.predict_every)
-    began_s = clock()
+    began_s, waited_s = clock(), 0.0
     for group in batched(steps, batch):
         pictures = np.stack([network_picture(step.frame.rgb, static, settings) for step in group])
         words = classes.of(group, pictures)
@@ -170,8 +186,9 @@ def _drawn(
         drawing_s = clock() - drawing_s
         for n, step in enumerate(group):
             yield step, maps.get(n), words[n]
-        began_s, before_s = clock(), began_s
-        pace.took(len(group), len(due), drawing_s, began_s - before_s)
+        working_s = clock() - began_s - (awaited.waited_s - waited_s)
+        pace.took(len(group), len(due), drawing_s, working_s)
+        began_s, waited_s = clock(), awaited.waited_s
 
 
 class _Classes:
@@ -188,7 +205,8 @@ class _Classes:
         """Return what is seen in each frame of a group; between two looks, what was seen last."""
         due = []
         for n, step in enumerate(steps):
-            if step.is_first or step.frame.time_s - self._looked_s >= self._every_s:
+            # Times are rounded quotients: due is what is due to a microsecond.
+            if step.is_first or step.frame.time_s - self._looked_s >= self._every_s - 1e-6:
                 due.append(n)
                 self._looked_s = step.frame.time_s
         looks = iter(self._static.predict(pictures[due])) if due else iter(())

@@ -37,12 +37,14 @@ class Lock:
     def after(self, time_s: float, top_id: int) -> "Lock":
         """Return the lock after `top_id` was on top at `time_s`."""
         since_s = self.since_s if self.votes else time_s
+        # Times are rounded quotients: a second is one to a microsecond.
+        begin_s = time_s - _LOCK_S + 1e-6
         # One vote older than the window stays: it is what was seen at the window's beginning.
-        old = [vote for vote in self.votes if vote[0] <= time_s - _LOCK_S]
-        new = [vote for vote in self.votes if vote[0] > time_s - _LOCK_S]
+        old = [vote for vote in self.votes if vote[0] <= begin_s]
+        new = [vote for vote in self.votes if vote[0] > begin_s]
         votes = (*old[-1:], *new, (time_s, top_id))
         seen = Counter(class_id for _, class_id in votes)
-        settling = time_s - since_s < _LOCK_S
+        settling = since_s > begin_s
         if self.class_id is None or settling or self.class_id not in seen:
             return Lock(seen.most_common(1)[0][0], votes, since_s)
         return Lock(self.class_id, votes, since_s)

@@ -60,14 +60,17 @@ def fold(model: Any, *, dtype: str | None = None, input_tensors: Any = None) -> 
 
 def _pairs(model: Any) -> dict[str, Any]:
     """Return the normalisation behind each convolution that feeds nothing else, by its name."""
+    # Every use counts: of a layer that is applied several times, and of an operation that is no
+    # layer, such as the sum of two tensors.
     users: dict[int, list[Any]] = {}
-    for layer in model.layers:
-        for tensor in keras.tree.flatten(_input(layer)):
-            users.setdefault(id(tensor), []).append(layer)
+    for operation in model.operations:
+        for node in operation._inbound_nodes:
+            for tensor in node.input_tensors:
+                users.setdefault(id(tensor), []).append(operation)
     outputs = {id(tensor) for tensor in model.outputs}
     pairs = {}
     for layer in model.layers:
-        if type(layer).__name__ not in _OUTPUT_AXIS or not _is_linear(layer):
+        if type(layer).__name__ not in _OUTPUT_AXIS or not (_is_linear(layer) and _is_once(layer)):
             continue
         made = id(layer.output)
         after = users.get(made, [])
@@ -76,12 +79,9 @@ def _pairs(model: Any) -> dict[str, Any]:
     return pairs
 
 
-def _input(layer: Any) -> Any:
-    """Return what a layer is applied to; nothing for one that is applied several times."""
-    try:
-        return layer.input
-    except (AttributeError, ValueError):
-        return []
+def _is_once(layer: Any) -> bool:
+    """Say whether a layer is applied in one place only."""
+    return len(layer._inbound_nodes) == 1
 
 
 def _is_linear(layer: Any) -> bool:
@@ -90,7 +90,8 @@ def _is_linear(layer: Any) -> bool:
 
 
 def _normalises_channels(layer: Any) -> bool:
-    return isinstance(layer, keras.layers.BatchNormalization) and layer.axis in (-1, 3, [3], [-1])
+    is_last = getattr(layer, "axis", None) in (-1, 3, [3], [-1])
+    return isinstance(layer, keras.layers.BatchNormalization) and is_last and _is_once(layer)
 
 
 def _folded(layer: Any, normaliser: Any) -> list[Any]:

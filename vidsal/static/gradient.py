@@ -161,7 +161,7 @@ class GradientStage:
 
             yield _Rows(
                 pictures=padded(pictures),
-                keys=padded(np.stack([frames, numbers], axis=1)).astype(np.int32),
+                keys=padded(np.stack([frames, numbers], axis=1)),
                 steps=padded((numbers + 0.5) / samples[pictures]).astype(np.float32),
                 classes=padded(classes),
                 counted=np.arange(count + pad) < count,
@@ -183,7 +183,7 @@ class GradientStage:
     def _trace_maps(self, height: int, width: int) -> Any:
         signature = [
             tf.TensorSpec((None, height, width, 3), tf.uint8),
-            tf.TensorSpec((None, 2), tf.int32),
+            tf.TensorSpec((None, 2), tf.int64),
             tf.TensorSpec((None,), tf.float32),
             tf.TensorSpec((None,), tf.int32),
             tf.TensorSpec((None,), tf.bool),
@@ -222,7 +222,9 @@ class GradientStage:
         if self._recipe.method == "gradient" or self._recipe.noise == 0:
             return pixels
         shape = tf.shape(pixels)[1:]
-        keyed = keys + tf.constant([[self._recipe.seed, 0]], tf.int32)
+        # Beside the sample's number, not added to the frame's: or the next frame would have the
+        # noise that this one has under the next seed.
+        keyed = keys + tf.constant([[0, self._recipe.seed << 32]], tf.int64)
         noise = tf.map_fn(
             lambda key: tf.random.stateless_normal(shape, key), keyed,
             fn_output_signature=tf.TensorSpec(pixels.shape[1:], tf.float32),
@@ -248,7 +250,7 @@ class _Rows:
     """The samples of one call, n of them, some only there to fill it up."""
 
     pictures: NDArray[np.int64]
-    keys: NDArray[np.int32]
+    keys: NDArray[np.int64]
     steps: NDArray[np.float32]
     classes: NDArray[np.int32]
     counted: NDArray[np.bool_]

@@ -51,10 +51,8 @@ def application(name: str, weights: Path | None) -> tuple[Any, Callable[[Any], A
             raise VidsalError(
                 f"{weights} does not hold weights of {name}: {_brief(error)}"
             ) from error
-    home = next(
-        module for _, module in inspect.getmembers(keras.applications, inspect.ismodule)
-        if hasattr(module, name) and hasattr(module, "preprocess_input")
-    )  # fmt: skip
+    # Not every network is also in the public module of its preprocessing (MobileNetV3 is not).
+    home: Any = inspect.getmodule(build)
     return model, home.preprocess_input
 
 
