@@ -215,6 +215,12 @@ def _progress_bar(items: Iterable[Any], total: int | None) -> Iterable[Any]:
     from tqdm import tqdm
 
     bar: Iterable[Any] = tqdm(
-        items, total=total, unit="frame", file=sys.stderr, dynamic_ncols=True, leave=False
+        items,
+        total=total,
+        unit="frame",
+        file=sys.stderr,
+        dynamic_ncols=True,
+        leave=False,
+        disable=None,
     )
     return bar

@@ -75,9 +75,12 @@ def colours(name: Colormap) -> Rgb:
     """Return the 256 colours of a map, (256, 3) uint8 RGB, lowest first."""
     ramp = np.arange(256, dtype=np.uint8)[:, None]
     if name == "grey":
-        return np.repeat(ramp, 3, axis=1)
-    bgr = cv2.applyColorMap(ramp, getattr(cv2, f"COLORMAP_{name.upper()}"))
-    return np.ascontiguousarray(np.asarray(bgr, np.uint8)[:, 0, ::-1])
+        table = np.repeat(ramp, 3, axis=1)
+    else:
+        bgr = cv2.applyColorMap(ramp, getattr(cv2, f"COLORMAP_{name.upper()}"))
+        table = np.ascontiguousarray(np.asarray(bgr, np.uint8)[:, 0, ::-1])
+    table.setflags(write=False)  # Everybody gets the same one.
+    return table
 
 
 def _map(rgb: Rgb, saliency: Map, style: Style) -> Rgb:
@@ -140,9 +143,10 @@ def _annotate(picture: Rgb, saliency: Saliency, style: Style) -> None:
     bottom -= _write(picture, details, small, left=size // 2, bottom=bottom, room=room)
     if saliency.prediction:
         seen = saliency.prediction
-        text = f"{seen.target_name} {seen.target_probability:.0%}"
+        tail = f" {seen.target_probability:.0%}"
+        text = _fitting(seen.target_name, size, width - size, tail=tail)
         # A name that reaches as far as the colour bar stands above it.
-        if _words(text, size).fill.shape[1] > room:
+        if _width_px(text, size) > room:
             bottom = min(bottom, bar_top)
         _write(picture, text, size, left=size // 2, bottom=bottom, room=width - size)
 
@@ -183,8 +187,8 @@ def _colour_bar(picture: Rgb, size: int, colormap: Colormap) -> tuple[int, int]:
     picture[top : top + bar_height, left : left + bar_width] = ramp[None]
     small = max(_TEXT_PX - 2, round(size * 0.7))
     label_height = _write(picture, "0", small, left=left, bottom=top - 1)
-    one = int(_words("1", small).fill.shape[1])
-    _write(picture, "1", small, left=left + bar_width - one, bottom=top - 1)
+    right = left + bar_width - _width_px("1", small)
+    _write(picture, "1", small, left=right, bottom=top - 1)
     return left, top - 1 - label_height
 
 
@@ -199,12 +203,12 @@ class _Words(NamedTuple):
 def _words(text: str, size_px: int) -> _Words:
     """Return the masks of a line of text."""
     font = ImageFont.load_default(size_px)
-    edge = max(1, size_px // 9)
+    edge = _edge_px(size_px)
     ascent, descent = font.getmetrics() if isinstance(font, ImageFont.FreeTypeFont) else (11, 3)
-    width = int(font.getlength(text)) + 2 * edge + 1
+    size = _width_px(text, size_px), ascent + descent + 2 * edge
     masks = []
     for stroke in (0, edge):
-        mask = Image.new("L", (width, ascent + descent + 2 * edge))
+        mask = Image.new("L", size)
         ImageDraw.Draw(mask).text(
             (edge, edge + ascent), text, 255, font, anchor="ls", stroke_width=stroke
         )
@@ -212,13 +216,20 @@ def _words(text: str, size_px: int) -> _Words:
     return _Words(*masks)
 
 
-def _fitting(text: str, size_px: int, room: int) -> _Words:
-    """Return the masks of the text, cut short with an ellipsis where it is wider than `room`."""
-    words = _words(text, size_px)
-    while words.fill.shape[1] > room and len(text) > 1:
+def _edge_px(size_px: int) -> int:
+    return max(1, size_px // 9)
+
+
+def _width_px(text: str, size_px: int) -> int:
+    """Return how wide a line of text is, its outline included."""
+    return int(ImageFont.load_default(size_px).getlength(text)) + 2 * _edge_px(size_px) + 1
+
+
+def _fitting(text: str, size_px: int, room: int, *, tail: str = "") -> str:
+    """Return the text cut short with an ellipsis so that it fits into `room`; the tail stays."""
+    while _width_px(text + tail, size_px) > room and len(text) > 1:
         text = text.rstrip("…")[:-1].rstrip() + "…"
-        words = _words(text, size_px)
-    return words
+    return text + tail
 
 
 def _write(
@@ -232,7 +243,7 @@ def _write(
     room: int | None = None,
 ) -> int:
     """Write white text with a dark outline; return its height. What lies outside is left out."""
-    words = _fitting(text, size_px, room or picture.shape[1] - left)
+    words = _words(_fitting(text, size_px, room or picture.shape[1] - left), size_px)
     height, width = (int(side) for side in words.fill.shape)
     row = top if top is not None else (bottom or 0) - height
     row = max(0, row)

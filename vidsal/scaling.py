@@ -104,7 +104,8 @@ def to_unit(
     mode : {"stable", "frame", "minmax"}
         Remembered percentile, this frame's percentile, or this frame's minimum and maximum.
     floor : float
-        The upper end is at least this, so that noise is not blown up in a quiet frame.
+        The upper end is at least this, so that noise is not blown up in a quiet frame; plays no
+        part in "minmax".
 
     Returns
     -------
