@@ -7,6 +7,7 @@ against that of the same network with random weights.
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,9 @@ from vidsal.sources import open_source
 from vidsal.static.models import ModelChoice, check_target, choose, open_static
 from vidsal.stream import analyse_frames, network_picture
 
+# The row that is held against the others.
+_OURS = "vidsal"
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -32,14 +36,19 @@ class Row:
     Attributes
     ----------
     deletion, insertion : Interval
-        Area under the curve of the class's probability, 0..1; low and high are good.
+        Area under the curve of the class's probability, as a share of that of the whole picture;
+        low, and high, are good.
     difference : Interval
         Insertion minus deletion of each picture.
+    behind : Interval or None
+        By how much the vidsal map's difference is larger, picture by picture; ``None`` for that
+        map itself.
     """
 
     deletion: Interval
     insertion: Interval
     difference: Interval
+    behind: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +77,17 @@ class Report:
 
     def lines(self) -> list[str]:
         """Return the report as a table for people."""
-        head = f"{'map':<10}{'deletion':>22}{'insertion':>22}{'insertion - deletion':>24}"
-        lines = [f"{self.model}, {self.pictures} pictures, mean [95 % interval]", head]
+        head = ("map", "deletion", "insertion", "insertion - deletion", "vidsal's is larger by")
+        lines = [f"{self.model}, {self.pictures} pictures, mean [95 % interval]", _line(head)]
         for name, row in self.rows.items():
-            cells = f"{_cell(row.deletion):>22}{_cell(row.insertion):>22}"
-            lines.append(f"{name:<10}{cells}{_cell(row.difference):>24}")
+            cells = (row.deletion, row.insertion, row.difference, row.behind)
+            lines.append(_line((name, *(_cell(one) if one else "" for one in cells))))
         lines.append(f"rank correlation with the re-initialised network: {_cell(self.randomised)}")
         return lines
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"{cells[0]:<9}" + "".join(f"{cell:>24}" for cell in cells[1:]).rstrip()
 
 
 def _cell(value: Interval) -> str:
@@ -105,28 +118,53 @@ def measure(
     VidsalError
         If a source or the network cannot be used, or there is no network to be explained.
     """
-    settings = settings or Settings()
-    check_target(settings)
+    settings = _about_one_class(settings or Settings())
     choice = choice or choose(settings)
     pictures = [frame for source in sources for frame in _sampled(source, settings, frames)]
     trained = open_static(choice, settings)
     initial = open_static(choice, settings, trained=False)
     if trained is None or initial is None:
         raise VidsalError("--model none has no maps to be faithful: choose a network")
-    scores: dict[str, list[tuple[float, float]]] = {}
+    areas: dict[str, list[tuple[float, float]]] = {}
     alike = []
     for number, picture in enumerate(pictures):
         rgb = network_picture(picture.rgb, trained, settings)
-        ours = _static_map(picture, trained, settings, rgb.shape)
-        smooth_px = settings.smooth * max(rgb.shape[:2])
-        maps = {"vidsal": ours, **curves.controls(rgb, smooth_px, seed=number)}
-        for name, one in maps.items():
-            scores.setdefault(name, []).append(_areas(rgb, one, trained))
-        alike.append(
-            curves.rank_correlation(ours, _static_map(picture, initial, settings, rgb.shape))
+        ours, random = (
+            _static_map(picture, stage, settings, rgb.shape) for stage in (trained, initial)
         )
-    rows = {name: _row(np.array(areas)) for name, areas in scores.items()}
-    return Report(str(choice.name), len(pictures), rows, curves.bootstrap(alike))
+        alike.append(curves.rank_correlation(ours, random))
+        smooth_px = settings.smooth * max(rgb.shape[:2])
+        maps = {_OURS: ours, **curves.controls(rgb, smooth_px, seed=number)}
+        for name, one in maps.items():
+            areas.setdefault(name, []).append(_areas(rgb, one, trained))
+    return Report(str(choice.name), len(pictures), _rows(areas), curves.bootstrap(alike))
+
+
+def _about_one_class(settings: Settings) -> Settings:
+    """Return settings that explain one class, since one class's probability is watched.
+
+    Where they mean several, each picture's top class is explained.
+    """
+    check_target(settings)
+    if settings.target.lower() == "auto" or re.fullmatch(r"top\d+", settings.target.lower()):
+        return dataclasses.replace(settings, target="lock")
+    return settings
+
+
+def _rows(areas: dict[str, list[tuple[float, float]]]) -> dict[str, Row]:
+    """Return the table from the areas of each kind of map and picture."""
+    ours = np.array(areas[_OURS])
+    rows = {}
+    for name, pairs in areas.items():
+        deleted, inserted = np.array(pairs).T
+        behind = (ours[:, 1] - ours[:, 0]) - (inserted - deleted)
+        rows[name] = Row(
+            deletion=curves.bootstrap(deleted),
+            insertion=curves.bootstrap(inserted),
+            difference=curves.bootstrap(inserted - deleted),
+            behind=None if name == _OURS else curves.bootstrap(behind),
+        )
+    return rows
 
 
 def _sampled(source: str | Path, settings: Settings, count: int) -> Iterator[Frame]:
@@ -152,18 +190,16 @@ def _static_map(
 
 
 def _areas(rgb: Rgb, saliency: Map, static: StaticStage) -> tuple[float, float]:
-    """Return the areas under the deletion and the insertion curve of a picture's top class."""
+    """Return the areas under the deletion and the insertion curve of the explained class."""
     deleted = static.predict(curves.deletion(rgb, saliency))
     inserted = static.predict(curves.insertion(rgb, saliency))
     # The class that the whole picture is taken for; every map is asked about the same one.
-    top = int(deleted[0].argmax())
-    return curves.area(deleted[:, top]), curves.area(inserted[:, top])
-
-
-def _row(areas: Any) -> Row:
-    deleted, inserted = areas[:, 0], areas[:, 1]
-    return Row(
-        curves.bootstrap(deleted), curves.bootstrap(inserted), curves.bootstrap(inserted - deleted)
+    fixed = static.target.class_id
+    explained = int(deleted[0].argmax()) if fixed is None else fixed
+    whole = max(float(deleted[0, explained]), float(np.finfo(np.float32).tiny))
+    return (
+        curves.area(deleted[:, explained] / whole),
+        curves.area(inserted[:, explained] / whole),
     )
 
 

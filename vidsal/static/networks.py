@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -46,7 +47,9 @@ def application(name: str, weights: Path | None) -> tuple[Any, Callable[[Any], A
         ) from error
     if weights is not None:
         try:
-            model.load_weights(weights)
+            # Keras 3.15 warns of each layer that it does not find; the error says it in one line.
+            with warnings.catch_warnings(action="ignore"):
+                model.load_weights(weights)
         except (OSError, ValueError, KeyError) as error:
             raise VidsalError(
                 f"{weights} does not hold weights of {name}: {_brief(error)}"
