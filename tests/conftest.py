@@ -11,8 +11,11 @@ from types import ModuleType
 from typing import Protocol
 
 import imageio_ffmpeg
+import numpy as np
 import psutil
 import pytest
+
+from vidsal.frames import Map, Request, Rgb, Target
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -42,6 +45,46 @@ class LoadScript(Protocol):
     """Import a file of ``scripts/`` as a module, by its name without the suffix."""
 
     def __call__(self, name: str) -> ModuleType: ...
+
+
+class BrightnessStage:
+    """A static stage without a network: its map is the picture's brightness, whatever is asked.
+
+    It remembers the pictures and requests of each call, and what it was shown to look at.
+    """
+
+    def __init__(
+        self,
+        names: tuple[str, ...] = ("dark", "bright"),
+        *,
+        target: Target = Target(top=1),  # noqa: B008 -- frozen
+        input_size: tuple[int, int] | None = None,
+    ) -> None:
+        self.names = names
+        self.target = target
+        self.input_size = input_size
+        self.pictures: list[Rgb] = []
+        self.requests: list[list[Request]] = []
+        self.looked_at: list[Rgb] = []
+
+    @property
+    def asked(self) -> list[Request]:
+        """All requests, one after another."""
+        return [one for call in self.requests for one in call]
+
+    def predict(self, rgb: Rgb) -> Map:
+        """Give the last class 60 % and the rest even shares."""
+        self.looked_at.extend(rgb)
+        rest = 0.4 / max(1, len(self.names) - 1)
+        one = np.full(len(self.names), rest, np.float32)
+        one[-1] = 0.6
+        return np.tile(one, (len(rgb), 1))
+
+    def maps(self, rgb: Rgb, requests: Sequence[Request]) -> Map:
+        """The brightness of each picture."""
+        self.pictures.append(rgb)
+        self.requests.append(list(requests))
+        return rgb.mean(axis=-1, dtype=np.float32)
 
 
 def run_ffmpeg(*words: str) -> None:

@@ -150,12 +150,18 @@ def test_bad_output_is_one_line_and_exit_code_1(
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["--target", "egyptian cta"], r"--target 'egyptian cta' is not an ImageNet class; did you "
-         r"mean 'egyptian cat'"),
+        (["--target", "egyptian cta"], r"--target 'egyptian cta' is not a class of this network; did "
+         r"you mean 'egyptian cat'"),
         (["--target", "1000"], "--target must be 0 to 999, a name or auto, got 1000"),
         (["--no-such-option"], 'Unknown option: "?--no-such-option'),
         (["--layout", "round"], '.*"round".*--layout.*"side-by-side"'),
-        (["--model", "resnet51"], '.*"resnet51".*--model.*"resnet50"'),
+        (["--model", "resnet51"], "--model 'resnet51' is not in keras.applications; did you mean "
+         "ResNet50 or "),
+        (["--model", "no such"], "--model 'no such' is neither auto, resnet50, lite0, none, a name "
+         "in keras.applications, nor a file that ends in .keras or .h5"),
+        (["--static-every", "0"], "--static-every must be auto or a whole number of 1 or more"),
+        (["--static-every", "often"], '.*--static-every.*"often".*auto'),
+        (["--fresh", "5", "--samples", "4"], "--fresh must be at most --samples, got 5 of 4"),
         (["--every", "x"], '.*--every.*"x"'),
         (["--every", "0"], "--every must be a whole number of 1 or more, got 0"),
         (["--start", "-5"], "--start: a time is seconds or HH:MM:SS, not negative .* got '-5'"),
@@ -166,7 +172,7 @@ def test_bad_output_is_one_line_and_exit_code_1(
         (["-o", "o.avi"], r"--output o\.avi: a video is written as \.mp4"),
         (["-o", "o.png"], r"--output o\.png: a video is written as \.mp4"),
         (["--table", "clip_saliency.mp4"], "--table and --output name the same file"),
-        (["--weights", "w.h5"], "--weights is for the model resnet50, got --model none"),
+        (["--weights", "w.h5"], "--weights is not for --model none"),
         (["extra"], "Unused Tokens: .*extra"),
         (["-o"], ".*-o.* requires an argument"),
     ],

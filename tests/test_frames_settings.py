@@ -25,9 +25,10 @@ from vidsal.frames import (
     Frame,
     Motion,
     Prediction,
+    Request,
     Saliency,
     SourceInfo,
-    StaticBatch,
+    Target,
 )
 from vidsal.motion import steady, still
 from vidsal.settings import Settings, flag, parse_time
@@ -100,13 +101,24 @@ def test_camera_is_a_matrix(wrong: Any) -> None:
         CameraMotion(wrong, None)
 
 
-def test_batch_has_a_prediction_for_each_map() -> None:
-    maps = np.zeros((2, 4, 6), np.float32)
-    assert len(StaticBatch(maps, (SEEN, SEEN)).maps) == 2
-    with pytest.raises(ValueError, match="StaticBatch: 2 maps but 1 predictions"):
-        StaticBatch(maps, (SEEN,))
-    with pytest.raises(ValueError, match=r"^StaticBatch\.maps must be float32 with 3 axes"):
-        StaticBatch(maps.astype(np.float64), (SEEN, SEEN))
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        {"top": 5, "class_id": 3},
+        {"top": 1, "is_locked": True},
+        {"class_id": 0, "is_locked": True},
+        {"top": 2, "class_id": 0, "is_locked": True},
+    ],
+)
+def test_exactly_one_thing_is_the_target(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="^exactly one of top, class_id and is_locked is meant"):
+        Target(**wrong)
+
+
+def test_class_0_is_a_target_as_any_other() -> None:
+    assert Target(class_id=0).class_id == 0
+    assert Target(class_id=0) != Target(top=1) != Target(is_locked=True)
 
 
 def test_message_says_what_came() -> None:
@@ -123,12 +135,14 @@ def test_representation_shows_shapes_not_pixels() -> None:
     shown = repr(_saliency(static=None))
     assert "static=None, motion=float32[4, 6], fused=float32[4, 6]" in shown
     assert "array(" not in shown and "0." not in shown.replace("time_s=0.0", "")
-    assert "maps=float32[0, 4, 6]" in repr(StaticBatch(np.zeros((0, 4, 6), np.float32), ()))
 
 
 @pytest.mark.parametrize(
     "thing",
-    [_frame(RGB), still((4, 6)), steady(), SEEN, _saliency(), SourceInfo("x", 4, 6, Fraction(25))],
+    [
+        _frame(RGB), still((4, 6)), steady(), SEEN, _saliency(), Target(top=1), Request(0, 1),
+        SourceInfo("x", 4, 6, Fraction(25)),
+    ],
 )
 def test_words_are_frozen_and_take_no_more(thing: Any) -> None:
     name = dataclasses.fields(thing)[0].name
@@ -157,8 +171,19 @@ BAD: list[tuple[str, Any]] = [
     *[("end", value) for value in (-0.5, "1,5", "1m", math.inf)],
     *[("every", value) for value in (0, -1, 1.5, 2.0, True, "2", None)],
     *[("duration", value) for value in (0, -1, "x", False)],
-    *[("model", value) for value in ("resnet", "ResNet50", "", None, 50)],
+    ("model", None),
     *[("weights", value) for value in (5, 1.0)],
+    *[("preprocess", value) for value in ("Caffe", "imagenet", "", None)],
+    *[("labels", value) for value in (5, ["names.txt"])],
+    *[("precision", value) for value in ("float16", "bf16", None)],
+    *[("method", value) for value in ("vanilla", "Gradient", None)],
+    *[("samples", value) for value in (0, -1, 1025, 16.0, "16", True, None)],
+    *[("fresh", value) for value in (0, -1, 1.0, "1", True, None)],
+    *[("noise", value) for value in (-0.01, 1.01, math.nan, math.inf, "0.1", True, None)],
+    *[("seed", value) for value in (-1, 2**31, 1.0, "1", True, None)],
+    *[("static_every", value) for value in (0, -1, 1.5, "", "Auto", "1.5", "-1", True, None)],
+    *[("contrast", value) for value in (0, 0.09, 10.1, -1, math.nan, "2", True, None)],
+    *[("predict_every", value) for value in (-0.1, math.nan, "1", True, None)],
     ("target", None),
     *[("score", value) for value in ("probabilities", None)],
     *[("channels", value) for value in ("mean", 3, None)],
@@ -202,6 +227,19 @@ def test_every_option_is_tried_above() -> None:
         ("batch", 1),
         ("smooth", 0),
         ("smooth", 0.2),
+        ("samples", 1),
+        ("samples", 1024),
+        ("fresh", 1),
+        ("fresh", 16),
+        ("noise", 0),
+        ("noise", 1),
+        ("seed", 0),
+        ("seed", 2**31 - 1),
+        ("static_every", 1),
+        ("static_every", "auto"),
+        ("contrast", 0.1),
+        ("contrast", 10),
+        ("predict_every", 0),
         ("working_width", 32),
         ("working_width", 4096),
         ("gain", 0),
@@ -220,8 +258,8 @@ def test_the_ends_of_every_range_belong_to_it(name: str, value: Any) -> None:
 
 def test_message_lists_the_choices() -> None:
     with pytest.raises(UsageError) as caught:
-        Settings(model="vgg")  # type: ignore[arg-type]
-    line = "--model must be one of auto, resnet50, lite0, none, got 'vgg'"
+        Settings(method="vanilla")  # type: ignore[arg-type]
+    line = "--method must be one of gradient, smoothgrad, integrated, got 'vanilla'"
     assert str(caught.value) == line
 
 
@@ -248,12 +286,25 @@ def test_end_comes_after_start(start: Any, end: Any) -> None:
     assert Settings(start=end).start != Settings(end=end).start
 
 
-@pytest.mark.parametrize("model", ["lite0", "none"])
-def test_weights_belong_to_resnet50(model: Any) -> None:
-    with pytest.raises(UsageError, match=f"^--weights is for the model resnet50.*{model}"):
+@pytest.mark.parametrize("model", ["lite0", "none", "mine.keras", "folder/mine.h5"])
+def test_weights_belong_to_networks_without_their_own(model: str) -> None:
+    with pytest.raises(UsageError, match=f"^--weights is not for --model {model}$"):
         Settings(weights=Path("w.h5"), model=model)
-    assert Settings(weights=Path("w.h5"), model="resnet50").weights == Path("w.h5")
-    assert Settings(weights=Path("w.h5")).weights == Path("w.h5")
+    for other in ("resnet50", "auto", "MobileNetV2"):
+        assert Settings(weights=Path("w.h5"), model=other).weights == Path("w.h5")
+
+
+def test_no_more_fresh_samples_than_samples() -> None:
+    with pytest.raises(UsageError, match=r"^--fresh must be at most --samples, got 5 of 4$"):
+        Settings(fresh=5, samples=4)
+    assert Settings(fresh=4, samples=4).fresh == 4
+    # Where nothing is remembered there is nothing to be fresh.
+    assert Settings(fresh=5, samples=4, method="integrated").samples == 4
+
+
+def test_a_step_is_a_number_or_the_word_auto() -> None:
+    assert Settings(static_every="3").static_every == 3  # type: ignore[arg-type]
+    assert Settings(static_every="auto").static_every == "auto"
 
 
 @pytest.mark.parametrize(
@@ -320,7 +371,7 @@ def test_every_option_has_a_group_and_a_help_sentence() -> None:
     for field in dataclasses.fields(Settings):
         assert field.metadata["group"], field.name
         assert field.metadata["help"][0].isupper() or field.metadata["help"].startswith(
-            ("stable", "overlay")
+            ("stable", "overlay", "smoothgrad")
         ), field.name
         assert field.metadata["help"].endswith("."), field.name
         # A check without words for its failure would leave the user guessing.

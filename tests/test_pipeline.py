@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -16,13 +16,13 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from conftest import LoadScript, MakeClip
+from conftest import BrightnessStage, LoadScript, MakeClip
 from PIL import Image
 
 import vidsal
 from vidsal import pipeline, render, sinks, sources
 from vidsal.errors import UsageError, VidsalError
-from vidsal.frames import Frame, Prediction, Rgb, StaticBatch
+from vidsal.frames import Frame, Map, Request, Rgb
 from vidsal.settings import Settings
 from vidsal.sinks.maps import sixteen_bit
 from vidsal.sources.camera import CameraSource
@@ -64,22 +64,10 @@ def _table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-class Brightness:
-    """A static stage whose map is the picture's own brightness; remembers its batches' sizes."""
-
-    def __init__(self) -> None:
-        self.batches: list[int] = []
-
-    def __call__(self, rgb: Rgb) -> StaticBatch:
-        self.batches.append(len(rgb))
-        seen = Prediction((1,), ("bright",), (0.5,), 1, "bright", 0.5)
-        return StaticBatch(rgb.mean(axis=-1, dtype=np.float32), (seen,) * len(rgb))
-
-
 @pytest.fixture
-def brightness(monkeypatch: pytest.MonkeyPatch) -> Brightness:
-    """Put `Brightness` where the network would be."""
-    stage = Brightness()
+def brightness(monkeypatch: pytest.MonkeyPatch) -> BrightnessStage:
+    """Put a stage whose map is the picture's own brightness where the network would be."""
+    stage = BrightnessStage()
     monkeypatch.setattr(pipeline, "choose", lambda *_, **__: ModelChoice("lite0"))
     monkeypatch.setattr(pipeline, "open_static", lambda *_: stage)
     return stage
@@ -125,7 +113,7 @@ def test_what_stands_out_is_the_square(sample_media: Path, load_script: LoadScri
     assert inside >= 0.95 * 89
 
 
-def test_analyse_is_what_run_writes(sample_media: Path, brightness: Brightness) -> None:
+def test_analyse_is_what_run_writes(sample_media: Path, brightness: BrightnessStage) -> None:
     clip, part = sample_media / "moving_square.mp4", {"start": 0.5, "end": 1.0, "every": 2}
     vidsal.run(clip, _settings(maps=Path("maps"), **part))
     results = list(vidsal.analyse(clip, _settings(**part)))
@@ -139,7 +127,7 @@ def test_analyse_is_what_run_writes(sample_media: Path, brightness: Brightness) 
 
 
 def test_output_is_the_same_without_threads(
-    make_clip: MakeClip, brightness: Brightness, monkeypatch: pytest.MonkeyPatch
+    make_clip: MakeClip, brightness: BrightnessStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clip = make_clip(frames=40)
     options = {"layout": "quad", "batch": 7}
@@ -162,9 +150,9 @@ def test_output_is_the_same_without_threads(
     assert Path("ahead.csv").read_text() == Path("alone.csv").read_text()
 
 
-def test_frames_are_batched_and_none_is_lost(make_clip: MakeClip, brightness: Brightness) -> None:
+def test_frames_are_batched_and_none_is_lost(make_clip: MakeClip, brightness: BrightnessStage) -> None:
     results = list(vidsal.analyse(make_clip(frames=20), _settings(batch=8)))
-    assert brightness.batches == [8, 8, 4]
+    assert [len(pictures) for pictures in brightness.pictures] == [8, 8, 4]
     assert [one.frame.index for one in results] == list(range(20))
     assert all(one.prediction and one.prediction.target_name == "bright" for one in results)
 
@@ -182,7 +170,7 @@ def test_photo_is_the_one_frame_case(tmp_path: Path) -> None:
     assert _left() == ["photo_saliency.png", "t.csv"]
 
 
-def test_photo_shows_where_the_static_map_is(tmp_path: Path, brightness: Brightness) -> None:
+def test_photo_shows_where_the_static_map_is(tmp_path: Path, brightness: BrightnessStage) -> None:
     rgb = np.full((120, 160, 3), 20, np.uint8)
     rgb[30:50, 100:130] = 240
     Image.fromarray(rgb).save(tmp_path / "photo.png")
@@ -267,7 +255,13 @@ def _break_source(monkeypatch: pytest.MonkeyPatch, error: BaseException, after: 
 
 
 def _break_compute(monkeypatch: pytest.MonkeyPatch, error: BaseException, after: int) -> None:
-    stage = _failing(Brightness(), error, after // 4)
+    class Breaking(BrightnessStage):
+        def maps(self, rgb: Rgb, requests: Sequence[Request]) -> Map:
+            if len(self.pictures) == after // 4:
+                raise error
+            return super().maps(rgb, requests)
+
+    stage = Breaking()
     monkeypatch.setattr(pipeline, "choose", lambda *_, **__: ModelChoice("lite0"))
     monkeypatch.setattr(pipeline, "open_static", lambda *_: stage)
 
@@ -367,9 +361,9 @@ def test_source_is_closed_after_a_failure_and_after_leaving_early(
 
 
 def test_a_bad_target_is_found_before_anything_is_opened(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="not an ImageNet class"):
+    with pytest.raises(UsageError, match="not a class of this network"):
         vidsal.run(tmp_path / "missing.mp4", _settings(target="no such thing"))
-    with pytest.raises(UsageError, match="not an ImageNet class"):
+    with pytest.raises(UsageError, match="not a class of this network"):
         next(iter(vidsal.analyse(tmp_path / "missing.mp4", _settings(target="no such thing"))))
 
 
@@ -460,7 +454,7 @@ def _levels(path: Path) -> list[int]:
 PlugIn = Callable[[FakeCamera], None]
 
 
-def test_camera_is_recorded_for_as_long_as_asked(plug_in: PlugIn, brightness: Brightness) -> None:
+def test_camera_is_recorded_for_as_long_as_asked(plug_in: PlugIn, brightness: BrightnessStage) -> None:
     camera = FakeCamera(10_000)
     plug_in(camera)
     out = vidsal.run("0", _settings(duration=2.0, layout="side-by-side", annotate=False))
@@ -470,7 +464,7 @@ def test_camera_is_recorded_for_as_long_as_asked(plug_in: PlugIn, brightness: Br
     inputs = [round(float(picture[:, :120].mean())) for picture in pictures]
     assert inputs == pytest.approx([2 * n for n in range(40)], abs=2)
     # A camera does not wait until a batch is full.
-    assert set(brightness.batches) == {1}
+    assert {len(pictures) for pictures in brightness.pictures} == {1}
     assert camera.released
 
 

@@ -1,35 +1,31 @@
-"""The stream from frames to saliency, with a two-line static stage in the place of a network."""
+"""The stream from frames to saliency, with a static stage of a few lines in the place of a network."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any, get_args
 
 import cv2
 import numpy as np
 import pytest
-from conftest import LoadScript
+from conftest import BrightnessStage, LoadScript
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from vidsal import motion
-from vidsal.frames import Frame, Prediction, Rgb, Saliency, StaticBatch, StaticStage
+from vidsal.frames import Frame, Map, Request, Rgb, Saliency, StaticStage
 from vidsal.fusion import centroid, fuse
 from vidsal.settings import Scale, Settings
 from vidsal.stream import analyse_frames, batched, network_size
 
 FPS = 25
-SEEN = Prediction((0,), ("tench",), (1.0,), 0, "tench", 1.0)
+BRIGHTNESS = BrightnessStage()
 PLAIN = Settings(working_width=160, short_side=64)
 PLAIN_WITH = {
     scale: Settings(working_width=160, short_side=64, scale=scale) for scale in get_args(Scale)
 }
-
-
-def _brightness(rgb: Rgb) -> StaticBatch:
-    """A static stage whose map is the picture itself."""
-    return StaticBatch(rgb.mean(axis=-1, dtype=np.float32), (SEEN,) * len(rgb))
 
 
 def _frames(pictures: Sequence[Rgb], first: int = 0) -> list[Frame]:
@@ -40,7 +36,7 @@ def _analysed(
     frames: Sequence[Frame],
     settings: Settings = PLAIN,
     *,
-    static: StaticStage | None = _brightness,
+    static: StaticStage | None = BRIGHTNESS,
     batch: int = 4,
 ) -> list[Saliency]:
     return list(analyse_frames(iter(frames), static, settings, batch=batch))
@@ -80,7 +76,9 @@ def test_one_result_a_frame_in_order(clip: list[Rgb], batch: int) -> None:
     assert [result.frame.index for result in results] == list(range(10))
     for frame, result in zip(frames, results, strict=True):
         assert result.frame is frame
-        assert result.static is not None and result.prediction is SEEN
+        assert result.static is not None and result.prediction is not None
+        assert result.prediction.names == ("bright", "dark")
+        assert result.prediction.probabilities == pytest.approx((0.6, 0.4))
         for values in (result.static, result.motion, result.fused):
             assert values.shape == (90, 160) and values.dtype == np.float32
             assert values.min() >= 0 and values.max() <= 1
@@ -101,17 +99,13 @@ def test_batches_do_not_matter(clip: list[Rgb], batch: int, scale: str) -> None:
 
 
 def test_static_stage_gets_batches_of_network_size_in_order(clip: list[Rgb]) -> None:
-    got: list[Rgb] = []
-
-    def record(rgb: Rgb) -> StaticBatch:
-        got.append(rgb)
-        return _brightness(rgb)
-
-    _analysed(_frames(clip), static=record, batch=4)
-    assert [len(batch) for batch in got] == [4, 4, 2]
+    stage = BrightnessStage()
+    _analysed(_frames(clip), static=stage, batch=4)
+    assert [len(batch) for batch in stage.pictures] == [4, 4, 2]
+    assert [one.frame for one in stage.asked] == list(range(10))
     size = network_size(90, 160, 64)
     assert size == (64, 128)
-    sent = np.concatenate(got)
+    sent = np.concatenate(stage.pictures)
     assert sent.dtype == np.uint8 and sent.shape == (10, *size, 3)
     for rgb, picture in zip(clip, sent, strict=True):
         area = cv2.resize(rgb, (128, 64), interpolation=cv2.INTER_AREA)
@@ -119,18 +113,21 @@ def test_static_stage_gets_batches_of_network_size_in_order(clip: list[Rgb]) -> 
 
 
 def test_predictions_stay_with_their_frames(clip: list[Rgb]) -> None:
-    count = 0
+    class Counting(BrightnessStage):
+        """Sees class n in the n-th picture that it is shown."""
 
-    def numbered(rgb: Rgb) -> StaticBatch:
-        nonlocal count
-        seen = [
-            Prediction((n,), ("x",), (1.0,), n, "x", 1.0) for n in range(count, count + len(rgb))
-        ]
-        count += len(rgb)
-        return StaticBatch(rgb.mean(axis=-1, dtype=np.float32), tuple(seen))
+        def predict(self, rgb: Rgb) -> Map:
+            seen = np.eye(10, dtype=np.float32)[len(self.looked_at) :][: len(rgb)]
+            self.looked_at.extend(rgb)
+            return seen
 
-    results = _analysed(_frames(clip), static=numbered, batch=3)
+    stage = Counting(tuple(f"class {n}" for n in range(10)))
+    settings = Settings(working_width=160, short_side=64, predict_every=0)
+    results = _analysed(_frames(clip), settings, static=stage, batch=3)
     assert [r.prediction.target_id for r in results if r.prediction] == list(range(10))
+    for rgb, picture in zip(clip, stage.looked_at, strict=True):
+        area = cv2.resize(rgb, (128, 64), interpolation=cv2.INTER_AREA)
+        assert np.array_equal(picture, area)
 
 
 def test_no_frame_is_read_before_it_is_needed(clip: list[Rgb]) -> None:
@@ -142,7 +139,7 @@ def test_no_frame_is_read_before_it_is_needed(clip: list[Rgb]) -> None:
             read += 1
             yield frame
 
-    results = analyse_frames(counted(), _brightness, PLAIN, batch=4)
+    results = analyse_frames(counted(), BRIGHTNESS, PLAIN, batch=4)
     assert read == 0
     for n in range(10):
         next(results)
@@ -156,7 +153,7 @@ def test_a_failure_of_the_source_comes_through(clip: list[Rgb]) -> None:
         yield from _frames(clip[:4])
         raise error
 
-    results = analyse_frames(breaking(), _brightness, PLAIN, batch=2)
+    results = analyse_frames(breaking(), BRIGHTNESS, PLAIN, batch=2)
     assert [next(results).frame.index for _ in range(4)] == [0, 1, 2, 3]
     with pytest.raises(RuntimeError) as caught:
         next(results)
@@ -184,7 +181,7 @@ def test_first_frame_has_no_motion(clip: list[Rgb]) -> None:
     assert second.motion.max() == 1
 
 
-@pytest.mark.parametrize("static", [_brightness, None])
+@pytest.mark.parametrize("static", [BRIGHTNESS, None], ids=["static", "motion only"])
 def test_a_still_is_a_stream_of_one(clip: list[Rgb], static: StaticStage | None) -> None:
     (still,) = _analysed(_frames(clip[:1]), static=static)
     first = _analysed(_frames(clip), static=static)[0]
@@ -244,14 +241,16 @@ def test_scales_are_remembered_over_the_frames_own_times(clip: list[Rgb]) -> Non
     pattern = np.random.default_rng(0).random((64, 128)).astype(np.float32)
     frames = [Frame(rgb, n, times_s[n]) for n, rgb in enumerate(pictures)]
 
+    class Pattern(BrightnessStage):
+        def maps(self, rgb: Rgb, requests: Sequence[Request]) -> Map:
+            return np.stack([pattern * np.float32(strengths[one.frame]) for one in requests])
+
     def analysed(scale: str) -> list[Saliency]:
-        left = iter(strengths)
-
-        def stage(rgb: Rgb) -> StaticBatch:
-            maps = np.stack([pattern * np.float32(next(left)) for _ in rgb])
-            return StaticBatch(maps, (SEEN,) * len(rgb))
-
-        return _analysed(frames, PLAIN_WITH[scale], static=stage)
+        # Without a memory of earlier maps, of which the scale's own could not be told.
+        settings = dataclasses.replace(
+            PLAIN_WITH[scale], method="gradient", smooth=0.02, contrast=1.0
+        )
+        return _analysed(frames, settings, static=Pattern())
 
     static_end, motion_end = 0.0, 0.0
     for n, (stable, alone) in enumerate(zip(analysed("stable"), analysed("frame"), strict=True)):
@@ -342,18 +341,19 @@ def test_one_hot_pixel_comes_back_in_its_place(
 ) -> None:
     hot: tuple[float, float] = (0.0, 0.0)
 
-    def one_pixel(rgb: Rgb) -> StaticBatch:
-        nonlocal hot
-        height, width = rgb.shape[1:3]
-        place = int(row * height), int(column * width)
-        hot = (place[0] + 0.5) / height, (place[1] + 0.5) / width
-        maps = np.zeros(rgb.shape[:3], np.float32)
-        maps[:, place[0], place[1]] = 1
-        return StaticBatch(maps, (SEEN,))
+    class OnePixel(BrightnessStage):
+        def maps(self, rgb: Rgb, requests: Sequence[Request]) -> Map:
+            nonlocal hot
+            height, width = rgb.shape[1:3]
+            place = int(row * height), int(column * width)
+            hot = (place[0] + 0.5) / height, (place[1] + 0.5) / width
+            maps = np.zeros(rgb.shape[:3], np.float32)
+            maps[:, place[0], place[1]] = 1
+            return maps
 
     rgb = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     settings = Settings(working_width=working_width, smooth=0, scale="minmax")
-    (result,) = _analysed(_frames([rgb]), settings, static=one_pixel)
+    (result,) = _analysed(_frames([rgb]), settings, static=OnePixel())
     height, width = result.fused.shape
     found = centroid(result.fused)
     assert found is not None
@@ -383,7 +383,9 @@ def test_smoothing_keeps_the_place_and_widens(clip: list[Rgb]) -> None:
     rgb[30:34, 100:104] = 255
     spreads = []
     for smooth in (0.0, 0.02, 0.05):
-        settings = Settings(working_width=160, short_side=64, smooth=smooth, scale="minmax")
+        settings = Settings(
+            working_width=160, short_side=64, smooth=smooth, scale="minmax", contrast=1.0
+        )
         (result,) = _analysed(_frames([rgb]), settings)
         found = centroid(result.fused)
         assert found == pytest.approx((32 / 90, 102 / 160), abs=1 / 160)
