@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import av
@@ -320,19 +321,26 @@ def test_resnet50_without_network_is_one_line(clip: Path, here: Path) -> None:
 # Interrupts.
 
 
-def _begun(clip: Path, here: Path) -> "subprocess.Popen[str]":
-    """Start a run that takes long, and return once ffmpeg writes its part of a file."""
+@contextmanager
+def _begun(clip: Path, here: Path) -> Iterator["subprocess.Popen[str]"]:
+    """Start a run that takes long, and lend it once ffmpeg writes its part of a file."""
     words = ["run", str(clip), "--model", "none", "--table", "t.csv", "--maps", "maps"]
     process = subprocess.Popen(
         [sys.executable, "-m", "vidsal", *words],
         cwd=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=_environment(),
     )  # fmt: skip
     end_s = time.monotonic() + 60
-    while not list(here.glob(".*.part.*")) or not psutil.Process(process.pid).children():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < end_s
-        time.sleep(0.02)
-    return process
+    try:
+        # The table's file appears earlier, while ffmpeg is still asked about the sound.
+        while not list(here.glob(".clip_saliency.*")):
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < end_s
+            time.sleep(0.02)
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has other signals")
@@ -341,12 +349,12 @@ def test_interrupt_removes_the_unfinished_output(
     number: signal.Signals, make_clip: MakeClip, here: Path
 ) -> None:
     clip = make_clip(size=(360, 640), frames=600, sound="aac", options=["-preset", "ultrafast"])
-    process = _begun(clip, here)
-    (encoder,) = psutil.Process(process.pid).children()
-    time.sleep(0.2)
-    process.send_signal(number)
-    begin_s = time.monotonic()
-    stdout, stderr = process.communicate(timeout=30)
+    with _begun(clip, here) as process:
+        (encoder,) = psutil.Process(process.pid).children()
+        time.sleep(0.2)
+        process.send_signal(number)
+        begin_s = time.monotonic()
+        stdout, stderr = process.communicate(timeout=30)
     assert time.monotonic() - begin_s < 5
     assert process.returncode == 130
     assert stdout == ""
@@ -440,10 +448,18 @@ def test_a_reader_who_has_left_is_no_traceback(words: list[str], here: Path) -> 
 def test_quick_answers(words: list[str], code: int, limit_s: float, here: Path) -> None:
     times_s = []
     for _ in range(5):
-        begin_s = time.monotonic()
+        begin_s, begin_cpu_s = time.monotonic(), _cpu_of_children_s()
         assert _vidsal(*words, cwd=here).returncode == code
-        times_s.append(time.monotonic() - begin_s)
-        # The best of several tells what the program needs, the others what the machine does.
+        # On a machine with other things to do, only the processor's time tells what we need.
+        wall_s, cpu_s = time.monotonic() - begin_s, _cpu_of_children_s() - begin_cpu_s
+        # Windows does not count it.
+        times_s.append(min(wall_s, cpu_s or wall_s))
         if times_s[-1] < limit_s / 2:
             break
     assert min(times_s) < limit_s * SLACK
+
+
+def _cpu_of_children_s() -> float:
+    """Processor time that the processes we started, and that have ended, took."""
+    times = os.times()
+    return times.children_user + times.children_system

@@ -84,12 +84,15 @@ def test_overlaps_the_two_sides() -> None:
             time.sleep(0.03)
             yield number
 
-    begin_s = time.monotonic()
-    with prefetch(slow(), 2) as ahead:
-        for _ in ahead:
-            time.sleep(0.03)
-    # One after the other they would take 0.6 s.
-    assert time.monotonic() - begin_s < 0.5
+    def seconds(depth: int) -> float:
+        begin_s = time.monotonic()
+        with prefetch(slow(), depth) as ahead:
+            for _ in ahead:
+                time.sleep(0.03)
+        return time.monotonic() - begin_s
+
+    # Half the time, but for the first item; the margin is for a busy machine.
+    assert seconds(2) < 0.8 * seconds(0)
 
 
 @pytest.mark.parametrize("depth", [0, 1, 3])

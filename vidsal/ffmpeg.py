@@ -28,7 +28,7 @@ def executable() -> str:
         If there is none.
     """
     try:
-        path = shutil.which(imageio_ffmpeg.get_ffmpeg_exe())
+        path = shutil.which(str(imageio_ffmpeg.get_ffmpeg_exe()))
     except RuntimeError:
         path = None
     # IMAGEIO_FFMPEG_EXE is taken on trust by imageio-ffmpeg: it may name what is not there.

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import imageio.v3 as iio
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from vidsal.errors import VidsalError
 from vidsal.frames import Map, Rgb, Saliency
@@ -53,7 +53,8 @@ def maps_sink(folder: Path) -> Iterator[Write]:
                 path = part / kind / f"{saliency.frame.index:06d}.png"
                 with writing(folder):
                     path.parent.mkdir(parents=True, exist_ok=True)
-                    iio.imwrite(path, sixteen_bit(values), plugin="pillow")
+                    # Not through imageio: a Ctrl-C inside its writer prints a traceback.
+                    Image.fromarray(sixteen_bit(values)).save(path)
 
     try:
         yield write
