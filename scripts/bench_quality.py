@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 import vidsal
 from vidsal import accumulate, motion
 from vidsal.faithfulness import measure
-from vidsal.frames import Frame, Map, Saliency, StaticStage
+from vidsal.frames import Frame, Map, Request, Saliency, StaticStage
 from vidsal.metrics import auc_judd, nss, pixel_auc
 from vidsal.opencv import cv2
 from vidsal.sources import open_source
 from vidsal.static.models import choose, open_static
-from vidsal.stream import analyse_frames
+from vidsal.stream import analyse_frames, network_picture
 
 LITE0 = vidsal.Settings(model="lite0")
 # Frames before the one that is scored: three times the memory of 16 samples.
@@ -51,6 +51,8 @@ def quality(data: Path, frames_per_clip: int) -> dict[str, Any]:
         tables[name] = row(windows, settings)
         print(name, tables[name], flush=True)
     photos = sorted((data / "osie" / "images").iterdir())
+    tables["bfloat16 against float32"] = precision_agreement(photos[:12])
+    print("bfloat16 against float32", tables["bfloat16 against float32"], flush=True)
     report = measure(photos, LITE0)
     print("\n".join(report.lines()), flush=True)
     return tables | {"faithfulness": report.as_json()}
@@ -84,6 +86,32 @@ def row(windows: list[Window], settings: vidsal.Settings) -> dict[str, float]:
         kind: round(float(np.mean([np.mean(values) for values in clips.values()])), 4)
         for kind, clips in scores.items()
     }
+
+
+def precision_agreement(photos: list[Path]) -> dict[str, float]:
+    """Return Pearson's correlation of the maps in both precisions: lowest and mean over photos."""
+    figures = {}
+    for name, base in (("one gradient", ROWS["plain gradient"]), ("SmoothGrad 16", LITE0)):
+        stages = [
+            open_static(choose(base), dataclasses.replace(base, precision=precision))
+            for precision in ("float32", "bfloat16")
+        ]
+        for smooth in (0.0, base.smooth):
+            values = []
+            for number, path in enumerate(photos):
+                with open_source(path, base) as source:
+                    (frame,) = source.frames()
+                maps = []
+                for stage in stages:
+                    assert stage is not None
+                    rgb = network_picture(frame.rgb, stage, base)
+                    request = Request(number, base.samples if base.method != "gradient" else 1)
+                    maps.append(motion.smoothed(stage.maps(rgb[None], [request])[0], smooth))
+                values.append(float(np.corrcoef(maps[0].ravel(), maps[1].ravel())[0, 1]))
+            key = f"{name}, {'smoothed' if smooth else 'raw'}"
+            figures[f"{key}, mean"] = round(float(np.mean(values)), 3)
+            figures[f"{key}, lowest"] = round(min(values), 3)
+    return figures
 
 
 def change(before: Saliency, after: Saliency) -> float:

@@ -13,11 +13,14 @@ from vidsal.frames import Map
 from vidsal.opencv import cv2
 
 # Flow that comes back farther than this from where it began, in working pixels, plus a share of
-# the way gone, has lost its point: Sundaram, Brox, Keutzer, "Dense point trajectories by
-# GPU-accelerated large displacement optical flow", ECCV 2010, (5),
-# https://doi.org/10.1007/978-3-642-15549-9_32
-_LOST_PX2 = 0.5
+# the way gone, has lost its point. Two pixels are a fifth of the smoothing that maps get anyway
+# (0.03 x 320): what is lost by less is not worth a gradient. The test's form is (5) of Sundaram,
+# Brox, Keutzer, "Dense point trajectories by GPU-accelerated large displacement optical flow",
+# ECCV 2010, https://doi.org/10.1007/978-3-642-15549-9_32
+_LOST_PX2 = 4.0
 _LOST_SHARE = 0.01
+# Where something is known, a frame draws at most this part of a full set.
+_MOST = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,9 +106,12 @@ class Budget:
         """Return how many samples a frame draws: all where nothing is known, else the fresh ones.
 
         A frame's samples cover the whole picture, so what is missing in a part of it is made up
-        for by that part's share of a full set.
+        for by that part's share of a full set; by a quarter of it at most, so that the price of a
+        restless clip is bounded.
         """
-        return max(self.fresh, int(self.samples * missing))
+        if missing >= 1:
+            return self.samples
+        return max(self.fresh, min(int(self.samples * missing), self.samples // _MOST))
 
 
 def returns(backward: Map, forward: Map) -> Map:

@@ -27,6 +27,8 @@ def model_lines() -> list[str]:
     return [
         f"resnet50  ResNet50, ImageNet, 25.6 M parameters: {state}",
         "lite0     EfficientNet-Lite0, ImageNet, 4.7 M parameters: bundled, always usable",
+        "a name    any classifier in keras.applications, weights as for resnet50",
+        "a file    your own classifier, saved as .keras or .h5; see --preprocess and --labels",
         "none      no network, motion only; TensorFlow is not loaded",
         "auto      resnet50 if its weights are here or can be downloaded, else lite0 (default)",
     ]
