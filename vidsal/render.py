@@ -23,7 +23,7 @@ class Style(NamedTuple):
 
     layout: Layout = "overlay"
     colormap: Colormap = "inferno"
-    alpha: float = 0.8
+    alpha: float = 0.7
     annotate: bool = True
     model_name: str | None = None
 

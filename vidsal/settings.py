@@ -202,7 +202,7 @@ class Settings:
         "input | overlay) or quad (input | static | motion | fused).")
     colormap: Colormap = _option("inferno", "Picture", "Colours of the map.")
     alpha: float = _option(
-        0.8, "Picture", "Opacity of the most salient regions; cold ones stay clear.",
+        0.7, "Picture", "Opacity of the most salient regions; cold ones stay clear.",
         check=lambda share: 0 <= share <= 1, expected="0 to 1")
     annotate: bool = _option(
         True, "Picture", "Write class, time, model, colour bar and marker into the picture.")
