@@ -120,7 +120,13 @@ def rank_correlation(one: Map, other: Map) -> float:
     """Return Spearman's correlation of two maps, -1..1; 0 where one of them is flat."""
     if one.min() == one.max() or other.min() == other.max():
         return 0.0
-    return float(np.corrcoef(ranks(one).ravel(), ranks(other).ravel())[0, 1])
+    return float(np.corrcoef(_mean_ranks(one), _mean_ranks(other))[0, 1])
+
+
+def _mean_ranks(values: Map) -> NDArray[np.float64]:
+    """Return the rank of each value, equal ones sharing the mean of theirs."""
+    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[which.ravel()]
 
 
 def bootstrap(values: NDArray[np.floating] | list[float], seed: int = 0) -> Interval:

@@ -1,0 +1,97 @@
+"""Deletion and insertion: what is blurred when, and the numbers made of it."""
+
+import numpy as np
+import pytest
+
+from vidsal import curves
+from vidsal.frames import Map, Rgb
+
+
+@pytest.fixture
+def picture() -> Rgb:
+    return np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
+
+
+@pytest.fixture
+def ramp() -> Map:
+    """Most salient on the right."""
+    return np.tile(np.arange(32, dtype=np.float32), (24, 1))
+
+
+def test_ranks_put_the_most_salient_first(ramp: Map) -> None:
+    ranks = curves.ranks(ramp)
+    assert np.array_equal(np.sort(ranks, axis=None), np.arange(ramp.size, dtype=np.float32) / 768)
+    assert ranks[:, 31].max() < ranks[:, 30].min()
+    assert np.array_equal(curves.ranks(ramp**3), ranks)
+
+
+def test_a_flat_map_is_ranked_at_random_and_always_alike() -> None:
+    flat = np.ones((24, 32), np.float32)
+    ranks = curves.ranks(flat)
+    assert np.array_equal(ranks, curves.ranks(flat))
+    rows = ranks.mean(axis=1)
+    assert abs(np.corrcoef(rows, np.arange(24))[0, 1]) < 0.6
+    # Four standard deviations of a mean of 32 even numbers.
+    assert np.abs(rows - 0.5).max() < 0.21
+
+
+def test_deletion_takes_the_most_salient_first(picture: Rgb, ramp: Map) -> None:
+    pictures = curves.deletion(picture, ramp, steps=4)
+    soft = curves.blurred(picture)
+    assert pictures.shape == (5, 24, 32, 3) and pictures.dtype == np.uint8
+    assert np.array_equal(pictures[0], picture)
+    assert np.array_equal(pictures[4], soft)
+    assert np.array_equal(pictures[1][:, :24], picture[:, :24])
+    assert np.array_equal(pictures[1][:, 24:], soft[:, 24:])
+
+
+def test_insertion_is_deletion_the_other_way_round(picture: Rgb, ramp: Map) -> None:
+    pictures = curves.insertion(picture, ramp, steps=4)
+    assert np.array_equal(pictures[0], curves.blurred(picture))
+    assert np.array_equal(pictures[4], picture)
+    assert np.array_equal(pictures[1][:, 24:], picture[:, 24:])
+    assert np.array_equal(pictures[1], curves.deletion(picture, -ramp, steps=4)[3])
+
+
+def test_blur_leaves_the_mean_and_takes_the_detail(picture: Rgb) -> None:
+    soft = curves.blurred(picture)
+    assert soft.mean() == pytest.approx(picture.mean(), abs=3)
+    assert soft.std() < picture.std() / 4
+
+
+def test_area_in_closed_form() -> None:
+    assert curves.area(np.array([1.0, 1.0, 1.0])) == 1
+    assert curves.area(np.array([0.0, 0.5, 1.0])) == 0.5
+    assert curves.area(np.linspace(0, 1, 1001) ** 2) == pytest.approx(1 / 3, abs=1e-6)
+
+
+def test_controls(picture: Rgb) -> None:
+    half = np.zeros((24, 32, 3), np.uint8)
+    half[:, 16:] = 255
+    maps = curves.controls(half, 0, seed=3)
+    assert set(maps) == {"random", "centre", "edges"}
+    assert set(np.unique(np.nonzero(maps["edges"])[1])) == {15, 16}
+    top = np.unravel_index(maps["centre"].argmax(), (24, 32))
+    assert top[0] in (11, 12) and top[1] in (15, 16)
+    again, other = (curves.controls(half, 0, seed=seed)["random"] for seed in (3, 4))
+    assert np.array_equal(again, maps["random"]) and not np.array_equal(other, again)
+    smooth = curves.controls(picture, 2.0, seed=3)
+    assert smooth["random"].std() < maps["random"].std() / 2
+
+
+def test_rank_correlation(ramp: Map) -> None:
+    assert curves.rank_correlation(ramp, ramp**2) == pytest.approx(1)
+    assert curves.rank_correlation(ramp, -ramp) == pytest.approx(-1)
+    assert curves.rank_correlation(ramp, np.ones_like(ramp)) == 0
+    noise = np.random.default_rng(0).random(ramp.shape, dtype=np.float32)
+    assert abs(curves.rank_correlation(ramp, noise)) < 0.15
+
+
+def test_bootstrap_has_the_width_that_theory_gives() -> None:
+    values = np.random.default_rng(0).normal(5, 2, 400)
+    mean, low, high = curves.bootstrap(values)
+    assert mean == pytest.approx(values.mean())
+    half = 1.96 * values.std() / np.sqrt(400)
+    assert low == pytest.approx(mean - half, abs=0.03)
+    assert high == pytest.approx(mean + half, abs=0.03)
+    assert curves.bootstrap([0.25] * 5) == (0.25, 0.25, 0.25)
