@@ -151,8 +151,8 @@ def test_bad_output_is_one_line_and_exit_code_1(
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["--target", "egyptian cta"], r"--target 'egyptian cta' is not a class of this network; did "
-         r"you mean 'egyptian cat'"),
+        (["--target", "egyptian cta"], r"--target 'egyptian cta' is not a class of this network; "
+         r"did you mean 'egyptian cat'"),
         (["--target", "1000"], "--target must be 0 to 999, a name or auto, got 1000"),
         (["--no-such-option"], 'Unknown option: "?--no-such-option'),
         (["--layout", "round"], '.*"round".*--layout.*"side-by-side"'),

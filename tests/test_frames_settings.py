@@ -112,7 +112,7 @@ def test_camera_is_a_matrix(wrong: Any) -> None:
     ],
 )
 def test_exactly_one_thing_is_the_target(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="^exactly one of top, class_id and is_locked is meant"):
+    with pytest.raises(ValueError, match=r"^exactly one of top, class_id and is_locked is meant"):
         Target(**wrong)
 
 
@@ -140,7 +140,13 @@ def test_representation_shows_shapes_not_pixels() -> None:
 @pytest.mark.parametrize(
     "thing",
     [
-        _frame(RGB), still((4, 6)), steady(), SEEN, _saliency(), Target(top=1), Request(0, 1),
+        _frame(RGB),
+        still((4, 6)),
+        steady(),
+        SEEN,
+        _saliency(),
+        Target(top=1),
+        Request(0, 1),
         SourceInfo("x", 4, 6, Fraction(25)),
     ],
 )

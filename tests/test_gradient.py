@@ -9,17 +9,19 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 import pytest
-from vidsal.static.resnet50 import preprocess as resnet50_preprocess
 
-from vidsal.frames import Map, Rgb, StaticBatch
+from vidsal.frames import Map, Prediction, Request, Rgb, Target
 from vidsal.scaling import ScaleState, to_unit
-from vidsal.static.gradient import Classifier, GradientMaps
+from vidsal.static import networks
+from vidsal.static.gradient import Classifier, GradientStage, Recipe
 from vidsal.static.models import load_tensorflow
+from vidsal.targets import prediction
 
 tf = load_tensorflow()
 
 H, W, K = 6, 8, 7
 Score = Literal["logit", "probability"]
+TOP = Target(top=1)
 
 
 def _pictures(count: int, size: tuple[int, int] = (H, W), seed: int = 0) -> Rgb:
@@ -28,6 +30,28 @@ def _pictures(count: int, size: tuple[int, int] = (H, W), seed: int = 0) -> Rgb:
 
 def _classifier(logits: Callable[[Any], Any], classes: int = K) -> Classifier:
     return Classifier("test", logits, tuple(f"class {n}" for n in range(classes)))
+
+
+def _stage(
+    classifier: Classifier,
+    target: Target | int = TOP,
+    *,
+    rows: int = 16,
+    method: Literal["gradient", "smoothgrad", "integrated"] = "gradient",
+    **recipe: Any,
+) -> GradientStage:
+    """A stage that takes the gradient of the picture itself, if nothing else is said."""
+    target = Target(class_id=target) if isinstance(target, int) else target
+    return GradientStage(classifier, Recipe(target=target, method=method, **recipe), rows=rows)
+
+
+def _maps(stage: GradientStage, rgb: Rgb, samples: int = 1, *, first: int = 0) -> Map:
+    """Maps of pictures that are the frames from `first` on."""
+    return stage.maps(rgb, [Request(first + n, samples) for n in range(len(rgb))])
+
+
+def _seen(stage: GradientStage, rgb: Rgb) -> list[Prediction]:
+    return [prediction(p, stage.names, stage.target.class_id) for p in stage.predict(rgb)]
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +92,7 @@ def _direct(classifier: Classifier, rgb: Rgb) -> tuple[Map, Map]:
 
 @pytest.mark.parametrize("target", [0, 3, K - 1])
 def test_linear_network_gives_its_weights(linear: Classifier, weights: Map, target: int) -> None:
-    maps = GradientMaps(linear, target=target)(_pictures(3)).maps
+    maps = _maps(_stage(linear, target), _pictures(3))
     assert maps.dtype == np.float32
     expected = np.abs(weights[..., target]).max(axis=-1)
     for one in maps:
@@ -77,7 +101,7 @@ def test_linear_network_gives_its_weights(linear: Classifier, weights: Map, targ
 
 @pytest.mark.parametrize("target", [0, 4])
 def test_sum_of_channels_keeps_the_sign(linear: Classifier, weights: Map, target: int) -> None:
-    maps = GradientMaps(linear, target=target, channels="sum")(_pictures(2)).maps
+    maps = _maps(_stage(linear, target, channels="sum"), _pictures(2))
     expected = weights[..., target].sum(axis=-1)
     assert expected.min() < 0 < expected.max()
     for one in maps:
@@ -92,7 +116,7 @@ def test_probability_in_closed_form(
     target = 2
     _, p = _direct(linear, rgb)
     assert p[:, target].min() > 0.01 and p.max() < 0.99
-    maps = GradientMaps(linear, target=target, score="probability", channels=channels)(rgb).maps
+    maps = _maps(_stage(linear, target, score="probability", channels=channels), rgb)
     exact = weights.astype(np.float64)
     for n, one in enumerate(maps):
         # d p_k = p_k (w_k - sum_j p_j w_j)
@@ -106,7 +130,7 @@ def test_derivative_is_taken_at_the_pictures_own_values() -> None:
     factors = np.array([[1.0, -2.0, 0.5], [3.0, 0.1, -1.0]], np.float32)
     squares = _classifier(lambda x: tf.reduce_sum(x**2, (1, 2)) @ tf.constant(factors.T), 2)
     rgb = _pictures(2)
-    maps = GradientMaps(squares, target=1)(rgb).maps
+    maps = _maps(_stage(squares, 1), rgb)
     expected = np.abs(2 * factors[1] * rgb.astype(np.float64)).max(axis=-1)
     assert maps == pytest.approx(expected, rel=1e-5)
 
@@ -114,7 +138,7 @@ def test_derivative_is_taken_at_the_pictures_own_values() -> None:
 @pytest.mark.parametrize(("row", "column"), [(0, 0), (2, 5), (H - 1, W - 1)])
 def test_map_is_nonzero_exactly_where_the_network_looks(row: int, column: int) -> None:
     one_pixel = _classifier(lambda x: x[:, row, column, :] * tf.constant([1.0, 2.0, 3.0]), 3)
-    maps = GradientMaps(one_pixel, target=1)(_pictures(2)).maps
+    maps = _maps(_stage(one_pixel, 1), _pictures(2))
     expected = np.zeros((2, H, W))
     expected[:, row, column] = 2
     assert np.array_equal(maps, expected)
@@ -122,7 +146,7 @@ def test_map_is_nonzero_exactly_where_the_network_looks(row: int, column: int) -
 
 def test_map_agrees_with_finite_differences(curved: Classifier) -> None:
     rgb = _pictures(1)
-    maps = GradientMaps(curved, target=3, channels="sum")(rgb).maps
+    maps = _maps(_stage(curved, 3, channels="sum"), rgb)
 
     def score(pixels: Any) -> float:
         return float(curved.logits(tf.constant(pixels, tf.float32))[0, 3])
@@ -135,17 +159,226 @@ def test_map_agrees_with_finite_differences(curved: Classifier) -> None:
         assert maps[0, row, column] == pytest.approx(slope, abs=2e-3 * float(np.abs(maps).max()))
 
 
+@pytest.mark.parametrize("channels", ["max", "sum"])
+def test_logarithm_of_the_probability_in_closed_form(
+    linear: Classifier, weights: Map, channels: Literal["max", "sum"]
+) -> None:
+    rgb, target = _pictures(4), 3
+    _, p = _direct(linear, rgb)
+    exact = weights.astype(np.float64)
+    maps = _maps(_stage(linear, target, score="logprob", channels=channels), rgb)
+    for n, one in enumerate(maps):
+        # d log p_k = w_k - sum_j p_j w_j
+        gradient = exact[..., target] - exact @ p[n]
+        expected = np.abs(gradient).max(-1) if channels == "max" else gradient.sum(-1)
+        assert one == pytest.approx(expected, abs=2e-4 * float(np.abs(expected).max()))
+
+
+# Noise
+
+
+@pytest.fixture(scope="module")
+def revealing() -> Classifier:
+    """Half the sum of squares of each colour: the derivative is the pixel it was taken at."""
+    return _classifier(lambda x: tf.reduce_sum(x**2, (1, 2)) / 2, 3)
+
+
+def _noise(
+    revealing: Classifier, rgb: Rgb, *, frame: int = 0, samples: int = 1, **recipe: Any
+) -> Map:
+    """The mean noise that was added to one picture, (h, w, 3)."""
+    stage = _stage(revealing, Target(is_locked=True), method="smoothgrad", channels="sum", **recipe)
+    colours = stage.maps(np.stack([rgb] * 3), [Request(frame, samples, c) for c in range(3)])
+    return np.moveaxis(colours, 0, -1) - rgb
+
+
+@pytest.mark.parametrize("share", [0.05, 0.15, 1.0])
+def test_noise_is_as_strong_as_it_is_said(revealing: Classifier, share: float) -> None:
+    (rgb,) = _pictures(1, (96, 128))
+    noise = _noise(revealing, rgb, noise=share)
+    # 36,864 numbers: their deviation is known to 0.4 %, their mean to 0.5 % of it.
+    assert noise.std() == pytest.approx(255 * share, rel=0.02)
+    assert abs(noise.mean()) < 0.02 * 255 * share
+    # Gaussian: of two thirds within one deviation, and one in 370 beyond three.
+    assert np.mean(np.abs(noise) < 255 * share) == pytest.approx(0.6827, abs=0.01)
+    assert np.mean(np.abs(noise) > 3 * 255 * share) == pytest.approx(0.0027, abs=0.0015)
+    # Colours and neighbours have their own.
+    flat = noise.reshape(-1, 3)
+    assert np.abs(np.corrcoef(flat.T) - np.eye(3)).max() < 0.03
+    assert abs(np.corrcoef(noise[:, 1:].ravel(), noise[:, :-1].ravel())[0, 1]) < 0.03
+
+
+@pytest.mark.parametrize("samples", [4, 16, 100])
+def test_samples_of_a_frame_are_independent(revealing: Classifier, samples: int) -> None:
+    (rgb,) = _pictures(1, (48, 64))
+    noise = _noise(revealing, rgb, samples=samples)
+    assert noise.std() == pytest.approx(255 * 0.15 / np.sqrt(samples), rel=0.05)
+
+
+def test_noise_belongs_to_seed_frame_and_sample(revealing: Classifier) -> None:
+    (rgb,) = _pictures(1, (48, 64))
+    keys = [(seed, frame) for seed in (0, 1, 2**31 - 1) for frame in (0, 1, 2, 1_000_000)]
+    drawn = [_noise(revealing, rgb, seed=seed, frame=frame).ravel() for seed, frame in keys]
+    assert np.array_equal(drawn[5], _noise(revealing, rgb, seed=1, frame=1).ravel())
+    # No two share their noise; neither do a seed's next frame and the next seed's frame.
+    alike = np.abs(np.corrcoef(np.stack(drawn)) - np.eye(len(keys)))
+    assert alike.max() < 0.06
+    # A frame's first sample is the same however many follow it.
+    two = _noise(revealing, rgb, frame=1, samples=2)
+    second = 2 * two.ravel() - drawn[1]
+    assert second.std() == pytest.approx(255 * 0.15, rel=0.05)
+    assert abs(np.corrcoef(second, drawn[1])[0, 1]) < 0.06
+
+
+def test_same_seed_same_maps(curved: Classifier) -> None:
+    rgb = _pictures(3)
+    one, again, other = (
+        _maps(_stage(curved, method="smoothgrad", seed=seed), rgb, samples=4) for seed in (7, 7, 8)
+    )
+    assert np.array_equal(one, again)
+    assert np.abs(one - other).max() > 0.05 * one.max()
+
+
+def test_noise_does_not_depend_on_the_picture(revealing: Classifier) -> None:
+    first, second = _pictures(2, (16, 16))
+    assert _noise(revealing, first) == pytest.approx(_noise(revealing, second), abs=1e-3)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 4, 16, 64])
+@pytest.mark.parametrize("method", ["smoothgrad", "integrated"])
+def test_maps_do_not_depend_on_neighbours_or_calls(
+    curved: Classifier, rows: int, method: Literal["smoothgrad", "integrated"]
+) -> None:
+    rgb = _pictures(3)
+    wanted = [Request(5, 1), Request(6, 3), Request(40, 16)]
+    stage = _stage(curved, Target(top=2), method=method, rows=rows)
+    whole = stage.maps(rgb, wanted)
+    calm = _stage(curved, Target(top=2), method=method, rows=16)
+    for order in ([0], [1], [2], [2, 0, 1]):
+        part = calm.maps(rgb[order], [wanted[n] for n in order])
+        assert part == pytest.approx(whole[order], rel=1e-4, abs=1e-6 * float(whole.max()))
+    # How many samples there are does matter.
+    more = stage.maps(rgb, [Request(one.frame, one.samples + 1) for one in wanted])
+    assert (np.abs(more - whole).max(axis=(1, 2)) > 1e-3 * whole.max()).all()
+
+
+# SmoothGrad
+
+
+@pytest.mark.parametrize("samples", [1, 5, 16])
+def test_smoothgrad_of_a_linear_network_is_its_gradient(
+    linear: Classifier, weights: Map, samples: int
+) -> None:
+    maps = _maps(_stage(linear, 2, method="smoothgrad"), _pictures(2), samples)
+    for one in maps:
+        assert one == pytest.approx(np.abs(weights[..., 2]).max(axis=-1), rel=1e-5)
+
+
+def test_smoothgrad_of_a_quadratic_network_tends_to_its_gradient(revealing: Classifier) -> None:
+    (rgb,) = _pictures(1)
+    stage = _stage(revealing, 1, method="smoothgrad", channels="sum")
+    missed = []
+    for samples in (16, 256, 4096):
+        (one,) = stage.maps(rgb[None], [Request(0, samples)])
+        missed.append(float(np.abs(one - rgb[..., 1]).max()))
+        # Five deviations of a mean of so many; 48 pixels stay within it.
+        assert missed[-1] < 5 * 255 * 0.15 / np.sqrt(samples)
+    assert missed[2] < missed[0] / 4
+
+
+def test_smoothgrad_averages_absolute_gradients(revealing: Classifier) -> None:
+    # At black the gradient of the squares is the noise itself, whose mean magnitude is known.
+    rgb = np.zeros((1, 64, 64, 3), np.uint8)
+    rgb[0, 0, 0] = 1  # Not flat.
+    maps = _maps(_stage(revealing, 0, method="smoothgrad"), rgb, 16)
+    assert maps.min() >= 0
+    assert maps.mean() == pytest.approx(255 * 0.15 * np.sqrt(2 / np.pi), rel=0.02)
+
+
+def test_without_noise_smoothgrad_is_the_gradient(curved: Classifier) -> None:
+    rgb = _pictures(2)
+    plain = _maps(_stage(curved), rgb)
+    assert _maps(_stage(curved, method="smoothgrad", noise=0.0), rgb, 3) == pytest.approx(
+        plain, rel=1e-5, abs=1e-7 * float(plain.max())
+    )
+
+
+# Integrated gradients
+
+
+@pytest.mark.parametrize("samples", [1, 4, 9])
+def test_integrated_gradients_of_a_linear_network(
+    linear: Classifier, weights: Map, samples: int
+) -> None:
+    rgb, target = _pictures(2), 4
+    maps = _maps(_stage(linear, target, method="integrated", channels="sum"), rgb, samples)
+    expected = (weights[..., target] * rgb.astype(np.float64)).sum(axis=-1)
+    assert expected.min() < 0
+    assert maps == pytest.approx(expected, abs=1e-5 * float(np.abs(expected).max()))
+    logits, _ = _direct(linear, rgb)
+    dark, _ = _direct(linear, np.zeros_like(rgb))
+    assert maps.sum(axis=(1, 2)) == pytest.approx((logits - dark)[:, target], rel=1e-4)
+    # Without a sign it is the magnitude of the same, not of each step's.
+    unsigned = _maps(_stage(linear, target, method="integrated"), rgb, samples)
+    assert unsigned == pytest.approx(np.abs(maps), rel=1e-4, abs=1e-7)
+
+
+def test_the_way_from_black_is_cut_in_the_middle_of_its_parts(revealing: Classifier) -> None:
+    # The midpoint rule is exact for squares: x * mean of the way is x^2 / 2 with any steps.
+    rgb = _pictures(2)
+    for samples in (1, 2, 7):
+        maps = _maps(_stage(revealing, 2, method="integrated", channels="sum"), rgb, samples)
+        assert maps == pytest.approx(rgb[..., 2].astype(np.float64) ** 2 / 2, rel=1e-5)
+
+
 # Targets and predictions
 
 
-def test_auto_explains_each_pictures_own_top_class(linear: Classifier, weights: Map) -> None:
+@pytest.mark.parametrize("method", ["gradient", "smoothgrad"])
+@pytest.mark.parametrize("top", [1, 2, 5, K])
+def test_top_k_sums_the_largest_scores_where_the_gradient_is_taken(
+    linear: Classifier,
+    weights: Map,
+    revealing: Classifier,
+    top: int,
+    method: Literal["gradient", "smoothgrad"],
+) -> None:
+    rgb = _pictures(6)
+    maps = _maps(_stage(linear, Target(top=top), method=method, noise=0.5), rgb)
+    own = others = 0
+    for n, one in enumerate(maps):
+        place = rgb[n].astype(np.float64)
+        if method == "smoothgrad":
+            place += _noise(revealing, rgb[n], frame=n, noise=0.5)
+        scores = np.einsum("hwc,hwck->k", place, weights.astype(np.float64))
+        largest = np.argsort(-scores)[:top]
+        expected = np.abs(weights[..., largest].sum(axis=-1)).max(axis=-1)
+        assert one == pytest.approx(expected, rel=1e-4, abs=1e-7)
+        unmoved = np.argsort(-np.einsum("hwc,hwck->k", rgb[n].astype(np.float64), weights))[:top]
+        own += set(unmoved) == set(largest)
+        others += set(unmoved) != set(largest)
+    # Or the test would not tell the copy's largest from the picture's.
+    if method == "smoothgrad" and top < K:
+        assert others > 0
+
+
+def test_a_class_chosen_along_the_stream(linear: Classifier, weights: Map) -> None:
+    stage = _stage(linear, Target(is_locked=True), rows=4)
+    wanted = [Request(0, 2, 6), Request(1, 3, 0), Request(2, 1, 3)]
+    for one, request in zip(stage.maps(_pictures(3), wanted), wanted, strict=True):
+        assert one == pytest.approx(np.abs(weights[..., request.class_id]).max(axis=-1), rel=1e-5)
+    with pytest.raises(ValueError, match="needs a class_id each"):
+        stage.maps(_pictures(2), [Request(0, 1, 6), Request(1, 1)])
+
+
+def test_top_1_explains_each_pictures_own_top_class(linear: Classifier, weights: Map) -> None:
     rgb = _pictures(16)
     logits, p = _direct(linear, rgb)
     top = logits.argmax(axis=1)
     # Or the test would not tell a picture's own class from the batch's.
     assert len(set(top)) > 1
-    result = GradientMaps(linear)(rgb)
-    for n, (one, seen) in enumerate(zip(result.maps, result.predictions, strict=True)):
+    stage = _stage(linear)
+    for n, (one, seen) in enumerate(zip(_maps(stage, rgb), _seen(stage, rgb), strict=True)):
         assert one == pytest.approx(np.abs(weights[..., top[n]]).max(axis=-1), rel=1e-5)
         assert (seen.target_id, seen.target_name) == (top[n], f"class {top[n]}")
         assert seen.target_probability == pytest.approx(p[n].max(), rel=1e-4)
@@ -156,8 +389,8 @@ def test_auto_explains_each_pictures_own_top_class(linear: Classifier, weights: 
 def test_fixed_target_leaves_the_predictions_alone(linear: Classifier, score: Score) -> None:
     rgb = _pictures(3)
     _, p = _direct(linear, rgb)
-    auto = GradientMaps(linear, score=score)(rgb).predictions
-    fixed = GradientMaps(linear, target=5, score=score)(rgb).predictions
+    auto = _seen(_stage(linear, score=score), rgb)
+    fixed = _seen(_stage(linear, 5, score=score), rgb)
     for n in range(3):
         assert fixed[n].class_ids == auto[n].class_ids
         assert (fixed[n].target_id, fixed[n].target_name) == (5, "class 5")
@@ -166,16 +399,17 @@ def test_fixed_target_leaves_the_predictions_alone(linear: Classifier, score: Sc
 
 def test_fixed_target_that_is_the_top_class_changes_nothing(curved: Classifier) -> None:
     rgb = _pictures(1)
-    auto = GradientMaps(curved)(rgb)
-    fixed = GradientMaps(curved, target=auto.predictions[0].target_id)(rgb)
-    assert np.array_equal(auto.maps, fixed.maps)
-    assert auto.predictions == fixed.predictions
+    auto = _stage(curved)
+    (seen,) = _seen(auto, rgb)
+    fixed = _stage(curved, seen.target_id)
+    assert np.array_equal(_maps(auto, rgb), _maps(fixed, rgb))
+    assert [seen] == _seen(fixed, rgb)
 
 
 def test_top_five_are_sorted_and_are_the_softmax(curved: Classifier) -> None:
     rgb = _pictures(5)
     _, p = _direct(curved, rgb)
-    for n, seen in enumerate(GradientMaps(curved)(rgb).predictions):
+    for n, seen in enumerate(_seen(_stage(curved), rgb)):
         order = np.argsort(-p[n])[:5]
         assert seen.class_ids == tuple(order)
         assert seen.names == tuple(f"class {k}" for k in order)
@@ -185,7 +419,7 @@ def test_top_five_are_sorted_and_are_the_softmax(curved: Classifier) -> None:
 
 def test_fewer_classes_than_five() -> None:
     two = _classifier(lambda x: tf.reduce_mean(x, (1, 2))[:, :2], 2)
-    assert len(GradientMaps(two)(_pictures(1)).predictions[0].class_ids) == 2
+    assert len(_seen(_stage(two), _pictures(1))[0].class_ids) == 2
 
 
 # Batches
@@ -195,23 +429,22 @@ def test_fewer_classes_than_five() -> None:
 @pytest.mark.parametrize("size", [1, 3, 7])
 def test_batches_do_not_matter(curved: Classifier, size: int, score: Score) -> None:
     rgb = _pictures(16)
-    stage = GradientMaps(curved, score=score)
-    whole = stage(rgb)
-    parts = [stage(rgb[n : n + size]) for n in range(0, 16, size)]
-    maps = np.concatenate([part.maps for part in parts])
-    assert whole.maps.max() > 0
-    assert maps == pytest.approx(whole.maps, rel=1e-4, abs=1e-6 * float(whole.maps.max()))
-    seen = [prediction for part in parts for prediction in part.predictions]
-    for one, other in zip(seen, whole.predictions, strict=True):
+    stage = _stage(curved, score=score)
+    whole = _maps(stage, rgb)
+    maps = np.concatenate([_maps(stage, rgb[n : n + size]) for n in range(0, 16, size)])
+    assert whole.max() > 0
+    assert maps == pytest.approx(whole, rel=1e-4, abs=1e-6 * float(whole.max()))
+    parts = [one for n in range(0, 16, size) for one in _seen(stage, rgb[n : n + size])]
+    for one, other in zip(parts, _seen(stage, rgb), strict=True):
         assert one.class_ids == other.class_ids and one.target_id == other.target_id
         assert one.probabilities == pytest.approx(other.probabilities, rel=1e-4)
 
 
 def test_neighbours_in_a_batch_do_not_matter(curved: Classifier) -> None:
-    stage = GradientMaps(curved)
+    stage = _stage(curved)
     first, second = _pictures(4, seed=1), _pictures(4, seed=2)
     second[2] = first[2]
-    assert np.array_equal(stage(first).maps[2], stage(second).maps[2])
+    assert np.array_equal(_maps(stage, first)[2], _maps(stage, second)[2])
 
 
 def test_one_trace_a_picture_size() -> None:
@@ -222,19 +455,23 @@ def test_one_trace_a_picture_size() -> None:
         traced.append(tuple(x.shape[1:3]))
         return tf.reduce_mean(x, (1, 2)) * 2.0
 
-    stage = GradientMaps(_classifier(logits, 3))
+    stage = _stage(_classifier(logits, 3))
     for count in (1, 3, 16, 1):
-        stage(_pictures(count))
+        _maps(stage, _pictures(count))
     assert traced == [(H, W)]
     for count in (2, 5):
-        stage(_pictures(count, (W, H)))
-    stage(_pictures(4))
+        _maps(stage, _pictures(count, (W, H)), samples=count)
+    _maps(stage, _pictures(4))
     assert traced == [(H, W), (W, H)]
+    for count in (2, 5, 2):
+        stage.predict(_pictures(count))
+    assert traced == [(H, W), (W, H), (H, W)]
 
 
 # Edges
 
 
+@pytest.mark.parametrize("method", ["gradient", "smoothgrad", "integrated"])
 @pytest.mark.parametrize("score", ["logit", "probability"])
 @pytest.mark.parametrize("channels", ["max", "sum"])
 @pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (10, 200, 30)])
@@ -243,22 +480,24 @@ def test_pictures_of_one_colour_have_nothing_that_stands_out(
     colour: tuple[int, int, int],
     score: Score,
     channels: Literal["max", "sum"],
+    method: Literal["gradient", "smoothgrad", "integrated"],
 ) -> None:
     rgb = _pictures(3)
     rgb[1] = colour
-    result = GradientMaps(curved, score=score, channels=channels)(rgb)
-    assert np.array_equal(result.maps[1], np.zeros((H, W)))
-    assert np.isfinite(result.maps).all()
-    assert result.maps[0].any() and result.maps[2].any()
+    stage = _stage(curved, score=score, channels=channels, method=method)
+    maps = _maps(stage, rgb, samples=3)
+    assert np.array_equal(maps[1], np.zeros((H, W)))
+    assert np.isfinite(maps).all()
+    assert maps[0].any() and maps[2].any()
     # The prediction is still the network's own.
     _, p = _direct(curved, rgb)
-    assert result.predictions[1].probabilities[0] == pytest.approx(p[1].max(), rel=1e-4)
+    assert stage.predict(rgb)[1].max() == pytest.approx(p[1].max(), rel=1e-4)
 
 
 def test_one_pixel_of_another_colour_is_not_flat(curved: Classifier) -> None:
     rgb = np.zeros((1, H, W, 3), np.uint8)
     rgb[0, -1, -1, 2] = 1
-    assert GradientMaps(curved)(rgb).maps.any()
+    assert _maps(_stage(curved), rgb).any()
 
 
 @pytest.mark.parametrize(
@@ -273,20 +512,22 @@ def test_one_pixel_of_another_colour_is_not_flat(curved: Classifier) -> None:
 )
 def test_what_is_no_batch_of_pictures_is_refused(linear: Classifier, wrong: Any) -> None:
     with pytest.raises(ValueError, match=r"^rgb must be \(N, h, w, 3\) uint8, got "):
-        GradientMaps(linear)(wrong)
+        _maps(_stage(linear), wrong)
 
 
 @pytest.mark.parametrize("target", [-1, K, 1000])
 def test_targets_outside_are_refused(linear: Classifier, target: int) -> None:
     with pytest.raises(ValueError, match=rf"^target must be 0 to {K - 1}, got {target}$"):
-        GradientMaps(linear, target=target)
+        _stage(linear, target)
 
 
 def test_the_pictures_are_not_written_to(curved: Classifier) -> None:
     rgb = _pictures(2)
     kept = rgb.copy()
     rgb.setflags(write=False)
-    GradientMaps(curved)(rgb)
+    stage = _stage(curved, method="smoothgrad")
+    _maps(stage, rgb, samples=2)
+    stage.predict(rgb)
     assert np.array_equal(rgb, kept)
 
 
@@ -295,7 +536,7 @@ def test_the_pictures_are_not_written_to(curved: Classifier) -> None:
 
 def test_resnet50_is_fed_blue_first_without_the_mean() -> None:
     rgb = np.array([[[[10.0, 20.0, 30.0]]]], np.float32)
-    prepared = np.asarray(resnet50_preprocess(tf.constant(rgb)))
+    prepared = np.asarray(networks.preprocessing("caffe")(tf.constant(rgb)))
     assert prepared[0, 0, 0] == pytest.approx([30 - 103.939, 20 - 116.779, 10 - 123.68], abs=1e-4)
 
 
@@ -331,23 +572,38 @@ def test_tutorial_formula(lite0: Classifier, cat: Rgb, by_the_tape: tuple[Any, A
     signed = gradient.sum(axis=-1)
     expected = (signed - signed.min()) / (signed.max() - signed.min())
 
-    def unit(result: StaticBatch) -> Map:
-        return to_unit(result.maps[0], ScaleState(), time_s=0.0, mode="minmax")[0]
+    def unit(maps: Map) -> Map:
+        return to_unit(maps[0], ScaleState(), time_s=0.0, mode="minmax")[0]
 
-    result = GradientMaps(lite0, score="probability", channels="sum")(cat)
-    assert unit(result) == pytest.approx(expected, abs=2e-3)
-    assert result.maps[0] == pytest.approx(signed, abs=2e-3 * float(np.abs(signed).max()))
+    stage = _stage(lite0, score="probability", channels="sum")
+    maps = _maps(stage, cat)
+    assert unit(maps) == pytest.approx(expected, abs=2e-3)
+    assert maps[0] == pytest.approx(signed, abs=2e-3 * float(np.abs(signed).max()))
     order = np.argsort(-probabilities)[:5]
-    assert result.predictions[0].class_ids == tuple(order)
-    assert result.predictions[0].probabilities == pytest.approx(probabilities[order], abs=1e-4)
+    (seen,) = _seen(stage, cat)
+    assert seen.class_ids == tuple(order)
+    assert seen.probabilities == pytest.approx(probabilities[order], abs=1e-4)
     # Egyptian cat, tabby or tiger cat: the photo's own animal, not just any number.
-    assert result.predictions[0].target_id in (281, 282, 285)
+    assert seen.target_id in (281, 282, 285)
     # The closest of the other formulas is far off, so the agreement above means something.
-    other = unit(GradientMaps(lite0, score="logit", channels="sum")(cat))
+    other = unit(_maps(_stage(lite0, score="logit", channels="sum"), cat))
     assert np.abs(other - expected).max() > 0.02
 
 
-def test_default_formula_on_a_real_network(
+def test_integrated_gradients_of_a_real_network_are_complete(lite0: Classifier, cat: Rgb) -> None:
+    target = 285
+    stage = _stage(lite0, target, method="integrated", channels="sum")
+    logits, _ = _direct(lite0, cat)
+    dark, _ = _direct(lite0, np.zeros_like(cat))
+    difference = float(logits[0, target] - dark[0, target])
+    assert difference > 5
+    # The score climbs by half of it in the first twentieth of the way, not at all evenly.
+    for samples, within in ((64, 0.03), (256, 0.01)):
+        (one,) = _maps(stage, cat, samples)
+        assert float(one.sum(dtype=np.float64)) == pytest.approx(difference, rel=within)
+
+
+def test_plain_gradient_of_a_real_network(
     lite0: Classifier, cat: Rgb, by_the_tape: tuple[Any, Any]
 ) -> None:
     probabilities, _ = by_the_tape
@@ -358,5 +614,5 @@ def test_default_formula_on_a_real_network(
         score = lite0.logits(pixels)[0, top]
     expected = np.abs(tape.gradient(score, pixels)[0].numpy()).max(axis=-1)
     batch = np.concatenate([cat, cat[:, :, ::-1], cat[:, ::-1]])
-    maps = GradientMaps(lite0)(batch).maps
+    maps = _maps(_stage(lite0), batch)
     assert maps[0] == pytest.approx(expected, abs=2e-3 * float(expected.max()))

@@ -150,7 +150,9 @@ def test_output_is_the_same_without_threads(
     assert Path("ahead.csv").read_text() == Path("alone.csv").read_text()
 
 
-def test_frames_are_batched_and_none_is_lost(make_clip: MakeClip, brightness: BrightnessStage) -> None:
+def test_frames_are_batched_and_none_is_lost(
+    make_clip: MakeClip, brightness: BrightnessStage
+) -> None:
     results = list(vidsal.analyse(make_clip(frames=20), _settings(batch=8)))
     assert [len(pictures) for pictures in brightness.pictures] == [8, 8, 4]
     assert [one.frame.index for one in results] == list(range(20))
@@ -454,7 +456,9 @@ def _levels(path: Path) -> list[int]:
 PlugIn = Callable[[FakeCamera], None]
 
 
-def test_camera_is_recorded_for_as_long_as_asked(plug_in: PlugIn, brightness: BrightnessStage) -> None:
+def test_camera_is_recorded_for_as_long_as_asked(
+    plug_in: PlugIn, brightness: BrightnessStage
+) -> None:
     camera = FakeCamera(10_000)
     plug_in(camera)
     out = vidsal.run("0", _settings(duration=2.0, layout="side-by-side", annotate=False))

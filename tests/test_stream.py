@@ -1,4 +1,4 @@
-"""The stream from frames to saliency, with a static stage of a few lines in the place of a network."""
+"""The stream from frames to saliency, with a small fake in the place of a network."""
 
 from __future__ import annotations
 
