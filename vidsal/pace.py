@@ -5,8 +5,8 @@ from typing import Literal
 
 # A map that is carried for longer than this says what was, not what is.
 _LONGEST_S = 1.0
-# Share of a new measurement in what is remembered: a few groups, so that one slow one (the first,
-# which traces the graph, above all) does not decide.
+# Share of a new measurement in what is remembered: a few groups, so that one slow one does not
+# decide.
 _NEW = 0.3
 
 
@@ -25,6 +25,7 @@ class Pace:
         self._fps = fps or 0.0
         self._drawing_s: float | None = None
         self._other_s = 0.0
+        self._is_warm = False
         self.every = 1 if every == "auto" else every
 
     def took(self, frames: int, drawn: int, drawing_s: float, all_s: float) -> None:
@@ -40,6 +41,10 @@ class Pace:
             Seconds spent on gradients, and on everything.
         """
         if not self._is_auto or not drawn:
+            return
+        if not self._is_warm:
+            # The first group also traces the graph, which says nothing of the next.
+            self._is_warm = True
             return
         drawing_s, other_s = drawing_s / drawn, (all_s - drawing_s) / frames
         if self._drawing_s is None:
