@@ -109,7 +109,11 @@ def test_history_moves_and_begins_anew_where_nothing_is_known() -> None:
     known[:, -3:] = 0
     history = History.empty((20, 30)).plus(values, 4, 0.0).carried(_flow(0, 3), known)
     assert np.allclose(history.mean[:, :-3], values[:, 3:])
-    assert not history.mean[:, -3:].any() and not history.weight[:, -3:].any()
+    # Until something is drawn the old value stands; then it counts for nothing.
+    assert np.allclose(history.mean[:, -3:], values[:, -1:], atol=1e-6)
+    assert history.weight[:, -3:].max() < 0.01
+    renewed = history.plus(np.full((20, 30), 7, np.float32), 1, 1.0)
+    assert np.allclose(renewed.mean[:, -3:], 7, atol=0.05)
 
 
 def test_noise_falls_as_the_memory_promises() -> None:
@@ -121,3 +125,59 @@ def test_noise_falls_as_the_memory_promises() -> None:
         history = history.plus(sample, 1, budget.fading(1))
     assert history.mean.mean() == pytest.approx(5, abs=0.02)
     assert history.mean.std() == pytest.approx(1 / np.sqrt(16), rel=0.06)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(0, 4), (0, -4), (3, 0), (-3, 3)])
+def test_only_what_a_square_uncovers_has_no_past(rows: int, columns: int) -> None:
+    was, now = np.zeros((20, 30), bool), np.zeros((20, 30), bool)
+    was[6:14, 10:18] = True
+    now[6 + rows : 14 + rows, 10 + columns : 18 + columns] = True
+    forward, backward = _flow(0, 0), _flow(0, 0)
+    forward[was] = columns, rows
+    backward[now] = -columns, -rows
+    expected = ~(was & ~now)
+    assert not expected.all()
+    assert np.array_equal(accumulate.returns(backward, forward), expected.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("gone", "missed", "known"),
+    [(0, 0, 1), (0, 1.9, 1), (0, 2.1, 0), (8, 2.2, 1), (8, 2.5, 0), (20, 3.4, 1), (20, 3.6, 0)],
+)
+def test_flow_may_miss_by_two_pixels_and_a_share_of_the_way(
+    gone: int, missed: float, known: int
+) -> None:
+    # |miss|^2 <= 0.01 (|there|^2 + |back|^2) + 2^2
+    assert (missed**2 <= 0.01 * (2 * gone**2 + missed**2) + 4) == bool(known)
+    forward = _flow(0, gone)
+    forward[..., 1] = missed
+    assert accumulate.returns(_flow(0, -gone), forward)[10, 29] == known
+
+
+def test_flow_is_carried_as_maps_are() -> None:
+    flow = np.random.default_rng(0).random((20, 30, 2), dtype=np.float32)
+    moved = accumulate.carried(flow, _flow(1, 2))
+    for part in range(2):
+        alone = accumulate.carried(np.ascontiguousarray(flow[..., part]), _flow(1, 2))
+        assert np.array_equal(moved[..., part], alone)
+
+
+def test_constant_samples_stay_constant_however_they_are_carried() -> None:
+    known = np.ones((20, 30), np.float32)
+    history = History.empty((20, 30))
+    drift = _flow(0, 0)
+    drift[:] = 0.3, -0.7
+    for _ in range(120):
+        history = history.carried(drift, known)
+        history = history.plus(np.full((20, 30), 3.5, np.float32), 1, Budget(16, 1).fading(1))
+    assert history.mean == pytest.approx(np.full((20, 30), 3.5), rel=1e-5)
+    # (samples + fresh) / 2 is where the weights come to rest.
+    assert history.weight == pytest.approx(np.full((20, 30), 17 / 2), rel=1e-4)
+
+
+def test_nothing_is_written_to() -> None:
+    values, flow = np.ones((20, 30), np.float32), _flow(1, 1)
+    values.setflags(write=False)
+    flow.setflags(write=False)
+    accumulate.returns(flow, flow)
+    History(values, values).carried(flow, values).plus(values, 1, 0.5)

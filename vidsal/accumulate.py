@@ -19,6 +19,8 @@ from vidsal.opencv import cv2
 # ECCV 2010, https://doi.org/10.1007/978-3-642-15549-9_32
 _LOST_PX2 = 4.0
 _LOST_SHARE = 0.01
+# What is left of the weight of a history that is lost.
+_TRACE = 1e-3
 # Where something is known, a frame draws at most this part of a full set.
 _MOST = 4
 
@@ -44,10 +46,13 @@ class History:
         return cls(np.zeros(size, np.float32), np.zeros(size, np.float32))
 
     def carried(self, backward: Map, known: Map) -> "History":
-        """Return the history at the next frame; where `known` is 0 it begins anew."""
-        return History(
-            carried(self.total, backward) * known, carried(self.weight, backward) * known
-        )
+        """Return the history at the next frame; where `known` is 0 the next sample replaces it.
+
+        Until that comes, what was there stands: that nothing is known of a place does not make
+        it cold.
+        """
+        kept = np.maximum(known, np.float32(_TRACE))
+        return History(carried(self.total, backward) * kept, carried(self.weight, backward) * kept)
 
     def plus(self, sampled: Map, samples: int, fading: float) -> "History":
         """Return the history faded, with the mean of `samples` new maps taken in."""

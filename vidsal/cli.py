@@ -173,6 +173,7 @@ def faithfulness(
     *sources: Annotated[str, Parameter(help="Photos and videos.")],
     frames: Annotated[int, Parameter(help="Frames taken from each video.")] = 4,
     summary: Annotated[Path | None, Parameter(help="Also write the figures as JSON.")] = None,
+    overwrite: Annotated[bool, Parameter(help="Replace a summary.", negative=())] = False,
     verbose: Annotated[bool, Parameter(help="Say more.", negative=())] = False,
     **options: Any,
 ) -> None:
@@ -184,6 +185,10 @@ def faithfulness(
     if frames < 1:
         raise UsageError(f"--frames must be 1 or more, got {frames}")
     from vidsal.faithfulness import measure, write_json
+    from vidsal.sink import claim
+
+    if summary is not None:
+        claim(summary, overwrite=overwrite)
 
     report = measure(sources, settings, frames=frames)
     if summary is not None:

@@ -173,9 +173,11 @@ def _sampled(source: str | Path, settings: Settings, count: int) -> Iterator[Fra
         step = max(1, (opened.info.frame_count_hint or 1) // count)
         taken = 0
         for number, frame in enumerate(opened.frames()):
-            if number % step == step // 2 and taken < count:
+            if number % step == step // 2:
                 taken += 1
                 yield frame
+                if taken == count:
+                    break
         if not taken:
             raise VidsalError(f"{source} holds no frame to measure on")
 

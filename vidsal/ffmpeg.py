@@ -40,6 +40,11 @@ def executable() -> str:
     return path
 
 
+def named(path: Path) -> str:
+    """Return a path so that ffmpeg takes it for a file, whatever colons or dashes it has."""
+    return f"file:{path}"
+
+
 class Encoder:
     """One ffmpeg process that reads raw frames from us and writes a file.
 
@@ -139,9 +144,8 @@ class Probe:
     Attributes
     ----------
     size : (int, int) or None
-        (height, width) in pixels; ``None`` without a picture stream.
-    fps : float or None
-        As ffmpeg prints it, to two decimals.
+        (height, width) in pixels; ``None`` without a picture stream. The cover of a piece of
+        music is not one.
     audio_codec : str or None
         Of the first sound stream.
     picture_delay_s : float
@@ -149,7 +153,6 @@ class Probe:
     """
 
     size: tuple[int, int] | None
-    fps: float | None
     audio_codec: str | None
     picture_delay_s: float = 0.0
 
@@ -157,19 +160,17 @@ class Probe:
 def probe(path: Path) -> Probe:
     """Return what ffmpeg sees in a file; nothing in it where ffmpeg cannot read it."""
     process = subprocess.run(
-        [executable(), "-hide_banner", "-i", str(path)],
+        [executable(), "-hide_banner", "-i", named(path)],
         stdin=subprocess.DEVNULL, capture_output=True, check=False, **_APART,
     )  # fmt: skip
     text = process.stderr.decode(errors="replace")
-    video = re.search(r"Stream #0.*: Video: .*?, (\d+)x(\d+)[ ,].*", text)
-    rate = re.search(r"([\d.]+) fps", video.group(0)) if video else None
+    video = re.search(r"Stream #0.*: Video: (?!.*\(attached pic\)).*?, (\d+)x(\d+)[ ,].*", text)
     audio = re.search(r"Stream #0.*: Audio: (\w+)", text)
     begin = re.search(r"Duration: .*, start: (-?[\d.]+)", text)
     # Only named where it is not 0.
     shown = re.search(r", start (-?[\d.]+)", video.group(0)) if video else None
     return Probe(
         (int(video.group(2)), int(video.group(1))) if video else None,
-        float(rate.group(1)) if rate else None,
         audio.group(1) if audio else None,
         max(0.0, float(shown.group(1)) - float(begin.group(1))) if shown and begin else 0.0,
     )
@@ -178,7 +179,7 @@ def probe(path: Path) -> Probe:
 def count_frames(path: Path) -> int:
     """Return how many picture packets a file holds, without decoding them."""
     process = subprocess.run(
-        [executable(), "-hide_banner", "-i", str(path), "-map", "0:v:0", "-c", "copy",
+        [executable(), "-hide_banner", "-i", named(path), "-map", "0:v:0", "-c", "copy",
          "-f", "null", "-"],
         stdin=subprocess.DEVNULL, capture_output=True, check=False, **_APART,
     )  # fmt: skip
@@ -209,7 +210,7 @@ def encoding(size: tuple[int, int], fps: Fraction, path: Path) -> list[str]:
         "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(fps),
         "-i", "pipe:0",
         "-vf", to_video, "-c:v", "libx264", "-preset", "veryfast", "-crf", "18",
-        "-movflags", "+faststart", str(path),
+        "-movflags", "+faststart", named(path),
     ]  # fmt: skip
 
 
@@ -241,7 +242,7 @@ def add_sound(
     part = ["-ss", f"{start_s:.6f}"] if start_s > 0 else []
     part += ["-t", f"{duration_s:.6f}"]
     convert(
-        ["-hide_banner", "-loglevel", "error", "-y", "-i", str(picture), *part, "-i", str(sound),
-         "-map", "0:v:0", "-map", "1:a:0", "-c:v", "copy", *how, "-strict", "-2",
-         "-movflags", "+faststart", str(result)]
+        ["-hide_banner", "-loglevel", "error", "-y", "-i", named(picture),
+         *part, "-i", named(sound), "-map", "0:v:0", "-map", "1:a:0", "-c:v", "copy", *how,
+         "-strict", "-2", "-movflags", "+faststart", named(result)]
     )  # fmt: skip

@@ -212,18 +212,18 @@ class Prediction:
         Their names.
     probabilities : tuple of float
         Softmax over all classes, 0..1.
-    target_id : int
-        The class whose score was differentiated.
+    target_id : int or None
+        The class whose score was differentiated; ``None`` where it was the sum of several.
     target_name : str
-        Its name.
+        Its name, or such as "top 5".
     target_probability : float
-        Its softmax probability, 0..1.
+        Its softmax probability, or that of the several together, 0..1.
     """
 
     class_ids: tuple[int, ...]
     names: tuple[str, ...]
     probabilities: tuple[float, ...]
-    target_id: int
+    target_id: int | None
     target_name: str
     target_probability: float
 

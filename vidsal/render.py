@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from vidsal.frames import Map, Rgb, Saliency
+from vidsal.frames import Map, Prediction, Rgb, Saliency
 from vidsal.fusion import peak
 from vidsal.opencv import cv2
 from vidsal.settings import Colormap, Layout
@@ -49,7 +49,7 @@ def draw(saliency: Saliency, style: Style) -> Rgb:
     if style.layout in ("overlay", "map"):
         return even(result)
     if style.layout == "side-by-side":
-        panels = [("input", rgb), ("saliency", result)]
+        panels = [("input", rgb), ("overlay", result)]
     elif style.layout == "triptych":
         panels = [("map", _map(rgb, saliency.fused, style)), ("input", rgb), ("overlay", result)]
     else:
@@ -142,13 +142,22 @@ def _annotate(picture: Rgb, saliency: Saliency, style: Style) -> None:
     small = max(_TEXT_PX - 1, round(size * 0.8))
     bottom -= _write(picture, details, small, left=size // 2, bottom=bottom, room=room)
     if saliency.prediction:
-        seen = saliency.prediction
-        tail = f" {seen.target_probability:.0%}"
-        text = _fitting(seen.target_name, size, width - size, tail=tail)
+        text, tail = _caption(saliency.prediction)
+        text = _fitting(text, size, width - size, tail=tail)
         # A name that reaches as far as the colour bar stands above it.
         if _width_px(text, size) > room:
             bottom = min(bottom, bar_top)
         _write(picture, text, size, left=size // 2, bottom=bottom, room=width - size)
+
+
+def _caption(seen: Prediction) -> tuple[str, str]:
+    """Return the top class with its probability, and what is explained where that is not it."""
+    tail = f" {seen.probabilities[0]:.0%}"
+    if seen.target_id == seen.class_ids[0]:
+        return seen.names[0], tail
+    if seen.target_id is None:
+        return f"{seen.target_name}: {seen.names[0]}", tail
+    return f"{seen.target_name} {seen.target_probability:.0%}, sees {seen.names[0]}", tail
 
 
 def time_code(time_s: float) -> str:

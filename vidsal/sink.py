@@ -14,6 +14,9 @@ from pathlib import Path
 from vidsal.errors import VidsalError
 from vidsal.frames import Rgb, Saliency
 
+# Characters of the final name in that of the unfinished file: systems allow 255 bytes in all.
+_NAME = 40
+
 # Raises VidsalError if the frame cannot be written.
 Write = Callable[[Saliency, Rgb], None]
 
@@ -26,14 +29,16 @@ def claim(path: Path, *, overwrite: bool) -> None:
     VidsalError
         If it exists and is to be kept, or its folder does not exist or cannot be written to.
     """
-    if path.is_dir():
+    with writing(path):
+        is_folder, is_there = path.is_dir(), path.exists()
+    if is_folder:
         raise VidsalError(f"{path} is a folder: give the name of a file")
-    if path.exists() and not overwrite:
+    if is_there and not overwrite:
         raise VidsalError(f"{path} exists: give another name, or --overwrite to replace it")
     folder = path.parent
     if not folder.is_dir():
         raise VidsalError(f"{folder} is not a folder that exists: make it first")
-    with writing(folder), tempfile.TemporaryFile(dir=folder):
+    with writing(path), tempfile.TemporaryFile(dir=folder):
         pass
 
 
@@ -49,7 +54,7 @@ def staged(final: Path) -> Iterator[Path]:
         If the file cannot be moved to its final name.
     """
     # The suffix stays: writers tell the format by it.
-    part = final.with_name(f".{final.stem}.{os.getpid()}.part{final.suffix}")
+    part = final.with_name(f".{final.stem[:_NAME]}.{os.getpid()}.part{final.suffix}")
     try:
         yield part
         with writing(final):

@@ -223,7 +223,7 @@ class _Classes:
         self._lock = self._lock.after(step.frame.time_s, int(probabilities.argmax()))
         target = self._static.target
         explained = self._lock.class_id if target.is_locked else target.class_id
-        return prediction(probabilities, self._static.names, explained)
+        return prediction(probabilities, self._static.names, explained, top=target.top or 1)
 
 
 def _gathered(

@@ -51,7 +51,11 @@ class Lock:
 
 
 def prediction(
-    probabilities: NDArray[np.float32], names: tuple[str, ...], target_id: int | None
+    probabilities: NDArray[np.float32],
+    names: tuple[str, ...],
+    target_id: int | None,
+    *,
+    top: int = 1,
 ) -> Prediction:
     """Return in words what a network sees.
 
@@ -62,15 +66,19 @@ def prediction(
     names : tuple of str
         Of the classes.
     target_id : int or None
-        The class that is explained; ``None`` for the most likely one.
+        The class that is explained; ``None`` for the most likely ones.
+    top : int
+        How many of these.
     """
-    top = np.argsort(-probabilities, kind="stable")[:_TOP]
-    target = int(top[0]) if target_id is None else target_id
+    ranked = np.argsort(-probabilities, kind="stable")
+    target = int(ranked[0]) if target_id is None and top == 1 else target_id
+    explained = ranked[:top] if target is None else [target]
+    seen = ranked[:_TOP]
     return Prediction(
-        class_ids=tuple(int(i) for i in top),
-        names=tuple(names[i] for i in top),
-        probabilities=tuple(float(probabilities[i]) for i in top),
+        class_ids=tuple(int(i) for i in seen),
+        names=tuple(names[i] for i in seen),
+        probabilities=tuple(float(probabilities[i]) for i in seen),
         target_id=target,
-        target_name=names[target],
-        target_probability=float(probabilities[target]),
+        target_name=f"top {top}" if target is None else names[target],
+        target_probability=float(probabilities[explained].sum()),
     )

@@ -48,8 +48,11 @@ def claim_outputs(info: SourceInfo, settings: Settings) -> Path:
         claim(path, overwrite=settings.overwrite)
         if not info.is_live and path.exists() and path.samefile(info.name):
             raise VidsalError(f"{path} is the source itself: give another name")
-    if settings.table and settings.table.absolute() == output.absolute():
-        raise UsageError(f"--table and --output name the same file, {output}")
+    places: dict[Path, str] = {}
+    wanted = {"--output": output, "--table": settings.table, "--maps": settings.maps}
+    for option, place in wanted.items():
+        if place and (other := places.setdefault(place.resolve(), option)) != option:
+            raise UsageError(f"{other} and {option} both name {place}")
     if settings.maps:
         claim_folder(settings.maps, overwrite=settings.overwrite)
     return output

@@ -1,6 +1,7 @@
 """A folder of maps: 16-bit grey PNG files, one a frame and kind."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from vidsal.frames import Map, Rgb, Saliency
 from vidsal.sink import Write, claim, writing
 
 KINDS = ("static", "motion", "fused")
+_NAME = re.compile(r"\d{6,}\.png")
 
 
 def claim_folder(path: Path, *, overwrite: bool) -> None:
@@ -27,8 +29,18 @@ def claim_folder(path: Path, *, overwrite: bool) -> None:
     """
     if path.exists() and not path.is_dir():
         raise VidsalError(f"{path} is a file: give the name of a folder for the maps")
-    if any((path / kind).exists() for kind in KINDS) and not overwrite:
-        raise VidsalError(f"{path} holds maps: give another folder, or --overwrite to replace them")
+    for kind in KINDS:
+        there = list((path / kind).glob("*"))
+        if there and not overwrite:
+            raise VidsalError(
+                f"{path / kind} is not empty: give another folder, or --overwrite to replace maps"
+            )
+        # --overwrite is leave to replace what vidsal wrote, and nothing else.
+        foreign = [one.name for one in there if not _NAME.fullmatch(one.name) or one.is_dir()]
+        if foreign:
+            raise VidsalError(
+                f"{path / kind} holds other files than maps ({foreign[0]}): give another folder"
+            )
     # A name inside a folder that exists, or beside where it will be: either asks about writing.
     claim(path / ".maps" if path.exists() else path, overwrite=True)
 
@@ -66,9 +78,13 @@ def maps_sink(folder: Path) -> Iterator[Write]:
 
 def _move(part: Path, folder: Path) -> None:
     """Put every kind of map at its final place; a kind that was not written is removed there."""
-    folder.mkdir(exist_ok=True)
     for kind in KINDS:
-        if (folder / kind).exists():
-            shutil.rmtree(folder / kind)
+        final = folder / kind
+        if final.exists():
+            for one in final.iterdir():
+                if _NAME.fullmatch(one.name):
+                    one.unlink()
         if (part / kind).exists():
-            (part / kind).rename(folder / kind)
+            final.mkdir(parents=True, exist_ok=True)
+            for one in (part / kind).iterdir():
+                one.replace(final / one.name)

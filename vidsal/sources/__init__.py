@@ -1,9 +1,11 @@
 """The kinds of source, and which of them a word on the command line means."""
 
+import dataclasses
+import re
 from pathlib import Path
 
-from vidsal.errors import VidsalError
-from vidsal.settings import Settings
+from vidsal.errors import UsageError, VidsalError
+from vidsal.settings import Settings, flag
 from vidsal.source import Source
 from vidsal.sources.camera import CameraSource
 from vidsal.sources.image import ImageSource, is_image
@@ -24,9 +26,11 @@ def open_source(what: str | int | Path, settings: Settings) -> Source:
     VidsalError
         If there is nothing to read, in a line that says what is wrong with it.
     """
-    path = Path(str(what))
-    if isinstance(what, int) or (path.name.isdigit() and not path.exists()):
-        return CameraSource(int(path.name), settings)
+    path = Path(what if isinstance(what, Path) else str(what))
+    is_number = re.fullmatch("[0-9]+", str(what)) is not None
+    if isinstance(what, int) or (is_number and not path.exists()):
+        _refuse(settings, ("start", "end"), "a camera begins now; --duration ends it")
+        return CameraSource(int(str(what)), settings)
     if path.is_dir():
         raise VidsalError(f"{path} is a folder: give a video or a picture file")
     if not path.exists():
@@ -38,4 +42,14 @@ def open_source(what: str | int | Path, settings: Settings) -> Source:
         raise VidsalError(f"{path} cannot be read: {error.strerror}") from error
     if is_empty:
         raise VidsalError(f"{path} is an empty file")
-    return ImageSource(path) if is_image(path) else VideoSource(path, settings)
+    if not is_image(path):
+        return VideoSource(path, settings)
+    _refuse(settings, ("start", "end", "duration", "every"), "a photo has no time")
+    return ImageSource(path)
+
+
+def _refuse(settings: Settings, names: tuple[str, ...], why: str) -> None:
+    """Raise `UsageError` where an option is given that this kind of source has no use for."""
+    for field in dataclasses.fields(Settings):
+        if field.name in names and getattr(settings, field.name) != field.default:
+            raise UsageError(f"{flag(field.name)} is not for this source: {why}")

@@ -9,6 +9,7 @@ from typing import Self
 
 import numpy as np
 
+from vidsal import ffmpeg
 from vidsal.errors import VidsalError
 from vidsal.frames import Frame, Rgb, SourceInfo
 from vidsal.opencv import cv2
@@ -20,6 +21,8 @@ log = logging.getLogger(__name__)
 _USUAL_FPS = Fraction(25)
 # Beyond this a claimed rate is a time base, not a rate.
 _FASTEST_FPS = 1000
+# Headers are often a few frames off; with fewer than this share, frames are missing.
+_WHOLE = 0.9
 # A jump is worth its uncertainty only when it saves more decoding than this.
 _SEEK_S = 10.0
 
@@ -48,6 +51,9 @@ class VideoSource:
             ends.append(self._start_s + settings.duration)
         self._end_s = min((end for end in ends if end is not None), default=math.inf)
         self._stopped = False
+        seen = ffmpeg.probe(path)
+        if seen.audio_codec and not seen.size:
+            raise VidsalError(f"{path} holds sound but no moving picture")
         self._capture = self._opened()
         try:
             self._rate = exact_rate(self._capture.get(cv2.CAP_PROP_FPS))
@@ -64,7 +70,7 @@ class VideoSource:
     def frames(self) -> Iterator[Frame]:
         size = self._first.rgb.shape[:2]
         frame: Frame | None = self._first
-        while frame is not None and frame.time_s < self._end_s and not self._stopped:
+        while frame is not None and frame.time_s < self._end_s - 1e-6 and not self._stopped:
             if frame.rgb.shape[:2] != size:
                 resized = cv2.resize(frame.rgb, size[::-1], interpolation=cv2.INTER_AREA)
                 frame = Frame(np.asarray(resized, np.uint8), frame.index, frame.time_s)
@@ -73,6 +79,18 @@ class VideoSource:
                 if not self._grab():
                     return
             frame = self._next()
+        if frame is None:
+            self._look_for_an_early_end()
+
+    def _look_for_an_early_end(self) -> None:
+        """Say so where a file holds far fewer frames than it claims: it may have been cut off."""
+        claimed = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        came = self._index + 1
+        if came < claimed * _WHOLE and claimed < 1e9:
+            log.warning(
+                "%s ends after %d of the %d frames it claims: it may be cut off or damaged",
+                self._path, came, claimed,
+            )  # fmt: skip
 
     def stop(self) -> None:
         self._stopped = True
@@ -85,7 +103,8 @@ class VideoSource:
 
     def _opened(self) -> cv2.VideoCapture:
         # Without a named backend OpenCV would take "clip_001.png" for a numbered sequence.
-        capture = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG)
+        # An absolute path, since a colon in a relative one would be read as a protocol.
+        capture = cv2.VideoCapture(str(self._path.absolute()), cv2.CAP_FFMPEG)
         if not capture.isOpened():
             raise VidsalError(f"{self._path} is not a video or picture that can be read")
         self._index, self._time_s, self._offset_s = -1, -math.inf, 0.0

@@ -36,7 +36,7 @@ def fold(model: Any, *, dtype: str | None = None, input_tensors: Any = None) -> 
 
     def replaced(layer: Any) -> Any:
         config = layer.get_config()
-        if dtype is not None:
+        if dtype is not None and not isinstance(layer, keras.Model):
             config["dtype"] = dtype
         if layer.name in pairs:
             config["use_bias"] = True

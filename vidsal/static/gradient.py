@@ -18,6 +18,9 @@ Channels = Literal["max", "sum"]
 # A call that is not full is padded to a multiple of this, so that few sizes of call occur; for
 # each new one the kernels are set up anew.
 _ROW_STEP = 4
+# Levels of 255 within which a picture is of one colour: what a covered lens or a fade to black
+# leaves is noise of the sensor and the codec.
+_FLAT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +213,8 @@ class GradientStage:
             maps = tf.reduce_sum(gradient, axis=-1)
         # A picture of one colour has nothing in it to stand out; what noise and the network's
         # padding make of it would be blown up to a map of its borders.
-        varied = tf.reduce_any(rgb != rgb[:, :1, :1, :], axis=[1, 2, 3])
+        extent = tf.reduce_max(rgb, axis=[1, 2]) - tf.reduce_min(rgb, axis=[1, 2])
+        varied = tf.reduce_any(extent > _FLAT, axis=-1)
         maps *= tf.cast(varied & counted, tf.float32)[:, None, None]
         return tf.math.unsorted_segment_sum(maps, slots, count)
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -38,7 +39,9 @@ def application(name: str, weights: Path | None) -> tuple[Any, Callable[[Any], A
     build = getattr(keras.applications, name)
     published = "imagenet" if weights is None else None
     try:
-        model = build(weights=published, classifier_activation=None)
+        # Keras reports a download on stdout, which is for results.
+        with contextlib.redirect_stdout(sys.stderr):
+            model = build(weights=published, classifier_activation=None)
     # Keras words a failed download as a plain Exception.
     except Exception as error:
         raise VidsalError(
@@ -76,20 +79,34 @@ def saved(path: Path) -> Any:
     if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].shape[-1] != 3:
         shapes = ", ".join(str(tuple(one.shape)) for one in inputs) or "none that is known"
         raise VidsalError(f"{path} must take one picture (height, width, 3), its inputs: {shapes}")
-    if len(outputs) != 1 or len(outputs[0].shape) != 2 or not outputs[0].shape[-1]:
+    if len(outputs) != 1 or len(outputs[0].shape) != 2 or (outputs[0].shape[-1] or 0) < 2:
         shapes = ", ".join(str(tuple(one.shape)) for one in outputs)
-        raise VidsalError(f"{path} must give one score a class, its outputs: {shapes}")
-    return _with_logits(keras.Model(inputs[0], outputs[0]))
+        raise VidsalError(
+            f"{path} must give one score for each of two classes or more, its outputs: {shapes}"
+        )
+    return _with_logits(keras.Model(inputs[0], outputs[0]), path)
 
 
-def _with_logits(model: Any) -> Any:
-    """Return a classifier without the softmax at its end, which is recomputed where wanted."""
-    last = model.layers[-1]
-    if isinstance(last, keras.layers.Softmax) or (
-        isinstance(last, keras.layers.Activation) and last.activation is keras.activations.softmax
-    ):
+def _with_logits(model: Any, path: Path) -> Any:
+    """Return a classifier without the softmax at its end, which is recomputed where wanted.
+
+    Raises
+    ------
+    VidsalError
+        If it ends in a sigmoid: then its classes do not exclude each other.
+    """
+    # Operations, not layers: the softmax may be a bare keras.ops.softmax.
+    last = model.operations[-1]
+    activation = getattr(last, "activation", None)
+    if activation is keras.activations.sigmoid or type(last).__name__ == "Sigmoid":
+        raise VidsalError(
+            f"{path} ends in a sigmoid; vidsal explains classifiers whose classes exclude each "
+            "other (a softmax, or plain scores)"
+        )
+    is_softmax = activation is keras.activations.softmax
+    if type(last).__name__ == "Softmax" or (is_softmax and type(last).__name__ == "Activation"):
         return keras.Model(model.inputs[0], last.input)
-    if getattr(last, "activation", None) is keras.activations.softmax:
+    if is_softmax:
         last.activation = keras.activations.linear
     return model
 
@@ -113,6 +130,9 @@ def prepared(model: Any, *, precision: Literal["float32", "bfloat16"]) -> Any:
         Type of its arithmetic.
     """
     dtype = None if precision == "float32" else precision
+    if any(isinstance(layer, keras.Model) for layer in model.layers):
+        # A network within the network keeps the input size that it was built for.
+        return fold(model, dtype=dtype)[0]
     # Flattening fixes the size, and so do some layers with tables of positions.
     with contextlib.suppress(ValueError, TypeError):
         free = fold(model, dtype=dtype, input_tensors=keras.Input((None, None, 3)))[0]
