@@ -52,3 +52,37 @@ def test_one_slow_group_does_not_decide() -> None:
 
 def test_without_a_rate_every_frame_draws() -> None:
     assert _settled(Pace("auto"), drawing_s=9, other_s=9) == 1
+
+
+@pytest.mark.parametrize("group", [1, 16])
+@pytest.mark.parametrize(
+    ("fps", "drawing_s", "other_s", "step"),
+    [(25, 0.1, 0.01, 4), (25, 0.029, 0.01, 1), (25, 0.031, 0.01, 2), (30, 0.2, 0.013, 10)],
+)
+def test_the_second_group_is_enough(
+    fps: int, drawing_s: float, other_s: float, step: int, group: int
+) -> None:
+    assert step == math.ceil(drawing_s / (1 / fps - other_s))
+    pace = Pace("auto", fps)
+    for _ in range(2):
+        pace.took(group, 1, drawing_s, drawing_s + group * other_s)
+    assert pace.every == step
+    # Groups that draw nothing say nothing.
+    pace.took(group, 0, 0.0, 500.0)
+    assert pace.every == step
+
+
+@pytest.mark.parametrize("before_s", [2.0, 0.3, 0.01])
+def test_a_change_is_followed_within_a_few_groups(before_s: float) -> None:
+    pace = Pace("auto", 25.0)
+    _settled(pace, drawing_s=before_s, other_s=0.01)
+    # Of 1.9 s too much, 0.7^20 is 1.5 ms.
+    assert _settled(pace, drawing_s=0.11, other_s=0.01, groups=20) == 4
+
+
+@pytest.mark.parametrize(("fps", "longest"), [(25.0, 25), (30000 / 1001, 30), (12.5, 12), (0.4, 1)])
+@pytest.mark.parametrize("other_s", [0.0, 0.0399, 1.0, 100.0])
+def test_a_map_is_never_carried_for_more_than_a_second(
+    fps: float, longest: int, other_s: float
+) -> None:
+    assert _settled(Pace("auto", fps), drawing_s=1000.0, other_s=other_s, groups=3) == longest

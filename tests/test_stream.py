@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from typing import Any, get_args
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, get_args
 
 import cv2
 import numpy as np
@@ -15,7 +16,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from vidsal import motion
-from vidsal.frames import Frame, Map, Request, Rgb, Saliency, StaticStage
+from vidsal.frames import Frame, Map, Request, Rgb, Saliency, StaticStage, Target
 from vidsal.fusion import centroid, fuse
 from vidsal.settings import Scale, Settings
 from vidsal.stream import analyse_frames, batched, network_size
@@ -213,6 +214,375 @@ def test_motion_is_measured_against_the_frame_before(clip: list[Rgb]) -> None:
         expected = motion.measure(motion.grey(clip[n - 1]), motion.grey(clip[n]))
         assert np.array_equal(results[n].movement.flow, expected.flow)
         assert np.array_equal(results[n].movement.speed, expected.speed)
+
+
+# Gathering samples along the flow
+
+TEXTURE = (90, 160)
+
+
+def _scene(load_script: LoadScript, **options: Any) -> tuple[Any, list[Rgb]]:
+    """A synthetic scene of ten frames, the square's place in each, and its frames."""
+    script = load_script("make_synthetic_clip")
+    given_options = {
+        "width": 160, "height": 90, "frame_count": 10, "square_size": 32, "square_start": (100, 20)
+    }  # fmt: skip
+    scene = script.Scene(**given_options | options)
+    return functools.partial(script.square_box, scene=scene), list(script.frames(scene))
+
+
+class Placed(BrightnessStage):
+    """Its map of a frame is drawn by a function of the request, at the size of the maps."""
+
+    def __init__(self, draw: Callable[[Request], Map], **options: Any) -> None:
+        super().__init__(**options)
+        self._draw = draw
+
+    def maps(self, rgb: Rgb, requests: Sequence[Request]) -> Map:
+        self.requests.append(list(requests))
+        size = rgb.shape[1:3]
+        return np.stack([motion.shrink(self._draw(one), size) for one in requests])
+
+
+def _bump(row: float, column: float, sigma: float = 6.0) -> Map:
+    """A hot spot; (row, column) in pixels of a 90 x 160 map, centres at whole numbers."""
+    rows, columns = np.mgrid[: TEXTURE[0], : TEXTURE[1]]
+    squares = (rows - row) ** 2 + (columns - column) ** 2
+    return np.exp(-squares / (2 * sigma**2)).astype(np.float32)
+
+
+def _place_px(values: Map) -> tuple[float, float]:
+    """The centroid of a map in pixels (row, column), centres at whole numbers."""
+    found = centroid(values)
+    assert found is not None
+    return found[0] * values.shape[0] - 0.5, found[1] * values.shape[1] - 0.5
+
+
+BARE = Settings(working_width=160, short_side=64, smooth=0, contrast=1, scale="frame")
+
+
+def test_a_cold_start_draws_all_samples_and_later_frames_the_fresh(clip: list[Rgb]) -> None:
+    for samples, fresh in ((16, 1), (24, 6), (1, 1), (5, 5)):
+        stage = BrightnessStage()
+        settings = dataclasses.replace(PLAIN, samples=samples, fresh=fresh)
+        _analysed(_frames([clip[0]] * 6), settings, static=stage)
+        assert [one.samples for one in stage.asked] == [samples] + [fresh] * 5
+    # Of a gentle pan and a small square, a little is always new; seldom an eighth of the picture.
+    stage = BrightnessStage()
+    _analysed(_frames(clip), static=stage)
+    drawn = [one.samples for one in stage.asked]
+    assert drawn[0] == 16 and set(drawn[1:]) <= {1, 2} and drawn.count(1) >= 7
+    assert [one.class_id for one in stage.asked] == [None] * 10
+
+
+def test_a_cut_is_a_cold_start(clip: list[Rgb], other_clip: list[Rgb]) -> None:
+    stage = BrightnessStage()
+    _analysed(_frames(clip[:4] + other_clip[:3] + clip[:1]), static=stage)
+    assert [one.samples for one in stage.asked] == [16, 1, 1, 1, 16, 1, 1, 16]
+
+
+def test_a_still_draws_all_samples_once(clip: list[Rgb]) -> None:
+    stage = BrightnessStage()
+    _analysed(_frames(clip[3:4]), static=stage)
+    assert stage.requests == [[Request(0, 16)]]
+
+
+@pytest.mark.parametrize(("method", "samples"), [("gradient", 1), ("integrated", 16)])
+def test_only_smoothgrad_remembers(
+    method: Literal["gradient", "integrated"], samples: int, clip: list[Rgb]
+) -> None:
+    stage = BrightnessStage()
+    settings = dataclasses.replace(BARE, method=method)
+    results = _analysed(_frames(clip), settings, static=stage)
+    assert [one.samples for one in stage.asked] == [samples] * 10
+    alone = [_analysed([frame], settings)[0] for frame in _frames(clip)]
+    for one, other in zip(results, alone, strict=True):
+        assert one.static is not None and other.static is not None
+        assert np.array_equal(one.static, other.static)
+
+
+def test_what_is_new_in_the_picture_gets_more_samples(
+    clip: list[Rgb], load_script: LoadScript
+) -> None:
+    _, others = _scene(load_script, seed=5)
+
+    def drawn(share: float) -> list[int]:
+        # From the third frame on, a part of the picture shows something else of the same colours.
+        mixed = [rgb.copy() for rgb in clip[:2]]
+        width = round(share * 160)
+        for _ in range(3):
+            mixed.append(clip[1].copy())
+            mixed[-1][:, :width] = others[1][:, :width]
+        stage = BrightnessStage()
+        results = _analysed(_frames(mixed), static=stage)
+        assert not any(result.is_cut for result in results)
+        return [one.samples for one in stage.asked]
+
+    assert drawn(0.0) == [16, 1, 1, 1, 1]
+    some, most = drawn(0.3), drawn(1.0)
+    # Flow finds a way back for some of it by chance.
+    assert some[:2] == [16, 1] and 2 <= some[2] <= 4
+    assert most[2] == 4
+    # The gap is filled by and by.
+    assert some[4] <= some[2]
+
+
+@pytest.mark.parametrize("batch", [1, 4, 16])
+def test_static_every_draws_on_every_third_frame(clip: list[Rgb], batch: int) -> None:
+    stage = BrightnessStage()
+    settings = dataclasses.replace(PLAIN, static_every=3)
+    results = _analysed(_frames(clip), settings, static=stage, batch=batch)
+    assert [one.frame for one in stage.asked] == [0, 3, 6, 9]
+    assert stage.asked[0].samples == 16 and {one.samples for one in stage.asked[1:]} <= {1, 2}
+    assert len(results) == 10
+    for result in results:
+        assert result.static is not None and result.static.any()
+
+
+def test_a_cut_does_not_wait_for_its_turn(clip: list[Rgb], other_clip: list[Rgb]) -> None:
+    stage = BrightnessStage()
+    settings = dataclasses.replace(PLAIN, static_every=3)
+    _analysed(_frames(clip[:5] + other_clip[:5]), settings, static=stage)
+    # The turns are counted from the cut on.
+    assert [one.frame for one in stage.asked] == [0, 3, 5, 8]
+
+
+def test_between_two_draws_the_map_moves_with_the_square(load_script: LoadScript) -> None:
+    box, pictures = _scene(load_script, background_velocity=(0, 0), square_velocity=(3, 2))
+
+    def middle(frame: int) -> tuple[float, float]:
+        left, top, right, bottom = box(frame)
+        return (top + bottom - 1) / 2, (left + right - 1) / 2
+
+    stage = Placed(lambda one: _bump(*middle(one.frame), sigma=4))
+    settings = dataclasses.replace(BARE, static_every=3)
+    for n, result in enumerate(_analysed(_frames(pictures), settings, static=stage)):
+        assert result.static is not None
+        assert _place_px(result.static) == pytest.approx(middle(n), abs=1.0)
+    assert [one.frame for one in stage.asked] == [0, 3, 6, 9]
+
+
+def test_what_was_drawn_once_stays_on_its_texture(load_script: LoadScript) -> None:
+    # All of the picture pans by (2, -1); what the first frame drew is all that is ever hot.
+    _, pictures = _scene(load_script, square_velocity=(2, -1))
+    nothing = np.zeros(TEXTURE, np.float32)
+    stage = Placed(lambda one: _bump(45, 60) if one.frame == 0 else nothing)
+    settings = dataclasses.replace(BARE, scale="minmax")
+    for n, result in enumerate(_analysed(_frames(pictures), settings, static=stage)):
+        assert result.static is not None
+        assert _place_px(result.static) == pytest.approx((45 - n, 60 + 2 * n), abs=1.5)
+        # Half as wide again would be a smear, not a spot.
+        hot = int((result.static > 0.5 * result.static.max()).sum())
+        assert hot < 1.5 * (_bump(45, 60) > 0.5).sum()
+
+
+def _noisy(sigma: float, size: tuple[int, int]) -> tuple[Map, Callable[[Request], Map]]:
+    """A true map and its noisy samples, seeded by the frame.
+
+    Two noiseless pixels, 0 and 10, hold the scale of a map from its minimum to its maximum.
+    """
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    truth = (5 + np.sin(rows / 9) + np.cos(columns / 13)).astype(np.float32)
+    truth[0, :2] = 0, 10
+
+    def draw(one: Request) -> Map:
+        noise = np.random.default_rng(one.frame).normal(0, sigma / np.sqrt(one.samples), size)
+        noise[0, :2] = 0
+        return (truth + noise).astype(np.float32)
+
+    return truth, draw
+
+
+@pytest.mark.parametrize("fresh", [1, 4])
+def test_accumulated_maps_are_as_steady_as_their_samples_promise(fresh: int) -> None:
+    size, sigma = (64, 128), 0.5
+    truth, draw = _noisy(sigma, size)
+    rgb = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    settings = Settings(
+        working_width=128, short_side=64, smooth=0, contrast=1, scale="minmax", fresh=fresh
+    )
+    errors = [
+        float((10 * result.static - truth)[1:].std())
+        for result in _analysed(_frames([rgb] * 50), settings, static=Placed(draw))
+        if result.static is not None
+    ]
+    assert len(errors) == 50
+    # The plain mean of 16 to begin with, the same from a memory of 16 later, and in between the
+    # mixture of both: with f the fading, a + b f^2n of the closed form for weights.
+    fading = (16 - fresh) / (16 + fresh)
+    for n, error in enumerate(errors):
+        weights = np.array([16.0] + [fresh] * n) * fading ** np.arange(n, -1, -1)
+        counts = np.array([16.0] + [fresh] * n)
+        expected = sigma * np.sqrt((weights**2 / counts).sum()) / weights.sum()
+        assert error == pytest.approx(expected, rel=0.05)
+    assert errors[-1] == pytest.approx(sigma / 4, rel=0.05)
+    assert max(errors) < sigma / 3
+
+
+def test_accumulated_maps_are_steady_along_a_pan(load_script: LoadScript) -> None:
+    _, pictures = _scene(load_script, square_velocity=(2, -1), frame_count=30)
+    _, draw = _noisy(0.5, TEXTURE)
+    flat = np.full(TEXTURE, 5, np.float32)
+
+    def even(one: Request) -> Map:
+        noise = draw(one) - draw(Request(one.frame, 10**12))
+        return np.asarray(flat + noise, np.float32)
+
+    # The map goes through the network's 64 x 128 and back, so it is measured by itself, too.
+    settings = dataclasses.replace(BARE, short_side=96)
+    gathered = _analysed(_frames(pictures), settings, static=Placed(even))[20:]
+    single = _analysed(
+        _frames(pictures), dataclasses.replace(settings, method="gradient"), static=Placed(even)
+    )[20:]
+    for one, other in zip(gathered, single, strict=True):
+        assert one.static is not None and other.static is not None
+        inner = np.s_[20:-20, 50:-20]
+        relative = [float(m[inner].std() / m[inner].mean()) for m in (one.static, other.static)]
+        assert relative[0] < relative[1] / 3
+
+
+@pytest.mark.parametrize("static_every", [1, 2])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_batches_do_not_matter_to_what_is_gathered(
+    clip: list[Rgb], other_clip: list[Rgb], batch: int, static_every: int
+) -> None:
+    _, draw = _noisy(1.0, TEXTURE)
+    frames = _frames(clip[:7] + other_clip[:6])
+    settings = dataclasses.replace(PLAIN, static_every=static_every)
+    whole = _analysed(frames, settings, static=Placed(draw), batch=16)
+    parts = _analysed(frames, settings, static=Placed(draw), batch=batch)
+    for one, other in zip(parts, whole, strict=True):
+        _assert_same(one, other)
+
+
+# Keeping up
+
+
+class Clock:
+    """A clock that goes only when it is told to."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class Slow(BrightnessStage):
+    """Takes its time over each picture."""
+
+    def __init__(self, clock: Clock, drawing_s: float) -> None:
+        super().__init__()
+        self._clock, self._drawing_s = clock, drawing_s
+
+    def maps(self, rgb: Rgb, requests: Sequence[Request]) -> Map:
+        self._clock.now_s += self._drawing_s * len(requests)
+        return super().maps(rgb, requests)
+
+
+@pytest.mark.parametrize("is_live", [True, False])
+def test_auto_draws_as_often_as_the_rate_allows(is_live: bool) -> None:
+    rgb = np.random.default_rng(0).integers(0, 256, (32, 64, 3), np.uint8)
+    clock = Clock()
+    stage = Slow(clock, 0.100)
+
+    def frames() -> Iterator[Frame]:
+        for n in range(200):
+            if is_live:
+                # A camera has its next frame when it has it.
+                clock.now_s = max(clock.now_s, n / FPS)
+            yield Frame(rgb, n, n / FPS)
+
+    settings = Settings(working_width=64, short_side=32, static_every="auto")
+    late_s = []
+    for result in analyse_frames(frames(), stage, settings, batch=1, fps=FPS, clock=clock):
+        clock.now_s += 0.010
+        late_s.append(clock.now_s - result.frame.time_s)
+    drawn = [one.frame for one in stage.asked]
+    # 0.1 s in a pace of 0.04 s, of which 0.01 s is taken: every fourth.
+    assert np.diff(drawn[-20:]).tolist() == [4] * 19
+    assert late_s[-1] < 0.2
+
+
+# Looking
+
+
+@pytest.mark.parametrize(
+    ("rate", "every_s", "step"),
+    [(25, 0.25, 7), (20, 0.25, 5), (20, 0.1, 2), (30, 0.1, 3), (25, 0.0, 1), (10, 0.04, 1)],
+)
+@pytest.mark.parametrize("batch", [1, 4, 16])
+def test_the_network_looks_now_and_then(rate: int, every_s: float, step: int, batch: int) -> None:
+    pictures = [np.full((32, 64, 3), n, np.uint8) for n in range(40)]
+    frames = [Frame(rgb, n, n / rate) for n, rgb in enumerate(pictures)]
+    stage = BrightnessStage()
+    settings = Settings(working_width=64, short_side=32, predict_every=every_s)
+    results = _analysed(frames, settings, static=stage, batch=batch)
+    assert [int(rgb[0, 0, 0]) for rgb in stage.looked_at] == list(range(0, 40, step))
+    assert all(result.prediction is not None for result in results)
+
+
+def test_the_network_looks_at_each_new_scene(clip: list[Rgb], other_clip: list[Rgb]) -> None:
+    stage = BrightnessStage()
+    _analysed(_frames(clip[:5] + other_clip[:5]), static=stage)
+    assert len(stage.looked_at) == 2
+
+
+class Voting(BrightnessStage):
+    """Sees in the n-th picture that it is shown the n-th class of a list."""
+
+    def __init__(self, votes: Sequence[int], target: Target) -> None:
+        super().__init__(("a", "b", "c"), target=target)
+        self._votes = votes
+
+    def predict(self, rgb: Rgb) -> Map:
+        votes = self._votes[len(self.looked_at) :][: len(rgb)]
+        self.looked_at.extend(rgb)
+        return 0.2 + 0.4 * np.eye(3, dtype=np.float32)[list(votes)]
+
+
+@pytest.mark.parametrize("batch", [1, 7, 64])
+def test_a_locked_class_is_what_is_asked_for(batch: int) -> None:
+    rgb = np.random.default_rng(0).integers(0, 256, (32, 64, 3), np.uint8)
+    votes = [1] * 25 + [2] + [1] * 20 + [0] * 30
+    stage = Voting(votes, Target(is_locked=True))
+    settings = Settings(working_width=64, short_side=32, predict_every=0)
+    results = _analysed(_frames([rgb] * len(votes)), settings, static=stage, batch=batch)
+    # One frame of class 2 changes nothing; class 0 is explained once it was seen for a second.
+    change = 46 + 25
+    expected = [1] * change + [0] * (len(votes) - change)
+    assert [one.class_id for one in stage.asked] == expected
+    seen = [result.prediction for result in results if result.prediction]
+    assert [one.target_id for one in seen] == expected
+    assert [one.class_ids[0] for one in seen] == votes
+    assert [one.target_name for one in seen] == ["abc"[n] for n in expected]
+
+
+def test_a_lock_ends_with_its_scene(clip: list[Rgb], other_clip: list[Rgb]) -> None:
+    stage = Voting([1] * 5 + [2] * 5, Target(is_locked=True))
+    settings = dataclasses.replace(PLAIN, predict_every=0)
+    _analysed(_frames(clip[:5] + other_clip[:5]), settings, static=stage)
+    assert [one.class_id for one in stage.asked] == [1] * 5 + [2] * 5
+
+
+@pytest.mark.parametrize("target", [Target(top=2), Target(class_id=2)])
+def test_other_targets_the_stage_knows_by_itself(clip: list[Rgb], target: Target) -> None:
+    stage = Voting([0] * 10, target)
+    results = _analysed(_frames(clip), static=stage)
+    assert {one.class_id for one in stage.asked} == {None}
+    for result in results:
+        assert result.prediction is not None
+        assert result.prediction.target_id == (0 if target.class_id is None else 2)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (64, 96)])
+def test_a_network_of_one_size_is_fed_that_size(clip: list[Rgb], size: tuple[int, int]) -> None:
+    stage = BrightnessStage(input_size=size)
+    results = _analysed(_frames(clip), static=stage)
+    assert {pictures.shape[1:3] for pictures in stage.pictures} == {size}
+    assert {rgb.shape[:2] for rgb in stage.looked_at} == {size}
+    for result in results:
+        assert result.static is not None and result.static.shape == (90, 160)
 
 
 # Scale
