@@ -97,6 +97,9 @@ def _with_logits(model: Any, path: Path) -> Any:
     """
     # Operations, not layers: the softmax may be a bare keras.ops.softmax.
     last = model.operations[-1]
+    if isinstance(last, keras.Model):
+        inside = _with_logits(keras.Model(last.inputs[0], last.outputs[0]), path)
+        return keras.Model(model.inputs[0], inside(last._inbound_nodes[0].input_tensors[0]))
     activation = getattr(last, "activation", None)
     if activation is keras.activations.sigmoid or type(last).__name__ == "Sigmoid":
         raise VidsalError(
