@@ -84,7 +84,7 @@ class BrightnessStage:
         """The brightness of each picture."""
         self.pictures.append(rgb)
         self.requests.append(list(requests))
-        return rgb.mean(axis=-1, dtype=np.float32)
+        return np.asarray(rgb.mean(axis=-1), np.float32)
 
 
 def run_ffmpeg(*words: str) -> None:

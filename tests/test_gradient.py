@@ -289,7 +289,7 @@ def test_smoothgrad_of_a_quadratic_network_tends_to_its_gradient(revealing: Clas
 def test_smoothgrad_averages_absolute_gradients(revealing: Classifier) -> None:
     # At black the gradient of the squares is the noise itself, whose mean magnitude is known.
     rgb = np.zeros((1, 64, 64, 3), np.uint8)
-    rgb[0, 0, 0] = 1  # Not flat.
+    rgb[0, 0, 0] = 5  # Not flat.
     maps = _maps(_stage(revealing, 0, method="smoothgrad"), rgb, 16)
     assert maps.min() >= 0
     assert maps.mean() == pytest.approx(255 * 0.15 * np.sqrt(2 / np.pi), rel=0.02)
@@ -401,6 +401,7 @@ def test_fixed_target_that_is_the_top_class_changes_nothing(curved: Classifier) 
     rgb = _pictures(1)
     auto = _stage(curved)
     (seen,) = _seen(auto, rgb)
+    assert seen.target_id is not None
     fixed = _stage(curved, seen.target_id)
     assert np.array_equal(_maps(auto, rgb), _maps(fixed, rgb))
     assert [seen] == _seen(fixed, rgb)
@@ -492,10 +493,13 @@ def test_pictures_of_one_colour_have_nothing_that_stands_out(
     assert stage.predict(rgb) == pytest.approx(p, rel=1e-4)
 
 
-def test_one_pixel_of_another_colour_is_not_flat(curved: Classifier) -> None:
+@pytest.mark.parametrize(("level", "is_seen"), [(1, False), (4, False), (5, True)])
+def test_the_noise_of_a_covered_lens_is_flat_and_more_is_not(
+    curved: Classifier, level: int, is_seen: bool
+) -> None:
     rgb = np.zeros((1, H, W, 3), np.uint8)
-    rgb[0, -1, -1, 2] = 1
-    assert _maps(_stage(curved), rgb).any()
+    rgb[0, -1, -1, 2] = level
+    assert _maps(_stage(curved), rgb).any() == is_seen
 
 
 @pytest.mark.parametrize(

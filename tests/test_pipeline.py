@@ -188,7 +188,8 @@ def test_photo_shows_where_the_static_map_is(tmp_path: Path, brightness: Brightn
 
 
 def test_the_bundled_network_sees_the_cat(sample_media: Path) -> None:
-    vidsal.run(sample_media / "cat.jpg", Settings(model="lite0", table=Path("t.csv")))
+    settings = Settings(model="lite0", target="top1", table=Path("t.csv"))
+    vidsal.run(sample_media / "cat.jpg", settings)
     (row,) = _table(Path("t.csv"))
     assert row["model"] == "EfficientNet-Lite0"
     assert row["class_1"] == row["target"] == "Egyptian cat"
@@ -196,6 +197,27 @@ def test_the_bundled_network_sees_the_cat(sample_media: Path) -> None:
     assert 0.3 < float(row["probability_1"]) < 1
     with Image.open("cat_saliency.png") as image:
         assert image.size == (452, 300)
+
+
+def test_same_seed_same_output_and_batches_do_not_matter(sample_media: Path) -> None:
+    clip = sample_media / "moving_square.mp4"
+
+    def maps(**options: Any) -> Any:
+        settings = Settings(
+            model="lite0", short_side=64, samples=4, end=0.25, working_width=160, **options
+        )
+        return np.stack(
+            [one.static for one in vidsal.analyse(clip, settings) if one.static is not None]
+        )
+
+    whole = maps()
+    assert len(whole) == 8 and whole.max() == 1
+    assert np.array_equal(maps(), whole)
+    assert maps(batch=3) == pytest.approx(whole, abs=1e-4)
+    # Another seed is another noise, and the same picture.
+    other = maps(seed=1)
+    assert np.abs(other - whole).max() > 0.02
+    assert np.corrcoef(other.ravel(), whole.ravel())[0, 1] > 0.5
 
 
 def test_progress_gets_every_result_and_the_number_of_them(make_clip: MakeClip) -> None:

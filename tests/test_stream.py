@@ -248,7 +248,7 @@ def _bump(row: float, column: float, sigma: float = 6.0) -> Map:
     """A hot spot; (row, column) in pixels of a 90 x 160 map, centres at whole numbers."""
     rows, columns = np.mgrid[: TEXTURE[0], : TEXTURE[1]]
     squares = (rows - row) ** 2 + (columns - column) ** 2
-    return np.exp(-squares / (2 * sigma**2)).astype(np.float32)
+    return np.asarray(np.exp(-squares / (2 * sigma**2)), np.float32)
 
 
 def _place_px(values: Map) -> tuple[float, float]:
@@ -388,7 +388,7 @@ def _noisy(sigma: float, size: tuple[int, int]) -> tuple[Map, Callable[[Request]
     def draw(one: Request) -> Map:
         noise = np.random.default_rng(one.frame).normal(0, sigma / np.sqrt(one.samples), size)
         noise[0, :2] = 0
-        return (truth + noise).astype(np.float32)
+        return np.asarray(truth + noise, np.float32)
 
     return truth, draw
 
@@ -572,7 +572,10 @@ def test_other_targets_the_stage_knows_by_itself(clip: list[Rgb], target: Target
     assert {one.class_id for one in stage.asked} == {None}
     for result in results:
         assert result.prediction is not None
-        assert result.prediction.target_id == (0 if target.class_id is None else 2)
+        assert result.prediction.target_id == target.class_id
+        assert result.prediction.target_name == ("top 2" if target.top else "c")
+        probability = result.prediction.target_probability
+        assert probability == pytest.approx(0.8 if target.top else 0.2)
 
 
 @pytest.mark.parametrize("size", [(32, 32), (64, 96)])
