@@ -103,7 +103,7 @@ def _source(kind: str, folder: Path) -> str:
         ("folder", "../folder is a folder: give a video or a picture file"),
         ("empty", "../empty.mp4 is an empty file"),
         ("text", "../text.mp4 is not a video or picture that can be read"),
-        ("audio", "../audio.mp4 is not a video or picture that can be read"),
+        ("audio", "../audio.mp4 holds sound but no moving picture"),
         ("no camera", "camera 99 cannot be used: none is connected, another program has it, or"),
     ],
 )
@@ -172,7 +172,7 @@ def test_bad_output_is_one_line_and_exit_code_1(
         (["--start", "3", "--end", "2"], r"--end must come after --start, got 2\.0 <= 3\.0"),
         (["-o", "o.avi"], r"--output o\.avi: a video is written as \.mp4"),
         (["-o", "o.png"], r"--output o\.png: a video is written as \.mp4"),
-        (["--table", "clip_saliency.mp4"], "--table and --output name the same file"),
+        (["--table", "clip_saliency.mp4"], "--output and --table both name clip_saliency.mp4"),
         (["--weights", "w.h5"], "--weights is not for --model none"),
         (["extra"], "Unused Tokens: .*extra"),
         (["-o"], ".*-o.* requires an argument"),

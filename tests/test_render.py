@@ -293,7 +293,7 @@ def test_the_frame_is_never_written_to(layout: Layout, annotate: bool) -> None:
     assert np.array_equal(rgb, kept)
     for values, copy in zip(maps, copies, strict=True):
         assert np.array_equal(values, copy)
-    assert np.array_equal(picture, draw(saliency, Style(layout, "inferno", 0.8, annotate, "net")))
+    assert np.array_equal(picture, draw(saliency, Style(layout, "inferno", 0.7, annotate, "net")))
 
 
 # Annotation

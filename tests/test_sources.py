@@ -662,7 +662,7 @@ def _wrong(kind: str, folder: Path, make_clip: MakeClip) -> Path:
         ("empty", "is an empty file"),
         ("text", "is not a video or picture that can be read"),
         ("noise", "is not a video or picture that can be read"),
-        ("audio", "is not a video or picture that can be read"),
+        ("audio", "holds sound but no moving picture"),
         ("truncated", "is not a video or picture that can be read"),
         ("photo", "is a damaged picture"),
     ],
