@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +51,19 @@ def main() -> None:
             figures["memory"] = memory(choice)
     if arguments.data:
         figures["quality"] = quality(arguments.data, arguments.frames_per_clip)
-    text = json.dumps(figures, indent=2)
-    print(text)
+    print("\n".join(table(figures)))
     if arguments.json:
-        arguments.json.write_text(text + "\n", encoding="utf-8")
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+def table(figures: dict[str, Any], path: str = "") -> Iterator[str]:
+    """Yield the figures as lines, each with the way to it in the JSON."""
+    for name, value in figures.items():
+        here = f"{path} / {name}" if path else name
+        if isinstance(value, dict):
+            yield from table(value, here)
+        else:
+            yield f"{here:<66} {value}"
 
 
 def best(work: Callable[[], Any], repeats: int) -> float:
