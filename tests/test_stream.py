@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import cv2
 import numpy as np
@@ -15,10 +16,10 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from vidsal import motion
+from vidsal import accumulate, motion
 from vidsal.frames import Frame, Map, Request, Rgb, Saliency, StaticStage, Target
 from vidsal.fusion import centroid, fuse
-from vidsal.settings import Scale, Settings
+from vidsal.settings import Method, Scale, Settings
 from vidsal.stream import analyse_frames, batched, network_size
 
 FPS = 25
@@ -288,9 +289,7 @@ def test_a_still_draws_all_samples_once(clip: list[Rgb]) -> None:
 
 
 @pytest.mark.parametrize(("method", "samples"), [("gradient", 1), ("integrated", 16)])
-def test_only_smoothgrad_remembers(
-    method: Literal["gradient", "integrated"], samples: int, clip: list[Rgb]
-) -> None:
+def test_only_smoothgrad_remembers(method: Method, samples: int, clip: list[Rgb]) -> None:
     stage = BrightnessStage()
     settings = dataclasses.replace(BARE, method=method)
     results = _analysed(_frames(clip), settings, static=stage)
@@ -334,14 +333,43 @@ def test_static_every_draws_on_every_third_frame(clip: list[Rgb], batch: int) ->
     results = _analysed(_frames(clip), settings, static=stage, batch=batch)
     assert [one.frame for one in stage.asked] == [0, 3, 6, 9]
     assert stage.asked[0].samples == 16 and {one.samples for one in stage.asked[1:]} <= {1, 2}
+    for one, picture in zip(stage.asked, np.concatenate(stage.pictures), strict=True):
+        assert np.array_equal(picture, motion.shrink(clip[one.frame], (64, 128)))
     assert len(results) == 10
     for result in results:
         assert result.static is not None and result.static.any()
 
 
-def test_a_cut_does_not_wait_for_its_turn(clip: list[Rgb], other_clip: list[Rgb]) -> None:
+@pytest.mark.parametrize(
+    ("lost", "drawn"),
+    [(0.4, [(0, 16), (5, 4)]), (0.6, [(0, 16), (2, 4), (7, 4)])],
+)
+def test_what_is_lost_does_not_wait_for_its_turn(
+    lost: float, drawn: list[tuple[int, int]], clip: list[Rgb], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = itertools.count(1)
+
+    def returns(backward: Map, forward: Map) -> Map:
+        known = np.ones(backward.shape[:2], np.float32)
+        # The second flow there is leads to frame 2.
+        if next(calls) == 2:
+            known[:, : round(lost * known.shape[1])] = 0
+        return known
+
+    monkeypatch.setattr(accumulate, "returns", returns)
     stage = BrightnessStage()
-    settings = dataclasses.replace(PLAIN, static_every=3)
+    settings = dataclasses.replace(PLAIN, static_every=5)
+    _analysed(_frames([clip[0]] * 10), settings, static=stage)
+    # More than half is too much; the turns are counted from then on.
+    assert [(one.frame, one.samples) for one in stage.asked] == drawn
+
+
+@pytest.mark.parametrize("method", get_args(Method))
+def test_a_cut_does_not_wait_for_its_turn(
+    method: Method, clip: list[Rgb], other_clip: list[Rgb]
+) -> None:
+    stage = BrightnessStage()
+    settings = dataclasses.replace(PLAIN, static_every=3, method=method)
     _analysed(_frames(clip[:5] + other_clip[:5]), settings, static=stage)
     # The turns are counted from the cut on.
     assert [one.frame for one in stage.asked] == [0, 3, 5, 8]
@@ -455,6 +483,21 @@ def test_batches_do_not_matter_to_what_is_gathered(
         _assert_same(one, other)
 
 
+@pytest.mark.parametrize("contrast", [0.5, 1.0, 2.0, 3.0])
+def test_contrast_is_a_power_that_keeps_the_sign(contrast: float) -> None:
+    rows, columns = np.mgrid[:64, :128]
+    values = np.asarray(np.sin(rows / 9) * np.cos(columns / 13), np.float32)
+    values[0, :2] = -1, 1
+    rgb = np.random.default_rng(0).integers(0, 256, (64, 128, 3), np.uint8)
+    settings = Settings(
+        working_width=128, short_side=64, smooth=0, contrast=contrast, scale="minmax"
+    )
+    (result,) = _analysed(_frames([rgb]), settings, static=Placed(lambda _: values))
+    # From -1 to 1 is shown as from 0 to 1.
+    expected = (np.sign(values) * np.abs(values) ** contrast + 1) / 2
+    assert result.static == pytest.approx(expected, abs=1e-5)
+
+
 # Keeping up
 
 
@@ -526,6 +569,8 @@ def test_the_network_looks_at_each_new_scene(clip: list[Rgb], other_clip: list[R
     stage = BrightnessStage()
     _analysed(_frames(clip[:5] + other_clip[:5]), static=stage)
     assert len(stage.looked_at) == 2
+    for picture, rgb in zip(stage.looked_at, (clip[0], other_clip[0]), strict=True):
+        assert np.array_equal(picture, motion.shrink(rgb, (64, 128)))
 
 
 class Voting(BrightnessStage):
