@@ -371,7 +371,8 @@ def test_models_lists_every_model(tmp_path: Path, here: Path) -> None:
     done = _vidsal("models", cwd=here, env=environment)
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    assert [line.split()[0] for line in lines] == ["resnet50", "lite0", "none", "auto"]
+    choices = [line[:10].strip() for line in lines]
+    assert choices == ["resnet50", "lite0", "a name", "a file", "none", "auto"]
     file = tmp_path / "keras" / "models" / "resnet50_weights_tf_dim_ordering_tf_kernels.h5"
     assert lines[0].endswith(f"weights not here yet: downloaded at first use to {file}")
     assert "bundled, always usable" in lines[1]

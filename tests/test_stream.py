@@ -350,10 +350,10 @@ def test_what_is_lost_does_not_wait_for_its_turn(
     calls = itertools.count(1)
 
     def returns(backward: Map, forward: Map) -> Map:
-        known = np.ones(backward.shape[:2], np.float32)
+        known = np.ones(TEXTURE, np.float32)
         # The second flow there is leads to frame 2.
         if next(calls) == 2:
-            known[:, : round(lost * known.shape[1])] = 0
+            known[:, : round(lost * TEXTURE[1])] = 0
         return known
 
     monkeypatch.setattr(accumulate, "returns", returns)
