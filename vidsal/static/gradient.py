@@ -212,7 +212,7 @@ class GradientStage:
             maps = tf.reduce_sum(gradient, axis=-1)
         # A picture of one colour has nothing in it to stand out; what noise and the network's
         # padding make of it would be blown up to a map of its borders.
-        extent = tf.reduce_max(rgb, axis=[1, 2]) - tf.reduce_min(rgb, axis=[1, 2])
+        extent = tf.reduce_max(pixels, axis=[1, 2]) - tf.reduce_min(pixels, axis=[1, 2])
         varied = tf.reduce_any(extent > _FLAT, axis=-1)
         maps *= tf.cast(varied & counted, tf.float32)[:, None, None]
         return tf.math.unsorted_segment_sum(maps, slots, count)
