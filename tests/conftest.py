@@ -1,6 +1,7 @@
 """What several test files use: media made on the spot, scripts as modules, a check for leaks."""
 
 import importlib.util
+import signal
 import subprocess
 import sys
 import threading
@@ -18,6 +19,10 @@ import pytest
 from vidsal.frames import Map, Request, Rgb, Target
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# A shell without job control starts what it puts in the background with Ctrl-C ignored, and every
+# child inherits that; tests of Ctrl-C need the usual answer to it, here and in their children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class MakeClip(Protocol):
