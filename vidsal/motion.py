@@ -2,12 +2,13 @@
 the other. Pure maths on grey pictures of working size.
 """
 
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from vidsal.frames import CameraMotion, Map, Motion, Rgb
 from vidsal.opencv import cv2
+from vidsal.settings import Camera
 
 Pixels = TypeVar("Pixels", Rgb, Map)
 
@@ -93,7 +94,7 @@ def optical_flow(previous: Rgb, current: Rgb) -> Map:
     return np.asarray(flow, np.float32)
 
 
-def camera_motion(flow: Map, *, model: Literal["auto", "median", "none"] = "auto") -> CameraMotion:
+def camera_motion(flow: Map, *, model: Camera = "auto") -> CameraMotion:
     """Return the movement of the camera that explains most of the flow.
 
     A similarity (shift, turn, zoom) is fitted to a grid of flow vectors by RANSAC; where too few
@@ -148,9 +149,7 @@ def camera_flow(camera: CameraMotion, size: tuple[int, int]) -> Map:
     return np.stack([(a - 1) * columns + b * rows + c, d * columns + (e - 1) * rows + f], axis=-1)
 
 
-def measure(
-    previous: Rgb, current: Rgb, *, model: Literal["auto", "median", "none"] = "auto"
-) -> Motion:
+def measure(previous: Rgb, current: Rgb, *, model: Camera = "auto") -> Motion:
     """Return what moved between two grey pictures, the camera's own movement taken off.
 
     Parameters

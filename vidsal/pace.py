@@ -1,7 +1,8 @@
 """How often gradients are drawn, so that a stream keeps up with its source. Pure maths."""
 
 import math
-from typing import Literal
+
+from vidsal.settings import Every
 
 # A map that is carried for longer than this says what was, not what is.
 _LONGEST_S = 1.0
@@ -20,7 +21,7 @@ class Pace:
         Rate to keep up with; without one, "auto" draws on every frame.
     """
 
-    def __init__(self, every: int | Literal["auto"], fps: float | None = None) -> None:
+    def __init__(self, every: Every, fps: float | None = None) -> None:
         self._is_auto = every == "auto" and fps is not None
         self._fps = fps or 0.0
         self._drawing_s: float | None = None

@@ -2,11 +2,11 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from vidsal.frames import Map
+from vidsal.settings import Scale
 
 # The top 1 % of a map is a region of the size of a small object, and a few wild pixels do not
 # move its lower edge.
@@ -89,7 +89,7 @@ def to_unit(
     state: ScaleState,
     *,
     time_s: float,
-    mode: Literal["stable", "frame", "minmax"],
+    mode: Scale,
     floor: float = 0.0,
 ) -> tuple[Map, ScaleState]:
     """Scale one map of a stream to [0, 1].

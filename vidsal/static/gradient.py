@@ -2,17 +2,14 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from vidsal.frames import Map, Request, Rgb, Target
-
-Method = Literal["gradient", "smoothgrad", "integrated"]
-Score = Literal["logit", "probability", "logprob"]
-Channels = Literal["max", "sum"]
+from vidsal.settings import Channels, Method, Score
 
 # A call that is not full is padded to a multiple of this, so that few sizes of call occur; for
 # each new one the kernels are set up anew.

@@ -6,11 +6,12 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import keras
 
 from vidsal.errors import VidsalError
+from vidsal.settings import Precision, Preprocess
 from vidsal.static.folding import fold
 
 
@@ -114,7 +115,7 @@ def _with_logits(model: Any, path: Path) -> Any:
     return model
 
 
-def preprocessing(mode: Literal["caffe", "torch", "tf", "none"]) -> Callable[[Any], Any]:
+def preprocessing(mode: Preprocess) -> Callable[[Any], Any]:
     """Return what turns RGB, 0..255, into what a saved model expects; see ``--preprocess``."""
     if mode == "none":
         return lambda rgb: rgb
@@ -122,7 +123,7 @@ def preprocessing(mode: Literal["caffe", "torch", "tf", "none"]) -> Callable[[An
     return lambda rgb: prepare(rgb, data_format="channels_last", mode=mode)
 
 
-def prepared(model: Any, *, precision: Literal["float32", "bfloat16"]) -> Any:
+def prepared(model: Any, *, precision: Precision) -> Any:
     """Return an equal network, folded, for pictures of any size where its layers allow it.
 
     Parameters
