@@ -12,8 +12,10 @@ from vidsal.static.models import load_tensorflow
 load_tensorflow()
 
 import keras  # noqa: E402 -- after the choice of its backend
+import tensorflow as tf  # noqa: E402
 
 from vidsal.static.folding import fold  # noqa: E402
+from vidsal.static.stem import StackedConv2D  # noqa: E402
 
 L = keras.layers
 
@@ -210,3 +212,62 @@ def test_another_precision() -> None:
     missed = np.abs(found - wanted).max() / np.abs(wanted).max()
     # Eight bits of mantissa: coarser than float32, and no coarser than it must be.
     assert 1e-5 < missed < 0.03
+
+
+# The first convolution
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize("size", [(13, 16), (8, 9), (7, 7)])
+@pytest.mark.parametrize(
+    ("kernel", "stride"), [(7, 2), (3, 2), (4, 2), (2, 2), (1, 2), (5, 3), ((4, 3), 3), ((2, 5), 4)]
+)
+def test_a_stacked_convolution_is_the_same(
+    kernel: Any, stride: int, size: tuple[int, int], padding: str
+) -> None:
+    plain = L.Conv2D(5, kernel, strides=stride, padding=padding, activation="tanh")
+    x = tf.constant(np.random.default_rng(0).normal(size=(2, *size, 3)), tf.float32)
+    plain(x)
+    plain.bias.assign(np.linspace(-1, 1, 5))
+    assert StackedConv2D.suits(plain)
+    stacked = StackedConv2D.from_config(plain.get_config())
+    stacked.build(x.shape)
+    stacked.set_weights(plain.get_weights())
+    (wanted, gradient), (found, ours) = _both(plain, x), _both(stacked, x)
+    assert found.shape == wanted.shape and np.abs(wanted).max() > 0.1
+    assert np.abs(found - wanted).max() < 1e-5
+    assert np.abs(ours - gradient).max() < 1e-5
+
+
+def _both(layer: Any, x: Any) -> tuple[Any, Any]:
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        made = layer(x)
+        total = tf.reduce_sum(made**2)
+    return made.numpy(), tape.gradient(total, x).numpy()
+
+
+@pytest.mark.parametrize(
+    ("channels", "options", "suits"),
+    [
+        (3, {"strides": 2}, True),
+        (4, {"strides": 3}, True),
+        (5, {"strides": 2}, False),
+        (3, {}, False),
+        (3, {"strides": (1, 2)}, False),
+        (3, {"dilation_rate": 2}, False),
+        (4, {"strides": 2, "groups": 2}, False),
+    ],
+)
+def test_which_convolution_is_stacked(channels: int, options: Any, suits: bool) -> None:
+    layer = L.Conv2D(4, 3, **options)
+    layer.build((None, 9, 9, channels))
+    assert StackedConv2D.suits(layer) is suits
+    assert not StackedConv2D.suits(L.DepthwiseConv2D(3, strides=2))
+
+
+@pytest.mark.parametrize(("name", "stem"), [("ResNet50", "conv1_conv"), ("MobileNetV2", "Conv1")])
+def test_folding_rearranges_the_first_convolution_only(name: str, stem: str) -> None:
+    model = getattr(keras.applications, name)(weights=None, input_shape=(64, 64, 3))
+    slim, _ = fold(model)
+    assert [one.name for one in slim.layers if isinstance(one, StackedConv2D)] == [stem]

@@ -17,7 +17,7 @@ LAYERS = [
     ["sources", "stream", "sinks", "static.models", "render"],
     ["source", "sink", "static", "ffmpeg"],
     ["motion", "accumulate", "cuts", "scaling", "fusion", "targets", "pace", "metrics", "curves"],
-    ["frames", "settings", "prefetch", "opencv", "quiet"],
+    ["frames", "settings", "prefetch", "opencv", "quiet", "garbage"],
     ["errors"],
 ]
 

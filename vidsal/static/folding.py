@@ -1,13 +1,16 @@
 """Folding BatchNormalization into the convolution before it.
 
 At inference BatchNormalization is a multiplication and an addition per channel, and a convolution
-before it can do both. What is left is a smaller graph with the same output, up to rounding.
+before it can do both. What is left is a smaller graph with the same output, up to rounding; its
+first convolution is rearranged on the way.
 """
 
 from typing import Any
 
 import keras
 import numpy as np
+
+from vidsal.static.stem import StackedConv2D
 
 # Layers whose kernel has one slice a channel, on which axis, and whose output channels are those.
 _OUTPUT_AXIS = {"Conv2D": 3, "DepthwiseConv2D": 2, "Dense": 1}
@@ -44,7 +47,8 @@ def fold(model: Any, *, dtype: str | None = None, input_tensors: Any = None) -> 
             # Random numbers that are overwritten at once take a second for ResNet50.
             if key in ("kernel_initializer", "depthwise_initializer", "bias_initializer"):
                 config[key] = "zeros"
-        return type(layer).from_config(config)
+        kind = StackedConv2D if StackedConv2D.suits(layer) else type(layer)
+        return kind.from_config(config)
 
     def applied(layer: Any, *arguments: Any, **options: Any) -> Any:
         # What a folded normalisation is given already is what it would have made of it.

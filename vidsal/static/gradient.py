@@ -9,6 +9,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from vidsal.frames import Map, Request, Rgb, Target
+from vidsal.garbage import uncollected
 from vidsal.settings import Channels, Method, Score
 
 # A call that is not full is padded to a multiple of this, so that few sizes of call occur; for
@@ -275,4 +276,5 @@ def _traced(function: Callable[..., Any], signature: list[Any]) -> Any:
     Its weights stay variables: as constants they are copied several times over on the way into
     the graph (3.4 GB instead of 1.1 for ResNet50) and save nothing.
     """
-    return tf.function(function, input_signature=signature).get_concrete_function()
+    with uncollected():
+        return tf.function(function, input_signature=signature).get_concrete_function()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from vidsal.errors import UsageError, VidsalError
 from vidsal.frames import StaticStage
+from vidsal.garbage import uncollected
 from vidsal.quiet import native_stderr_logged
 from vidsal.settings import Settings
 from vidsal.static import labels, weights
@@ -132,7 +133,8 @@ def open_static(
     load_tensorflow()
     from vidsal.static.gradient import GradientStage, Recipe
 
-    classifier, classes = open_classifier(choice, settings, trained=trained)
+    with uncollected():
+        classifier, classes = open_classifier(choice, settings, trained=trained)
     recipe = Recipe(
         target=labels.find_target(settings.target, classes), score=settings.score,
         channels=settings.channels, method=settings.method, noise=settings.noise,
@@ -208,7 +210,7 @@ def load_tensorflow() -> Any:
     os.environ["KERAS_BACKEND"] = "tensorflow"
     # TensorFlow writes its first lines before it reads the variable that should keep it quiet.
     is_quiet = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "0") != "0"
-    with native_stderr_logged(when=is_quiet):
+    with native_stderr_logged(when=is_quiet), uncollected():
         import tensorflow as tf
 
     for device in tf.config.list_physical_devices("GPU"):
