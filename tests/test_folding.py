@@ -229,7 +229,6 @@ def test_a_stacked_convolution_is_the_same(
     x = tf.constant(np.random.default_rng(0).normal(size=(2, *size, 3)), tf.float32)
     plain(x)
     plain.bias.assign(np.linspace(-1, 1, 5))
-    assert StackedConv2D.suits(plain)
     stacked = StackedConv2D.from_config(plain.get_config())
     stacked.build(x.shape)
     stacked.set_weights(plain.get_weights())
@@ -251,8 +250,9 @@ def _both(layer: Any, x: Any) -> tuple[Any, Any]:
     ("channels", "options", "suits"),
     [
         (3, {"strides": 2}, True),
-        (4, {"strides": 3}, True),
+        (4, {"strides": 2}, True),
         (5, {"strides": 2}, False),
+        (3, {"strides": 3}, False),
         (3, {}, False),
         (3, {"strides": (1, 2)}, False),
         (3, {"dilation_rate": 2}, False),
@@ -260,14 +260,14 @@ def _both(layer: Any, x: Any) -> tuple[Any, Any]:
     ],
 )
 def test_which_convolution_is_stacked(channels: int, options: Any, suits: bool) -> None:
-    layer = L.Conv2D(4, 3, **options)
+    layer = L.Conv2D(4, 5, **options)
     layer.build((None, 9, 9, channels))
     assert StackedConv2D.suits(layer) is suits
     assert not StackedConv2D.suits(L.DepthwiseConv2D(3, strides=2))
 
 
-@pytest.mark.parametrize(("name", "stem"), [("ResNet50", "conv1_conv"), ("MobileNetV2", "Conv1")])
-def test_folding_rearranges_the_first_convolution_only(name: str, stem: str) -> None:
+@pytest.mark.parametrize(("name", "stems"), [("ResNet50", ["conv1_conv"]), ("MobileNetV2", [])])
+def test_folding_rearranges_a_large_first_convolution(name: str, stems: list[str]) -> None:
     model = getattr(keras.applications, name)(weights=None, input_shape=(64, 64, 3))
     slim, _ = fold(model)
-    assert [one.name for one in slim.layers if isinstance(one, StackedConv2D)] == [stem]
+    assert [one.name for one in slim.layers if isinstance(one, StackedConv2D)] == stems

@@ -104,7 +104,7 @@ def _normalises_channels(layer: Any) -> bool:
 
 def _folded(layer: Any, normaliser: Any) -> list[Any]:
     """Return the kernel and bias of a convolution that does its normalisation as well."""
-    kernel, *bias = (np.asarray(w, np.float64) for w in layer.get_weights())
+    kernel, *bias = layer.get_weights()
     mean = np.asarray(normaliser.moving_mean, np.float64)
     variance = np.asarray(normaliser.moving_variance, np.float64)
     scale = 1 / np.sqrt(variance + normaliser.epsilon)
@@ -119,4 +119,4 @@ def _folded(layer: Any, normaliser: Any) -> list[Any]:
     if type(layer).__name__ == "DepthwiseConv2D":
         # (rows, columns, channels, multiplier): outputs run over the multiplier first.
         shape = [1, 1, kernel.shape[2], kernel.shape[3]]
-    return [kernel * scale.reshape(shape), shift]
+    return [kernel * scale.reshape(shape).astype(kernel.dtype), shift]

@@ -274,7 +274,9 @@ def _traced(function: Callable[..., Any], signature: list[Any]) -> Any:
     """Return a graph, traced here and now.
 
     Its weights stay variables: as constants they are copied several times over on the way into
-    the graph (3.4 GB instead of 1.1 for ResNet50) and save nothing.
+    the graph (3.4 GB instead of 1.1 for ResNet50) and save nothing. There is no control flow for
+    autograph to translate, and its looking for some doubles the time.
     """
     with uncollected():
-        return tf.function(function, input_signature=signature).get_concrete_function()
+        graph = tf.function(function, input_signature=signature, autograph=False)
+        return graph.get_concrete_function()

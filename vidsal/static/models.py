@@ -3,6 +3,7 @@
 import difflib
 import logging
 import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -210,7 +211,8 @@ def load_tensorflow() -> Any:
     os.environ["KERAS_BACKEND"] = "tensorflow"
     # TensorFlow writes its first lines before it reads the variable that should keep it quiet.
     is_quiet = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "0") != "0"
-    with native_stderr_logged(when=is_quiet), uncollected():
+    is_first = "tensorflow" not in sys.modules
+    with native_stderr_logged(when=is_quiet), uncollected(for_good=is_first):
         import tensorflow as tf
 
     for device in tf.config.list_physical_devices("GPU"):

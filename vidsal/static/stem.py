@@ -15,7 +15,7 @@ import tensorflow as tf
 _FEW = 4
 
 
-class StackedConv2D(keras.layers.Conv2D):
+class StackedConv2D(keras.layers.Conv2D):  # type: ignore[misc]
     """A strided convolution of few channels; same arguments, weights and result as Conv2D."""
 
     @classmethod
@@ -28,6 +28,8 @@ class StackedConv2D(keras.layers.Conv2D):
             and layer.dilation_rate == (1, 1)
             and layer.groups == 1
             and layer.kernel.shape[2] <= _FEW
+            # Filled up to whole blocks, a small kernel would mostly multiply zeros.
+            and min(layer.kernel_size) > 2 * layer.strides[0]
         )
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
