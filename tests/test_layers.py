@@ -13,10 +13,12 @@ PACKAGE = Path(__file__).parent.parent / "vidsal"
 LAYERS = [
     ["__main__"],
     ["cli"],
-    ["doctor", "faithfulness", "pipeline"],
+    ["doctor", "evaluation", "faithfulness", "pipeline"],
+    ["datasets"],
     ["sources", "stream", "sinks", "static.models", "render"],
     ["source", "sink", "static", "ffmpeg"],
     ["motion", "accumulate", "cuts", "scaling", "fusion", "targets", "pace", "metrics", "curves"],
+    ["warp", "intervals"],
     ["frames", "settings", "prefetch", "opencv", "quiet", "garbage"],
     ["errors"],
 ]

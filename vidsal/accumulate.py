@@ -5,20 +5,17 @@ a video the many need not be drawn anew for every frame: the sum of all gradient
 to the new frame along the flow, fades a little, and takes the new frame's samples in. Pure maths.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from vidsal.frames import Map
-from vidsal.opencv import cv2
+from vidsal.warp import carried
 
-# Flow that comes back farther than this from where it began, in working pixels, plus a share of
-# the way gone, has lost its point. Two pixels are a fifth of the smoothing that maps get anyway
-# (0.03 x 320): what is lost by less is not worth a gradient. The test's form is (5) of Sundaram,
-# Brox, Keutzer, "Dense point trajectories by GPU-accelerated large displacement optical flow",
-# ECCV 2010, https://doi.org/10.1007/978-3-642-15549-9_32
-_LOST_PX2 = 4.0
-_LOST_SHARE = 0.01
+# Seconds after which a speed is forgotten to a third: a few frames, in which noise of the flow
+# averages out and a thing does not yet turn round.
+_TRAIL_S = 0.12
 # What is left of the weight of a history that is lost.
 _TRACE = 1e-3
 # Where something is known, a frame draws at most this part of a full set.
@@ -66,6 +63,44 @@ class History:
         """The accumulated map; 0 where nothing is known."""
         known = np.maximum(self.weight, np.finfo(np.float32).tiny)
         return np.where(self.weight > 0, self.total / known, 0).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trail:
+    """Speeds of the last few frames, gathered along the flow: their weighted sum, and weight.
+
+    Attributes
+    ----------
+    total : (h, w) float32 array
+    weight : float
+    """
+
+    total: Map
+    weight: float
+
+    @classmethod
+    def empty(cls, size: tuple[int, int]) -> "Trail":
+        """Return a trail of nothing."""
+        return cls(np.zeros(size, np.float32), 0.0)
+
+    def after(self, speed: Map, backward: Map, seconds: float) -> "Trail":
+        """Return the trail at the next frame, `seconds` later, with that one's speed taken in.
+
+        Parameters
+        ----------
+        speed : (h, w) float32 array
+        backward : (h, w, 2) float32 array
+            From that frame to the one before it, pixels, columns first.
+        seconds : float
+        """
+        fading = math.exp(-seconds / _TRAIL_S)
+        past = carried(self.total, backward) * np.float32(fading)
+        return Trail(past + speed, self.weight * fading + 1)
+
+    @property
+    def mean(self) -> Map:
+        """The mean speed; 0 for an empty trail."""
+        return self.total / np.float32(max(self.weight, 1e-6))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,49 +152,3 @@ class Budget:
         if missing >= 1:
             return self.samples
         return max(self.fresh, min(int(self.samples * missing), self.samples // _MOST))
-
-
-def returns(backward: Map, forward: Map) -> Map:
-    """Say where the flow to the previous frame comes back to where it began.
-
-    Parameters
-    ----------
-    backward : (h, w, 2) float32 array
-        From this frame to the previous one, pixels, columns first.
-    forward : (h, w, 2) float32 array
-        From the previous frame to this one.
-
-    Returns
-    -------
-    (h, w) float32 array
-        1 where a point of this frame has a past, 0 where it was covered or outside.
-    """
-    back = carried(forward, backward)
-    gone = (backward**2).sum(axis=-1) + (back**2).sum(axis=-1)
-    missed = ((backward + back) ** 2).sum(axis=-1)
-    columns, rows = _origins(backward)
-    height, width = backward.shape[:2]
-    inside = (columns >= 0) & (columns <= width - 1) & (rows >= 0) & (rows <= height - 1)
-    return np.asarray(inside & (missed <= _LOST_SHARE * gone + _LOST_PX2), np.float32)
-
-
-def _origins(backward: Map) -> tuple[Map, Map]:
-    """Return where each pixel was in the previous frame: columns and rows, (h, w) float32."""
-    height, width = backward.shape[:2]
-    columns = np.arange(width, dtype=np.float32)[None, :] + backward[..., 0]
-    rows = np.arange(height, dtype=np.float32)[:, None] + backward[..., 1]
-    return columns, rows
-
-
-def carried(values: Map, backward: Map) -> Map:
-    """Return `values` of the previous frame at the pixels of this one.
-
-    Parameters
-    ----------
-    values : (h, w) or (h, w, 2) float32 array
-    backward : (h, w, 2) float32 array
-        From this frame to the previous one, pixels, columns first.
-    """
-    columns, rows = _origins(backward)
-    moved = cv2.remap(values, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(moved, np.float32)

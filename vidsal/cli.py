@@ -18,7 +18,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 
 import vidsal
 from vidsal.errors import UsageError, VidsalError
-from vidsal.settings import Settings, parse_time
+from vidsal.settings import Fusion, Settings, parse_time
 
 app = App(
     name="vidsal",
@@ -80,7 +80,11 @@ def _one_line(error: BaseException) -> str:
 
 def _command(arguments: list[str]) -> str:
     """Return the subcommand of a command line, with a space behind it."""
-    names = [word for word in arguments[:1] if word in ("run", "faithfulness", "models", "doctor")]
+    names = [
+        word
+        for word in arguments[:1]
+        if word in ("run", "evaluate", "faithfulness", "models", "doctor")
+    ]
     return names[0] + " " if names else ""
 
 
@@ -106,18 +110,26 @@ def _log_to_stderr(verbose: bool) -> None:
 
 
 Command = Callable[..., None]
+_COMMANDS = ("run", "evaluate", "faithfulness", "models", "doctor")
 # The groups of options that matter where maps are measured and nothing is drawn.
 _MEASURED = ("Part of the source", "Network", "Static map", "Motion")
 
 
-def _from_settings(only: tuple[str, ...] = ()) -> Callable[[Command], Command]:
+def _from_settings(
+    only: tuple[str, ...] = (), without: tuple[str, ...] = ()
+) -> Callable[[Command], Command]:
     """Give a command one option for each field of `Settings`, or of some groups of them."""
 
     def with_options(command: Command) -> Command:
         own = inspect.signature(command).parameters.values()
         kept = [one for one in own if one.kind is not inspect.Parameter.VAR_KEYWORD]
         command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-            kept + [one for group, one in _options() if not only or group in only]
+            kept
+            + [
+                one
+                for group, one in _options()
+                if (not only or group in only) and one.name not in without
+            ]
         )
         return command
 
@@ -194,6 +206,66 @@ def faithfulness(
     if summary is not None:
         write_json(report, summary)
     print("\n".join(report.lines()))
+
+
+@app.command
+@_from_settings((*_MEASURED[1:], "Scale and fusion"), without=("model", "fusion", "seed"))
+def evaluate(
+    *folders: Annotated[
+        Path, Parameter(help="Clips or photos with ground truth; see the README for layouts.")
+    ],
+    models: Annotated[list[str], Parameter(help="Networks.", consume_multiple=True, negative=())]
+    | None = None,
+    fusion: Annotated[
+        list[Fusion],
+        Parameter(help="Ways to fuse both halves.", consume_multiple=True, negative=()),
+    ]
+    | None = None,
+    against: Annotated[
+        list[str],
+        Parameter(
+            help="NAME=DIR: also score another program's maps (CLIP/NNNNN.png, PHOTO.png).",
+            negative=(),
+        ),
+    ]
+    | None = None,
+    frames_per_clip: Annotated[int, Parameter(help="Frames scored in each clip.")] = 12,
+    seed: Annotated[int, Parameter(help="Which frames are scored, and the noise.")] = 0,
+    json: Annotated[Path | None, Parameter(help="Also write the scores as JSON.")] = None,
+    markdown: Annotated[Path | None, Parameter(help="Also write the tables as Markdown.")] = None,
+    overwrite: Annotated[bool, Parameter(help="Replace files.", negative=())] = False,
+    verbose: Annotated[bool, Parameter(help="Say more.", negative=())] = False,
+    **options: Any,
+) -> None:
+    """Score the maps against what people look at, and where objects are."""
+    _log_to_stderr(verbose)
+    settings = Settings(seed=seed, **options)
+    if not folders:
+        raise UsageError("give at least one folder of clips or photos with ground truth")
+    if frames_per_clip < 1:
+        raise UsageError(f"--frames-per-clip must be 1 or more, got {frames_per_clip}")
+    theirs = dict(_named_folder(word) for word in against or [])
+    from vidsal.evaluation import evaluate as score
+    from vidsal.evaluation import write_report
+    from vidsal.sink import claim
+
+    for path in (json, markdown):
+        if path is not None:
+            claim(path, overwrite=overwrite)
+    report = score(
+        folders, settings, models=models or (), fusions=fusion or (), against=theirs,
+        frames_per_clip=frames_per_clip, seed=seed, progress=_progress_bar,
+    )  # fmt: skip
+    write_report(report, json_path=json, markdown_path=markdown)
+    print("\n".join(report.lines()))
+
+
+def _named_folder(word: str) -> tuple[str, Path]:
+    """Return the name and the folder of ``NAME=DIR``."""
+    name, _, folder = word.partition("=")
+    if not name or not Path(folder).is_dir() or not folder:
+        raise UsageError(f"--against must be NAME=DIR with a folder that exists, got {word!r}")
+    return name, Path(folder)
 
 
 @app.command

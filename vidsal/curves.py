@@ -4,8 +4,6 @@ V. Petsiuk, A. Das, K. Saenko, "RISE: Randomized input sampling for explanation 
 models", BMVC 2018, https://arxiv.org/abs/1806.07421. Pure maths.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,15 +16,6 @@ STEPS = 16
 # Standard deviation of the blur, as a share of the shorter side: nothing that a class could be
 # told by is left, and no edge is put in that was not there.
 _BLUR = 0.1
-_RESAMPLES = 2000
-
-
-class Interval(NamedTuple):
-    """A mean and the 95 % interval of its bootstrap."""
-
-    mean: float
-    low: float
-    high: float
 
 
 def blurred(rgb: Rgb) -> Rgb:
@@ -127,11 +116,3 @@ def _mean_ranks(values: Map) -> NDArray[np.float64]:
     """Return the rank of each value, equal ones sharing the mean of theirs."""
     _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
     return (np.cumsum(counts) - (counts - 1) / 2)[which.ravel()]
-
-
-def bootstrap(values: NDArray[np.floating] | list[float], seed: int = 0) -> Interval:
-    """Return the mean of values and the interval in which it lies in 95 % of resamples."""
-    sample = np.asarray(values, np.float64)
-    draws = np.random.default_rng(seed).integers(0, len(sample), (_RESAMPLES, len(sample)))
-    low, high = np.percentile(sample[draws].mean(axis=1), [2.5, 97.5])
-    return Interval(float(sample.mean()), float(low), float(high))

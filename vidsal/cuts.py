@@ -1,5 +1,7 @@
 """Scene cuts, from a cheap test on colour histograms. Pure maths."""
 
+from typing import Literal
+
 import numpy as np
 
 from vidsal.frames import Map, Rgb
@@ -10,6 +12,10 @@ _BIN, _BINS = 32, 9
 # Share of the picture that must change colour for a new scene to begin; motion within a scene
 # stays well below, see the tests.
 _CHANGED = 0.35
+# A flash is over after this long; what stays longer is a scene.
+_FLASH_S = 0.5
+
+Verdict = Literal["first", "same", "flash", "return", "cut"]
 
 
 def histogram(rgb: Rgb) -> Map:
@@ -33,6 +39,49 @@ def changed_share(before: Map, after: Map) -> float:
     return float(np.abs(before - after).sum(axis=(1, 2, 3)).min()) / 2
 
 
-def is_cut(before: Map | None, after: Map) -> bool:
-    """Say whether a new scene begins between two histograms; nothing before is not a cut."""
-    return before is not None and changed_share(before, after) > _CHANGED
+def has_changed(before: Map, after: Map) -> bool:
+    """Say whether two histograms are of different scenes."""
+    return changed_share(before, after) > _CHANGED
+
+
+class Scenes:
+    """Tells a new scene from a flash, along a stream of histograms.
+
+    A flash of one frame is known by the frame after it, which looks as before. A longer one
+    begins a scene, but its end, when what was before comes back soon, does not begin another.
+    """
+
+    def __init__(self) -> None:
+        self._settled: Map | None = None
+        self._left: Map | None = None
+        self._left_s = 0.0
+
+    def verdict(self, now: Map, following: Map | None, time_s: float) -> Verdict:
+        """Say what the frame with the histogram `now` is in the course of things.
+
+        Parameters
+        ----------
+        now : array
+            From `histogram`.
+        following : array or None
+            That of the next frame; ``None`` at the end.
+        time_s : float
+            Seconds.
+
+        Returns
+        -------
+        {"first", "same", "flash", "return", "cut"}
+            "flash" for a frame between two of one scene, "return" for the first frame after a
+            longer one.
+        """
+        before = self._settled
+        if before is not None and has_changed(before, now):
+            if following is not None and not has_changed(before, following):
+                return "flash"
+            is_back = self._left is not None and not has_changed(self._left, now)
+            is_soon = time_s - self._left_s <= _FLASH_S
+            self._left, self._left_s = (None, 0.0) if is_back else (before, time_s)
+            self._settled = now
+            return "return" if is_back and is_soon else "cut"
+        self._settled = now
+        return "same" if before is not None else "first"

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from vidsal import curves, motion
-from vidsal.curves import Interval
 from vidsal.errors import VidsalError
 from vidsal.frames import Frame, Map, Rgb, StaticStage
+from vidsal.intervals import Interval, bootstrap
 from vidsal.settings import Settings
 from vidsal.sink import staged, writing
 from vidsal.sources import open_source
@@ -137,7 +137,7 @@ def measure(
         maps = {_OURS: ours, **curves.controls(rgb, smooth_px, seed=number)}
         for name, one in maps.items():
             areas.setdefault(name, []).append(_areas(rgb, one, trained))
-    return Report(str(choice.name), len(pictures), _rows(areas), curves.bootstrap(alike))
+    return Report(str(choice.name), len(pictures), _rows(areas), bootstrap(alike))
 
 
 def _about_one_class(settings: Settings) -> Settings:
@@ -159,10 +159,10 @@ def _rows(areas: dict[str, list[tuple[float, float]]]) -> dict[str, Row]:
         deleted, inserted = np.array(pairs).T
         behind = (ours[:, 1] - ours[:, 0]) - (inserted - deleted)
         rows[name] = Row(
-            deletion=curves.bootstrap(deleted),
-            insertion=curves.bootstrap(inserted),
-            difference=curves.bootstrap(inserted - deleted),
-            behind=None if name == _OURS else curves.bootstrap(behind),
+            deletion=bootstrap(deleted),
+            insertion=bootstrap(inserted),
+            difference=bootstrap(inserted - deleted),
+            behind=None if name == _OURS else bootstrap(behind),
         )
     return rows
 

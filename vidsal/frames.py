@@ -96,19 +96,22 @@ class SourceInfo:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class CameraMotion:
-    """The movement of the whole picture between two frames, as a 2 x 3 affine matrix.
+    """The movement of the whole picture between two frames, as a 3 x 3 homography.
 
     Attributes
     ----------
-    matrix : (2, 3) float32 array
-        Maps (column, row, 1) of the previous frame to (column, row) of this one, in working
-        pixels.
+    matrix : (3, 3) float32 array
+        Maps (column, row, 1) of the previous frame to this one, in working pixels; its last
+        number is 1.
+    model : str
+        What was fitted: "similarity", "affine", "homography", "median", or "none".
     inlier_share : float or None
         Share of the flow samples that agree with the matrix, 0..1; ``None`` where nothing was
         fitted.
     """
 
     matrix: Map
+    model: str
     inlier_share: float | None
 
     def __post_init__(self) -> None:
@@ -121,10 +124,16 @@ class CameraMotion:
         """Movement of the origin: (rows, columns) in working pixels a frame."""
         return float(self.matrix[1, 2]), float(self.matrix[0, 2])
 
+    def shift_at_centre_px(self, size: tuple[int, ...]) -> tuple[float, float]:
+        """Movement of the middle of a picture of this (height, width): (rows, columns)."""
+        middle = np.array([size[1] / 2, size[0] / 2, 1])
+        columns, rows, depth = self.matrix.astype(np.float64) @ middle
+        return float(rows / depth - middle[1]), float(columns / depth - middle[0])
+
     @property
     def zoom(self) -> float:
         """Magnification a frame; 1 is none."""
-        return float(np.sqrt(abs(np.linalg.det(self.matrix[:, :2]))))
+        return float(np.sqrt(abs(np.linalg.det(self.matrix[:2, :2]))))
 
     @property
     def turn_deg(self) -> float:
@@ -139,21 +148,30 @@ class Motion:
     Attributes
     ----------
     flow : (h, w, 2) float32 array
-        [..., 0] columns, [..., 1] rows, working pixels a frame.
+        From the previous frame to this one, on the previous frame's grid; [..., 0] columns,
+        [..., 1] rows, working pixels a frame.
+    backward : (h, w, 2) float32 array
+        From this frame to the previous one, on this frame's grid.
+    known : (h, w) float32 array
+        1 where a point of this frame has a past, 0 where it was covered or outside.
     speed : (h, w) float32 array
-        Magnitude, at least 0, after the camera's own movement is taken off; working pixels a
-        frame.
+        How fast each point of this frame moves after the camera's own movement is taken off, at
+        least 0; working pixels a frame. 0 where `known` is 0.
     camera : CameraMotion
         The movement that was taken off.
     """
 
     flow: Map
+    backward: Map
+    known: Map
     speed: Map
     camera: CameraMotion
 
     def __post_init__(self) -> None:
-        _check("Motion.flow", self.flow, 3, np.float32, last=2)
-        _check("Motion.speed", self.speed, 2, np.float32)
+        for name in ("flow", "backward"):
+            _check(f"Motion.{name}", getattr(self, name), 3, np.float32, last=2)
+        for name in ("known", "speed"):
+            _check(f"Motion.{name}", getattr(self, name), 2, np.float32)
 
     __repr__ = _brief
 
@@ -279,11 +297,19 @@ class Saliency:
     fused : (h, w) float32 array
         Both together, [0, 1], working size.
     movement : Motion
-        Flow and camera movement behind ``motion``.
+        Flow and camera movement since the previous frame.
+    speed : (h, w) float32 array
+        Behind ``motion``: how fast things move on their own, averaged along the flow over the
+        last few frames; diagonals of the picture a second.
     prediction : Prediction or None
         What the network saw; ``None`` without a network.
     is_cut : bool
         Whether a new scene starts here.
+    motion_share : float
+        Part of the fused map that motion brought in, 0..1.
+    static_high, motion_high, fused_high : float
+        The values shown as 1: of the gradient map, of ``speed``, and of the fused map in the unit
+        of the gradient map (without a network, of ``speed``).
     """
 
     frame: Frame
@@ -291,11 +317,16 @@ class Saliency:
     motion: Map
     fused: Map
     movement: Motion
+    speed: Map
     prediction: Prediction | None
     is_cut: bool
+    motion_share: float
+    static_high: float
+    motion_high: float
+    fused_high: float
 
     def __post_init__(self) -> None:
-        for name in ("static", "motion", "fused"):
+        for name in ("static", "motion", "fused", "speed"):
             value = getattr(self, name)
             if value is not None:
                 _check(f"Saliency.{name}", value, 2, np.float32)

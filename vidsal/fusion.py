@@ -1,40 +1,135 @@
 """Fusion of the two halves, and what is read off the result. Pure maths."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from vidsal.frames import Map
+from vidsal.opencv import cv2
+from vidsal.settings import Fusion
+
+# Standard deviation of the centre prior, as a share of each side.
+_CENTRE = 0.2
+# A region below this share of the picture is a speck.
+_SPECK = 1e-3
 
 
-def fuse(static: Map | None, motion: Map, *, gain: float) -> Map:
-    """Let motion amplify the static map: S x (1 + gain x D), clipped to [0, 1].
+class Box(NamedTuple):
+    """A region that stands out.
 
-    A sum or a maximum lets a weak motion map drag a good static one down; as a gain, zero motion
-    is the identity, so a still, a first frame and a frame after a cut need no case of their own.
+    Attributes
+    ----------
+    top, left, bottom, right : float
+        Shares of the picture's sides, 0..1.
+    saliency : float
+        Mean over the region, 0..1.
+    """
+
+    top: float
+    left: float
+    bottom: float
+    right: float
+    saliency: float
+
+
+def fuse(static: Map, motion: Map, *, how: Fusion = "gain", gain: float = 1.0) -> Map:
+    """Put both halves together.
+
+    As a gain, S x (1 + gain x D), motion amplifies what the network looks at, and no motion is the
+    identity: a still, a first frame and a frame after a cut need no case of their own. A sum or a
+    maximum lets a weak motion map drag a good static one down; both are there for comparison.
 
     Parameters
     ----------
-    static : (h, w) float32 array or None
-        [0, 1]; ``None`` where no network looks, and then motion is all there is.
+    static : (h, w) float32 array
+        At least 0; 1 is the upper end of its scale, and may be exceeded.
     motion : (h, w) float32 array
         [0, 1].
+    how : {"gain", "sum", "max", "static", "motion"}
+        S x (1 + gain x D), S + gain x D, the larger of S and gain x D, S alone, D alone.
     gain : float
         At least 0.
 
     Returns
     -------
     (h, w) float32 array
-        [0, 1].
+        At least 0.
 
     Raises
     ------
     ValueError
         If the shapes differ.
     """
-    if static is None:
-        return motion.copy()
     if static.shape != motion.shape:
         raise ValueError(f"static is {static.shape} but motion is {motion.shape}")
-    return np.asarray(np.clip(static * (1 + np.float32(gain) * motion), 0, 1), np.float32)
+    weighted = np.float32(gain) * motion
+    if how == "gain":
+        return np.asarray(static * (1 + weighted), np.float32)
+    if how == "sum":
+        return np.asarray(static + weighted, np.float32)
+    if how == "max":
+        return np.asarray(np.maximum(static, weighted), np.float32)
+    return (static if how == "static" else motion).copy()
+
+
+def motion_share(static: Map, fused: Map) -> float:
+    """Return which part of a fused map's energy motion brought in, 0..1; 0 for an empty map."""
+    total = float(fused.sum(dtype=np.float64))
+    brought = float((fused - np.minimum(static, fused)).sum(dtype=np.float64))
+    return brought / total if total > 0 else 0.0
+
+
+def centre_prior(size: tuple[int, ...], strength: float = 1.0) -> Map:
+    """Return how likely people are to look at each place whatever is there: more in the middle.
+
+    A Gaussian that follows the picture's aspect, as in B. Tatler, "The central fixation bias in
+    scene viewing", Journal of Vision 7(14), 2007, https://doi.org/10.1167/7.14.4
+
+    Parameters
+    ----------
+    size : (int, int)
+        Height and width.
+    strength : float
+        0 is even, 1 the whole Gaussian; in between, a mixture.
+
+    Returns
+    -------
+    (h, w) float32 array
+        (0, 1], 1 in the middle.
+    """
+    rows, columns = (
+        np.exp(-0.5 * (((np.arange(side) + 0.5) / side - 0.5) / _CENTRE) ** 2) for side in size
+    )
+    return np.asarray(1 - strength * (1 - np.outer(rows, columns)), np.float32)
+
+
+def boxes(saliency: Map, threshold: float) -> list[Box]:
+    """Return the connected regions of a map above a threshold, the most salient first.
+
+    Parameters
+    ----------
+    saliency : (h, w) float32 array
+        [0, 1].
+    threshold : float
+        0..1.
+
+    Returns
+    -------
+    list of Box
+        Without specks of less than a thousandth of the picture.
+    """
+    above = np.asarray(saliency >= threshold, np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(above)
+    height, width = saliency.shape
+    found = []
+    for label in range(1, count):
+        left, top, wide, high, area = (int(one) for one in stats[label])
+        if area >= _SPECK * saliency.size:
+            mean = float(saliency[labels == label].mean())
+            found.append(
+                Box(top / height, left / width, (top + high) / height, (left + wide) / width, mean)
+            )
+    return sorted(found, key=lambda box: -box.saliency)
 
 
 def peak(saliency: Map) -> tuple[float, float] | None:

@@ -2,26 +2,49 @@
 the other. Pure maths on grey pictures of working size.
 """
 
-from typing import TypeVar
+from collections.abc import Callable
+from functools import cache
+from typing import Any, TypeVar
 
 import numpy as np
 
 from vidsal.frames import CameraMotion, Map, Motion, Rgb
 from vidsal.opencv import cv2
-from vidsal.settings import Camera
+from vidsal.settings import Camera, Flow
+from vidsal.warp import returns
 
 Pixels = TypeVar("Pixels", Rgb, Map)
 
 # Every 8th flow vector is asked about the camera: neighbours carry the same news (Farneback
 # averages over a window of 15), and 900 votes at 320 x 180 fit in a millisecond.
 _GRID_PX = 8
-# A vector agrees with the camera when it lies within this of the fitted movement; half a pixel is
-# what Farneback is good for on textured ground.
-_INLIER_PX = 0.5
-# With fewer agreeing vectors than this a fitted similarity describes some object, not the camera.
-_INLIER_SHARE = 0.25
+# A vector agrees with the camera when it lies within this of the fitted movement; a pixel is what
+# Farneback is good for where there is little texture.
+_INLIER_PX = 1.0
+# With fewer agreeing vectors than this, what was fitted is some object and not the camera.
+_INLIER_SHARE = 0.1
+# A model with more freedom must bring so many more vectors to agree: a similarity cannot bend to
+# follow an object.
+_BETTER_SHARE = 0.1
 # Standard deviation of the light smoothing of the speed, as a share of the longer side.
-_SMOOTH = 0.01
+_SMOOTH = 0.02
+# Fewer vectors than this are too few to vote, and a determinant below this is none.
+_VOTES, _FLAT = 8, 1e-3
+# The patches of dense inverse search do not fit into a smaller picture.
+_DIS_PX = 16
+
+# How each kind of camera movement is fitted, and which are tried for what is asked.
+_FITS: dict[str, Callable[..., Any]] = {
+    "similarity": cv2.estimateAffinePartial2D,
+    "affine": cv2.estimateAffine2D,
+    "homography": cv2.findHomography,
+}
+_TRIED: dict[str, tuple[str, ...]] = {
+    "auto": ("similarity", "affine", "homography"),
+    "affine": ("affine",),
+    "homography": ("homography", "affine"),
+    "median": (),
+}
 
 
 def working_size(height_px: int, width_px: int, longer_px: int) -> tuple[int, int]:
@@ -46,26 +69,25 @@ def grey(rgb: Rgb) -> Rgb:
     return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
-def still(size: tuple[int, int]) -> Motion:
-    """Return the motion of a frame that has nothing before it: none."""
-    height, width = size
-    return Motion(
-        np.zeros((height, width, 2), np.float32), np.zeros((height, width), np.float32), steady()
-    )
+def still(size: tuple[int, int], *, known: bool = False) -> Motion:
+    """Return no motion: of a frame that has nothing before it, or, `known`, that stands still."""
+    nowhere, past = np.zeros((*size, 2), np.float32), np.full(size, known, np.float32)
+    return Motion(nowhere, nowhere, past, np.zeros(size, np.float32), steady())
 
 
 def steady() -> CameraMotion:
     """Return the movement of a camera that stands still."""
-    return CameraMotion(np.eye(2, 3, dtype=np.float32), None)
+    return CameraMotion(np.eye(3, dtype=np.float32), "none", None)
 
 
-def optical_flow(previous: Rgb, current: Rgb) -> Map:
+def optical_flow(previous: Rgb, current: Rgb, *, how: Flow = "farneback") -> Map:
     """Return dense optical flow from `previous` to `current`.
 
     Parameters
     ----------
     previous, current : (h, w) uint8 array
         Grey pictures of one size.
+    how : {"farneback", "dis"}
 
     Returns
     -------
@@ -82,30 +104,41 @@ def optical_flow(previous: Rgb, current: Rgb) -> Map:
     ----------
     G. Farneback, "Two-frame motion estimation based on polynomial expansion", SCIA 2003.
     https://doi.org/10.1007/3-540-45103-X_50
+    T. Kroeger et al., "Fast optical flow using dense inverse search", ECCV 2016.
+    https://doi.org/10.1007/978-3-319-46493-0_29
     """
     if previous.shape != current.shape:
         raise ValueError(f"previous is {previous.shape} but current is {current.shape}")
+    nothing = np.zeros((*current.shape, 2), np.float32)
     if np.array_equal(previous, current):
-        return np.zeros((*current.shape, 2), np.float32)
+        return nothing
+    if how == "dis" and min(current.shape) >= _DIS_PX:
+        return np.asarray(_dis().calc(previous, current, None), np.float32)
     flow = cv2.calcOpticalFlowFarneback(
-        previous, current, np.zeros((*current.shape, 2), np.float32),
+        previous, current, nothing,
         pyr_scale=0.5, levels=4, winsize=15, iterations=3, poly_n=5, poly_sigma=1.2, flags=0,
     )  # fmt: skip
     return np.asarray(flow, np.float32)
 
 
+@cache
+def _dis() -> Any:
+    return cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+
+
 def camera_motion(flow: Map, *, model: Camera = "auto") -> CameraMotion:
     """Return the movement of the camera that explains most of the flow.
 
-    A similarity (shift, turn, zoom) is fitted to a grid of flow vectors by RANSAC; where too few
-    of them agree, the median vector stands for a plain shift.
+    It is fitted to a grid of flow vectors by RANSAC; where too few of them agree, a simpler
+    model is tried, and in the end the median vector stands for a plain shift.
 
     Parameters
     ----------
     flow : (h, w, 2) float32 array
         Pixels a frame, columns first.
-    model : {"auto", "median", "none"}
-        "median" leaves the fit out, "none" claims a camera that stands still.
+    model : {"auto", "homography", "affine", "median", "none"}
+        "auto" takes the simplest of similarity (shift, turn, zoom), affine and homography that
+        explains about as much as the best; "none" claims a camera that stands still.
 
     References
     ----------
@@ -115,19 +148,14 @@ def camera_motion(flow: Map, *, model: Camera = "auto") -> CameraMotion:
     if model == "none" or not flow.any():
         return steady()
     before, shift = _votes(flow)
-    if model == "auto" and len(before) >= 8:
-        matrix, inliers = cv2.estimateAffinePartial2D(
-            before, before + shift, method=cv2.RANSAC, ransacReprojThreshold=_INLIER_PX,
-            maxIters=500, confidence=0.99,
-        )  # fmt: skip
-        if matrix is not None and np.isfinite(matrix).all():
-            share = float(np.mean(np.asarray(inliers)))
-            if share >= _INLIER_SHARE:
-                return CameraMotion(np.asarray(matrix, np.float32), share)
-    shifted = np.eye(2, 3, dtype=np.float32)
-    shifted[:, 2] = np.median(shift, axis=0)
-    near = np.linalg.norm(shift - shifted[:, 2], axis=1) <= _INLIER_PX
-    return CameraMotion(shifted, float(near.mean()))
+    fits = [_fitted(name, before, before + shift) for name in _TRIED[model]]
+    able = [fit for fit in fits if fit and (fit.inlier_share or 0) >= _INLIER_SHARE]
+    if not able:
+        return _median(shift)
+    if model != "auto":
+        return able[0]
+    enough = max(fit.inlier_share or 0 for fit in able) - _BETTER_SHARE
+    return next(fit for fit in able if (fit.inlier_share or 0) >= enough)
 
 
 def _votes(flow: Map) -> tuple[Map, Map]:
@@ -140,35 +168,88 @@ def _votes(flow: Map) -> tuple[Map, Map]:
     return points, flow[rows.ravel(), columns.ravel()]
 
 
-def camera_flow(camera: CameraMotion, size: tuple[int, int]) -> Map:
-    """Return the flow that the camera alone causes, (h, w, 2) float32, columns first."""
+def _fitted(name: str, before: Map, after: Map) -> CameraMotion | None:
+    """Return the movement of this kind that most points agree on; None where there is none."""
+    if len(before) < _VOTES:
+        return None
+    matrix, inliers = _FITS[name](
+        before, after, method=cv2.RANSAC, ransacReprojThreshold=_INLIER_PX, maxIters=500,
+        confidence=0.99,
+    )  # fmt: skip
+    if matrix is None or not np.isfinite(matrix).all():
+        return None
+    whole = matrix if len(matrix) == 3 else np.vstack([matrix, [0, 0, 1]])
+    # A fold of the picture, or one without extent, is no camera.
+    if abs(whole[2, 2]) < _FLAT or np.linalg.det(whole / whole[2, 2]) < _FLAT:
+        return None
+    share = float(np.mean(np.asarray(inliers)))
+    return CameraMotion(np.asarray(whole / whole[2, 2], np.float32), name, share)
+
+
+def _median(shift: Map) -> CameraMotion:
+    """Return the plain shift by the median vector."""
+    matrix = np.eye(3, dtype=np.float32)
+    matrix[:2, 2] = np.median(shift, axis=0)
+    near = np.linalg.norm(shift - matrix[:2, 2], axis=1) <= _INLIER_PX
+    return CameraMotion(matrix, "median", float(near.mean()))
+
+
+def camera_flow(camera: CameraMotion, size: tuple[int, int], *, backward: bool = False) -> Map:
+    """Return the flow that the camera alone causes, (h, w, 2) float32, columns first.
+
+    Parameters
+    ----------
+    camera : CameraMotion
+    size : (int, int)
+        Height and width.
+    backward : bool
+        From this frame to the previous one, instead of from the previous one to this.
+    """
     height, width = size
-    columns = np.arange(width, dtype=np.float32)[None, :]
-    rows = np.arange(height, dtype=np.float32)[:, None]
-    (a, b, c), (d, e, f) = camera.matrix
-    return np.stack([(a - 1) * columns + b * rows + c, d * columns + (e - 1) * rows + f], axis=-1)
+    columns = np.arange(width, dtype=np.float64)[None, :]
+    rows = np.arange(height, dtype=np.float64)[:, None]
+    matrix = np.linalg.inv(camera.matrix.astype(np.float64)) if backward else camera.matrix
+    (a, b, c), (d, e, f), (g, h, i) = np.asarray(matrix, np.float64)
+    depth = g * columns + h * rows + i
+    to = (a * columns + b * rows + c) / depth, (d * columns + e * rows + f) / depth
+    return np.stack([to[0] - columns, to[1] - rows], axis=-1).astype(np.float32)
 
 
-def measure(previous: Rgb, current: Rgb, *, model: Camera = "auto") -> Motion:
+def measure(
+    previous: Rgb, current: Rgb, *, model: Camera = "auto", how: Flow = "farneback"
+) -> Motion:
     """Return what moved between two grey pictures, the camera's own movement taken off.
 
     Parameters
     ----------
     previous, current : (h, w) uint8 array
         Grey pictures of one size.
-    model : {"auto", "median", "none"}
+    model : {"auto", "homography", "affine", "median", "none"}
         See `camera_motion`.
+    how : {"farneback", "dis"}
+        See `optical_flow`.
 
     Returns
     -------
     Motion
         All zero for identical pictures.
     """
-    flow = optical_flow(previous, current)
+    flow = optical_flow(previous, current, how=how)
+    backward = optical_flow(current, previous, how=how)
+    known = returns(backward, flow)
     camera = camera_motion(flow, model=model)
-    own = flow - camera_flow(camera, current.shape[:2])
-    speed = np.sqrt(own[..., 0] ** 2 + own[..., 1] ** 2)
-    return Motion(flow, smoothed(speed, _SMOOTH), camera)
+    own = backward - camera_flow(camera, current.shape[:2], backward=True)
+    # A point that is lost is no evidence that something moves there.
+    speed = np.sqrt(own[..., 0] ** 2 + own[..., 1] ** 2) * known
+    return Motion(flow, backward, known, smoothed(speed, _SMOOTH), camera)
+
+
+def diagonals_a_second(speed: Map, seconds: float) -> Map:
+    """Return a speed in diagonals of the picture a second, from pixels in so many seconds.
+
+    So it depends neither on the working size nor on the frame rate.
+    """
+    return np.asarray(speed / np.float32(np.hypot(*speed.shape) * seconds), np.float32)
 
 
 def smoothed(values: Map, share: float) -> Map:

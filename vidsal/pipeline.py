@@ -3,6 +3,7 @@
 The only module that knows everybody.
 """
 
+import logging
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -12,12 +13,15 @@ from typing import Any, TypeVar
 from vidsal.frames import Frame, Rgb, Saliency, SourceInfo, StaticStage
 from vidsal.prefetch import prefetch
 from vidsal.render import Style, draw
+from vidsal.scaling import Flicker
 from vidsal.settings import Settings
 from vidsal.sinks import claim_outputs, open_sinks
 from vidsal.source import Source
 from vidsal.sources import open_source
 from vidsal.static.models import check_target, choose, open_static
 from vidsal.stream import analyse_frames
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 # Takes the results and how many there may be; hands the results on.
@@ -92,8 +96,10 @@ def run(
         choice = choose(settings, progress=progress is not None)
         static = open_static(choice, settings)
         style = Style(
-            settings.layout, settings.colormap, settings.alpha, settings.annotate, choice.name
-        )
+            settings.layout, settings.colormap, settings.alpha, settings.annotate, choice.name,
+            settings.boxes,
+        )  # fmt: skip
+        flicker = Flicker()
         with (
             _stopped_by_ctrl_c(opened),
             open_sinks(info, settings, output, choice.name) as write,
@@ -104,6 +110,8 @@ def run(
                 progress(results, info.frame_count_hint) if progress else results
             ):
                 write(saliency, picture)
+                flicker.after(saliency.fused_high, is_cut=saliency.is_cut)
+    log.info("flicker: the display's scale changed by %.2f %% a frame", 100 * flicker.mean)
     return output
 
 

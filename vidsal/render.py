@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from vidsal.frames import Map, Prediction, Rgb, Saliency
-from vidsal.fusion import peak
+from vidsal.fusion import Box, boxes, peak
 from vidsal.opencv import cv2
 from vidsal.settings import Colormap, Layout
 
@@ -16,6 +16,8 @@ _TEXT = 1 / 26
 _TEXT_PX = 12
 # Below this there is no room for words: the picture is left bare.
 _ROOM_PX = 96
+# A picture that moves by less than this, in working pixels a frame, is steady to the eye.
+_STEADY_PX = 0.2
 
 
 class Style(NamedTuple):
@@ -26,6 +28,7 @@ class Style(NamedTuple):
     alpha: float = 0.7
     annotate: bool = True
     model_name: str | None = None
+    boxes: float = 0.0
 
 
 def draw(saliency: Saliency, style: Style) -> Rgb:
@@ -44,6 +47,8 @@ def draw(saliency: Saliency, style: Style) -> Rgb:
     rgb = saliency.frame.rgb
     main = _map if style.layout == "map" else _overlay
     result = main(rgb, saliency.fused, style)
+    if style.boxes:
+        _mark_boxes(result, boxes(saliency.fused, style.boxes))
     if style.annotate and min(rgb.shape[:2]) >= _ROOM_PX:
         _annotate(result, saliency, style)
     if style.layout in ("overlay", "map"):
@@ -56,10 +61,20 @@ def draw(saliency: Saliency, style: Style) -> Rgb:
         panels = [
             ("input", rgb),
             ("static", _part(rgb, saliency.static, style)),
-            ("motion", _part(rgb, saliency.motion, style)),
-            ("fused", result),
+            (_motion_label(saliency), _part(rgb, saliency.motion, style)),
+            (f"fused, {saliency.motion_share:.0%} by motion", result),
         ]
     return even(_arranged(panels, 2 if style.layout == "quad" else len(panels), style))
+
+
+def _motion_label(saliency: Saliency) -> str:
+    """Return what the motion panel shows, and what was taken off it."""
+    rows, columns = saliency.movement.camera.shift_at_centre_px(saliency.motion.shape)
+    shift = float(np.hypot(rows, columns))
+    if shift < _STEADY_PX:
+        return "motion, steady camera"
+    compass = ("right", "down", "left", "up")[round(np.arctan2(rows, columns) / (np.pi / 2)) % 4]
+    return f"motion, picture moves {compass}"
 
 
 def even(picture: Rgb) -> Rgb:
@@ -184,6 +199,17 @@ def _mark_peak(picture: Rgb, saliency: Map) -> None:
     line = max(1, radius // 5)
     cv2.circle(picture, centre, radius, (0, 0, 0), 3 * line, cv2.LINE_AA)
     cv2.circle(picture, centre, radius, (255, 255, 255), line, cv2.LINE_AA)
+
+
+def _mark_boxes(picture: Rgb, found: list[Box]) -> None:
+    """Draw a frame around each region, light in dark, so that it shows on any ground."""
+    height, width = picture.shape[:2]
+    line = max(1, round(min(height, width) / 240))
+    for box in found:
+        first = int(box.left * width), int(box.top * height)
+        last = int(box.right * width) - 1, int(box.bottom * height) - 1
+        cv2.rectangle(picture, first, last, (0, 0, 0), 3 * line)
+        cv2.rectangle(picture, first, last, (255, 255, 255), line)
 
 
 def _colour_bar(picture: Rgb, size: int, colormap: Colormap) -> tuple[int, int]:

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from vidsal.frames import Map
-from vidsal.settings import Scale
 
-# The top 1 % of a map is a region of the size of a small object, and a few wild pixels do not
-# move its lower edge.
-PERCENTILE = 99.0
+# The top 0.2 % of a map is a region a twentieth as wide and high as the picture: the smallest
+# object that is seen as one, and a few wild pixels do not move its lower edge. A lower percentile
+# makes plateaus of the peaks (gaze NSS of the fused map: 1.57 at 99, 1.64 at 99.8, 1.65 at 100).
+PERCENTILE = 99.8
 # Seconds after which a scale has forgotten two thirds of what it saw: slower than the changes
 # that a viewer should see as changes, faster than a change of subject.
 MEMORY_S = 2.0
+# So many times the extent of a scale are kept above it.
+_FAR = 1e4
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ def upper_end(values: Map, *, percentile: float = PERCENTILE) -> float:
 
 
 def scaled(values: Map, *, low: float, high: float) -> Map:
-    """Map [low, high] to [0, 1] and clip; a scale without extent gives zeros, not NaN.
+    """Map [low, high] to [0, 1]; a scale without extent gives zeros, not NaN.
 
     Parameters
     ----------
@@ -73,50 +75,87 @@ def scaled(values: Map, *, low: float, high: float) -> Map:
     Returns
     -------
     (h, w) float32 array
-        [0, 1].
+        At least 0; above 1 where `values` exceeds `high`.
     """
     extent = high - low
     if not extent > np.finfo(np.float32).tiny:
         return np.zeros_like(values)
-    # Clipped first, too: far values over a small extent would overflow.
-    within = np.clip(values, np.float32(low), np.float32(high))
-    shares = (within - np.float32(low)) / np.float32(extent)
-    return np.asarray(np.clip(shares, 0, 1), np.float32)
+    # Far values over a small extent would overflow.
+    farthest = np.float32(min(low + _FAR * extent, float(np.finfo(np.float32).max)))
+    within = np.clip(values, np.float32(low), farthest)
+    return np.asarray((within - np.float32(low)) / np.float32(extent), np.float32)
 
 
-def to_unit(
-    values: Map,
-    state: ScaleState,
-    *,
-    time_s: float,
-    mode: Scale,
-    floor: float = 0.0,
-) -> tuple[Map, ScaleState]:
-    """Scale one map of a stream to [0, 1].
+def clipped(values: Map) -> Map:
+    """Return a map with 1 where it is above 1."""
+    return np.minimum(values, np.float32(1))
+
+
+class Scale:
+    """Which values of one kind of map are shown as 0 and 1, along a stream.
 
     Parameters
     ----------
-    values : (h, w) float32 array
-    state : ScaleState
-        From the previous map; empty at a start and after a cut.
-    time_s : float
-        Seconds.
-    mode : {"stable", "frame", "minmax"}
-        Remembered percentile, this frame's percentile, or this frame's minimum and maximum.
+    mode : str
+        "stable" (remembered percentile), "frame" (each frame's percentile), "minmax" (each
+        frame's minimum and maximum) or "fixed:LO,HI".
     floor : float
         The upper end is at least this, so that noise is not blown up in a quiet frame; plays no
-        part in "minmax".
+        part in "minmax" and "fixed".
 
-    Returns
-    -------
-    (h, w) float32 array
-        [0, 1].
-    ScaleState
-        For the next map.
+    Attributes
+    ----------
+    low, high : float
+        The ends for the last map.
     """
-    if mode == "minmax":
-        return scaled(values, low=float(values.min()), high=float(values.max())), state
-    value = max(upper_end(values), floor)
-    state = remember(state if mode == "stable" else ScaleState(), value, time_s)
-    assert state.high is not None
-    return scaled(values, low=0.0, high=state.high), state
+
+    def __init__(self, mode: str, *, floor: float = 0.0) -> None:
+        self._mode, self._floor = mode, floor
+        self._state = ScaleState()
+        self.low = self.high = 0.0
+        if mode.startswith("fixed:"):
+            self.low, self.high = (float(one) for one in mode.removeprefix("fixed:").split(","))
+
+    def __call__(self, values: Map, time_s: float) -> Map:
+        """Return a map on its scale: (h, w) float32, at least 0, above 1 where it exceeds it."""
+        if self._mode == "minmax":
+            self.low, self.high = float(values.min()), float(values.max())
+        elif not self._mode.startswith("fixed:"):
+            value = max(upper_end(values), self._floor)
+            state = self._state if self._mode == "stable" else ScaleState()
+            self._state = remember(state, value, time_s)
+            self.high = self._state.high or 0.0
+        return scaled(values, low=self.low, high=self.high)
+
+
+def modes(scale: str, *, has_static: bool) -> tuple[str, str, str]:
+    """Return the modes of the static, the motion and the fused map that ``--scale`` means.
+
+    On fixed scales the fused map stays on that of the static one.
+    """
+    if not scale.startswith("fixed:"):
+        return scale, scale, scale
+    numbers = scale.removeprefix("fixed:").split(",")
+    first, second = ("fixed:" + ",".join(numbers[i : i + 2]) for i in (0, 2))
+    if not has_static:
+        return "stable", second if len(numbers) == 4 else first, "fixed:0,1"
+    return first, second if len(numbers) == 4 else "stable", "fixed:0,1"
+
+
+class Flicker:
+    """How much a scale changes from frame to frame, as a share of itself."""
+
+    def __init__(self) -> None:
+        self._before: float | None = None
+        self._changes: list[float] = []
+
+    def after(self, high: float, *, is_cut: bool) -> None:
+        """Take in the upper end of the next frame's scale; a cut is no flicker."""
+        if self._before and high > 0 and not is_cut:
+            self._changes.append(abs(high - self._before) / self._before)
+        self._before = high
+
+    @property
+    def mean(self) -> float:
+        """Mean absolute change a frame; 0 where nothing was compared."""
+        return float(np.mean(self._changes)) if self._changes else 0.0

@@ -20,8 +20,9 @@ Score = Literal["logit", "probability", "logprob"]
 Every = int | Literal["auto"]
 Precision = Literal["float32", "bfloat16"]
 Channels = Literal["max", "sum"]
-Camera = Literal["auto", "median", "none"]
-Scale = Literal["stable", "frame", "minmax"]
+Camera = Literal["auto", "homography", "affine", "median", "none"]
+Flow = Literal["farneback", "dis"]
+Fusion = Literal["gain", "sum", "max", "static", "motion"]
 Layout = Literal["overlay", "side-by-side", "map", "triptych", "quad"]
 Colormap = Literal["inferno", "magma", "plasma", "viridis", "cividis", "turbo", "grey"]
 
@@ -78,6 +79,24 @@ def _every(value: str | int) -> int | str:
     if re.fullmatch(r"[0-9]{1,9}", str(value)):
         return int(value)
     raise UsageError(f"expected auto or a whole number, got {value!r}")
+
+
+def _scale(value: str) -> str:
+    """Return the name of a scale, or ``fixed:`` with its numbers as they are usually written."""
+    word = str(value).strip()
+    if word in ("stable", "frame", "minmax"):
+        return word
+    try:
+        numbers = [float(one) for one in word.removeprefix("fixed:").split(",")]
+    except ValueError:
+        numbers = []
+    pairs = list(zip(numbers[::2], numbers[1::2], strict=False))
+    are_whole = len(numbers) in (2, 4) and all(low < high < float("inf") for low, high in pairs)
+    if not (word.startswith("fixed:") and are_whole):
+        raise UsageError(
+            f"expected stable, frame, minmax or fixed:LO,HI with LO below HI, got {word!r}"
+        )
+    return "fixed:" + ",".join(f"{one:g}" for one in numbers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,16 +205,30 @@ class Settings:
         320, "Motion", "Longer side of the grey picture on which flow is computed, in pixels; "
         "also the size of all maps.",
         check=lambda px: 32 <= px <= 4096, expected="32 to 4096 pixels")
+    flow: Flow = _option(
+        "farneback", "Motion", "Optical flow: farneback, or dis (dense inverse search, several "
+        "times faster).")
     camera: Camera = _option(
-        "auto", "Motion", "How the camera's own movement is taken off: auto (a similarity fitted "
-        "to the flow, the median where none fits), median, or none.")
+        "auto", "Motion", "How the camera's own movement is taken off: auto (the simplest of "
+        "similarity, affine and homography that explains the flow), homography, affine, median, "
+        "or none. Where few flow vectors agree, a simpler one is taken.")
 
-    scale: Scale = _option(
+    scale: str = _option(
         "stable", "Scale and fusion", "stable (a percentile remembered over time), frame (a "
-        "percentile of each frame) or minmax (each frame from its minimum to its maximum).")
+        "percentile of each frame), minmax (each frame from its minimum to its maximum), or "
+        "fixed:LO,HI: these values of the static map are shown as 0 and 1 (with --model none, of "
+        "the speed in diagonals a second); fixed:LO,HI,LO,HI fixes both maps. The table has the "
+        "values that a run used.", parse=_scale)
+    fusion: Fusion = _option(
+        "gain", "Scale and fusion", "Of the static map S and the motion map D: gain (S x (1 + "
+        "gain x D)), sum (S + gain x D), max (of S and gain x D), static or motion alone.")
     gain: float = _option(
-        1.0, "Scale and fusion", "How much motion amplifies the static map S: S x (1 + gain x D); "
-        "0 leaves motion out.", check=lambda gain: 0 <= gain <= 100, expected="0 to 100")
+        2.0, "Scale and fusion", "How much motion weighs in the fusion; 0 leaves it out.",
+        check=lambda gain: 0 <= gain <= 100, expected="0 to 100")
+    centre_prior: float = _option(
+        0.0, "Scale and fusion", "How much the fused map is weighted towards the middle, where "
+        "people look whatever is there: 0 (not at all) to 1.",
+        check=lambda share: 0 <= share <= 1, expected="0 to 1")
 
     layout: Layout = _option(
         "overlay", "Picture", "overlay, side-by-side (input | overlay), map, triptych (map | "
@@ -204,6 +237,10 @@ class Settings:
     alpha: float = _option(
         0.7, "Picture", "Opacity of the most salient regions; cold ones stay clear.",
         check=lambda share: 0 <= share <= 1, expected="0 to 1")
+    boxes: float = _option(
+        0.0, "Picture", "Draw boxes around the regions of the fused map above this value, and put "
+        "them into the table as JSON; 0 draws none.",
+        check=lambda level: 0 <= level <= 1, expected="0 to 1")
     annotate: bool = _option(
         True, "Picture", "Write class, time, model, colour bar and marker into the picture.")
     # fmt: on

@@ -7,26 +7,31 @@ of this runs in tests with a fake of a few lines.
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from vidsal import accumulate, cuts, motion
-from vidsal.accumulate import Budget, History
+from vidsal import motion
+from vidsal.accumulate import Budget, History, Trail
+from vidsal.cuts import Scenes, Verdict, histogram
 from vidsal.frames import Frame, Map, Motion, Prediction, Request, Rgb, Saliency, StaticStage
-from vidsal.fusion import fuse
+from vidsal.fusion import centre_prior, fuse, motion_share
 from vidsal.pace import Pace
-from vidsal.scaling import ScaleState, to_unit
+from vidsal.scaling import Scale, clipped, modes
 from vidsal.settings import Settings
 from vidsal.targets import Lock, prediction
+from vidsal.warp import carried
 
 T = TypeVar("T")
 
-# A scene in which nothing moves faster than this, in working pixels a frame, is quiet: what flow
-# finds there is mostly noise (measured on clips of a still camera: 0.05 to 0.3).
-_QUIET_PX = 0.5
+# A scene in which nothing moves faster than this, in diagonals of the picture a second, is quiet:
+# what flow finds there is mostly noise (on clips of a still camera 0.003 to 0.02), and something
+# real would take half a minute to cross the picture.
+_QUIET = 0.03
+# Seconds between frames whose times do not tell.
+_STEP_S = 1 / 25
 # The sides of a network's input are multiples of this, its total stride, so that no border of the
 # picture is lost to rounding on the way down.
 _STRIDE_PX = 32
@@ -44,20 +49,38 @@ class _Step:
 
     Attributes
     ----------
+    speed : (h, w) float32 array
+        Own speed of things, averaged along the flow, in diagonals a second.
     is_first : bool
         Whether a scene begins here, with or without a cut.
-    past : (flow, known) or None
-        Backward flow to the previous frame and where it can be trusted.
     samples : int
         Gradients that the frame needs.
     """
 
     frame: Frame
     movement: Motion
+    speed: Map
     is_first: bool
     is_cut: bool
-    past: tuple[Map, Map] | None
-    samples: int
+    samples: int = 0
+
+
+class Halves(NamedTuple):
+    """Both halves of one frame before they are brought to a scale and fused.
+
+    Attributes
+    ----------
+    step : _Step
+        The frame and its motion.
+    static : (h, w) float32 array or None
+        Accumulated gradient map, of no scale; ``None`` without a network.
+    prediction : Prediction or None
+        What the network saw.
+    """
+
+    step: _Step
+    static: Map | None
+    prediction: Prediction | None
 
 
 def analyse_frames(
@@ -69,7 +92,20 @@ def analyse_frames(
     fps: float | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[Saliency]:
-    """Yield one `Saliency` a frame, in order.
+    """Yield one `Saliency` a frame, in order: `halves`, `fused`; see these."""
+    return fused(halves(frames, static, settings, batch=batch, fps=fps, clock=clock), settings)
+
+
+def halves(
+    frames: Iterable[Frame],
+    static: StaticStage | None,
+    settings: Settings,
+    *,
+    batch: int,
+    fps: float | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Iterator[Halves]:
+    """Yield the static and the dynamic half of each frame, in order.
 
     Parameters
     ----------
@@ -85,17 +121,17 @@ def analyse_frames(
     clock : callable
         Seconds, for the same.
     """
-    pace = Pace(settings.static_every, fps)
     if static is None:
-        moved = _steps(frames, settings, None, pace)
-        return _fused(((step, None, None) for step in moved), settings)
+        for step in _moved(frames, settings):
+            yield Halves(step, None, None)
+        return
+    pace = Pace(settings.static_every, fps)
     budget = _budget(settings)
+    remembers = budget.remembers or settings.static_every != 1
     awaited = _Awaited(frames, clock)
-    drawn = _drawn(
-        _steps(awaited, settings, budget, pace), static, settings,
-        batch=batch, pace=pace, awaited=awaited, clock=clock,
-    )  # fmt: skip
-    return _fused(_gathered(drawn, budget, settings), settings)
+    planned = _planned(_moved(awaited, settings), budget, pace, remembers=remembers)
+    drawn = _drawn(planned, static, settings, batch=batch, pace=pace, awaited=awaited, clock=clock)
+    yield from _gathered(drawn, budget, settings, remembers=remembers)
 
 
 class _Awaited:
@@ -121,39 +157,71 @@ def _budget(settings: Settings) -> Budget:
     return Budget(settings.samples, settings.fresh)
 
 
-def _steps(
-    frames: Iterable[Frame], settings: Settings, budget: Budget | None, pace: Pace
-) -> Iterator[_Step]:
-    """Measure motion, notice cuts, and say how many gradients each frame needs."""
-    colours: Map | None = None
+def _moved(frames: Iterable[Frame], settings: Settings) -> Iterator[_Step]:
+    """Measure motion, and notice where a scene begins."""
     grey: Rgb | None = None
+    before_s = 0.0
+    for frame, small, verdict in _judged(frames, settings):
+        size = small.shape[:2]
+        now = motion.grey(small)
+        is_first = verdict in ("first", "cut")
+        if grey is None or is_first:
+            movement, trail = motion.still(size), Trail.empty(size)
+        elif verdict == "flash":
+            # The frame shows nothing of where things went; they stand still for it.
+            movement, now = motion.still(size, known=True), grey
+        elif verdict == "return":
+            movement, trail = motion.still(size), Trail.empty(size)
+        else:
+            movement = motion.measure(grey, now, model=settings.camera, how=settings.flow)
+            seconds = frame.time_s - before_s
+            seconds = seconds if seconds > 0 else _STEP_S
+            speed = motion.diagonals_a_second(movement.speed, seconds)
+            trail = trail.after(speed, movement.backward, seconds)
+        grey, before_s = now, frame.time_s
+        yield _Step(frame, movement, trail.mean, is_first, verdict == "cut")
+
+
+def _judged(frames: Iterable[Frame], settings: Settings) -> Iterator[tuple[Frame, Rgb, Verdict]]:
+    """Yield frames with their small pictures, and what each is in the course of scenes."""
+
+    def seen(frame: Frame) -> tuple[Frame, Rgb, Map]:
+        height, width = frame.rgb.shape[:2]
+        small = motion.shrink(frame.rgb, motion.working_size(height, width, settings.working_width))
+        return frame, small, histogram(small)
+
+    scenes, items = Scenes(), map(seen, frames)
+    now = next(items, None)
+    while now:
+        # One frame ahead: only what comes next tells a flash from a cut.
+        following = next(items, None)
+        frame, small, colours = now
+        ahead = following[2] if following else None
+        yield frame, small, scenes.verdict(colours, ahead, frame.time_s)
+        now = following
+
+
+def _planned(
+    steps: Iterable[_Step], budget: Budget, pace: Pace, *, remembers: bool
+) -> Iterator[_Step]:
+    """Say how many gradients each frame needs."""
     weight: Map | None = None
     waited = 0
-    for frame in frames:
-        height, width = frame.rgb.shape[:2]
-        size = motion.working_size(height, width, settings.working_width)
-        small = motion.shrink(frame.rgb, size)
-        before, colours = colours, cuts.histogram(small)
-        is_cut = cuts.is_cut(before, colours)
-        previous, grey = (None if is_cut else grey), motion.grey(small)
-        past = None
-        if previous is None:
-            movement, weight = motion.still(grey.shape), np.zeros(grey.shape, np.float32)
-        else:
-            movement = motion.measure(previous, grey, model=settings.camera)
-            if budget is not None and (budget.remembers or settings.static_every != 1):
-                backward = motion.optical_flow(grey, previous)
-                past = backward, accumulate.returns(backward, movement.flow)
-        samples = 0
-        if budget is not None:
+    for step in steps:
+        moved = step.movement
+        has_past = remembers and weight is not None and not step.is_first
+        if has_past:
             assert weight is not None
-            weight = accumulate.carried(weight, past[0]) * past[1] if past else 0 * weight
-            missing = budget.missing(weight)
-            waited += 1
-            if waited >= pace.every or (budget.remembers and missing > _WORN_OUT) or not past:
-                samples, waited = budget.drawn(missing), 0
-                weight = weight * np.float32(budget.fading(samples)) + np.float32(samples)
-        yield _Step(frame, movement, previous is None, is_cut, past, samples)
+            weight = carried(weight, moved.backward) * moved.known
+        else:
+            weight = np.zeros_like(moved.known)
+        missing = budget.missing(weight)
+        waited += 1
+        samples = 0
+        if waited >= pace.every or (budget.remembers and missing > _WORN_OUT) or not has_past:
+            samples, waited = budget.drawn(missing), 0
+            weight = weight * np.float32(budget.fading(samples)) + np.float32(samples)
+        yield replace(step, samples=samples)
 
 
 def _drawn(
@@ -227,40 +295,61 @@ class _Classes:
 
 
 def _gathered(
-    drawn: Iterable[tuple[_Step, Map | None, Prediction]], budget: Budget, settings: Settings
-) -> Iterator[tuple[_Step, Map, Prediction]]:
+    drawn: Iterable[tuple[_Step, Map | None, Prediction]],
+    budget: Budget,
+    settings: Settings,
+    *,
+    remembers: bool,
+) -> Iterator[Halves]:
     """Carry what was drawn along the flow, and take in what is drawn anew."""
-    history = History.empty((1, 1))
+    history: History | None = None
     for step, sampled, words in drawn:
-        size = step.movement.speed.shape
-        history = History.empty(size) if step.past is None else history.carried(*step.past)
+        moved = step.movement
+        if history is None or step.is_first or not remembers:
+            history = History.empty(moved.speed.shape)
+        else:
+            history = history.carried(moved.backward, moved.known)
         if sampled is not None:
-            small = motion.shrink(sampled, size)
+            small = motion.shrink(sampled, moved.speed.shape)
             history = history.plus(small, step.samples, budget.fading(step.samples))
         smooth = motion.smoothed(history.mean, settings.smooth)
-        yield step, np.sign(smooth) * np.abs(smooth) ** np.float32(settings.contrast), words
+        contrasted = np.sign(smooth) * np.abs(smooth) ** np.float32(settings.contrast)
+        yield Halves(step, contrasted, words)
 
 
-def _fused(
-    items: Iterable[tuple[_Step, Map | None, Prediction | None]], settings: Settings
-) -> Iterator[Saliency]:
-    """Bring both halves to one scale, and put them together."""
-    static_scale, motion_scale = ScaleState(), ScaleState()
+class _Scales:
+    """The scales of one scene."""
+
+    def __init__(self, settings: Settings, *, has_static: bool) -> None:
+        static, moving, both = modes(settings.scale, has_static=has_static)
+        self.static, self.fused = Scale(static), Scale(both)
+        self.motion = Scale(moving, floor=_QUIET)
+
+
+def fused(items: Iterable[Halves], settings: Settings) -> Iterator[Saliency]:
+    """Bring both halves to their scales, put them together, and the result to its own."""
+    scales: _Scales | None = None
     for step, static, words in items:
         time_s = step.frame.time_s
+        if scales is None or step.is_first:
+            scales = _Scales(settings, has_static=static is not None)
         # That a first frame has nothing before it says nothing of how fast its scene moves.
-        if step.is_first:
-            static_scale, motion_scale = ScaleState(), ScaleState()
-            moving = np.zeros_like(step.movement.speed)
-        else:
-            moving, motion_scale = to_unit(
-                step.movement.speed, motion_scale, time_s=time_s, mode=settings.scale,
-                floor=_QUIET_PX,
-            )  # fmt: skip
+        moving = step.speed if step.is_first else clipped(scales.motion(step.speed, time_s))
+        both, share, high = moving, 1.0, scales.motion.high
         if static is not None:
-            static, static_scale = to_unit(static, static_scale, time_s=time_s, mode=settings.scale)
-        fused = fuse(static, moving, gain=settings.gain)
-        yield Saliency(step.frame, static, moving, fused, step.movement, words, step.is_cut)
+            # Not clipped before it is fused: motion is to choose from its peaks.
+            on_scale = scales.static(static, time_s)
+            both = fuse(on_scale, moving, how=settings.fusion, gain=settings.gain)
+            share = motion_share(on_scale, both)
+            if settings.centre_prior:
+                both = both * centre_prior(both.shape, settings.centre_prior)
+            both = clipped(scales.fused(both, time_s))
+            static, high = clipped(on_scale), scales.static.high * scales.fused.high
+        yield Saliency(
+            frame=step.frame, static=static, motion=moving, fused=both, movement=step.movement,
+            speed=step.speed, prediction=words, is_cut=step.is_cut, motion_share=share,
+            static_high=scales.static.high, motion_high=scales.motion.high, fused_high=high,
+        )  # fmt: skip
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:

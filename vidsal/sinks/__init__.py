@@ -70,7 +70,9 @@ def open_sinks(
     with ExitStack() as stack:
         writes: list[Write] = []
         if settings.table:
-            writes.append(stack.enter_context(table_sink(settings.table, info, model_name)))
+            writes.append(
+                stack.enter_context(table_sink(settings.table, info, model_name, settings))
+            )
         if settings.maps:
             writes.append(stack.enter_context(maps_sink(settings.maps)))
         main = video_sink(output, info) if info.fps else image_sink(output)

@@ -1,6 +1,7 @@
 """A CSV table with one row a frame."""
 
 import csv
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,23 +10,30 @@ from typing import Any
 import numpy as np
 
 from vidsal.frames import Rgb, Saliency, SourceInfo
-from vidsal.fusion import centroid, peak
+from vidsal.fusion import Box, boxes, centroid, peak
+from vidsal.settings import Settings
 from vidsal.sink import Write, staged, writing
 
 _TOP = 5
 COLUMNS = (
     "index", "time_s", "model", "target", "target_probability",
     *(f"{what}_{n}" for n in range(1, _TOP + 1) for what in ("class", "probability")),
-    "speed_median_px", "speed_p95_px",
-    "camera_row_px", "camera_column_px", "camera_zoom", "camera_turn_deg", "camera_inlier_share",
-    "cut", "peak_row_px", "peak_column_px", "centroid_row_px", "centroid_column_px",
+    "speed_median", "speed_p95",
+    "camera_model", "camera_row_px", "camera_column_px", "camera_zoom", "camera_turn_deg",
+    "camera_inlier_share",
+    "cut", "fusion", "gain", "centre_prior", "static_share", "motion_share",
+    "static_high", "motion_high", "fused_high",
+    "peak_row_px", "peak_column_px", "centroid_row_px", "centroid_column_px", "boxes",
 )  # fmt: skip
 
 
-def row(saliency: Saliency, info: SourceInfo, model_name: str | None) -> dict[str, Any]:
+def row(
+    saliency: Saliency, info: SourceInfo, model_name: str | None, settings: Settings
+) -> dict[str, Any]:
     """Return what a table says of one frame; a value that does not exist is left out.
 
-    Speeds and camera movement are in working pixels a frame, points in pixels of the source.
+    Speeds are in diagonals of the picture a second, camera movement in working pixels a frame,
+    points and boxes in pixels of the source.
     """
     seen, moved = saliency.prediction, saliency.movement
     values: dict[str, Any] = {
@@ -33,13 +41,31 @@ def row(saliency: Saliency, info: SourceInfo, model_name: str | None) -> dict[st
         "time_s": f"{saliency.frame.time_s:.6f}",
         "model": model_name or "none",
         "cut": int(saliency.is_cut),
-        "speed_median_px": _number(np.median(moved.speed)),
-        "speed_p95_px": _number(np.percentile(moved.speed, 95)),
+        "speed_median": _number(np.median(saliency.speed)),
+        "speed_p95": _number(np.percentile(saliency.speed, 95)),
+        "camera_model": moved.camera.model,
         "camera_row_px": _number(moved.camera.shift_px[0]),
         "camera_column_px": _number(moved.camera.shift_px[1]),
         "camera_zoom": _number(moved.camera.zoom),
         "camera_turn_deg": _number(moved.camera.turn_deg),
     }
+    if saliency.static is not None:
+        values |= {
+            "fusion": settings.fusion,
+            "gain": _number(settings.gain),
+            "centre_prior": _number(settings.centre_prior),
+            "static_high": _number(saliency.static_high),
+        }
+    values |= {
+        "static_share": _number(1 - saliency.motion_share),
+        "motion_share": _number(saliency.motion_share),
+        "motion_high": _number(saliency.motion_high),
+        "fused_high": _number(saliency.fused_high),
+    }
+    if settings.boxes:
+        values["boxes"] = json.dumps(
+            [_in_pixels(box, info) for box in boxes(saliency.fused, settings.boxes)]
+        )
     if moved.camera.inlier_share is not None:
         values["camera_inlier_share"] = _number(moved.camera.inlier_share)
     if seen:
@@ -54,13 +80,26 @@ def row(saliency: Saliency, info: SourceInfo, model_name: str | None) -> dict[st
     return values
 
 
+def _in_pixels(box: Box, info: SourceInfo) -> dict[str, float]:
+    """Return a box as a table has it."""
+    return {
+        "top": round(box.top * info.height_px),
+        "left": round(box.left * info.width_px),
+        "bottom": round(box.bottom * info.height_px),
+        "right": round(box.right * info.width_px),
+        "saliency": round(box.saliency, 4),
+    }
+
+
 def _number(value: Any) -> str:
     """Return a number with five significant digits, the same on every machine."""
     return f"{float(value):.5g}"
 
 
 @contextmanager
-def table_sink(path: Path, info: SourceInfo, model_name: str | None) -> Iterator[Write]:
+def table_sink(
+    path: Path, info: SourceInfo, model_name: str | None, settings: Settings
+) -> Iterator[Write]:
     """Lend a function that writes one row a frame."""
     with staged(path) as part, writing(path), part.open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
@@ -68,7 +107,7 @@ def table_sink(path: Path, info: SourceInfo, model_name: str | None) -> Iterator
 
         def write(saliency: Saliency, picture: Rgb) -> None:
             with writing(path):
-                table.writerow(row(saliency, info, model_name))
+                table.writerow(row(saliency, info, model_name, settings))
                 # A full disk must show while the video can still be taken back.
                 file.flush()
 

@@ -1,0 +1,263 @@
+"""Folders of clips and photos with ground truth, as the evaluation reads them.
+
+Four layouts are known, by what is in the folder:
+
+``videos/CLIP.*`` and ``fixations/CLIP.csv``
+    with columns x, y, first_frame, last_frame: a fixation is on the frames from first to last.
+``images/NAME.*`` and ``fixations/NAME.csv`` or ``masks/NAME.png``
+    with columns x, y; a mask is white on the object.
+``CLIP/frames/NNNNN.*`` and ``CLIP/masks/NNNNN.png``
+    the frames of a clip as pictures, named in their order.
+``video/NNN.*`` and ``annotation/NNNN/fixation/NNNN.png``, ``annotation/NNNN/maps/NNNN.png``
+    as DHF1K comes: frames are numbered from 1, a map is a density of fixations.
+
+Coordinates are pixels of the picture, origin top left; frames are numbered from 0.
+"""
+
+import csv
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidsal.errors import VidsalError
+from vidsal.frames import Frame, Map
+from vidsal.opencv import cv2
+from vidsal.settings import Settings
+from vidsal.sources import open_source
+from vidsal.sources.image import is_image
+
+# What a sequence of pictures is taken to run at, for want of a rate of its own.
+_FPS = 24
+# Before this a viewer still looks at the middle, whatever is there.
+_SETTLED_S = 0.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Truth:
+    """What is known of one frame; the fields that its data has.
+
+    Attributes
+    ----------
+    points : (n, 2) float array or None
+        Fixations as shares (row, column) of the picture, [0, 1).
+    density : (H, W) float32 array or None
+        Given density of fixations, of any scale; where there is none, points make one.
+    mask : (H, W) bool array or None
+        The object.
+    """
+
+    points: NDArray[np.float64] | None = None
+    density: Map | None = None
+    mask: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A clip, or a photo: its frames, and the truth about some of them.
+
+    Attributes
+    ----------
+    name : str
+        Also what files of other programs' maps are looked for by.
+    stems : sequence of str, or None
+        Names of the frames where they are files of their own.
+    numbers : sequence of int
+        The frames that something is known of, in order.
+    frames : callable
+        Opens the clip and yields its frames.
+    truth : callable
+        From a frame's number to what is known of it.
+    """
+
+    name: str
+    stems: list[str] | None
+    numbers: list[int]
+    frames: Callable[[], Iterator[Frame]]
+    truth: Callable[[int], Truth]
+
+    @property
+    def is_photo(self) -> bool:
+        """Whether there is one frame, and no motion."""
+        return self.stems is not None and len(self.stems) == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A folder of clips with one kind of truth.
+
+    Attributes
+    ----------
+    name : str
+    clips : list of Clip
+        In the order of their names.
+    """
+
+    name: str
+    clips: list[Clip]
+
+
+def open_datasets(folder: Path) -> list[Dataset]:
+    """Return the datasets in a folder: itself, or those of its folders that are ones.
+
+    Raises
+    ------
+    VidsalError
+        If there are none, or a file in one cannot be read.
+    """
+    if not folder.is_dir():
+        raise VidsalError(f"{folder} is not a folder")
+    found = [one for path in [folder, *_folders(folder)] if (one := _dataset(path))]
+    if not found:
+        raise VidsalError(
+            f"{folder} holds no clips or photos with ground truth: expected videos/ or images/ "
+            "beside fixations/ or masks/, CLIP/frames beside CLIP/masks, or DHF1K's video/ beside "
+            "annotation/"
+        )
+    return found
+
+
+def _dataset(folder: Path) -> Dataset | None:
+    """Return the clips of a folder in one of the known layouts, or None."""
+    clips: list[Clip] = []
+    if (folder / "annotation").is_dir() and (folder / "video").is_dir():
+        clips = [_dhf1k_clip(path, folder) for path in _files(folder / "video")]
+    elif (folder / "fixations").is_dir() and (folder / "videos").is_dir():
+        clips = [_video_clip(path, folder) for path in _files(folder / "videos")]
+    elif (folder / "images").is_dir():
+        clips = [_photo(path, folder) for path in _files(folder / "images")]
+    else:
+        clips = [_sequence(path) for path in _folders(folder) if (path / "masks").is_dir()]
+    known = [clip for clip in clips if clip.numbers]
+    return Dataset(folder.resolve().name, known) if known else None
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_file() and path.name[0] != ".")
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir())
+
+
+def _video_clip(path: Path, folder: Path) -> Clip:
+    """Return a video with a table of fixations."""
+    table = folder / "fixations" / f"{path.stem}.csv"
+    if not table.is_file():
+        return Clip(path.stem, None, [], lambda: iter(()), lambda _: Truth())
+    rows = _fixations(table, "x", "y", "first_frame", "last_frame")
+    size, settled = _about(path)
+
+    def truth(number: int) -> Truth:
+        on = (rows[:, 2] <= number) & (number <= rows[:, 3])
+        return Truth(points=_shares(rows[on], size))
+
+    numbers = range(settled, int(rows[:, 3].max(initial=-1)) + 1)
+    return Clip(path.stem, None, list(numbers), lambda: _video_frames(path), truth)
+
+
+def _dhf1k_clip(path: Path, folder: Path) -> Clip:
+    """Return a video of DHF1K; its folder's name is its number, written with more zeros."""
+    about = [
+        one
+        for one in _folders(folder / "annotation")
+        if path.stem.isdigit() and one.name.isdigit() and int(one.name) == int(path.stem)
+    ]
+    points, maps = (
+        {int(one.stem) - 1: one for one in sorted((about[0] / kind).glob("*.png"))} if about else {}
+        for kind in ("fixation", "maps")
+    )
+
+    def truth(number: int) -> Truth:
+        fixated = _grey(points[number]) > 0
+        shares = (np.argwhere(fixated) + 0.5) / fixated.shape
+        density = _grey(maps[number]).astype(np.float32) if number in maps else None
+        return Truth(points=shares, density=density)
+
+    settled = _about(path)[1] if points else 0
+    numbers = sorted(number for number in points if number >= settled)
+    return Clip(path.stem, None, numbers, lambda: _video_frames(path), truth)
+
+
+def _photo(path: Path, folder: Path) -> Clip:
+    """Return a photo with a table of fixations, a mask, or both."""
+    table, mask = folder / "fixations" / f"{path.stem}.csv", folder / "masks" / f"{path.stem}.png"
+
+    def frames() -> Iterator[Frame]:
+        with open_source(path, Settings()) as source:
+            yield from source.frames()
+
+    def truth(_: int) -> Truth:
+        points = None
+        if table.is_file():
+            (frame,) = frames()
+            points = _shares(_fixations(table, "x", "y"), frame.rgb.shape[:2])
+        return Truth(points=points, mask=_grey(mask) > 127 if mask.is_file() else None)
+
+    numbers = [0] if is_image(path) and (table.is_file() or mask.is_file()) else []
+    return Clip(path.stem, [path.stem], numbers, frames, truth)
+
+
+def _sequence(folder: Path) -> Clip:
+    """Return a folder of frames with masks of the same names."""
+    pictures = _files(folder / "frames") if (folder / "frames").is_dir() else []
+    masks = {path.stem: path for path in _files(folder / "masks")}
+
+    def frames() -> Iterator[Frame]:
+        for number, path in enumerate(pictures):
+            with open_source(path, Settings()) as source:
+                for frame in source.frames():
+                    yield Frame(frame.rgb, number, number / _FPS)
+
+    numbers = [number for number, path in enumerate(pictures) if path.stem in masks]
+    return Clip(
+        folder.name, [path.stem for path in pictures], numbers, frames,
+        lambda number: Truth(mask=_grey(masks[pictures[number].stem]) > 127),
+    )  # fmt: skip
+
+
+def _about(path: Path) -> tuple[tuple[int, int], int]:
+    """Return a video's (height, width), and the first frame on which gaze tells something."""
+    with open_source(path, Settings()) as source:
+        info = source.info
+    return (info.height_px, info.width_px), math.ceil(_SETTLED_S * float(info.fps or _FPS))
+
+
+def _video_frames(path: Path) -> Iterator[Frame]:
+    with open_source(path, Settings()) as source:
+        yield from source.frames()
+
+
+def _fixations(table: Path, *columns: str) -> NDArray[np.float64]:
+    """Return columns of a CSV file as (n, columns) float64.
+
+    Raises
+    ------
+    VidsalError
+        If one is missing, or holds something that is not a number.
+    """
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            rows = [[float(row[name]) for name in columns] for row in csv.DictReader(file)]
+    except KeyError as error:
+        raise VidsalError(f"{table} has no column {error.args[0]}") from error
+    except (ValueError, TypeError, UnicodeDecodeError, OSError) as error:
+        raise VidsalError(f"{table} cannot be read as a table of fixations: {error}") from error
+    return np.array(rows, np.float64).reshape(-1, len(columns))
+
+
+def _shares(rows: NDArray[np.float64], size: tuple[Any, ...]) -> NDArray[np.float64]:
+    """Return points (x, y, ...) in pixels as shares (row, column), those in the picture."""
+    points = rows[:, 1::-1] / np.array(size[:2], np.float64)
+    return points[((points >= 0) & (points < 1)).all(axis=1)]
+
+
+def _grey(path: Path) -> NDArray[np.uint8]:
+    picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if picture is None:
+        raise VidsalError(f"{path} cannot be read as a picture")
+    return np.asarray(picture, np.uint8)
