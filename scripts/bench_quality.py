@@ -3,17 +3,16 @@
 Nothing is tuned here: the settings are the defaults, but for what a row's name says.
 """
 
-import csv
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 import vidsal
-from vidsal import accumulate, motion
+from vidsal import motion
+from vidsal.datasets import Truth, open_datasets, sampled
 from vidsal.faithfulness import measure
 from vidsal.frames import Frame, Map, Request, Saliency, StaticStage
 from vidsal.metrics import auc_judd, nss, pixel_auc
@@ -21,11 +20,11 @@ from vidsal.opencv import cv2
 from vidsal.sources import open_source
 from vidsal.static.models import choose, open_static
 from vidsal.stream import analyse_frames, network_picture
+from vidsal.warp import carried
 
 LITE0 = vidsal.Settings(model="lite0")
 # Frames before the one that is scored: three times the memory of 16 samples.
 HISTORY = 24
-LEAST_FIXATIONS = 8
 ROWS = {
     "plain gradient": dataclasses.replace(LITE0, method="gradient"),
     "SmoothGrad 16": dataclasses.replace(LITE0, fresh=16),
@@ -34,21 +33,19 @@ ROWS = {
 
 
 class Window(NamedTuple):
-    """A frame that is scored, and those before it; the truth is points or a mask."""
+    """A frame that is scored, and those before it."""
 
     clip: str
     frames: list[Frame]
-    points: NDArray[np.float64] | None = None
-    mask: NDArray[np.bool_] | None = None
+    truth: Truth
 
 
 def quality(data: Path, frames_per_clip: int) -> dict[str, Any]:
     """Return the tables: gaze, masks, steadiness, faithfulness."""
-    windows = [*gaze_windows(data / "gaze_video", frames_per_clip),
-               *mask_windows(data / "davis2016", max(2, frames_per_clip // 3))]  # fmt: skip
-    tables: dict[str, Any] = {"windows": len(windows)}
+    scored = list(windows(data, frames_per_clip))
+    tables: dict[str, Any] = {"windows": len(scored)}
     for name, settings in ROWS.items():
-        tables[name] = row(windows, settings)
+        tables[name] = row(scored, settings)
         print(name, tables[name], flush=True)
     photos = sorted((data / "osie" / "images").iterdir())
     tables["bfloat16 against float32"] = precision_agreement(photos[:12])
@@ -58,7 +55,7 @@ def quality(data: Path, frames_per_clip: int) -> dict[str, Any]:
     return tables | {"faithfulness": report.as_json()}
 
 
-def row(windows: list[Window], settings: vidsal.Settings) -> dict[str, float]:
+def row(scored: list[Window], settings: vidsal.Settings) -> dict[str, float]:
     """Return the scores of one way of making static maps: means over clips."""
     stage = open_static(choose(settings), settings)
     assert stage is not None
@@ -68,17 +65,18 @@ def row(windows: list[Window], settings: vidsal.Settings) -> dict[str, float]:
     def score(kind: str, clip: str, value: float) -> None:
         scores.setdefault(kind, {}).setdefault(clip, []).append(value)
 
-    for window in windows:
+    for window in scored:
         # Without a memory only the last two frames play a part.
         frames = window.frames if remembers else window.frames[-2:]
         before, last = list(analyse_frames(frames, stage, settings, batch=16))[-2:]
         assert last.static is not None
-        if window.points is not None:
-            score("gaze NSS", window.clip, nss(last.static, window.points))
-            score("gaze AUC", window.clip, auc_judd(last.static, window.points))
-        if window.mask is not None:
+        points, mask = window.truth.points, window.truth.mask
+        if points is not None:
+            score("gaze NSS", window.clip, nss(last.static, points))
+            score("gaze AUC", window.clip, auc_judd(last.static, points))
+        if mask is not None:
             height, width = last.static.shape
-            small = cv2.resize(window.mask.astype(np.uint8), (width, height))
+            small = cv2.resize(mask.astype(np.uint8), (width, height))
             score("mask AUC", window.clip, pixel_auc(last.static, np.asarray(small) > 0))
         score("change a frame", window.clip, change(before, last))
         score("samples a frame", window.clip, _samples(frames, settings, stage))
@@ -119,8 +117,8 @@ def change(before: Saliency, after: Saliency) -> float:
     assert before.static is not None and after.static is not None
     old, new = (motion.grey(motion.shrink(one.frame.rgb, one.motion.shape))
                 for one in (before, after))  # fmt: skip
-    carried = accumulate.carried(before.static, motion.optical_flow(new, old))
-    return float(np.abs(after.static - carried).mean())
+    moved = carried(before.static, motion.optical_flow(new, old))
+    return float(np.abs(after.static - moved).mean())
 
 
 class _Counting:
@@ -147,37 +145,16 @@ def _samples(frames: list[Frame], settings: vidsal.Settings, stage: StaticStage)
     return counting.samples / (len(frames) - 1)
 
 
-def gaze_windows(folder: Path, count: int) -> Iterator[Window]:
-    """Yield evenly spaced frames of each clip with the fixations on them."""
-    for path in sorted((folder / "videos").iterdir()):
-        rows = list(csv.DictReader((folder / "fixations" / f"{path.stem}.csv").open()))
-        with open_source(path, LITE0) as source:
-            info, frames = source.info, _kept_small(list(source.frames()))
-        first = max(HISTORY, int(0.5 * float(info.fps or 25)) + 1)
-        for number in np.linspace(first, len(frames) - 1, count).astype(int):
-            points = np.array(
-                [
-                    (float(r["y"]) / info.height_px, float(r["x"]) / info.width_px)
-                    for r in rows
-                    if int(r["first_frame"]) <= number <= int(r["last_frame"])
-                ]
-            ).reshape(-1, 2)
-            points = points[((points >= 0) & (points < 1)).all(axis=1)]
-            if len(points) >= LEAST_FIXATIONS:
-                yield Window(path.stem, frames[number - HISTORY : number + 1], points=points)
-
-
-def mask_windows(folder: Path, count: int) -> Iterator[Window]:
-    """Yield evenly spaced frames of each sequence with the object's mask."""
-    for sequence in sorted(folder.iterdir()):
-        paths = sorted((sequence / "frames").iterdir())
-        frames = []
-        for number, path in enumerate(paths):
-            with open_source(path, LITE0) as source:
-                frames += [Frame(frame.rgb, number, number / 24) for frame in source.frames()]
-        for number in np.linspace(len(paths) // 2, len(paths) - 1, count).astype(int):
-            mask = cv2.imread(str(sequence / "masks" / f"{paths[number].stem}.png"), 0)
-            yield Window(sequence.name, frames[: number + 1], mask=np.asarray(mask) > 127)
+def windows(folder: Path, count: int) -> Iterator[Window]:
+    """Yield some frames of each clip, each with those before it and what is known of it."""
+    for dataset in open_datasets(folder):
+        for clip in dataset.clips:
+            if clip.is_photo:
+                continue
+            truths = sampled(clip, count, seed=0)
+            frames = _kept_small(list(clip.frames()))
+            for number, truth in truths.items():
+                yield Window(clip.name, frames[max(0, number - HISTORY) : number + 1], truth)
 
 
 def _kept_small(frames: list[Frame]) -> list[Frame]:

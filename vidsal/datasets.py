@@ -168,7 +168,12 @@ def _dhf1k_clip(path: Path, folder: Path) -> Clip:
         if path.stem.isdigit() and one.name.isdigit() and int(one.name) == int(path.stem)
     ]
     points, maps = (
-        {int(one.stem) - 1: one for one in sorted((about[0] / kind).glob("*.png"))} if about else {}
+        {
+            int(one.stem) - 1: one
+            for numbered in about[:1]
+            for one in sorted((numbered / kind).glob("*.png"))
+            if one.stem.isdigit()
+        }
         for kind in ("fixation", "maps")
     )
 
@@ -233,7 +238,7 @@ def _video_frames(path: Path) -> Iterator[Frame]:
 
 
 def _fixations(table: Path, *columns: str) -> NDArray[np.float64]:
-    """Return columns of a CSV file as (n, columns) float64.
+    """Return columns of a CSV file as (n, columns) float64; rows with a nan or inf are left out.
 
     Raises
     ------
@@ -245,9 +250,10 @@ def _fixations(table: Path, *columns: str) -> NDArray[np.float64]:
             rows = [[float(row[name]) for name in columns] for row in csv.DictReader(file)]
     except KeyError as error:
         raise VidsalError(f"{table} has no column {error.args[0]}") from error
-    except (ValueError, TypeError, UnicodeDecodeError, OSError) as error:
+    except (ValueError, TypeError, csv.Error, OSError) as error:
         raise VidsalError(f"{table} cannot be read as a table of fixations: {error}") from error
-    return np.array(rows, np.float64).reshape(-1, len(columns))
+    numbers = np.array(rows, np.float64).reshape(-1, len(columns))
+    return numbers[np.isfinite(numbers).all(axis=1)]
 
 
 def _shares(rows: NDArray[np.float64], size: tuple[Any, ...]) -> NDArray[np.float64]:

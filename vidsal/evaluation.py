@@ -80,10 +80,10 @@ class Table:
         """Return the table for a terminal."""
         names = list(dict.fromkeys(name for row in self.rows.values() for name in row))
         width = max(len(row) for row in self.rows)
-        lines = [self.title, " " * width + "".join(f"{name:>21}" for name in names)]
+        lines = [self.title, " " * width + "".join(f"{name:>23}" for name in names)]
         for row, scores in self.rows.items():
             cells = [_cell(scores[name]) if name in scores else "" for name in names]
-            lines.append(f"{row:<{width}}" + "".join(f"{cell:>21}" for cell in cells))
+            lines.append(f"{row:<{width}}" + "".join(f"{cell:>23}" for cell in cells))
         return lines
 
     @property
@@ -184,14 +184,20 @@ def evaluate(
         chosen = dataclasses.replace(settings, model=model)
         check_target(chosen)
         choice = choose(chosen)
-        names.append(str(choice.name))
+        names.append(choice.name or "none")
         static = open_static(choice, chosen)
         label = f" ({choice.name})" if len(models) > 1 else ""
         work = [(judge, clip) for judge in judges for clip in judge.dataset.clips]
         for judge, clip in progress(work, len(work)) if progress else work:
             for fused_by in _analysed(clip, sampled[id(clip)], static, chosen, ways):
                 judge.score(clip, fused_by, label)
-    return Report(tuple(names), seed, [judge.table() for judge in judges])
+    tables = [table for judge in judges if (table := judge.table()).rows]
+    if not tables:
+        raise VidsalError(
+            f"nothing to score: no frame has {_FIXATIONS} fixations in the picture, or a mask with "
+            "an object in it"
+        )
+    return Report(tuple(names), seed, tables)
 
 
 def _sampled(clip: Clip, count: int, seed: int) -> dict[int, Truth]:

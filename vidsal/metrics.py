@@ -170,19 +170,18 @@ def max_f(saliency: Map, mask: NDArray[np.bool_]) -> float:
     saliency : (h, w) float32 array
         In [0, 1].
     mask : (h, w) bool array
-        Not empty.
 
     Returns
     -------
     float
-        0..1.
+        0..1; 0 for an empty mask.
     """
     levels = np.asarray(_stretched(saliency) * 255, np.uint8)
     hits, all_above = (
         np.bincount(levels[where], minlength=256)[::-1].cumsum()
         for where in (mask, np.ones_like(mask))
     )
-    precision, recall = hits / np.maximum(all_above, 1), hits / np.count_nonzero(mask)
+    precision, recall = hits / np.maximum(all_above, 1), hits / max(1, np.count_nonzero(mask))
     below = np.maximum(_BETA2 * precision + recall, np.finfo(np.float64).tiny)
     return float(((1 + _BETA2) * precision * recall / below).max())
 

@@ -30,6 +30,9 @@ _BETTER_SHARE = 0.1
 _SMOOTH = 0.02
 # Fewer vectors than this are too few to vote, and a determinant below this is none.
 _VOTES, _FLAT = 8, 1e-3
+# Nothing in view halves or doubles its distance between two frames; beyond that lies the horizon
+# of a perspective, where the camera's flow has no bounds.
+_NEAREST = 0.5
 # The patches of dense inverse search do not fit into a smaller picture.
 _DIS_PX = 16
 
@@ -182,8 +185,12 @@ def _fitted(name: str, before: Map, after: Map) -> CameraMotion | None:
     # A fold of the picture, or one without extent, is no camera.
     if abs(whole[2, 2]) < _FLAT or np.linalg.det(whole / whole[2, 2]) < _FLAT:
         return None
+    whole = whole / whole[2, 2]
+    picture = np.column_stack([before, np.ones(len(before))])
+    if min((picture @ one[2]).min() for one in (whole, np.linalg.inv(whole))) < _NEAREST:
+        return None
     share = float(np.mean(np.asarray(inliers)))
-    return CameraMotion(np.asarray(whole / whole[2, 2], np.float32), name, share)
+    return CameraMotion(np.asarray(whole, np.float32), name, share)
 
 
 def _median(shift: Map) -> CameraMotion:

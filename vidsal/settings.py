@@ -6,6 +6,7 @@ immediate.
 """
 
 import dataclasses
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -91,12 +92,14 @@ def _scale(value: str) -> str:
     except ValueError:
         numbers = []
     pairs = list(zip(numbers[::2], numbers[1::2], strict=False))
-    are_whole = len(numbers) in (2, 4) and all(low < high < float("inf") for low, high in pairs)
+    are_whole = len(numbers) in (2, 4) and all(
+        -math.inf < low < high < math.inf for low, high in pairs
+    )
     if not (word.startswith("fixed:") and are_whole):
         raise UsageError(
             f"expected stable, frame, minmax or fixed:LO,HI with LO below HI, got {word!r}"
         )
-    return "fixed:" + ",".join(f"{one:g}" for one in numbers)
+    return "fixed:" + ",".join(repr(one).removesuffix(".0") for one in numbers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +190,7 @@ class Settings:
         "max", "Static map", "From three colour gradients to one map: maximum of the absolute "
         "values, or signed sum.")
     short_side: int = _option(
-        224, "Static map", "Shorter side of the network's input in pixels; the picture keeps its "
+        256, "Static map", "Shorter side of the network's input in pixels; the picture keeps its "
         "aspect, sides are rounded to multiples of 32.",
         check=lambda px: 32 <= px <= 1024, expected="32 to 1024 pixels")
     smooth: float = _option(

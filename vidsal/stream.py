@@ -164,14 +164,15 @@ def _moved(frames: Iterable[Frame], settings: Settings) -> Iterator[_Step]:
     for frame, small, verdict in _judged(frames, settings):
         size = small.shape[:2]
         now = motion.grey(small)
-        is_first = verdict in ("first", "cut")
+        # What was measured and seen during a long flash says nothing of the scene that comes back.
+        is_first = verdict in ("first", "cut", "return")
         if grey is None or is_first:
             movement, trail = motion.still(size), Trail.empty(size)
         elif verdict == "flash":
-            # The frame shows nothing of where things went; they stand still for it.
-            movement, now = motion.still(size, known=True), grey
-        elif verdict == "return":
-            movement, trail = motion.still(size), Trail.empty(size)
+            # The frame shows nothing of where things went; they stand still for it, and the next
+            # one is compared with what was before it.
+            yield _Step(frame, motion.still(size, known=True), trail.mean, False, False)
+            continue
         else:
             movement = motion.measure(grey, now, model=settings.camera, how=settings.flow)
             seconds = frame.time_s - before_s
@@ -193,11 +194,18 @@ def _judged(frames: Iterable[Frame], settings: Settings) -> Iterator[tuple[Frame
     scenes, items = Scenes(), map(seen, frames)
     now = next(items, None)
     while now:
-        # One frame ahead: only what comes next tells a flash from a cut.
-        following = next(items, None)
+        following, failure = None, None
+        try:
+            # One frame ahead: only what comes next tells a flash from a cut.
+            following = next(items, None)
+        except Exception as error:
+            # It comes after what was before it.
+            failure = error
         frame, small, colours = now
         ahead = following[2] if following else None
         yield frame, small, scenes.verdict(colours, ahead, frame.time_s)
+        if failure:
+            raise failure
         now = following
 
 
