@@ -78,10 +78,12 @@ class Scenes:
         if before is not None and has_changed(before, now):
             if following is not None and not has_changed(before, following):
                 return "flash"
-            is_back = self._left is not None and not has_changed(self._left, now)
-            is_soon = time_s - self._left_s <= _FLASH_S
-            self._left, self._left_s = (None, 0.0) if is_back else (before, time_s)
+            is_soon = self._left is not None and time_s - self._left_s <= _FLASH_S
+            is_back = is_soon and self._left is not None and not has_changed(self._left, now)
+            # A flash that fades passes through several pictures; what is to come back stays.
+            if not is_soon or is_back:
+                self._left, self._left_s = None if is_back else before, time_s
             self._settled = now
-            return "return" if is_back and is_soon else "cut"
+            return "return" if is_back else "cut"
         self._settled = now
         return "same" if before is not None else "first"

@@ -35,6 +35,10 @@ from vidsal.sources.image import is_image
 _FPS = 24
 # Before this a viewer still looks at the middle, whatever is there.
 _SETTLED_S = 0.5
+# With fewer fixations than this a frame's scores are mostly chance.
+FIXATIONS = 8
+# Frames of a part that are looked at for one with fixations enough.
+_TRIES = 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,6 +123,29 @@ def open_datasets(folder: Path) -> list[Dataset]:
             "annotation/"
         )
     return found
+
+
+def sampled(clip: Clip, count: int, seed: int) -> dict[int, Truth]:
+    """Return the truth about some frames of a clip: one from each of `count` equal parts.
+
+    Parameters
+    ----------
+    clip : Clip
+    count : int
+    seed : int
+        Which frame of each part; frames with few fixations are passed over.
+    """
+    # The first frame of a clip has no motion.
+    numbers = clip.numbers if clip.is_photo else [one for one in clip.numbers if one]
+    rng = np.random.default_rng([seed, *clip.name.encode()])
+    chosen: dict[int, Truth] = {}
+    for part in np.array_split(np.array(numbers), min(count, len(numbers)) or 1):
+        for number in rng.permutation(part)[:_TRIES].tolist():
+            truth = clip.truth(number)
+            if truth.points is None or len(truth.points) >= FIXATIONS:
+                chosen[number] = truth
+                break
+    return dict(sorted(chosen.items()))
 
 
 def _dataset(folder: Path) -> Dataset | None:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsal import metrics, motion
-from vidsal.datasets import Clip, Dataset, Truth, open_datasets
+from vidsal.datasets import FIXATIONS, Clip, Dataset, Truth, open_datasets, sampled
 from vidsal.errors import VidsalError
 from vidsal.frames import Map, Saliency, StaticStage
 from vidsal.fusion import centre_prior
@@ -34,11 +34,6 @@ Rows = Iterator[tuple[str, Map]]
 
 # Frames before a scored one that are analysed for its sake: three times the memory of 16 samples.
 _HISTORY = 24
-# With fewer fixations than this a frame's scores are mostly chance.
-_FIXATIONS = 8
-# Frames of a part that are looked at for one with fixations enough.
-_TRIES = 20
-
 _GAZE: dict[str, str] = {
     "NSS": "↑", "AUC-Judd": "↑", "sAUC": "↑", "CC": "↑", "SIM": "↑", "KL": "↓",
 }  # fmt: skip
@@ -171,11 +166,11 @@ def evaluate(
     """
     settings = settings or Settings()
     datasets = [dataset for folder in folders for dataset in open_datasets(folder)]
-    sampled = {
-        id(clip): _sampled(clip, frames_per_clip, seed) for one in datasets for clip in one.clips
+    truths = {
+        id(clip): sampled(clip, frames_per_clip, seed) for one in datasets for clip in one.clips
     }
     judges = [
-        _Judge(dataset, {clip.name: sampled[id(clip)] for clip in dataset.clips}, against or {})
+        _Judge(dataset, {clip.name: truths[id(clip)] for clip in dataset.clips}, against or {})
         for dataset in datasets
     ]
     ways = list(fusions) or [settings.fusion]
@@ -189,30 +184,15 @@ def evaluate(
         label = f" ({choice.name})" if len(models) > 1 else ""
         work = [(judge, clip) for judge in judges for clip in judge.dataset.clips]
         for judge, clip in progress(work, len(work)) if progress else work:
-            for fused_by in _analysed(clip, sampled[id(clip)], static, chosen, ways):
+            for fused_by in _analysed(clip, truths[id(clip)], static, chosen, ways):
                 judge.score(clip, fused_by, label)
     tables = [table for judge in judges if (table := judge.table()).rows]
     if not tables:
         raise VidsalError(
-            f"nothing to score: no frame has {_FIXATIONS} fixations in the picture, or a mask with "
+            f"nothing to score: no frame has {FIXATIONS} fixations in the picture, or a mask with "
             "an object in it"
         )
     return Report(tuple(names), seed, tables)
-
-
-def _sampled(clip: Clip, count: int, seed: int) -> dict[int, Truth]:
-    """Return the truth of the frames of a clip that are scored."""
-    # The first frame of a clip has no motion.
-    numbers = clip.numbers if clip.is_photo else [one for one in clip.numbers if one]
-    rng = np.random.default_rng([seed, *clip.name.encode()])
-    chosen: dict[int, Truth] = {}
-    for part in np.array_split(np.array(numbers), min(count, len(numbers)) or 1):
-        for number in rng.permutation(part)[:_TRIES].tolist():
-            truth = clip.truth(number)
-            if truth.points is None or len(truth.points) >= _FIXATIONS:
-                chosen[number] = truth
-                break
-    return dict(sorted(chosen.items()))
 
 
 def _analysed(

@@ -116,6 +116,8 @@ class CameraMotion:
 
     def __post_init__(self) -> None:
         _check("CameraMotion.matrix", self.matrix, 2, np.float32, last=3)
+        if len(self.matrix) != 3:
+            raise ValueError(f"CameraMotion.matrix must be 3 x 3, got {self.matrix.shape}")
 
     __repr__ = _brief
 
@@ -156,7 +158,7 @@ class Motion:
         1 where a point of this frame has a past, 0 where it was covered or outside.
     speed : (h, w) float32 array
         How fast each point of this frame moves after the camera's own movement is taken off, at
-        least 0; working pixels a frame. 0 where `known` is 0.
+        least 0; working pixels a frame. 0 where `known` is 0, but for the light smoothing.
     camera : CameraMotion
         The movement that was taken off.
     """
