@@ -1,10 +1,11 @@
 """Accumulation along the flow: closed forms of its weights, and synthetic flow."""
 
+import math
+
 import numpy as np
 import pytest
 
-from vidsal import accumulate
-from vidsal.accumulate import Budget, History
+from vidsal.accumulate import Budget, History, Trail
 from vidsal.frames import Map
 
 
@@ -53,40 +54,6 @@ def test_more_fresh_than_samples_is_refused(fresh: int) -> None:
         Budget(16, fresh)
 
 
-def test_carried_moves_by_whole_pixels_exactly() -> None:
-    values = np.random.default_rng(0).random((20, 30), dtype=np.float32)
-    # The picture moved 2 rows down and 3 columns left: this frame's pixels came from up and right.
-    moved = accumulate.carried(values, _flow(-2, 3))
-    assert np.array_equal(moved[2:, :-3], values[:-2, 3:])
-
-
-def test_carried_between_pixels_is_their_mean() -> None:
-    ramp = np.tile(np.arange(30, dtype=np.float32), (20, 1))
-    flow = _flow(0, 0)
-    flow[..., 0] = 0.5
-    assert np.allclose(accumulate.carried(ramp, flow)[:, :-1], ramp[:, :-1] + 0.5, atol=1e-2)
-
-
-def test_flow_that_comes_back_is_known_and_what_was_outside_is_not() -> None:
-    known = accumulate.returns(_flow(0, 3), _flow(0, -3))
-    assert (known[:, :-3] == 1).all() and (known[:, -3:] == 0).all()
-    assert (accumulate.returns(_flow(0, 0), _flow(0, 0)) == 1).all()
-    assert (accumulate.returns(_flow(0, 3), _flow(0, 3)) == 0).all()
-
-
-def test_what_a_moving_square_uncovers_is_unknown() -> None:
-    # Forward: a square of 8 at column 10 goes 6 to the right. Backward, the strip it left looks
-    # for its past where the square was, as flow across an edge does.
-    forward, backward = _flow(0, 0), _flow(0, 0)
-    forward[6:14, 10:18, 0] = 6
-    backward[6:14, 16:24, 0] = -6
-    backward[6:14, 10:16, 0] = 1
-    known = accumulate.returns(backward, forward)
-    assert (known[6:14, 10:16] == 0).all()
-    assert (known[6:14, 16:24] == 1).all()
-    assert (known[:6] == 1).all() and (known[14:] == 1).all()
-
-
 def test_history_is_the_mean_of_what_was_drawn() -> None:
     history = History.empty((2, 2)).plus(np.full((2, 2), 3, np.float32), 2, 0.0)
     history = history.plus(np.full((2, 2), 9, np.float32), 1, 1.0)
@@ -127,41 +94,6 @@ def test_noise_falls_as_the_memory_promises() -> None:
     assert history.mean.std() == pytest.approx(1 / np.sqrt(16), rel=0.06)
 
 
-@pytest.mark.parametrize(("rows", "columns"), [(0, 4), (0, -4), (3, 0), (-3, 3)])
-def test_only_what_a_square_uncovers_has_no_past(rows: int, columns: int) -> None:
-    was, now = np.zeros((20, 30), bool), np.zeros((20, 30), bool)
-    was[6:14, 10:18] = True
-    now[6 + rows : 14 + rows, 10 + columns : 18 + columns] = True
-    forward, backward = _flow(0, 0), _flow(0, 0)
-    forward[was] = columns, rows
-    backward[now] = -columns, -rows
-    expected = ~(was & ~now)
-    assert not expected.all()
-    assert np.array_equal(accumulate.returns(backward, forward), expected.astype(np.float32))
-
-
-@pytest.mark.parametrize(
-    ("gone", "missed", "known"),
-    [(0, 0, 1), (0, 1.9, 1), (0, 2.1, 0), (8, 2.2, 1), (8, 2.5, 0), (20, 3.4, 1), (20, 3.6, 0)],
-)
-def test_flow_may_miss_by_two_pixels_and_a_share_of_the_way(
-    gone: int, missed: float, known: int
-) -> None:
-    # |miss|^2 <= 0.01 (|there|^2 + |back|^2) + 2^2
-    assert (missed**2 <= 0.01 * (2 * gone**2 + missed**2) + 4) == bool(known)
-    forward = _flow(0, gone)
-    forward[..., 1] = missed
-    assert accumulate.returns(_flow(0, -gone), forward)[10, 29] == known
-
-
-def test_flow_is_carried_as_maps_are() -> None:
-    flow = np.random.default_rng(0).random((20, 30, 2), dtype=np.float32)
-    moved = accumulate.carried(flow, _flow(1, 2))
-    for part in range(2):
-        alone = accumulate.carried(np.ascontiguousarray(flow[..., part]), _flow(1, 2))
-        assert np.array_equal(moved[..., part], alone)
-
-
 def test_constant_samples_stay_constant_however_they_are_carried() -> None:
     known = np.ones((20, 30), np.float32)
     history = History.empty((20, 30))
@@ -179,5 +111,78 @@ def test_nothing_is_written_to() -> None:
     values, flow = np.ones((20, 30), np.float32), _flow(1, 1)
     values.setflags(write=False)
     flow.setflags(write=False)
-    accumulate.returns(flow, flow)
     History(values, values).carried(flow, values).plus(values, 1, 0.5)
+    Trail(values, 1.0).after(values, flow, 0.04)
+
+
+STILL = _flow(0, 0)
+# Seconds in which a trail forgets two thirds.
+TRAIL_S = 0.12
+
+
+def _trail(speeds: list[float], seconds: float, flow: Map = STILL) -> Trail:
+    trail = Trail.empty((20, 30))
+    for speed in speeds:
+        trail = trail.after(np.full((20, 30), speed, np.float32), flow, seconds)
+    return trail
+
+
+def test_an_empty_trail_is_of_no_speed() -> None:
+    trail = Trail.empty((2, 3))
+    assert trail.mean.dtype == np.float32 and trail.mean.shape == (2, 3)
+    assert not trail.mean.any() and trail.weight == 0
+
+
+@pytest.mark.parametrize("seconds", [1 / 120, 1 / 25, 1.0])
+@pytest.mark.parametrize("count", [1, 2, 40])
+def test_a_constant_speed_is_its_own_mean(count: int, seconds: float) -> None:
+    trail = _trail([0.7] * count, seconds)
+    assert trail.mean == pytest.approx(np.full((20, 30), 0.7), rel=1e-5)
+    fading = math.exp(-seconds / TRAIL_S)
+    assert trail.weight == pytest.approx((1 - fading**count) / (1 - fading))
+
+
+def test_a_trail_in_closed_form() -> None:
+    fading = math.exp(-0.04 / TRAIL_S)
+    expected = (5 * fading**2 + 1 * fading + 3) / (fading**2 + fading + 1)
+    assert _trail([5, 1, 3], 0.04).mean == pytest.approx(np.full((20, 30), expected), rel=1e-6)
+    # Steps of different lengths: what counts is the time.
+    trail = _trail([5], 0.04).after(np.full((20, 30), 3, np.float32), STILL, TRAIL_S)
+    assert trail.mean[0, 0] == pytest.approx((5 / math.e + 3) / (1 / math.e + 1), rel=1e-6)
+
+
+@pytest.mark.parametrize("fps", [24, 50, 100, 240])
+def test_a_new_speed_is_taken_up_at_any_frame_rate_alike(fps: int) -> None:
+    # A long rest, and a quarter of a second of movement; the closed form has no rate in it.
+    speeds = [0.0] * (4 * fps) + [2.0] * (fps // 4)
+    end = _trail(speeds, 1 / fps).mean
+    expected = 2 * (1 - math.exp(-(fps // 4) / fps / TRAIL_S))
+    assert end == pytest.approx(np.full((20, 30), expected), rel=1e-4)
+
+
+def test_a_trail_follows_the_flow() -> None:
+    # A point moves 2 down and 3 left a frame, with a speed of its own each time.
+    trail = Trail.empty((20, 30))
+    fading = math.exp(-0.04 / TRAIL_S)
+    places, speeds = [(4, 25), (6, 22), (8, 19)], [5.0, 1.0, 3.0]
+    for place, speed in zip(places, speeds, strict=True):
+        now = np.zeros((20, 30), np.float32)
+        now[place] = speed
+        trail = trail.after(now, _flow(-2, 3), 0.04)
+    weights = np.array([fading**2, fading, 1])
+    expected = np.zeros((20, 30))
+    expected[places[-1]] = weights @ speeds / weights.sum()
+    assert trail.mean == pytest.approx(expected, abs=1e-6)
+
+
+def test_noise_of_the_flow_averages_out_along_a_trail() -> None:
+    rng = np.random.default_rng(0)
+    trail = Trail.empty((60, 80))
+    for _ in range(60):
+        noisy = 5 + rng.standard_normal((60, 80)).astype(np.float32)
+        trail = trail.after(noisy, _flow(1, -2, (60, 80)), 0.04)
+    fading = math.exp(-0.04 / TRAIL_S)
+    inside = trail.mean[:40, 40:]
+    assert inside.mean() == pytest.approx(5, abs=0.05)
+    # The variance of a mean under exponential weights.
+    assert inside.std() == pytest.approx(math.sqrt((1 - fading) / (1 + fading)), rel=0.1)

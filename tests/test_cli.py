@@ -1,6 +1,8 @@
 """The command line as its users meet it: exit codes, stdout, stderr, files, and time."""
 
 import csv
+import itertools
+import json
 import os
 import re
 import signal
@@ -170,6 +172,13 @@ def test_bad_output_is_one_line_and_exit_code_1(
         (["--end", "-0:01"], "--end: a time is seconds or HH:MM:SS, not negative"),
         (["--duration", "0"], r"--duration must be a time above 0, got 0"),
         (["--start", "3", "--end", "2"], r"--end must come after --start, got 2\.0 <= 3\.0"),
+        (["--flow", "lucas"], '.*"lucas".*--flow.*"farneback".*"dis"'),
+        (["--fusion", "product"], '.*"product".*--fusion.*"gain".*"sum".*"max"'),
+        (["--camera", "similarity"], '.*"similarity".*--camera.*"homography".*"affine"'),
+        (["--scale", "fixed"], "--scale: expected stable, frame, minmax or fixed:LO,HI .*'fixed'"),
+        (["--scale", "fixed:2,1"], "--scale: expected .* with LO below HI, got 'fixed:2,1'"),
+        (["--centre-prior", "1.5"], r"--centre-prior must be 0 to 1, got 1\.5"),
+        (["--boxes", "50"], r"--boxes must be 0 to 1, got 50"),
         (["-o", "o.avi"], r"--output o\.avi: a video is written as \.mp4"),
         (["-o", "o.png"], r"--output o\.png: a video is written as \.mp4"),
         (["--table", "clip_saliency.mp4"], "--output and --table both name clip_saliency.mp4"),
@@ -197,6 +206,16 @@ def test_wrong_usage_is_one_line_with_a_hint_and_exit_code_2(
         (["frobnicate"], 'vidsal: Unknown command "frobnicate"', "Try `vidsal --help`."),
         (["run"], 'vidsal: Command "run" parameter SOURCE', "Try `vidsal run --help`."),
         (["models", "x"], "vidsal: Unused Tokens", "Try `vidsal models --help`."),
+        (
+            ["evaluate"],
+            "vidsal: give at least one folder of clips",
+            "Try `vidsal evaluate --help`.",
+        ),
+        (
+            ["evaluate", ".", "--against", "theirs"],
+            "vidsal: --against must be NAME=DIR with a folder that exists, got 'theirs'",
+            "Try `vidsal evaluate --help`.",
+        ),
     ],
 )
 def test_wrong_command_is_exit_code_2(words: list[str], line: str, hint: str, here: Path) -> None:
@@ -277,6 +296,47 @@ def test_run_prints_the_path_alone_and_needs_no_tensorflow(
         assert (stream.frames, stream.average_rate) == (2, 5)
         assert (stream.height, stream.width) == (96, 128)
     assert {"t.csv", "maps/fused/000005.png"} < set(_left(here))
+
+
+def test_verbose_ends_with_how_much_the_display_flickers(sample_media: Path, here: Path) -> None:
+    done = _vidsal(
+        "run", sample_media / "moving_square.mp4", "--model", "none", "--verbose", "--table",
+        "t.csv", "--end", "0.4", "--scale", "frame", cwd=here,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "moving_square_saliency.mp4\n")
+    with (here / "t.csv").open(newline="") as file:
+        highs = [float(row["fused_high"]) for row in csv.DictReader(file)]
+    # The first frame has no motion, and nothing to be compared with.
+    assert highs[0] == 0 and min(highs[1:]) > 0
+    changes = [abs(b - a) / a for a, b in itertools.pairwise(highs[1:])]
+    flicker = 100 * sum(changes) / len(changes)
+    last = _said(done.stderr)[-1]
+    match = re.fullmatch(
+        r"vidsal: flicker: the display's scale changed by (\d+\.\d\d) % a frame", last
+    )
+    assert match
+    assert flicker > 0.02 and float(match[1]) == pytest.approx(flicker, abs=0.006)
+
+
+def test_motion_and_scale_are_as_asked_for(sample_media: Path, here: Path) -> None:
+    clip = sample_media / "moving_square.mp4"
+    done = _vidsal(
+        "run", clip, "--end", "0.4", "--model", "none", "--flow", "dis", "--camera", "homography",
+        "--scale", "fixed:0,0.25", "--boxes", "0.5", "--table", "t.csv", cwd=here,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "moving_square_saliency.mp4\n")
+    with (here / "t.csv").open(newline="") as file:
+        first, *rows = csv.DictReader(file)
+    assert (first["camera_model"], first["boxes"]) == ("none", "[]")
+    assert {row["camera_model"] for row in rows} == {"homography"}
+    assert {row["motion_high"] for row in rows} == {"0.25"}
+    # One box, around the square, which begins at (225, 42) and moves by (-2, 1).
+    for n, row in enumerate(rows, start=1):
+        (box,) = json.loads(row["boxes"])
+        sides = [box["left"], box["top"], box["right"], box["bottom"]]
+        square = [225 - 2 * n, 42 + n, 273 - 2 * n, 90 + n]
+        assert sides == pytest.approx(square, abs=16)
+        assert box["saliency"] > 0.8
 
 
 def test_photo_by_auto_without_network_is_quiet_but_for_one_line(

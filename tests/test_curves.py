@@ -85,13 +85,3 @@ def test_rank_correlation(ramp: Map) -> None:
     assert curves.rank_correlation(ramp, np.ones_like(ramp)) == 0
     noise = np.random.default_rng(0).random(ramp.shape, dtype=np.float32)
     assert abs(curves.rank_correlation(ramp, noise)) < 0.15
-
-
-def test_bootstrap_has_the_width_that_theory_gives() -> None:
-    values = np.random.default_rng(0).normal(5, 2, 400)
-    mean, low, high = curves.bootstrap(values)
-    assert mean == pytest.approx(values.mean())
-    half = 1.96 * values.std() / np.sqrt(400)
-    assert low == pytest.approx(mean - half, abs=0.03)
-    assert high == pytest.approx(mean + half, abs=0.03)
-    assert curves.bootstrap([0.25] * 5) == (0.25, 0.25, 0.25)

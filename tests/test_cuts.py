@@ -1,7 +1,8 @@
-"""Scene cuts: another scene is one; motion, pan, noise and changing light are not."""
+"""Scene cuts: another scene is one; motion, pan, noise, changing light and flashes are not."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from conftest import LoadScript
 
 from vidsal import motion
-from vidsal.cuts import changed_share, histogram, is_cut
+from vidsal.cuts import Scenes, Verdict, changed_share, has_changed, histogram
 from vidsal.frames import Rgb
 
 
@@ -32,7 +33,22 @@ def coffee(sample_media: Path) -> Rgb:
 
 
 def _cut(before: Rgb, after: Rgb) -> bool:
-    return is_cut(histogram(before), histogram(after))
+    return has_changed(histogram(before), histogram(after))
+
+
+def _verdicts(pictures: Sequence[Rgb], fps: float = 25) -> list[Verdict]:
+    """What each picture is in the course of the whole."""
+    scenes, seen = Scenes(), [histogram(one) for one in pictures]
+    return [
+        scenes.verdict(now, following, index / fps)
+        for index, (now, following) in enumerate(zip(seen, [*seen[1:], None], strict=True))
+    ]
+
+
+def _blend(before: Rgb, after: Rgb, steps: int) -> list[Rgb]:
+    """One picture giving way to another in even steps, without the two."""
+    shares = np.arange(1, steps)[:, None, None, None] / steps
+    return list(np.rint((1 - shares) * before + shares * after).astype(np.uint8))
 
 
 def test_share_in_closed_form() -> None:
@@ -64,8 +80,11 @@ def test_other_scene_is_a_cut(cat: Rgb, coffee: Rgb) -> None:
     assert _cut(np.zeros_like(cat), cat)
 
 
-def test_first_frame_is_no_cut(cat: Rgb) -> None:
-    assert not is_cut(None, histogram(cat))
+def test_first_frame_is_no_cut(cat: Rgb, coffee: Rgb) -> None:
+    assert _verdicts([cat]) == ["first"]
+    assert _verdicts([cat, cat]) == ["first", "same"]
+    # Whatever comes after it.
+    assert _verdicts([cat, coffee, coffee]) == ["first", "cut", "same"]
 
 
 def test_same_picture_is_no_cut(cat: Rgb) -> None:
@@ -112,3 +131,78 @@ def test_tiny_pictures(size: tuple[int, int]) -> None:
     black, white = np.zeros((*size, 3), np.uint8), np.full((*size, 3), 255, np.uint8)
     assert _cut(black, white)
     assert not _cut(white, white)
+
+
+def test_a_hard_cut_is_one_and_so_is_the_next(cat: Rgb, coffee: Rgb) -> None:
+    there = ["first", *["same"] * 4, "cut", *["same"] * 19]
+    assert _verdicts([cat] * 5 + [coffee] * 20) == there
+    assert _verdicts([cat] * 5 + [coffee] * 20 + [cat] * 2) == [*there, "cut", "same"]
+    third = 255 - cat
+    assert _verdicts([cat] * 2 + [coffee] * 2 + [third] * 2)[2::2] == ["cut", "cut"]
+
+
+def test_a_flash_of_one_frame_is_no_cut(cat: Rgb) -> None:
+    white = np.full_like(cat, 255)
+    pictures = [cat, cat, white, cat, cat, cat, white, cat]
+    expected = ["first", "same", "flash", "same", "same", "same", "flash", "same"]
+    assert _verdicts(pictures) == expected
+    assert _verdicts([cat, white] * 4 + [cat]) == ["first", "flash", *["same", "flash"] * 3, "same"]
+
+
+@pytest.mark.parametrize(
+    ("fps", "frames"), [(25, 2), (25, 4), (25, 12), (60, 12), (60, 29), (5, 2)]
+)
+def test_a_longer_flash_is_one_cut_and_its_end_none(
+    cat: Rgb, coffee: Rgb, fps: float, frames: int
+) -> None:
+    for flash in (np.full_like(cat, 255), coffee):
+        found = _verdicts([cat] * 3 + [flash] * frames + [cat] * 3, fps)
+        expected = [
+            "first", "same", "same", "cut", *["same"] * (frames - 1), "return", "same", "same",
+        ]  # fmt: skip
+        assert found == expected
+
+
+@pytest.mark.parametrize(("fps", "frames"), [(25, 13), (25, 40), (60, 31), (5, 3)])
+def test_what_stays_longer_than_half_a_second_is_a_scene(
+    cat: Rgb, coffee: Rgb, fps: float, frames: int
+) -> None:
+    found = _verdicts([cat] * 3 + [coffee] * frames + [cat] * 3, fps)
+    assert [index for index, one in enumerate(found) if one == "cut"] == [3, 3 + frames]
+    assert set(found) == {"first", "same", "cut"}
+
+
+def test_each_of_two_longer_flashes_is_one_cut(cat: Rgb, coffee: Rgb) -> None:
+    found = _verdicts(([cat] * 4 + [coffee] * 3) * 2 + [cat] * 2)
+    one = ["cut", "same", "same", "return", "same"]
+    assert found == ["first", "same", "same", "same", *one, "same", "same", *one]
+
+
+def test_a_third_scene_after_a_short_one_is_a_cut(cat: Rgb, coffee: Rgb) -> None:
+    found = _verdicts([cat] * 3 + [coffee] * 3 + [255 - cat] * 3)
+    assert found == ["first", "same", "same", *["cut", "same", "same"] * 2]
+    # So is one after a single frame, and the frame is.
+    assert _verdicts([cat, coffee, 255 - cat, 255 - cat]) == ["first", "cut", "cut", "same"]
+
+
+def test_the_last_frame_is_judged_without_a_next_one(cat: Rgb, coffee: Rgb) -> None:
+    assert _verdicts([cat, cat, coffee]) == ["first", "same", "cut"]
+    assert _verdicts([cat, cat, cat])[-1] == "same"
+    assert _verdicts([cat, coffee, coffee, cat])[-1] == "return"
+
+
+@pytest.mark.parametrize("fps", [25, 50])
+def test_a_fade_of_a_second_is_no_cut(cat: Rgb, coffee: Rgb, fps: int) -> None:
+    for other in (coffee, np.zeros_like(cat), np.full_like(cat, 255)):
+        assert _cut(cat, other)
+        fade = _blend(cat, other, fps)
+        found = _verdicts([cat] * 3 + fade + [other] * 3 + fade[::-1] + [cat] * 3, fps)
+        assert found == ["first"] + ["same"] * (len(found) - 1)
+
+
+def test_motion_and_pan_are_one_scene(cat: Rgb, load_script: LoadScript) -> None:
+    script = load_script("make_synthetic_clip")
+    made = list(script.frames(script.Scene(frame_count=20, square_velocity=(-9, 4))))
+    assert _verdicts(made) == ["first"] + ["same"] * 19
+    views = [np.ascontiguousarray(cat[:, left : left + 120]) for left in range(0, 120, 16)]
+    assert _verdicts(views) == ["first"] + ["same"] * 7

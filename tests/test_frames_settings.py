@@ -46,10 +46,16 @@ def _frame(rgb: Any) -> Frame:
 
 
 def _saliency(**maps: Any) -> Saliency:
-    given_maps: dict[str, Any] = {"static": MAP, "motion": MAP, "fused": MAP} | maps
+    given_maps: dict[str, Any] = {"static": MAP, "motion": MAP, "fused": MAP, "speed": MAP} | maps
     return Saliency(
-        frame=_frame(RGB), movement=still((4, 6)), prediction=None, is_cut=False, **given_maps
-    )
+        frame=_frame(RGB), movement=still((4, 6)), prediction=None, is_cut=False, motion_share=0.0,
+        static_high=1.0, motion_high=2.0, fused_high=3.0, **given_maps,
+    )  # fmt: skip
+
+
+def _moved(**arrays: Any) -> Motion:
+    given_arrays: dict[str, Any] = {"flow": FLOW, "backward": FLOW, "known": MAP, "speed": MAP}
+    return Motion(**(given_arrays | arrays), camera=steady())
 
 
 @pytest.mark.parametrize(
@@ -75,11 +81,12 @@ def test_frame_wants_rgb(wrong: Any) -> None:
     "wrong", [MAP.astype(np.float64), MAP.astype(np.uint8), MAP[0], FLOW, "map"]
 )
 def test_maps_are_float32_with_two_axes(wrong: Any) -> None:
-    for name in ("static", "motion", "fused"):
+    for name in ("static", "motion", "fused", "speed"):
         with pytest.raises(ValueError, match=rf"^Saliency\.{name} must be float32 with 2 axes"):
             _saliency(**{name: wrong})
-    with pytest.raises(ValueError, match=r"^Motion\.speed must be float32 with 2 axes"):
-        Motion(FLOW, wrong, steady())
+    for name in ("known", "speed"):
+        with pytest.raises(ValueError, match=rf"^Motion\.{name} must be float32 with 2 axes"):
+            _moved(**{name: wrong})
 
 
 @pytest.mark.parametrize("name", ["motion", "fused"])
@@ -91,14 +98,16 @@ def test_only_the_static_map_may_be_missing(name: str) -> None:
 
 @pytest.mark.parametrize("wrong", [FLOW.astype(np.float64), FLOW[..., :1], MAP, RGB])
 def test_flow_has_two_components(wrong: Any) -> None:
-    with pytest.raises(ValueError, match=r"^Motion\.flow must be float32 with 3 axes, the last of"):
-        Motion(wrong, MAP, steady())
+    for name in ("flow", "backward"):
+        match = rf"^Motion\.{name} must be float32 with 3 axes, the last of 2, got"
+        with pytest.raises(ValueError, match=match):
+            _moved(**{name: wrong})
 
 
-@pytest.mark.parametrize("wrong", [np.eye(2, 3), np.eye(2, dtype=np.float32), [[1, 0, 0]]])
+@pytest.mark.parametrize("wrong", [np.eye(3), np.eye(2, dtype=np.float32), [[1, 0, 0]]])
 def test_camera_is_a_matrix(wrong: Any) -> None:
     with pytest.raises(ValueError, match=r"^CameraMotion\.matrix must be float32"):
-        CameraMotion(wrong, None)
+        CameraMotion(wrong, "none", None)
 
 
 @pytest.mark.parametrize(
@@ -130,11 +139,15 @@ def test_message_says_what_came() -> None:
 
 def test_representation_shows_shapes_not_pixels() -> None:
     assert repr(Frame(RGB, 3, 0.12)) == "Frame(rgb=uint8[4, 6, 3], index=3, time_s=0.12)"
-    moved = "Motion(flow=float32[4, 6, 2], speed=float32[4, 6], camera="
+    moved = (
+        "Motion(flow=float32[4, 6, 2], backward=float32[4, 6, 2], known=float32[4, 6], "
+        "speed=float32[4, 6], camera=CameraMotion(matrix=float32[3, 3], model='none', "
+    )
     assert repr(still((4, 6))).startswith(moved)
     shown = repr(_saliency(static=None))
     assert "static=None, motion=float32[4, 6], fused=float32[4, 6]" in shown
-    assert "array(" not in shown and "0." not in shown.replace("time_s=0.0", "")
+    plain = shown.replace("time_s=0.0", "").replace("motion_share=0.0", "")
+    assert "array(" not in shown and "0." not in plain
 
 
 @pytest.mark.parametrize(
@@ -160,10 +173,25 @@ def test_words_are_frozen_and_take_no_more(thing: Any) -> None:
 def test_camera_in_words() -> None:
     turn = math.radians(30)
     cosine, sine = 2 * math.cos(turn), 2 * math.sin(turn)
-    camera = CameraMotion(np.array([[cosine, -sine, 5], [sine, cosine, -7]], np.float32), 0.5)
+    matrix = np.array([[cosine, -sine, 5], [sine, cosine, -7], [0, 0, 1]], np.float32)
+    camera = CameraMotion(matrix, "similarity", 0.5)
     assert camera.shift_px == (-7.0, 5.0)
     assert camera.zoom == pytest.approx(2.0)
     assert camera.turn_deg == pytest.approx(30.0)
+
+
+def test_shift_of_the_camera_in_the_middle_of_a_picture() -> None:
+    # A zoom about the middle moves the origin and not the middle.
+    about_middle = np.array([[1.1, 0, -0.1 * 160], [0, 1.1, -0.1 * 90], [0, 0, 1]], np.float32)
+    camera = CameraMotion(about_middle, "similarity", 1.0)
+    assert camera.shift_px == pytest.approx((-9, -16), abs=1e-4)
+    assert camera.shift_at_centre_px((180, 320)) == pytest.approx((0, 0), abs=1e-4)
+    pan = CameraMotion(np.array([[1, 0, 5], [0, 1, -7], [0, 0, 1]], np.float32), "affine", 1.0)
+    assert pan.shift_at_centre_px((180, 320)) == pan.shift_px == (-7, 5)
+    # (160 + 4, 90 - 2) / (1 + 160 / 800)
+    tilt = np.array([[1, 0, 4], [0, 1, -2], [1 / 800, 0, 1]], np.float32)
+    rows, columns = CameraMotion(tilt, "homography", 1.0).shift_at_centre_px((180, 320))
+    assert (rows, columns) == pytest.approx((88 / 1.2 - 90, 164 / 1.2 - 160), abs=1e-4)
 
 
 # Settings
@@ -197,12 +225,47 @@ BAD: list[tuple[str, Any]] = [
     *[("batch", value) for value in (0, -16, 1.0, True, None)],
     *[("smooth", value) for value in (-0.01, 0.21, math.nan, math.inf, "0.1", True, None)],
     *[("working_width", value) for value in (31, 4097, 320.0, True, None)],
-    *[("camera", value) for value in ("ransac", True, None)],
-    *[("scale", value) for value in ("global", None)],
+    *[("flow", value) for value in ("lucas-kanade", "DIS", True, None)],
+    *[("camera", value) for value in ("ransac", "similarity", True, None)],
+    *[
+        ("scale", value)
+        for value in (
+            "global",
+            "",
+            "Stable",
+            5,
+            True,
+            None,
+            "fixed",
+            "fixed:",
+            "fixed:1",
+            "fixed:1,0",
+            "fixed:1,1",
+            "fixed:a,b",
+            "fixed:0,b",
+            "fixed:0,1,2",
+            "fixed:0,1,2,1",
+            "fixed:1,0,0,1",
+            "fixed:0,1,2,3,4",
+            "fixed:0,1,",
+            "fixed:nan,1",
+            "fixed:0,nan",
+            "fixed:0,inf",
+            "fixed:-inf,0",
+            "fixed:0,1,-inf,1",
+            "fixed 0,1",
+            "0,1",
+            "frame:0,1",
+            "fixed:fixed:0,1",
+        )
+    ],
+    *[("fusion", value) for value in ("product", "Gain", "", 1, None)],
+    *[("centre_prior", value) for value in (-0.1, 1.1, math.nan, math.inf, "1", True, None)],
     *[("gain", value) for value in (-0.1, 100.1, math.nan, math.inf, "1", True, None)],
     *[("layout", value) for value in ("grid", None)],
     *[("colormap", value) for value in ("jet", "Inferno", None)],
     *[("alpha", value) for value in (-0.01, 1.01, math.nan, "half", True, None)],
+    *[("boxes", value) for value in (-0.1, 1.1, math.nan, "0.5", True, None)],
     *[("annotate", value) for value in (1, "no", None)],
 ]
 
@@ -250,6 +313,15 @@ def test_every_option_is_tried_above() -> None:
         ("working_width", 4096),
         ("gain", 0),
         ("gain", 100),
+        ("centre_prior", 0),
+        ("centre_prior", 1),
+        ("boxes", 0),
+        ("boxes", 1),
+        ("flow", "farneback"),
+        ("flow", "dis"),
+        *[("camera", name) for name in ("auto", "homography", "affine", "median", "none")],
+        *[("fusion", name) for name in ("gain", "sum", "max", "static", "motion")],
+        *[("scale", name) for name in ("stable", "frame", "minmax", "fixed:0,1")],
         ("alpha", 0.0),
         ("alpha", 1),
         ("annotate", False),
@@ -311,6 +383,43 @@ def test_no_more_fresh_samples_than_samples() -> None:
 def test_a_step_is_a_number_or_the_word_auto() -> None:
     assert Settings(static_every="3").static_every == 3  # type: ignore[arg-type]
     assert Settings(static_every="auto").static_every == "auto"
+
+
+@pytest.mark.parametrize(
+    ("text", "scale"),
+    [
+        (" stable ", "stable"),
+        ("fixed:0,1", "fixed:0,1"),
+        (" fixed: 0.0 , 1.50 ", "fixed:0,1.5"),
+        ("fixed:-2,1e-3", "fixed:-2,0.001"),
+        ("fixed:+.5,1.", "fixed:0.5,1"),
+        ("fixed:0,1,0.00,0.4", "fixed:0,1,0,0.4"),
+        ("fixed:5,6,0,1", "fixed:5,6,0,1"),
+        # No digit is lost.
+        ("fixed:0.123456789,0.123456790", "fixed:0.123456789,0.12345679"),
+        ("fixed:0,12345678", "fixed:0,12345678"),
+    ],
+)
+def test_a_fixed_scale_comes_out_as_it_is_usually_written(text: str, scale: str) -> None:
+    made = Settings(scale=text)
+    assert made.scale == scale
+    assert dataclasses.replace(made) == made
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6))
+@examples(deadline=None)
+def test_a_fixed_scale_keeps_its_numbers(low: float, extent: float) -> None:
+    scale = Settings(scale=f"fixed:{low!r},{low + extent!r}").scale
+    numbers = [float(one) for one in scale.removeprefix("fixed:").split(",")]
+    assert numbers == [low, low + extent]
+
+
+@pytest.mark.parametrize("text", ["fixed:1,0", "fixed:a,b", "fixed:1", "nonsense"])
+def test_message_says_how_a_scale_is_written(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Settings(scale=text)
+    line = "--scale: expected stable, frame, minmax or fixed:LO,HI with LO below HI, got "
+    assert str(caught.value) == line + repr(text)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,9 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from vidsal.frames import Map
-from vidsal.fusion import centroid, fuse, peak
+from vidsal.fusion import Box, boxes, centre_prior, centroid, fuse, motion_share, peak
+from vidsal.settings import Fusion
 
 UNIT = npst.arrays(np.float32, (4, 5), elements=st.floats(0, 1, width=32))
+# Static maps come unclipped.
+OPEN = npst.arrays(np.float32, (4, 5), elements=st.floats(0, 8, width=32))
 
 
 def _map(*rows: list[float]) -> Map:
@@ -21,47 +26,150 @@ def _map(*rows: list[float]) -> Map:
 def test_motion_amplifies_what_the_network_saw() -> None:
     static = _map([0.0, 0.25, 0.5, 0.5], [0.5, 0.9, 1.0, 0.1])
     motion = _map([1.0, 1.0, 0.0, 0.5], [1.0, 1.0, 1.0, 1.0])
-    expected = _map([0.0, 0.5, 0.5, 0.75], [1.0, 1.0, 1.0, 0.2])
-    assert fuse(static, motion, gain=1.0) == pytest.approx(expected, abs=1e-7)
-    expected = _map([0.0, 0.75, 0.5, 1.0], [1.0, 1.0, 1.0, 0.3])
+    # Not clipped: motion is to choose from the peaks.
+    expected = _map([0.0, 0.5, 0.5, 0.75], [1.0, 1.8, 2.0, 0.2])
+    assert fuse(static, motion, gain=1.0) == pytest.approx(expected, abs=1e-6)
+    assert np.array_equal(fuse(static, motion), fuse(static, motion, how="gain", gain=1.0))
+    expected = _map([0.0, 0.75, 0.5, 1.0], [1.5, 2.7, 3.0, 0.3])
     assert fuse(static, motion, gain=2.0) == pytest.approx(expected, abs=1e-6)
 
 
-@given(static=UNIT, gain=st.floats(0, 100))
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ("gain", [0.0, 0.25 * 1.5, 0.5, 2 * 3.0]),
+        ("sum", [2.0, 0.25 + 0.5, 0.5, 2 + 2.0]),
+        ("max", [2.0, 0.5, 0.5, 2.0]),
+        ("static", [0.0, 0.25, 0.5, 2.0]),
+        ("motion", [1.0, 0.25, 0.0, 1.0]),
+    ],
+)
+def test_each_way_to_fuse_in_closed_form(how: Fusion, expected: list[float]) -> None:
+    assert how in get_args(Fusion)
+    static, motion = _map([0.0, 0.25, 0.5, 2.0]), _map([1.0, 0.25, 0.0, 1.0])
+    kept = static.copy(), motion.copy()
+    fused = fuse(static, motion, how=how, gain=2.0)
+    assert fused.dtype == np.float32
+    assert fused == pytest.approx(_map(expected), abs=1e-6)
+    fused[:] = 9
+    assert np.array_equal(static, kept[0]) and np.array_equal(motion, kept[1])
+
+
+@pytest.mark.parametrize("how", ["gain", "sum", "max", "static"])
+@given(static=OPEN, gain=st.floats(0, 100))
 @settings(deadline=None)
-def test_no_motion_is_the_identity(static: Map, gain: float) -> None:
-    assert np.array_equal(fuse(static, np.zeros_like(static), gain=gain), static)
+def test_no_motion_is_the_identity(how: Fusion, static: Map, gain: float) -> None:
+    assert np.array_equal(fuse(static, np.zeros_like(static), how=how, gain=gain), static)
 
 
-@given(static=UNIT, motion=UNIT)
+@pytest.mark.parametrize("how", ["gain", "sum", "max", "static"])
+@given(static=OPEN, motion=UNIT)
 @settings(deadline=None)
-def test_no_gain_is_the_identity(static: Map, motion: Map) -> None:
-    assert np.array_equal(fuse(static, motion, gain=0.0), static)
+def test_no_gain_is_the_identity(how: Fusion, static: Map, motion: Map) -> None:
+    assert np.array_equal(fuse(static, motion, how=how, gain=0.0), static)
 
 
-@given(static=UNIT, motion=UNIT, gain=st.floats(0, 100))
+@given(static=OPEN, motion=UNIT, gain=st.floats(0, 100))
 @settings(deadline=None)
 def test_bounds(static: Map, motion: Map, gain: float) -> None:
     kept = static.copy(), motion.copy()
     fused = fuse(static, motion, gain=gain)
     assert fused.dtype == np.float32
-    assert (fused >= static).all() and (fused <= 1).all()
-    exact = np.minimum(1, static.astype(np.float64) * (1 + gain * motion.astype(np.float64)))
-    assert fused == pytest.approx(exact, abs=1e-5)
+    assert (fused >= static).all() and (fused <= static * np.float32(1.001 + gain)).all()
+    exact = static.astype(np.float64) * (1 + gain * motion.astype(np.float64))
+    assert fused == pytest.approx(exact, rel=1e-5, abs=1e-5)
     assert np.array_equal(static, kept[0]) and np.array_equal(motion, kept[1])
 
 
-def test_without_a_network_motion_is_all_there_is() -> None:
-    motion = _map([0.0, 0.3], [0.7, 1.0])
-    fused = fuse(None, motion, gain=5.0)
-    assert np.array_equal(fused, motion)
-    fused[0, 0] = 9
-    assert motion[0, 0] == 0
-
-
-def test_maps_of_two_sizes_are_refused() -> None:
+@pytest.mark.parametrize("how", get_args(Fusion))
+def test_maps_of_two_sizes_are_refused(how: Fusion) -> None:
     with pytest.raises(ValueError, match=r"static is \(2, 3\) but motion is \(1, 3\)"):
-        fuse(np.zeros((2, 3), np.float32), np.zeros((1, 3), np.float32), gain=1.0)
+        fuse(np.zeros((2, 3), np.float32), np.zeros((1, 3), np.float32), how=how)
+
+
+def test_share_of_motion_in_closed_form() -> None:
+    static, motion = _map([1.0, 1.0, 0.5, 0.0]), _map([1.0, 0.0, 0.5, 1.0])
+    # 3 + 1 + 1 of which 2 + 0 + 0.5 came with the gain.
+    assert motion_share(static, fuse(static, motion, gain=2.0)) == pytest.approx(2.5 / 5)
+    assert motion_share(static, fuse(static, motion, how="sum")) == pytest.approx(2.5 / 5)
+    assert motion_share(static, fuse(static, motion, how="max")) == pytest.approx(1 / 3.5)
+    # Of (1, 0, 0.5, 1), only the last was not in the static map.
+    assert motion_share(static, fuse(static, motion, how="motion")) == pytest.approx(1 / 2.5)
+    assert motion_share(static, static) == 0
+    assert motion_share(0 * static, motion) == 1
+    assert motion_share(0 * static, 0 * motion) == 0
+
+
+@given(static=OPEN, motion=UNIT, gain=st.floats(0, 100))
+@settings(deadline=None)
+def test_share_of_motion_is_a_share(static: Map, motion: Map, gain: float) -> None:
+    for how in get_args(Fusion):
+        assert 0 <= motion_share(static, fuse(static, motion, how=how, gain=gain)) <= 1
+
+
+def test_a_gain_over_even_motion_has_the_share_that_theory_gives() -> None:
+    static = np.random.default_rng(0).random((30, 40), dtype=np.float32)
+    even = np.full_like(static, 0.5)
+    share = motion_share(static, fuse(static, even, gain=3.0))
+    assert share == pytest.approx(1.5 / 2.5, rel=1e-6)
+
+
+@pytest.mark.parametrize("size", [(91, 161), (45, 45), (161, 31)])
+def test_centre_prior_is_a_gaussian_of_a_fifth_of_each_side(size: tuple[int, int]) -> None:
+    prior = centre_prior(size)
+    assert prior.shape == size and prior.dtype == np.float32
+    rows, columns = ((np.arange(side) + 0.5) / side - 0.5 for side in size)
+    expected = np.exp(-(rows[:, None] ** 2 + columns[None] ** 2) / (2 * 0.2**2))
+    assert prior == pytest.approx(expected, abs=1e-6)
+    middle = size[0] // 2, size[1] // 2
+    assert prior[middle] == 1 == prior.max() and (prior == 1).sum() == 1
+    # Separable, so its standard deviations are those of its middle row and column.
+    assert prior == pytest.approx(np.outer(prior[:, middle[1]], prior[middle[0]]), abs=1e-6)
+    assert np.array_equal(prior, prior[::-1]) and np.array_equal(prior, prior[:, ::-1])
+    assert centre_prior(size[::-1]) == pytest.approx(prior.T, abs=1e-7)
+
+
+def test_strength_of_the_centre_prior_is_a_mixture_with_an_even_one() -> None:
+    whole = centre_prior((30, 50), 1.0)
+    assert np.array_equal(centre_prior((30, 50), 0.0), np.ones((30, 50)))
+    for strength in (0.25, 0.5):
+        mixed = centre_prior((30, 50), strength)
+        assert mixed == pytest.approx(1 - strength + strength * whole, abs=1e-6)
+
+
+def test_boxes_are_the_regions_above_the_threshold_most_salient_first() -> None:
+    saliency = np.full((50, 100), 0.2, np.float32)
+    saliency[5:15, 10:30] = 0.6
+    saliency[30:45, 60:65] = 0.9
+    saliency[40:50, 90:100] = 0.5
+    first, second = boxes(saliency, 0.55)
+    assert isinstance(first, Box)
+    assert first == pytest.approx((30 / 50, 60 / 100, 45 / 50, 65 / 100, 0.9))
+    assert second == pytest.approx((5 / 50, 10 / 100, 15 / 50, 30 / 100, 0.6))
+    assert (first.top, first.left, first.bottom, first.right) == (0.6, 0.6, 0.9, 0.65)
+    # The threshold itself belongs to what is above it.
+    assert len(boxes(saliency, 0.5)) == 3
+    assert boxes(saliency, 0.5)[2] == pytest.approx((0.8, 0.9, 1, 1, 0.5))
+    assert boxes(saliency, 0.95) == []
+    assert boxes(saliency, 0.1) == [
+        pytest.approx((0, 0, 1, 1, float(saliency.mean(dtype=np.float64))))
+    ]
+
+
+def test_saliency_of_a_box_is_the_mean_over_the_region_not_the_rectangle() -> None:
+    saliency = np.zeros((40, 40), np.float32)
+    saliency[10:20, 10] = saliency[19, 10:20] = 0.8
+    saliency[10, 10] = 1.0
+    (box,) = boxes(saliency, 0.5)
+    assert box == pytest.approx((0.25, 0.25, 0.5, 0.5, (18 * 0.8 + 1) / 19))
+
+
+def test_specks_are_no_boxes() -> None:
+    # A thousandth of 100 x 100 is 10 pixels.
+    saliency = np.zeros((100, 100), np.float32)
+    saliency[10:13, 10:13] = 1.0
+    saliency[50:52, 50:55] = 0.7
+    assert boxes(saliency, 0.5) == [pytest.approx((0.5, 0.5, 0.52, 0.55, 0.7))]
 
 
 @given(row=st.integers(0, 8), column=st.integers(0, 12))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from vidsal.frames import Map, Prediction, Request, Rgb, Target
-from vidsal.scaling import ScaleState, to_unit
+from vidsal.scaling import Scale
 from vidsal.static import networks
 from vidsal.static.gradient import Classifier, GradientStage, Recipe
 from vidsal.static.models import load_tensorflow
@@ -575,7 +575,7 @@ def test_tutorial_formula(lite0: Classifier, cat: Rgb, by_the_tape: tuple[Any, A
     expected = (signed - signed.min()) / (signed.max() - signed.min())
 
     def unit(maps: Map) -> Map:
-        return to_unit(maps[0], ScaleState(), time_s=0.0, mode="minmax")[0]
+        return Scale("minmax")(maps[0], 0.0)
 
     stage = _stage(lite0, score="probability", channels="sum")
     maps = _maps(stage, cat)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 import pytest
@@ -10,19 +12,32 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vidsal import motion
-from vidsal.frames import Map, Motion, Rgb
+from vidsal.frames import CameraMotion, Map, Motion, Rgb
+from vidsal.settings import Camera, Flow
 
 SIZE = (180, 320)
-# Farneback averages over 15 pixels, so that truth is asked for this far away from an edge.
-EDGE_PX = 16
+# Farneback averages over 15 pixels, so that truth is asked for this far away from an edge; and
+# farther of the speed, which is blurred after that.
+EDGE_PX, BLURRED_PX = 16, 22
 
 
-def _pair(load_script: LoadScript, **scene: object) -> tuple[Rgb, Rgb, Map, Map]:
-    """Two grey frames, the true flow between them, and the square's mask."""
+class Pair(NamedTuple):
+    """Two grey frames, the true flow from one to the other, and the square's masks in both."""
+
+    first: Rgb
+    second: Rgb
+    truth: Map
+    was: Map
+    now: Map
+
+
+def _pair(load_script: LoadScript, **scene: object) -> Pair:
+    """The synthetic clip's first two frames."""
     script = load_script("make_synthetic_clip")
     made = script.Scene(frame_count=2, **scene)
     first, second = (motion.grey(rgb) for rgb in script.frames(made))
-    return first, second, script.true_flow(0, made), script.square_mask(0, made)
+    was, now = (script.square_mask(index, made) for index in (0, 1))
+    return Pair(first, second, script.true_flow(0, made), was, now)
 
 
 def _inside(mask: Map, edge_px: int = EDGE_PX) -> Map:
@@ -45,34 +60,59 @@ def _warped(picture: Rgb, *, zoom: float = 1.0, turn_deg: float = 0.0) -> tuple[
     """The picture zoomed and turned clockwise about its middle, and the matrix of that."""
     height, width = picture.shape
     middle = ((width - 1) / 2, (height - 1) / 2)
-    matrix = cv2.getRotationMatrix2D(middle, -turn_deg, zoom)
-    warped = cv2.warpAffine(
-        picture, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT
+    matrix = np.vstack([cv2.getRotationMatrix2D(middle, -turn_deg, zoom), [0, 0, 1]])
+    return _seen(picture, matrix), np.asarray(matrix, np.float32)
+
+
+def _seen(picture: Rgb, matrix: Map) -> Rgb:
+    """The picture after a camera movement."""
+    warped = cv2.warpPerspective(
+        picture, matrix.astype(np.float64), picture.shape[::-1], flags=cv2.INTER_CUBIC,
+        borderMode=cv2.BORDER_REFLECT,
+    )  # fmt: skip
+    return np.asarray(warped, np.uint8)
+
+
+def _flow_of(matrix: Map, size: tuple[int, int] = SIZE) -> Map:
+    """The flow of a 3 x 3 matrix, by the book."""
+    rows, columns = np.mgrid[0 : size[0], 0 : size[1]]
+    points = np.stack([columns, rows, np.ones(size)], axis=-1)
+    moved = points @ matrix.T.astype(np.float64)
+    return np.asarray(moved[..., :2] / moved[..., 2:] - points[..., :2], np.float32)
+
+
+def _jumble(size: tuple[int, int] = SIZE, seed: int = 3) -> Map:
+    """Flow of which every vector goes its own way, about a common shift."""
+    return np.random.default_rng(seed).normal((6, -2), 8, (*size, 2)).astype(np.float32)
+
+
+@pytest.mark.parametrize("how", ["farneback", "dis"])
+def test_moving_square_over_still_ground(load_script: LoadScript, how: Flow) -> None:
+    first, second, _, _, mask = _pair(
+        load_script, background_velocity=(0, 0), square_velocity=(3, 0)
     )
-    return np.asarray(warped, np.uint8), np.asarray(matrix, np.float32)
-
-
-def test_moving_square_over_still_ground(load_script: LoadScript) -> None:
-    first, second, _, mask = _pair(load_script, background_velocity=(0, 0), square_velocity=(3, 0))
-    moved = motion.measure(first, second)
-    assert moved.speed[_inside(mask)] == pytest.approx(3.0, abs=0.1)
-    outside = moved.speed[_outside(mask)]
-    assert np.median(outside) < 0.01
-    assert np.percentile(outside, 99) < 0.1
-    assert moved.camera.shift_px == pytest.approx((0.0, 0.0), abs=0.01)
+    moved = motion.measure(first, second, how=how)
+    # Dense inverse search is the coarser of the two.
+    times = 2 if how == "dis" else 1
+    assert moved.speed[_inside(mask)] == pytest.approx(3.0, abs=times * 0.1)
+    outside = moved.speed[_outside(mask, BLURRED_PX)]
+    assert np.median(outside) < times * 0.01
+    assert np.percentile(outside, 99) < times * 0.1
+    assert moved.camera.shift_px == pytest.approx((0.0, 0.0), abs=times * 0.01)
     assert moved.camera.zoom == pytest.approx(1.0, abs=1e-4)
     # The rest of the picture, 0.92 of it, agrees on a still camera.
     assert moved.camera.inlier_share == pytest.approx(0.92, abs=0.04)
 
 
+@pytest.mark.parametrize("how", ["farneback", "dis"])
 @pytest.mark.parametrize("velocity", [(3, 0), (0, 3), (-2, 1)])
 def test_flow_has_columns_first_and_points_forward(
-    load_script: LoadScript, velocity: tuple[int, int]
+    load_script: LoadScript, velocity: tuple[int, int], how: Flow
 ) -> None:
-    first, second, truth, mask = _pair(
+    first, second, truth, mask, _ = _pair(
         load_script, background_velocity=(0, 0), square_velocity=velocity
     )
-    flow = motion.optical_flow(first, second)
+    flow = motion.optical_flow(first, second, how=how)
     assert flow.shape == (*SIZE, 2) and flow.dtype == np.float32
     place = _inside(mask)
     assert flow[place].mean(axis=0) == pytest.approx(np.array(velocity), abs=0.05)
@@ -81,13 +121,54 @@ def test_flow_has_columns_first_and_points_forward(
     assert error[_outside(mask)].mean() < 0.02
 
 
+@pytest.mark.parametrize("velocity", [(10, 0), (-8, 6)])
+def test_speed_is_where_things_are_now(load_script: LoadScript, velocity: tuple[int, int]) -> None:
+    first, second, _, was, now = _pair(
+        load_script, background_velocity=(0, 0), square_velocity=velocity, square_start=(130, 60)
+    )
+    moved = motion.measure(first, second)
+    fast = moved.speed > 3
+    middles = [np.argwhere(mask).mean(axis=0) for mask in (fast, now, was)]
+    gone = float(np.hypot(*velocity))
+    assert np.linalg.norm(middles[1] - middles[2]) == pytest.approx(gone)
+    assert np.linalg.norm(middles[0] - middles[1]) < 0.3 * gone
+    assert np.linalg.norm(middles[0] - middles[2]) > 0.8 * gone
+    assert moved.known.mean() > 0.97
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_speed_is_zero_where_flow_does_not_come_back(
+    monkeypatch: pytest.MonkeyPatch, comes_back: bool
+) -> None:
+    # A block of 100 moves 6 to the right: in the flow to the previous frame, or in both.
+    first, second = np.zeros(SIZE, np.uint8), np.ones(SIZE, np.uint8)
+    forward, backward = np.zeros((2, *SIZE, 2), np.float32)
+    backward[40:140, 100:200, 0] = -6
+    if comes_back:
+        forward[40:140, 94:194, 0] = 6
+
+    def flow(before: Rgb, after: Rgb, *, how: Flow) -> Map:
+        return forward if after is second else backward
+
+    monkeypatch.setattr(motion, "optical_flow", flow)
+    moved = motion.measure(first, second)
+    assert np.array_equal(moved.flow, forward) and np.array_equal(moved.backward, backward)
+    block = np.zeros(SIZE, bool)
+    block[40:140, 100:200] = True
+    assert (moved.known[block] == comes_back).all()
+    assert (moved.known == 1).mean() > 0.8
+    expected = motion.smoothed(6 * (block & comes_back).astype(np.float32), 0.02)
+    assert moved.speed == pytest.approx(expected, abs=1e-5)
+    assert moved.speed[90, 150] == pytest.approx(6 if comes_back else 0, abs=1e-5)
+
+
 @pytest.mark.parametrize("model", ["auto", "median"])
-def test_pan_of_the_whole_picture_is_taken_off(load_script: LoadScript, model: str) -> None:
+def test_pan_of_the_whole_picture_is_taken_off(load_script: LoadScript, model: Camera) -> None:
     pan, own = np.array((4, -3)), np.array((1, 1))
-    first, second, _, mask = _pair(
+    first, second, _, _, mask = _pair(
         load_script, background_velocity=tuple(pan), square_velocity=tuple(own)
     )
-    moved = motion.measure(first, second, model=model)  # type: ignore[arg-type]
+    moved = motion.measure(first, second, model=model)
     # (rows, columns), while the scene speaks of (x, y).
     assert moved.camera.shift_px == pytest.approx((-3.0, 4.0), abs=0.1)
     assert moved.camera.zoom == pytest.approx(1.0, abs=0.001)
@@ -96,21 +177,22 @@ def test_pan_of_the_whole_picture_is_taken_off(load_script: LoadScript, model: s
     assert relative == 5.0
     assert moved.speed[_inside(mask)] == pytest.approx(relative, abs=0.15)
     # Away from the borders too: what the pan brings into the picture has no match before.
-    ground = _outside(mask)
+    ground = _outside(mask, BLURRED_PX)
     ground[:EDGE_PX] = ground[-EDGE_PX:] = ground[:, :EDGE_PX] = ground[:, -EDGE_PX:] = False
     assert np.median(moved.speed[ground]) < 0.06
     assert np.percentile(moved.speed[ground], 99) < 0.3
 
 
 def test_without_a_camera_model_the_magnitude_is_raw(load_script: LoadScript) -> None:
-    first, second, _, mask = _pair(load_script, background_velocity=(4, -3), square_velocity=(1, 1))
+    first, second, _, _, mask = _pair(
+        load_script, background_velocity=(4, -3), square_velocity=(1, 1)
+    )
     moved = motion.measure(first, second, model="none")
-    assert np.array_equal(moved.camera.matrix, np.eye(2, 3))
-    assert moved.camera.inlier_share is None
-    assert moved.speed[_inside(mask)] == pytest.approx(np.sqrt(2), abs=0.1)
+    _assert_steady(moved.camera)
+    assert moved.speed[_inside(mask, BLURRED_PX)] == pytest.approx(np.sqrt(2), abs=0.1)
     assert np.median(moved.speed[_outside(mask)]) == pytest.approx(5.0, abs=0.1)
-    raw = np.hypot(moved.flow[..., 0], moved.flow[..., 1])
-    assert moved.speed == pytest.approx(motion.smoothed(raw, 0.01), abs=1e-5)
+    raw = np.hypot(moved.backward[..., 0], moved.backward[..., 1]) * moved.known
+    assert moved.speed == pytest.approx(motion.smoothed(raw, 0.02), abs=1e-5)
 
 
 @pytest.mark.parametrize("zoom", [1.02, 0.98, 1.01])
@@ -120,7 +202,8 @@ def test_zoom_is_recovered_and_taken_off(load_script: LoadScript, zoom: float) -
     moved = motion.measure(first, second)
     assert moved.camera.zoom == pytest.approx(zoom, abs=0.001)
     assert moved.camera.turn_deg == pytest.approx(0.0, abs=0.02)
-    assert moved.camera.matrix[:, 2] == pytest.approx(truth[:, 2], abs=0.15)
+    assert moved.camera.model == "similarity"
+    assert moved.camera.matrix[:2, 2] == pytest.approx(truth[:2, 2], abs=0.15)
     raw = motion.measure(first, second, model="none")
     assert raw.speed.max() > 1.5
     assert moved.speed[24:-24, 24:-24].max() < 0.2
@@ -150,15 +233,18 @@ def test_median_cannot_explain_a_zoom_but_auto_can(load_script: LoadScript) -> N
 
 
 def test_a_fit_that_few_agree_with_gives_way_to_the_median() -> None:
-    rng = np.random.default_rng(3)
-    # Every vector its own way, about a common shift: no similarity explains a quarter of them.
-    flow = rng.normal((6, -2), 8, (*SIZE, 2)).astype(np.float32)
-    camera = motion.camera_motion(flow)
+    flow = _jumble()
     votes = flow[4::8, 4::8].reshape(-1, 2)
-    assert np.array_equal(camera.matrix[:, :2], np.eye(2))
-    assert camera.matrix[:, 2] == pytest.approx(np.median(votes, axis=0), abs=1e-5)
-    assert camera.inlier_share is not None and camera.inlier_share < 0.05
-    assert np.array_equal(motion.camera_motion(flow, model="median").matrix, camera.matrix)
+    expected = np.eye(3)
+    expected[:2, 2] = np.median(votes, axis=0)
+    models: tuple[Camera, ...] = ("auto", "homography", "affine", "median")
+    for model in models:
+        camera = motion.camera_motion(flow, model=model)
+        assert camera.model == "median"
+        assert camera.matrix == pytest.approx(expected, abs=1e-5)
+        near = np.linalg.norm(votes - expected[:2, 2], axis=1) <= 1
+        assert camera.inlier_share == pytest.approx(near.mean())
+    assert near.mean() < 0.05
 
 
 def test_camera_is_the_majority_not_the_fastest() -> None:
@@ -176,11 +262,11 @@ def test_any_similarity_comes_back_from_its_own_flow(seed: int) -> None:
     turn, zoom = rng.uniform(-0.05, 0.05), rng.uniform(0.95, 1.05)
     cosine, sine = zoom * np.cos(turn), zoom * np.sin(turn)
     shift = rng.uniform(-8, 8, 2)
-    matrix = np.array([[cosine, -sine, shift[0]], [sine, cosine, shift[1]]], np.float32)
-    rows, columns = np.mgrid[0 : SIZE[0], 0 : SIZE[1]]
-    points = np.stack([columns, rows, np.ones(SIZE)], axis=-1)
-    flow = (points @ matrix.T - points[..., :2]).astype(np.float32)
+    matrix = np.array([[cosine, -sine, shift[0]], [sine, cosine, shift[1]], [0, 0, 1]], np.float32)
+    flow = _flow_of(matrix)
     camera = motion.camera_motion(flow)
+    # Affine and homography explain it as well; it takes no more than a similarity.
+    assert camera.model == "similarity"
     assert camera.matrix == pytest.approx(matrix, abs=2e-3)
     assert camera.inlier_share == 1.0
     assert camera.zoom == pytest.approx(zoom, abs=1e-4)
@@ -188,15 +274,148 @@ def test_any_similarity_comes_back_from_its_own_flow(seed: int) -> None:
     assert motion.camera_flow(camera, SIZE) == pytest.approx(flow, abs=0.1)
 
 
-@pytest.mark.parametrize("model", ["auto", "median", "none"])
-def test_identical_frames_are_exactly_still(load_script: LoadScript, model: str) -> None:
+SHEAR = np.array([[1, 0.05, -4], [0, 1, 1], [0, 0, 1]])
+PERSPECTIVE = np.array([[1.02, 0.004, -3], [0.006, 1.01, 2], [1.5e-4, -1e-4, 1]])
+
+
+@pytest.mark.parametrize(
+    ("name", "matrix"), [("affine", SHEAR), ("homography", PERSPECTIVE)], ids=["shear", "tilt"]
+)
+def test_a_movement_is_taken_off_by_the_simplest_model_that_can(
+    load_script: LoadScript, name: str, matrix: Map
+) -> None:
+    first = _texture(load_script)
+    second = _seen(first, matrix)
+    models: tuple[Camera, ...] = ("auto", "affine", "median", "none")
+    moved = {model: motion.measure(first, second, model=model) for model in models}
+    camera = moved["auto"].camera
+    assert camera.model == name
+    assert camera.matrix[:, :2] == pytest.approx(matrix[:, :2], abs=0.002)
+    assert camera.matrix[:2, 2] == pytest.approx(matrix[:2, 2], abs=0.15)
+    assert camera.matrix[2, 2] == 1
+    assert camera.inlier_share is not None and camera.inlier_share > 0.95
+    inside = {model: one.speed[24:-24, 24:-24] for model, one in moved.items()}
+    assert inside["auto"].max() < 0.35 and inside["auto"].mean() < 0.15
+    assert min(inside[model].mean() for model in ("none", "median")) > 1
+    # An affine camera has a shear, too, but no perspective.
+    is_enough = name == "affine"
+    assert ((moved["affine"].camera.inlier_share or 0) > 0.6) == is_enough
+    assert (inside["affine"].mean() < 1) == is_enough
+
+
+def test_what_is_asked_for_is_fitted_though_less_would_do() -> None:
+    flow = _flow_of(np.array([[1, 0, 5], [0, 1, -2], [0, 0, 1]]))
+    for model, zero in (("homography", 1e-6), ("affine", 0), ("median", 0)):
+        camera = motion.camera_motion(flow, model=model)  # type: ignore[arg-type]
+        assert camera.model == model
+        assert camera.inlier_share == 1
+        assert camera.shift_px == pytest.approx((-2, 5), abs=1e-3)
+        assert np.abs(camera.matrix[2, :2]).max() <= zero
+
+
+@pytest.mark.parametrize("model", ["auto", "homography", "affine"])
+def test_a_fold_is_no_camera(model: Camera) -> None:
+    # All go to one row; and the picture is mirrored.
+    flat, mirrored = np.diag([1.0, 0.0, 1.0]), np.diag([-1.0, 1.0, 1.0])
+    flat[1, 2], mirrored[0, 2] = 40, 319
+    for matrix in (flat, mirrored):
+        camera = motion.camera_motion(_flow_of(matrix), model=model)
+        assert camera.model == "median"
+        assert np.array_equal(camera.matrix[:, :2], np.eye(3)[:, :2])
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [("auto", "similarity"), ("homography", "affine"), ("affine", "affine"), ("median", "median")],
+)
+def test_a_horizon_within_the_picture_is_no_camera(model: Camera, expected: str) -> None:
+    # Half the picture follows a perspective whose horizon is in the other half; there, three
+    # tenths of the picture stand for a shift, and the rest for nothing.
+    horizon = np.array([[1, 0, 3], [0, 1, 2], [-1 / 201.3, 0, 1]])
+    flow = _jumble()
+    flow[:, :160] = _flow_of(horizon)[:, :160]
+    flow[:, 220:] = (2, -3)
+    camera = motion.camera_motion(flow, model=model)
+    assert camera.model == expected
+    for backward in (False, True):
+        caused = motion.camera_flow(camera, SIZE, backward=backward)
+        assert np.abs(caused).max() < 20
+    if expected != "median":
+        assert camera.matrix == pytest.approx(np.array([[1, 0, 2], [0, 1, -3], [0, 0, 1]]), abs=0.1)
+        assert camera.inlier_share == pytest.approx(100 / 320, abs=0.05)
+
+
+@pytest.mark.parametrize("matrix", [SHEAR, PERSPECTIVE], ids=["shear", "tilt"])
+def test_the_cameras_flow_is_its_matrix_and_backward_undoes_it(matrix: Map) -> None:
+    camera = CameraMotion(matrix.astype(np.float32), "homography", 1.0)
+    forward = motion.camera_flow(camera, SIZE)
+    backward = motion.camera_flow(camera, SIZE, backward=True)
+    assert forward.dtype == backward.dtype == np.float32
+    assert forward == pytest.approx(_flow_of(matrix), abs=1e-4)
+    assert np.abs(forward).max() > 4
+    rows, columns = np.mgrid[0 : SIZE[0], 0 : SIZE[1]].astype(np.float32)
+    to = columns + forward[..., 0], rows + forward[..., 1]
+    back = cv2.remap(backward, *to, cv2.INTER_LINEAR)
+    within = (to[0] >= 0) & (to[0] <= SIZE[1] - 1) & (to[1] >= 0) & (to[1] <= SIZE[0] - 1)
+    assert within.mean() > 0.9
+    # cv2.remap takes 32 steps between two pixels.
+    assert np.abs(forward + back)[within].max() < 0.01
+
+
+def _speed_of_square(rows_px: int, step_px: int, seconds: float, how: Flow) -> Map:
+    """The speed of a square over 640 x 360 still ground, in diagonals a second."""
+    rng = np.random.default_rng(0)
+    ground, square = (
+        cv2.GaussianBlur(rng.random((360, 640), dtype=np.float32), (0, 0), 8) for _ in range(2)
+    )
+    pictures = []
+    for left in (240, 240 + step_px):
+        picture = 128 + 3000 * (ground - 0.5)
+        picture[120:240, left : left + 120] = 128 + 3000 * (square[120:240, 240:360] - 0.5)
+        whole = np.clip(picture, 0, 255).astype(np.uint8)
+        pictures.append(motion.shrink(whole, (rows_px, rows_px * 16 // 9)))
+    moved = motion.measure(*pictures, how=how)
+    return motion.diagonals_a_second(moved.speed, seconds)
+
+
+@pytest.mark.parametrize("how", ["farneback", "dis"])
+@pytest.mark.parametrize(
+    ("rows_px", "step_px", "seconds"),
+    [(180, 12, 1 / 25), (180, 6, 1 / 50), (135, 6, 1 / 50), (108, 12, 1 / 25)],
+)
+def test_speed_depends_neither_on_the_working_size_nor_on_the_frame_rate(
+    rows_px: int, step_px: int, seconds: float, how: Flow
+) -> None:
+    speed = _speed_of_square(rows_px, step_px, seconds, how)
+    row, column = (round(share * rows_px / 360) for share in (180, 300 + step_px))
+    # 300 pixels a second in a picture with a diagonal of 734.
+    assert speed[row, column] == pytest.approx(300 / np.hypot(360, 640), rel=0.05)
+    assert np.median(speed) < 0.01
+
+
+def test_diagonals_a_second_in_closed_form() -> None:
+    speed = motion.diagonals_a_second(np.full((3, 4), 2, np.float32), 0.1)
+    assert speed.dtype == np.float32
+    assert speed == pytest.approx(np.full((3, 4), 4.0), rel=1e-6)
+
+
+@pytest.mark.parametrize("how", ["farneback", "dis"])
+@pytest.mark.parametrize("model", ["auto", "homography", "affine", "median", "none"])
+def test_identical_frames_are_exactly_still(
+    load_script: LoadScript, model: Camera, how: Flow
+) -> None:
     picture = _texture(load_script)
-    moved = motion.measure(picture, picture.copy(), model=model)  # type: ignore[arg-type]
+    moved = motion.measure(picture, picture.copy(), model=model, how=how)
     _assert_still(moved, picture.shape)
+    assert (moved.known == 1).all()
 
 
-def test_a_frame_with_nothing_before_it_is_still() -> None:
-    _assert_still(motion.still((7, 9)), (7, 9))
+@pytest.mark.parametrize("known", [False, True])
+def test_a_frame_with_nothing_before_it_is_still(known: bool) -> None:
+    moved = motion.still((7, 9), known=known)
+    _assert_still(moved, (7, 9))
+    assert np.array_equal(moved.known, np.full((7, 9), known))
+    assert not motion.still((7, 9)).known.any()
 
 
 @pytest.mark.parametrize(("before", "after"), [(0, 0), (0, 255), (255, 0), (100, 101)])
@@ -208,35 +427,47 @@ def test_flat_frames_do_not_move(before: int, after: int) -> None:
 
 def _assert_still(moved: Motion, size: tuple[int, ...]) -> None:
     assert moved.flow.shape == (*size, 2) and not moved.flow.any()
+    assert moved.backward.shape == (*size, 2) and not moved.backward.any()
     assert moved.speed.shape == size and not moved.speed.any()
-    assert np.array_equal(moved.camera.matrix, np.eye(2, 3))
-    assert moved.camera.inlier_share is None
-    assert (moved.camera.zoom, moved.camera.turn_deg) == (1.0, 0.0)
+    _assert_steady(moved.camera)
 
 
-@pytest.mark.parametrize("model", ["auto", "median", "none"])
-@pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 3), (5, 5), (1, 40), (40, 1), (16, 16)])
-def test_tiny_pictures_are_measured(size: tuple[int, int], model: str) -> None:
+def _assert_steady(camera: CameraMotion) -> None:
+    assert np.array_equal(camera.matrix, np.eye(3))
+    assert (camera.model, camera.inlier_share) == ("none", None)
+    assert (camera.zoom, camera.turn_deg, camera.shift_px) == (1.0, 0.0, (0.0, 0.0))
+
+
+@pytest.mark.parametrize("how", ["farneback", "dis"])
+@pytest.mark.parametrize("model", ["auto", "homography", "median", "none"])
+@pytest.mark.parametrize(
+    "size", [(1, 1), (1, 2), (2, 3), (5, 5), (1, 40), (40, 1), (15, 40), (16, 16)]
+)
+def test_tiny_pictures_are_measured(size: tuple[int, int], model: Camera, how: Flow) -> None:
     first, second = np.random.default_rng(0).integers(0, 256, (2, *size), np.uint8)
-    moved = motion.measure(first, second, model=model)  # type: ignore[arg-type]
-    assert moved.flow.shape == (*size, 2)
+    moved = motion.measure(first, second, model=model, how=how)
+    assert moved.flow.shape == moved.backward.shape == (*size, 2)
     assert moved.speed.shape == size
     assert np.isfinite(moved.speed).all() and (moved.speed >= 0).all()
     # Nothing can be found to move farther than a picture this small is long.
     assert moved.speed.max() < 4 * max(size)
 
 
-def test_same_frames_same_answer_and_nothing_is_written_to(load_script: LoadScript) -> None:
-    first, second, _, _ = _pair(load_script)
+@pytest.mark.parametrize("how", ["farneback", "dis"])
+def test_same_frames_same_answer_and_nothing_is_written_to(
+    load_script: LoadScript, how: Flow
+) -> None:
+    first, second, *_ = _pair(load_script)
     kept = first.copy(), second.copy()
     first.setflags(write=False)
     second.setflags(write=False)
-    once = motion.measure(first, second)
+    once = motion.measure(first, second, how=how)
     # Another picture in between: no memory of it may remain.
-    motion.measure(second, first)
-    again = motion.measure(first, second)
+    motion.measure(second, first, how=how)
+    again = motion.measure(first, second, how=how)
     assert once.speed.any()
     assert np.array_equal(once.flow, again.flow)
+    assert np.array_equal(once.backward, again.backward)
     assert np.array_equal(once.speed, again.speed)
     assert np.array_equal(once.camera.matrix, again.camera.matrix)
     assert np.array_equal(first, kept[0]) and np.array_equal(second, kept[1])
@@ -245,13 +476,14 @@ def test_same_frames_same_answer_and_nothing_is_written_to(load_script: LoadScri
 def test_camera_motion_leaves_the_flow_alone() -> None:
     flow = np.random.default_rng(0).normal(1, 1, (40, 60, 2)).astype(np.float32)
     kept = flow.copy()
-    for model in ("auto", "median", "none"):
+    models: tuple[Camera, ...] = ("auto", "homography", "affine", "median", "none")
+    for model in models:
         motion.camera_motion(flow, model=model)
     assert np.array_equal(flow, kept)
 
 
 def test_mirrored_pictures_move_the_mirrored_way(load_script: LoadScript) -> None:
-    first, second, _, _ = _pair(load_script)
+    first, second, *_ = _pair(load_script)
     moved = motion.measure(first, second)
     mirrored = motion.measure(
         np.ascontiguousarray(first[:, ::-1]), np.ascontiguousarray(second[:, ::-1])

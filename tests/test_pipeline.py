@@ -3,6 +3,8 @@
 import csv
 import functools
 import itertools
+import json
+import logging
 import os
 import signal
 import threading
@@ -100,9 +102,12 @@ def test_what_stands_out_is_the_square(sample_media: Path, load_script: LoadScri
         [n / 30 for n in range(90)], abs=1e-6
     )
     # The first frame has nothing before it to have moved from.
-    assert rows[0]["speed_p95_px"] == "0"
+    assert rows[0]["speed_p95"] == rows[0]["motion_high"] == "0"
+    assert rows[0]["camera_model"] == "none"
     assert rows[0]["peak_row_px"] == ""
     inside = 0
+    # The square's own movement over the pan, in diagonals a second.
+    speed = np.hypot(4, 2) * 30 / np.hypot(180, 320)
     for row in rows[1:]:
         left, top, right, bottom = truth.square_box(int(row["index"]))
         x, y = float(row["peak_column_px"]), float(row["peak_row_px"])
@@ -110,6 +115,10 @@ def test_what_stands_out_is_the_square(sample_media: Path, load_script: LoadScri
         # The background moves by (2, -1): that is the camera.
         assert float(row["camera_column_px"]) == pytest.approx(2, abs=0.3)
         assert float(row["camera_row_px"]) == pytest.approx(-1, abs=0.3)
+        assert row["camera_model"] == "similarity"
+        assert float(row["motion_high"]) == pytest.approx(speed, rel=0.08)
+        assert row["fused_high"] == row["motion_high"]
+        assert float(row["speed_median"]) < 0.05 * speed
     assert inside >= 0.95 * 89
 
 
@@ -185,6 +194,46 @@ def test_photo_shows_where_the_static_map_is(tmp_path: Path, brightness: Brightn
     assert 30 <= float(row["peak_row_px"]) <= 50
     assert 100 <= float(row["peak_column_px"]) <= 130
     assert row["class_1"] == "bright"
+    assert (row["fusion"], row["gain"], row["centre_prior"]) == ("gain", "2", "0")
+    assert (row["static_share"], row["motion_share"], row["boxes"]) == ("1", "0", "")
+    assert float(row["fused_high"]) == pytest.approx(float(row["static_high"]), rel=1e-3)
+
+
+def test_boxes_are_in_the_picture_and_in_the_table(
+    tmp_path: Path, brightness: BrightnessStage
+) -> None:
+    rgb = np.full((120, 160, 3), 20, np.uint8)
+    rgb[30:50, 100:130] = 200
+    Image.fromarray(rgb).save(tmp_path / "photo.png")
+    options: dict[str, Any] = {"annotate": False, "smooth": 0.0, "alpha": 0.0, "working_width": 160}
+    vidsal.run(tmp_path / "photo.png", _settings(table=Path("t.csv"), boxes=0.5, **options))
+    (row,) = _table(Path("t.csv"))
+    (box,) = json.loads(row["boxes"])
+    sides = [box["top"], box["left"], box["bottom"], box["right"]]
+    assert sides == pytest.approx([30, 100, 50, 130], abs=2)
+    assert 0.5 < box["saliency"] <= 1
+    with Image.open("photo_saliency.png") as image:
+        rows, columns = np.nonzero((np.asarray(image) == 255).all(axis=-1))
+    # White where the table says, and nowhere else.
+    assert [rows.min(), columns.min(), rows.max() + 1, columns.max() + 1] == sides
+    assert len(rows) == 2 * (sides[2] - sides[0] + sides[3] - sides[1]) - 4
+
+
+def test_flicker_is_told_at_the_end(
+    make_clip: MakeClip, brightness: BrightnessStage, caplog: pytest.LogCaptureFixture
+) -> None:
+    clip = make_clip(frames=14, options=["-vf", "negate=enable='gte(n,7)'"])
+    with caplog.at_level(logging.INFO, logger="vidsal"):
+        vidsal.run(clip, _settings(table=Path("t.csv"), scale="frame"))
+    rows = _table(Path("t.csv"))
+    assert [row["cut"] for row in rows] == ["0"] * 7 + ["1"] + ["0"] * 6
+    highs = np.array([float(row["fused_high"]) for row in rows])
+    changes = np.abs(np.diff(highs)) / highs[:-1]
+    # What a cut changes is no flicker.
+    flicker = 100 * np.delete(changes, 6).mean()
+    assert abs(flicker - 100 * changes.mean()) > 0.1
+    (said,) = [one.getMessage() for one in caplog.records if "flicker" in one.getMessage()]
+    assert said == f"flicker: the display's scale changed by {flicker:.2f} % a frame"
 
 
 def test_the_bundled_network_sees_the_cat(sample_media: Path) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vidsal.frames import Frame, Map, Prediction, Rgb, Saliency
+from vidsal import render
+from vidsal.frames import CameraMotion, Frame, Map, Prediction, Rgb, Saliency
 from vidsal.motion import still
 from vidsal.render import Style, colours, draw, even, time_code
 from vidsal.settings import Colormap, Layout
@@ -60,13 +61,18 @@ def _saliency(
     time_s: float = 0.0,
 ) -> Saliency:
     return Saliency(
-        Frame(rgb, 0, time_s),
-        static,
-        np.zeros_like(fused) if motion is None else motion,
-        fused,
-        still((fused.shape[0], fused.shape[1])),
-        None if name is None else _seen(name),
-        False,
+        frame=Frame(rgb, 0, time_s),
+        static=static,
+        motion=np.zeros_like(fused) if motion is None else motion,
+        fused=fused,
+        movement=still((fused.shape[0], fused.shape[1])),
+        speed=np.zeros_like(fused),
+        prediction=None if name is None else _seen(name),
+        is_cut=False,
+        motion_share=0.0,
+        static_high=1.0,
+        motion_high=1.0,
+        fused_high=1.0,
     )
 
 
@@ -252,13 +258,145 @@ def test_every_panel_is_labelled_and_only_in_its_corner(layout: Layout) -> None:
     for n in range(across * down):
         top, left = n // across * size[0], n % across * size[1]
         panel = marked[top : top + size[0], left : left + size[1]]
-        corner = panel[:30, :90]
-        assert corner.any(), n
+        corner = panel[:30, :180]
+        assert corner[:, :90].any(), n
         labels.append(corner.tobytes())
-        assert not panel[30:130].any() and not panel[:30, 90:].any()
+        assert not panel[30:130].any() and not panel[:30, 180:].any()
         # Only the picture of all saliency tells class and time.
         assert panel[130:].any() == (n == across * down - 1)
     assert len(set(labels)) == len(labels)
+
+
+def _moved(saliency: Saliency, camera: Any) -> Saliency:
+    """The same with a camera movement, given as a matrix."""
+    matrix = np.asarray(camera, np.float32)
+    return replace(
+        saliency, movement=replace(saliency.movement, camera=CameraMotion(matrix, "affine", 1.0))
+    )
+
+
+def _shift(rows: float, columns: float) -> list[list[float]]:
+    return [[1, 0, columns], [0, 1, rows], [0, 0, 1]]
+
+
+def _turn(row: float, column: float) -> list[list[float]]:
+    """A quarter turn and a zoom by two around a point."""
+    return [[0, -2, column + 2 * row], [2, 0, row - 2 * column], [0, 0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("camera", "share", "motion", "fused"),
+    [
+        (_shift(0, 0), 0.0, "motion, steady camera", "fused, 0% by motion"),
+        (_shift(0.1, -0.15), 0.004, "motion, steady camera", "fused, 0% by motion"),
+        (_shift(0.5, 3), 0.126, "motion, picture moves right", "fused, 13% by motion"),
+        (_shift(-3, -4), 0.5, "motion, picture moves left", "fused, 50% by motion"),
+        (_shift(0.3, 0.1), 0.999, "motion, picture moves down", "fused, 100% by motion"),
+        (_shift(-4, 3), 1.0, "motion, picture moves up", "fused, 100% by motion"),
+        # What counts is where the middle, at (9, 16) in a map of 18 x 32, goes.
+        (_turn(9, 16), 1.0, "motion, steady camera", "fused, 100% by motion"),
+        (_turn(9, 17), 1.0, "motion, picture moves up", "fused, 100% by motion"),
+    ],
+)
+def test_quad_tells_how_the_picture_moves_and_what_motion_brought(
+    camera: Any, share: float, motion: str, fused: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    real = render._write
+
+    def write(picture: Rgb, text: str, *words: Any, **options: Any) -> int:
+        written.append(text)
+        return real(picture, text, *words, **options)
+
+    monkeypatch.setattr(render, "_write", write)
+    base = _saliency(_ground((180, 320)), np.zeros((18, 32), np.float32))
+    draw(replace(_moved(base, camera), motion_share=share), Style("quad"))
+    assert written[-4:] == ["input", "static", motion, fused]
+
+
+@pytest.mark.parametrize("height", [96, 180, 320])
+@pytest.mark.parametrize("width", [96, 101, 128, 160, 192, 240, 320])
+@pytest.mark.parametrize("layout", ["side-by-side", "triptych", "quad"])
+def test_labels_end_before_their_panel_does(layout: Layout, width: int, height: int) -> None:
+    rgb, zeros = _ground((height, width)), np.zeros((18, 32), np.float32)
+    base = _moved(_saliency(rgb, zeros, static=zeros), _shift(0, 3))
+    saliency = replace(base, motion_share=1.0)
+    labelled = draw(saliency, Style(layout))
+    marked = _changed(labelled, draw(saliency, BARE._replace(layout=layout)))
+    across, down = GRID[layout]
+    text = _text_px((height, width))
+    ends = []
+    for n in range(across * down):
+        top, left = n // across * height, n % across * width
+        rows, columns = np.nonzero(marked[top : top + height // 2, left : left + width])
+        # Half a letter from the left, a third from the top, one line.
+        assert columns.min() >= text // 2 and rows.min() >= text // 3
+        assert rows.max() <= text // 3 + 2 * text
+        # Nothing is cut off, not even an outline: the last column is free.
+        assert columns.max() < width - 1
+        ends.append(int(columns.max()))
+    if layout == "quad":
+        # The long labels take the room that there is.
+        assert ends[2] > min(0.75 * width, 130) and ends[3] > min(0.75 * width, 110)
+        assert max(ends) < 200
+
+
+# Boxes
+
+
+def _two_regions() -> Map:
+    """Rows 4 to 7, columns 10 to 15, and a hotter one; of 18 x 32."""
+    fused = np.zeros((18, 32), np.float32)
+    fused[4:8, 10:16], fused[10:13, 20:30] = 0.6, 0.9
+    return fused
+
+
+@pytest.mark.parametrize(("scale", "white", "reach"), [(10, 0, 2), (40, 2, 5)])
+@pytest.mark.parametrize("threshold", [0.5, 0.8, 0.95])
+def test_boxes_are_frames_around_the_regions(
+    threshold: float, scale: int, white: int, reach: int
+) -> None:
+    size = 18 * scale, 32 * scale
+    saliency = _saliency(_ground(size), _two_regions())
+    bare = draw(saliency, BARE)
+    picture = draw(saliency, BARE._replace(boxes=threshold))
+    changed = _changed(picture, bare)
+    expected = np.zeros(size, bool)
+    for top, left, bottom, right, level in ((4, 10, 8, 16, 0.6), (10, 20, 13, 30, 0.9)):
+        if level < threshold:
+            continue
+        edges = [top * scale, left * scale, bottom * scale, right * scale]
+        # White on the box's own border, dark on both sides of it; nothing within.
+        sides = np.zeros(size, bool)
+        sides[edges[0] : edges[2], edges[1] : edges[3]] = True
+        sides[edges[0] + 1 : edges[2] - 1, edges[1] + 1 : edges[3] - 1] = False
+        assert (picture[sides] == 255).all()
+        around = np.s_[edges[0] - reach : edges[2] + reach, edges[1] - reach : edges[3] + reach]
+        inner = reach + 1
+        within = np.s_[edges[0] + inner : edges[2] - inner, edges[1] + inner : edges[3] - inner]
+        expected[around] = True
+        expected[within] = False
+        left_of_it = picture[(edges[0] + edges[2]) // 2, edges[1] - reach : edges[1] + inner]
+        dark = [0] * (reach - white)
+        assert left_of_it[:, 0].tolist() == dark + [255] * (2 * white + 1) + dark
+    assert not (changed & ~expected).any()
+    assert changed.any() == (threshold < 0.9)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_boxes_are_in_the_panel_of_all_saliency_alone(layout: Layout) -> None:
+    size = (90, 160)
+    fused = _two_regions()
+    saliency = _saliency(_noise(size), fused, static=1 - fused, motion=fused)
+    plain, boxed = (
+        draw(saliency, Style(layout, annotate=False, boxes=level)) for level in (0.0, 0.5)
+    )
+    across, down = GRID[layout]
+    for n in range(across * down):
+        top, left = n // across * size[0], n % across * size[1]
+        panel = np.s_[top : top + size[0], left : left + size[1]]
+        assert _changed(plain[panel], boxed[panel]).any() == (n == across * down - 1)
+    assert np.array_equal(plain, draw(saliency, Style(layout, annotate=False)))
 
 
 # Even sides

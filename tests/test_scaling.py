@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, get_args
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,10 +10,20 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from vidsal.frames import Map
-from vidsal.scaling import MEMORY_S, ScaleState, remember, scaled, to_unit, upper_end
-from vidsal.settings import Scale
+from vidsal.scaling import (
+    MEMORY_S,
+    PERCENTILE,
+    Flicker,
+    Scale,
+    ScaleState,
+    clipped,
+    modes,
+    remember,
+    scaled,
+    upper_end,
+)
 
-Mode = Literal["stable", "frame", "minmax"]
+MODES = ["stable", "frame", "minmax", "fixed:-1,3"]
 
 
 def _noise(seed: int = 0, high: float = 1.0) -> Map:
@@ -61,109 +69,196 @@ def test_time_that_stands_still_or_runs_back_changes_nothing() -> None:
 
 
 def test_stable_scale_divides_by_the_remembered_end() -> None:
-    state, remembered = ScaleState(), None
+    scale, remembered = Scale("stable"), None
     for n, high in enumerate([1.0, 3.0, 0.5, 2.0]):
         values = _noise(n, high)
-        end = float(np.percentile(values, 99))
+        end = float(np.percentile(values, 99.8))
         weight = 0.0 if remembered is None else math.exp(-0.04 / MEMORY_S)
         remembered = weight * (remembered or 0.0) + (1 - weight) * end
-        result, state = to_unit(values, state, time_s=n * 0.04, mode="stable")
-        assert result == pytest.approx(np.clip(values / remembered, 0, 1), abs=1e-6)
+        result = scale(values, n * 0.04)
+        assert (scale.low, scale.high) == (0, pytest.approx(remembered))
+        # Not clipped: what is above the end says so.
+        assert result == pytest.approx(values / remembered, rel=1e-5)
+    assert _noise(2, 9.0).max() > scale.high
+    assert scale(_noise(2, 9.0), 0.16).max() > 2
 
 
 def test_frame_scale_is_the_frames_own_and_keeps_its_order() -> None:
     loud, quiet = _noise(0, 100.0), _noise(1, 0.01)
-    _, state = to_unit(loud, ScaleState(), time_s=0, mode="frame")
-    result, _ = to_unit(quiet, state, time_s=0.04, mode="frame")
-    assert result == pytest.approx(np.clip(quiet / np.percentile(quiet, 99), 0, 1), abs=1e-6)
-    assert (result == 1).mean() == pytest.approx(0.01, abs=0.002)
+    scale = Scale("frame")
+    scale(loud, 0)
+    assert scale.high == pytest.approx(np.percentile(loud, 99.8))
+    result = scale(quiet, 0.04)
+    end = np.percentile(quiet, 99.8)
+    assert scale.high == pytest.approx(end)
+    assert result == pytest.approx(quiet / end, rel=1e-5)
+    assert (result >= 1).sum() == round(0.002 * quiet.size) + 1
+    # Another order of the same frames gives the same maps.
+    assert np.array_equal(Scale("frame")(quiet, 7.0), result)
 
 
 @given(npst.arrays(np.float32, (5, 7), elements=st.floats(-1e6, 1e6, width=32)))
 @settings(deadline=None)
 def test_minmax_is_the_direct_computation(values: Map) -> None:
-    state = ScaleState(123.0, 4.0)
-    result, after = to_unit(values, state, time_s=5.0, mode="minmax")
+    scale = Scale("minmax")
+    scale(np.array([[-5e6, 5e6]], np.float32), 0)
+    result = scale(values, 5.0)
     low, high = float(values.min()), float(values.max())
+    assert (scale.low, scale.high) == (low, high)
     if high - low > 1e-30:
         exact = (values.astype(np.float64) - low) / (high - low)
         assert result == pytest.approx(exact, abs=1e-5)
         assert (result.min(), result.max()) == (0.0, 1.0)
     else:
         assert not result.any()
-    assert after == state
 
 
-@pytest.mark.parametrize("mode", get_args(Scale))
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (-2, 0.5), (1, 1.25)])
+def test_fixed_scale_is_the_same_for_every_map(low: float, high: float) -> None:
+    scale = Scale(f"fixed:{low:g},{high:g}", floor=9.0)
+    assert (scale.low, scale.high) == (low, high)
+    for n, level in enumerate([1.0, 100.0, 0.01]):
+        values = _noise(n, level) - np.float32(0.5)
+        exact = np.maximum(0, (values.astype(np.float64) - low) / (high - low))
+        assert scale(values, n) == pytest.approx(exact, rel=1e-5, abs=1e-5)
+        assert (scale.low, scale.high) == (low, high)
+
+
+@pytest.mark.parametrize("mode", ["stable", "frame", "minmax", "fixed:0,1"])
 @pytest.mark.parametrize("level", [0.0, -3.0])
-def test_maps_without_anything_in_them_give_zeros(mode: Mode, level: float) -> None:
+def test_maps_without_anything_in_them_give_zeros(mode: str, level: float) -> None:
     flat = np.full((4, 6), level, np.float32)
-    result, state = to_unit(flat, ScaleState(), time_s=0, mode=mode)
-    assert result.dtype == np.float32 and result.shape == (4, 6)
-    assert np.array_equal(result, np.zeros((4, 6)))
-    again, _ = to_unit(flat, state, time_s=1, mode=mode)
-    assert np.array_equal(again, np.zeros((4, 6)))
+    scale = Scale(mode)
+    for time_s in (0, 1):
+        result = scale(flat, time_s)
+        assert result.dtype == np.float32 and result.shape == (4, 6)
+        assert np.array_equal(result, np.zeros((4, 6)))
 
 
 def test_flat_map_above_zero_is_all_there_is_or_nothing() -> None:
     flat = np.full((4, 6), 2.5, np.float32)
-    assert np.array_equal(to_unit(flat, ScaleState(), time_s=0, mode="minmax")[0], 0 * flat)
-    assert np.array_equal(to_unit(flat, ScaleState(), time_s=0, mode="frame")[0], 0 * flat + 1)
+    assert np.array_equal(Scale("minmax")(flat, 0), 0 * flat)
+    assert np.array_equal(Scale("frame")(flat, 0), 0 * flat + 1)
+    assert np.array_equal(Scale("fixed:0,10")(flat, 0), 0 * flat + 0.25)
 
 
-@pytest.mark.parametrize("mode", get_args(Scale))
+@pytest.mark.parametrize("mode", MODES)
 @given(
     values=npst.arrays(np.float32, (4, 5), elements=st.floats(-(2.0**100), 2.0**100, width=32)),
-    high=st.none() | st.floats(0, 2.0**100),
+    before=npst.arrays(np.float32, (1, 2), elements=st.floats(0, 2.0**100, width=32)),
 )
 @settings(deadline=None)
-def test_result_is_within_bounds_and_never_nan(mode: Mode, values: Map, high: float | None) -> None:
+def test_result_is_within_bounds_and_never_nan(mode: str, values: Map, before: Map) -> None:
     kept = values.copy()
-    result, _ = to_unit(values, ScaleState(high, 0.0), time_s=0.04, mode=mode)
+    scale = Scale(mode)
+    scale(before, 0)
+    result = scale(values, 0.04)
     assert result.dtype == np.float32
-    assert ((result >= 0) & (result <= 1)).all()
+    assert np.isfinite(result).all() and (result >= 0).all()
+    shown = clipped(result)
+    assert ((shown >= 0) & (shown <= 1)).all()
     assert np.array_equal(values, kept)
 
 
 @pytest.mark.parametrize("mode", ["stable", "frame"])
-def test_quiet_frame_stays_quiet(mode: Mode) -> None:
+def test_quiet_frame_stays_quiet(mode: str) -> None:
     noise = _noise(0, 0.2)
-    result, _ = to_unit(noise, ScaleState(), time_s=0, mode=mode, floor=0.5)
-    assert result == pytest.approx(noise / 0.5, abs=1e-6)
-    loud, _ = to_unit(_noise(0, 20.0), ScaleState(), time_s=0, mode=mode, floor=0.5)
-    assert loud.max() == 1
+    scale = Scale(mode, floor=0.5)
+    assert scale(noise, 0) == pytest.approx(noise / 0.5, abs=1e-6)
+    assert scale.high == 0.5
+    loud = Scale(mode, floor=0.5)(_noise(0, 20.0), 0)
+    assert clipped(loud).max() == 1 and loud.max() < 1.01
+
+
+def _flicker(mode: str, maps: list[Map], cut: int | None = None) -> float:
+    """Mean change of a scale over maps at 25 a second."""
+    scale, flicker = Scale(mode), Flicker()
+    for n, values in enumerate(maps):
+        scale(values, n / 25)
+        flicker.after(scale.high, is_cut=n == cut)
+    return flicker.mean
 
 
 def test_stable_flickers_less_than_frame() -> None:
     rng = np.random.default_rng(0)
+    # The same picture, whose strength and peaks jump about as gradients do.
     picture = _noise(1)
-    # The same picture, whose strength jumps about as gradients do from frame to frame.
-    strengths = rng.lognormal(0, 0.3, 100)
+    maps = [
+        (picture + strength * rng.exponential(1.0, picture.shape) ** 3).astype(np.float32)
+        for strength in 0.2 * rng.lognormal(0, 0.3, 100)
+    ]
+    ends = np.array([np.percentile(values, 99.8) for values in maps])
+    changes = np.abs(np.diff(ends)) / ends[:-1]
+    assert changes.mean() > 0.2
+    assert _flicker("frame", maps) == pytest.approx(changes.mean(), rel=1e-5)
+    assert 0 < _flicker("stable", maps) < _flicker("frame", maps) / 5
+    assert _flicker("fixed:0,1", maps) == 0
 
-    def flicker(mode: Mode) -> float:
-        """Mean change between frames of what is not the picture's own strength."""
-        state, means = ScaleState(), []
-        for n, strength in enumerate(strengths):
-            noise = rng.exponential(1.0, picture.shape) ** 3
-            values = (picture + 0.2 * strength * noise).astype(np.float32)
-            result, state = to_unit(values, state, time_s=n / 25, mode=mode)
-            means.append(float(np.median(result)))
-        return float(np.abs(np.diff(means[25:])).mean())
 
-    stable, frame = flicker("stable"), flicker("frame")
-    assert 0 < stable < 0.5 * frame
+def test_flicker_in_closed_form() -> None:
+    flicker = Flicker()
+    assert flicker.mean == 0
+    for high in (2.0, 3.0, 1.5, 1.5):
+        flicker.after(high, is_cut=False)
+    assert flicker.mean == pytest.approx((0.5 + 0.5 + 0) / 3)
+
+
+def test_a_cut_is_no_flicker_and_neither_is_a_scale_of_nothing() -> None:
+    flicker = Flicker()
+    for high, is_cut in ((2.0, False), (20.0, True), (10.0, False), (0.0, False), (10.0, False)):
+        flicker.after(high, is_cut=is_cut)
+    assert flicker.mean == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("scale", "has_static", "expected"),
+    [
+        *[(mode, has, (mode,) * 3) for mode in MODES[:3] for has in (True, False)],
+        ("fixed:0,2", True, ("fixed:0,2", "stable", "fixed:0,1")),
+        ("fixed:0,2,0.1,0.5", True, ("fixed:0,2", "fixed:0.1,0.5", "fixed:0,1")),
+    ],
+)
+def test_what_a_scale_means_for_the_three_maps(
+    scale: str, has_static: bool, expected: tuple[str, str, str]
+) -> None:
+    assert modes(scale, has_static=has_static) == expected
+
+
+def test_without_a_network_a_fixed_scale_is_that_of_the_speed() -> None:
+    assert modes("fixed:0,2", has_static=False)[1] == "fixed:0,2"
+    assert modes("fixed:0,2,0.1,0.5", has_static=False)[1] == "fixed:0.1,0.5"
 
 
 def test_scaled_in_closed_form() -> None:
     values = np.array([[-1.0, 0.0, 1.0, 2.0, 3.0, 9.0]], np.float32)
-    assert scaled(values, low=1, high=3).tolist() == [[0, 0, 0, 0.5, 1, 1]]
+    assert scaled(values, low=1, high=3).tolist() == [[0, 0, 0, 0.5, 1, 4]]
+    assert clipped(scaled(values, low=1, high=3)).tolist() == [[0, 0, 0, 0.5, 1, 1]]
+    assert scaled(values, low=-1, high=1).tolist() == [[0, 0.5, 1, 1.5, 2, 5]]
     assert scaled(values, low=2, high=2).tolist() == [[0] * 6]
+    assert scaled(values, low=3, high=1).tolist() == [[0] * 6]
     assert scaled(values, low=0, high=math.nan).tolist() == [[0] * 6]
 
 
+def test_far_beyond_a_scale_is_far_but_finite() -> None:
+    values = np.array([[0, 1e-30, 1e38]], np.float32)
+    result = scaled(values, low=0, high=1e-30)
+    assert result[0, :2].tolist() == [0, 1]
+    assert 1e3 < result[0, 2] < np.inf
+
+
+def test_clipped_is_one_above_one_and_writes_to_nothing() -> None:
+    values = np.array([[0.0, 0.5, 1.0, 1.5]], np.float32)
+    values.setflags(write=False)
+    assert clipped(values).tolist() == [[0, 0.5, 1, 1]]
+    assert clipped(values).dtype == np.float32
+
+
 def test_upper_end_is_the_percentile_and_zero_for_nothing() -> None:
-    assert upper_end(np.arange(101, dtype=np.float32)[None]) == 99.0
-    assert upper_end(np.arange(101, dtype=np.float32)[None], percentile=50) == 50.0
+    ramp = np.arange(1001, dtype=np.float32)[None]
+    assert PERCENTILE == 99.8
+    assert upper_end(ramp) == pytest.approx(998.0)
+    assert upper_end(ramp, percentile=99) == pytest.approx(990.0)
+    assert upper_end(ramp, percentile=50) == 500.0
     assert upper_end(np.zeros((0, 4), np.float32)) == 0.0
     # What is smaller than a percentile of the picture is not lost.
     small = np.zeros((100, 100), np.float32)
