@@ -1,5 +1,7 @@
 """Folders with ground truth: each layout made on the spot, and what is wrong said in one line."""
 
+import itertools
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import cv2
@@ -8,7 +10,7 @@ import pytest
 from conftest import MakeClip
 from numpy.typing import NDArray
 
-from vidsal.datasets import Clip, Truth, open_datasets
+from vidsal.datasets import Clip, Truth, open_datasets, sampled
 from vidsal.errors import VidsalError
 
 HEADER = "x,y,first_frame,last_frame\n"
@@ -341,3 +343,50 @@ def test_what_is_no_folder_is_said_so(data: Path) -> None:
     _text(data / "file", "words")
     for name in ("file", "missing"):
         assert _error(data / name) == f"{data / name} is not a folder"
+
+
+# Which frames are scored.
+
+
+def _clip(numbers: Iterable[int], fixations: Callable[[int], int], *, name: str = "a") -> Clip:
+    def truth(number: int) -> Truth:
+        return Truth(points=np.full((fixations(number), 2), 0.5))
+
+    return Clip(name, None, list(numbers), lambda: iter(()), truth)
+
+
+def test_one_frame_of_each_part_of_a_clip_is_scored() -> None:
+    clip = _clip(range(100), lambda _: 8)
+    for seed in range(5):
+        chosen = list(sampled(clip, 8, seed))
+        parts = np.array_split(np.arange(1, 100), 8)
+        assert len(chosen) == 8
+        for number, part in zip(chosen, parts, strict=True):
+            assert number in part
+
+
+def test_the_seed_and_the_name_say_which_frames() -> None:
+    clip = _clip(range(200), lambda _: 8)
+    first = list(sampled(clip, 10, 0))
+    assert first == list(sampled(clip, 10, 0))
+    others = [list(sampled(clip, 10, seed)) for seed in (1, 2)]
+    others.append(list(sampled(_clip(range(200), lambda _: 8, name="b"), 10, 0)))
+    for one, two in itertools.combinations([first, *others], 2):
+        assert len(set(one) & set(two)) <= 5
+
+
+def test_no_more_frames_are_scored_than_are_known() -> None:
+    clip = _clip([0, 5, 9], lambda _: 8)
+    assert list(sampled(clip, 12, 0)) == [5, 9]
+    assert len(sampled(clip, 1, 0)) == 1
+    assert sampled(_clip([0], lambda _: 8), 12, 0) == {}
+
+
+def test_frames_with_few_fixations_are_not_scored() -> None:
+    # Only every fifth has enough; a part of twenty has four of them.
+    clip = _clip(range(101), lambda number: 7 + (number % 5 == 0))
+    chosen = sampled(clip, 5, 0)
+    assert len(chosen) == 5
+    assert all(number % 5 == 0 for number in chosen)
+    assert all(truth.points is not None and len(truth.points) == 8 for truth in chosen.values())
+    assert sampled(_clip(range(101), lambda _: 7), 5, 0) == {}

@@ -26,9 +26,10 @@ FPS = 25
 # What the fastest thing in `clip` does by itself, (-4, 2) pixels a frame, in diagonals a second.
 SQUARE = float(np.hypot(4, 2) * FPS / np.hypot(90, 160))
 BRIGHTNESS = BrightnessStage()
-PLAIN = Settings(working_width=160, short_side=64)
+# Fixed scales below are of the map's energy.
+PLAIN = Settings(working_width=160, short_side=64, contrast=2.0)
 PLAIN_WITH = {
-    scale: Settings(working_width=160, short_side=64, scale=scale)
+    scale: dataclasses.replace(PLAIN, scale=scale)
     for scale in ("stable", "frame", "minmax", "fixed:0,20000,0,0.5")
 }
 
@@ -881,6 +882,7 @@ def test_two_fixed_numbers_are_of_the_static_map(clip: list[Rgb]) -> None:
         assert (one.static_high, one.motion_high) == (30000, other.motion_high)
         assert one.static is not None and other.static is not None
         dim = other.static < 1
+        assert 0.1 < np.median(one.static) < 0.9
         expected = (other.static * other.static_high - 1000) / 29000
         assert one.static[dim] == pytest.approx(np.clip(expected, 0, 1)[dim], abs=1e-5)
 

@@ -1,6 +1,6 @@
 """Scene cuts, from a cheap test on colour histograms. Pure maths."""
 
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 import numpy as np
 
@@ -15,7 +15,8 @@ _CHANGED = 0.35
 # A flash is over after this long; what stays longer is a scene.
 _FLASH_S = 0.5
 
-Verdict = Literal["first", "same", "flash", "return", "cut"]
+Verdict = Literal["first", "same", "flash", "return", "cut", "recut"]
+T = TypeVar("T")
 
 
 def histogram(rgb: Rgb) -> Map:
@@ -70,9 +71,9 @@ class Scenes:
 
         Returns
         -------
-        {"first", "same", "flash", "return", "cut"}
-            "flash" for a frame between two of one scene, "return" for the first frame after a
-            longer one.
+        {"first", "same", "flash", "return", "cut", "recut"}
+            "flash" for a frame between two of one scene; after a longer one "return"; "recut"
+            for a scene that begins so soon after another that both may be parts of a flash.
         """
         before = self._settled
         if before is not None and has_changed(before, now):
@@ -80,10 +81,35 @@ class Scenes:
                 return "flash"
             is_soon = self._left is not None and time_s - self._left_s <= _FLASH_S
             is_back = is_soon and self._left is not None and not has_changed(self._left, now)
-            # A flash that fades passes through several pictures; what is to come back stays.
-            if not is_soon or is_back:
-                self._left, self._left_s = None if is_back else before, time_s
             self._settled = now
+            if is_soon and not is_back:
+                # A flash that fades passes through several pictures; what may come back stays.
+                return "recut"
+            self._left, self._left_s = None if is_back else before, time_s
             return "return" if is_back else "cut"
         self._settled = now
         return "same" if before is not None else "first"
+
+
+class PerScene(Generic[T]):
+    """A state of which each scene has its own; that of a scene before a flash comes back with it.
+
+    Attributes
+    ----------
+    now : T or None
+        The state of the scene that runs; to be replaced as it goes on. ``None`` before the first.
+    """
+
+    def __init__(self) -> None:
+        self.now: T | None = None
+        self._left: T | None = None
+
+    def at(self, verdict: Verdict, new: T) -> T:
+        """Return the state that the next frame finds: `new` where a scene begins."""
+        if verdict == "cut":
+            self._left = self.now
+        if verdict == "return":
+            self.now = self._left
+        if verdict in ("first", "cut", "recut") or self.now is None:
+            self.now = new
+        return self.now

@@ -126,12 +126,6 @@ class CameraMotion:
         """Movement of the origin: (rows, columns) in working pixels a frame."""
         return float(self.matrix[1, 2]), float(self.matrix[0, 2])
 
-    def shift_at_centre_px(self, size: tuple[int, ...]) -> tuple[float, float]:
-        """Movement of the middle of a picture of this (height, width): (rows, columns)."""
-        middle = np.array([size[1] / 2, size[0] / 2, 1])
-        columns, rows, depth = self.matrix.astype(np.float64) @ middle
-        return float(rows / depth - middle[1]), float(columns / depth - middle[0])
-
     @property
     def zoom(self) -> float:
         """Magnification a frame; 1 is none."""

@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from vidsal.frames import Map, Prediction, Rgb, Saliency
 from vidsal.fusion import Box, boxes, peak
+from vidsal.motion import camera_flow
 from vidsal.opencv import cv2
 from vidsal.settings import Colormap, Layout
 
@@ -69,10 +70,13 @@ def draw(saliency: Saliency, style: Style) -> Rgb:
 
 def _motion_label(saliency: Saliency) -> str:
     """Return what the motion panel shows, and what was taken off it."""
-    rows, columns = saliency.movement.camera.shift_at_centre_px(saliency.motion.shape)
-    shift = float(np.hypot(rows, columns))
-    if shift < _STEADY_PX:
+    camera, size = saliency.movement.camera, saliency.motion.shape
+    moves = camera_flow(camera, (size[0], size[1]))
+    columns, rows = moves.mean(axis=(0, 1))
+    if float(np.hypot(moves[..., 0], moves[..., 1]).mean()) < _STEADY_PX:
         return "motion, steady camera"
+    if float(np.hypot(rows, columns)) < _STEADY_PX:
+        return "motion, camera zooms or turns"
     compass = ("right", "down", "left", "up")[round(np.arctan2(rows, columns) / (np.pi / 2)) % 4]
     return f"motion, picture moves {compass}"
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from vidsal import motion
 from vidsal.accumulate import Budget, History, Trail
-from vidsal.cuts import Scenes, Verdict, histogram
+from vidsal.cuts import PerScene, Scenes, Verdict, histogram
 from vidsal.frames import Frame, Map, Motion, Prediction, Request, Rgb, Saliency, StaticStage
 from vidsal.fusion import centre_prior, fuse, motion_share
 from vidsal.pace import Pace
@@ -51,8 +51,8 @@ class _Step:
     ----------
     speed : (h, w) float32 array
         Own speed of things, averaged along the flow, in diagonals a second.
-    is_first : bool
-        Whether a scene begins here, with or without a cut.
+    verdict : str
+        What the frame is in the course of scenes; see `vidsal.cuts.Scenes`.
     samples : int
         Gradients that the frame needs.
     """
@@ -60,9 +60,18 @@ class _Step:
     frame: Frame
     movement: Motion
     speed: Map
-    is_first: bool
-    is_cut: bool
+    verdict: Verdict
     samples: int = 0
+
+    @property
+    def is_first(self) -> bool:
+        """Whether a scene begins here, with or without a cut."""
+        return self.verdict == "first" or self.is_cut
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether a scene begins here, and another one ended."""
+        return self.verdict in ("cut", "recut")
 
 
 class Halves(NamedTuple):
@@ -161,26 +170,24 @@ def _moved(frames: Iterable[Frame], settings: Settings) -> Iterator[_Step]:
     """Measure motion, and notice where a scene begins."""
     grey: Rgb | None = None
     before_s = 0.0
+    trails: PerScene[Trail] = PerScene()
     for frame, small, verdict in _judged(frames, settings):
         size = small.shape[:2]
         now = motion.grey(small)
-        # What was measured and seen during a long flash says nothing of the scene that comes back.
-        is_first = verdict in ("first", "cut", "return")
-        if grey is None or is_first:
-            movement, trail = motion.still(size), Trail.empty(size)
-        elif verdict == "flash":
-            # The frame shows nothing of where things went; they stand still for it, and the next
-            # one is compared with what was before it.
-            yield _Step(frame, motion.still(size, known=True), trail.mean, False, False)
-            continue
+        trail = trails.at(verdict, Trail.empty(size))
+        if grey is None or verdict != "same":
+            # In a flash nothing shows where things went: they stand still for it.
+            movement = motion.still(size, known=verdict in ("flash", "return"))
         else:
             movement = motion.measure(grey, now, model=settings.camera, how=settings.flow)
             seconds = frame.time_s - before_s
             seconds = seconds if seconds > 0 else _STEP_S
             speed = motion.diagonals_a_second(movement.speed, seconds)
-            trail = trail.after(speed, movement.backward, seconds)
-        grey, before_s = now, frame.time_s
-        yield _Step(frame, movement, trail.mean, is_first, verdict == "cut")
+            trail = trails.now = trail.after(speed, movement.backward, seconds)
+        if verdict != "flash":
+            # The frame after a flash is compared with the one before it.
+            grey, before_s = now, frame.time_s
+        yield _Step(frame, movement, trail.mean, verdict)
 
 
 def _judged(frames: Iterable[Frame], settings: Settings) -> Iterator[tuple[Frame, Rgb, Verdict]]:
@@ -213,22 +220,21 @@ def _planned(
     steps: Iterable[_Step], budget: Budget, pace: Pace, *, remembers: bool
 ) -> Iterator[_Step]:
     """Say how many gradients each frame needs."""
-    weight: Map | None = None
+    weights: PerScene[Map] = PerScene()
     waited = 0
     for step in steps:
         moved = step.movement
-        has_past = remembers and weight is not None and not step.is_first
-        if has_past:
-            assert weight is not None
-            weight = carried(weight, moved.backward) * moved.known
-        else:
-            weight = np.zeros_like(moved.known)
+        nothing = np.zeros_like(moved.known)
+        weight = weights.at(step.verdict, nothing)
+        has_past = remembers and not step.is_first
+        weight = carried(weight, moved.backward) * moved.known if has_past else nothing
         missing = budget.missing(weight)
         waited += 1
         samples = 0
         if waited >= pace.every or (budget.remembers and missing > _WORN_OUT) or not has_past:
             samples, waited = budget.drawn(missing), 0
             weight = weight * np.float32(budget.fading(samples)) + np.float32(samples)
+        weights.now = weight
         yield replace(step, samples=samples)
 
 
@@ -274,7 +280,7 @@ class _Classes:
         self._static = static
         self._every_s = every_s
         self._looked_s = -math.inf
-        self._lock = Lock()
+        self._locks: PerScene[Lock] = PerScene()
         self._words: Prediction | None = None
 
     def of(self, steps: list[_Step], pictures: Rgb) -> list[Prediction]:
@@ -282,7 +288,9 @@ class _Classes:
         due = []
         for n, step in enumerate(steps):
             # Times are rounded quotients: due is what is due to a microsecond.
-            if step.is_first or step.frame.time_s - self._looked_s >= self._every_s - 1e-6:
+            is_later = step.frame.time_s - self._looked_s >= self._every_s - 1e-6
+            is_new = step.verdict not in ("same", "flash")
+            if is_new or (is_later and step.verdict != "flash"):
                 due.append(n)
                 self._looked_s = step.frame.time_s
         looks = iter(self._static.predict(pictures[due])) if due else iter(())
@@ -295,10 +303,12 @@ class _Classes:
         return words
 
     def _put_in_words(self, step: _Step, probabilities: Map) -> Prediction:
-        self._lock = Lock() if step.is_first else self._lock
-        self._lock = self._lock.after(step.frame.time_s, int(probabilities.argmax()))
+        lock = self._locks.at(step.verdict, Lock()).after(
+            step.frame.time_s, int(probabilities.argmax())
+        )
+        self._locks.now = lock
         target = self._static.target
-        explained = self._lock.class_id if target.is_locked else target.class_id
+        explained = lock.class_id if target.is_locked else target.class_id
         return prediction(probabilities, self._static.names, explained, top=target.top or 1)
 
 
@@ -310,16 +320,17 @@ def _gathered(
     remembers: bool,
 ) -> Iterator[Halves]:
     """Carry what was drawn along the flow, and take in what is drawn anew."""
-    history: History | None = None
+    histories: PerScene[History] = PerScene()
     for step, sampled, words in drawn:
         moved = step.movement
-        if history is None or step.is_first or not remembers:
-            history = History.empty(moved.speed.shape)
-        else:
-            history = history.carried(moved.backward, moved.known)
+        empty = History.empty(moved.speed.shape)
+        history = histories.at(step.verdict, empty)
+        has_past = remembers and not step.is_first
+        history = history.carried(moved.backward, moved.known) if has_past else empty
         if sampled is not None:
             small = motion.shrink(sampled, moved.speed.shape)
             history = history.plus(small, step.samples, budget.fading(step.samples))
+        histories.now = history
         smooth = motion.smoothed(history.mean, settings.smooth)
         contrasted = np.sign(smooth) * np.abs(smooth) ** np.float32(settings.contrast)
         yield Halves(step, contrasted, words)
@@ -336,11 +347,10 @@ class _Scales:
 
 def fused(items: Iterable[Halves], settings: Settings) -> Iterator[Saliency]:
     """Bring both halves to their scales, put them together, and the result to its own."""
-    scales: _Scales | None = None
+    scenes: PerScene[_Scales] = PerScene()
     for step, static, words in items:
-        time_s = step.frame.time_s
-        if scales is None or step.is_first:
-            scales = _Scales(settings, has_static=static is not None)
+        time_s, has_static = step.frame.time_s, static is not None
+        scales = scenes.at(step.verdict, _Scales(settings, has_static=has_static))
         # That a first frame has nothing before it says nothing of how fast its scene moves.
         moving = step.speed if step.is_first else clipped(scales.motion(step.speed, time_s))
         both, share, high = moving, 1.0, scales.motion.high
@@ -352,7 +362,11 @@ def fused(items: Iterable[Halves], settings: Settings) -> Iterator[Saliency]:
             if settings.centre_prior:
                 both = both * centre_prior(both.shape, settings.centre_prior)
             both = clipped(scales.fused(both, time_s))
+            share = 1.0 if settings.fusion == "motion" else share
             static, high = clipped(on_scale), scales.static.high * scales.fused.high
+        if step.is_first:
+            # Nor of how high both together will reach: their scale begins with the next frame.
+            scales.fused = _Scales(settings, has_static=has_static).fused
         yield Saliency(
             frame=step.frame, static=static, motion=moving, fused=both, movement=step.movement,
             speed=step.speed, prediction=words, is_cut=step.is_cut, motion_share=share,
