@@ -12,7 +12,7 @@ import pytest
 from conftest import LoadScript
 
 from vidsal import motion
-from vidsal.cuts import Scenes, Verdict, changed_share, has_changed, histogram
+from vidsal.cuts import PerScene, Scenes, Verdict, changed_share, has_changed, histogram
 from vidsal.frames import Rgb
 
 
@@ -138,7 +138,7 @@ def test_a_hard_cut_is_one_and_so_is_the_next(cat: Rgb, coffee: Rgb) -> None:
     assert _verdicts([cat] * 5 + [coffee] * 20) == there
     assert _verdicts([cat] * 5 + [coffee] * 20 + [cat] * 2) == [*there, "cut", "same"]
     third = 255 - cat
-    assert _verdicts([cat] * 2 + [coffee] * 2 + [third] * 2)[2::2] == ["cut", "cut"]
+    assert _verdicts([cat] * 2 + [coffee] * 2 + [third] * 2)[2::2] == ["cut", "recut"]
 
 
 def test_a_flash_of_one_frame_is_no_cut(cat: Rgb) -> None:
@@ -180,15 +180,32 @@ def test_each_of_two_longer_flashes_is_one_cut(cat: Rgb, coffee: Rgb) -> None:
 
 def test_a_third_scene_after_a_short_one_is_a_cut(cat: Rgb, coffee: Rgb) -> None:
     found = _verdicts([cat] * 3 + [coffee] * 3 + [255 - cat] * 3)
-    assert found == ["first", "same", "same", *["cut", "same", "same"] * 2]
+    assert found == ["first", "same", "same", "cut", "same", "same", "recut", "same", "same"]
     # So is one after a single frame, and the frame is.
-    assert _verdicts([cat, coffee, 255 - cat, 255 - cat]) == ["first", "cut", "cut", "same"]
+    assert _verdicts([cat, coffee, 255 - cat, 255 - cat]) == ["first", "cut", "recut", "same"]
 
 
 def test_the_last_frame_is_judged_without_a_next_one(cat: Rgb, coffee: Rgb) -> None:
     assert _verdicts([cat, cat, coffee]) == ["first", "same", "cut"]
     assert _verdicts([cat, cat, cat])[-1] == "same"
     assert _verdicts([cat, coffee, coffee, cat])[-1] == "return"
+
+
+def test_a_flash_that_fades_is_over_when_the_scene_is_back(cat: Rgb) -> None:
+    brighter = np.clip(cat.astype(int) + 75, 0, 255).astype(np.uint8)
+    pictures = [cat, cat, np.full_like(cat, 255), brighter, cat, cat]
+    assert _verdicts(pictures) == ["first", "same", "cut", "recut", "return", "same"]
+
+
+def test_a_state_is_new_in_each_scene_and_comes_back_after_a_flash() -> None:
+    states: PerScene[list[str]] = PerScene()
+    course: list[Verdict] = ["first", "same", "cut", "recut", "same", "return", "cut", "return"]
+    found = []
+    for n, verdict in enumerate(course):
+        state = states.at(verdict, [])
+        states.now = [*state, str(n)]
+        found.append("".join(states.now))
+    assert found == ["0", "01", "2", "3", "34", "015", "6", "0157"]
 
 
 @pytest.mark.parametrize("fps", [25, 50])

@@ -461,6 +461,17 @@ def test_maps_of_photos_are_found_by_name_and_by_number(data: Path, theirs: Path
     assert _mean(report, "theirs", "pixel AUC") == 1
 
 
+def test_a_larger_map_is_averaged(data: Path, theirs: Path) -> None:
+    mask = _box(np.s_[10:30, 4:20])
+    _photo(data, "a", mask=mask)
+    # One pixel of 64 is lit, in the corner of what becomes one.
+    large = np.zeros((8 * 48, 8 * 64), np.uint8)
+    large[::8, ::8] = mask
+    _png(theirs / "a.png", large)
+    report = evaluate([data], _settings(working_width=64), against={"theirs": theirs})
+    assert _mean(report, "theirs", "pixel AUC") == 1
+
+
 @pytest.mark.parametrize("what", ["missing", "twice", "no folder"])
 def test_a_map_that_is_not_there_once_is_one_line(what: str, data: Path, theirs: Path) -> None:
     for n, mask in enumerate(_sequence(data, "bear", frames=4)):
@@ -590,7 +601,7 @@ def report() -> Report:
         "fused by gain x centre prior": {"NSS": Interval(1.25, 1.0, 1.5)},
     }
     masks = {"raw flow": {"pixel AUC": Interval(0.5, 0.25, 0.75), "MAE": Interval(0, 0, 0)}}
-    tables = [Table("eyes", 2, 9, gaze), Table("objects", 4, 4, masks)]
+    tables = [Table("eyes", 2, 9, False, gaze), Table("objects", 4, 4, True, masks)]
     return Report(("ResNet50", "none"), 3, tables)
 
 

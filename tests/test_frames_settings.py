@@ -180,18 +180,9 @@ def test_camera_in_words() -> None:
     assert camera.turn_deg == pytest.approx(30.0)
 
 
-def test_shift_of_the_camera_in_the_middle_of_a_picture() -> None:
-    # A zoom about the middle moves the origin and not the middle.
-    about_middle = np.array([[1.1, 0, -0.1 * 160], [0, 1.1, -0.1 * 90], [0, 0, 1]], np.float32)
-    camera = CameraMotion(about_middle, "similarity", 1.0)
-    assert camera.shift_px == pytest.approx((-9, -16), abs=1e-4)
-    assert camera.shift_at_centre_px((180, 320)) == pytest.approx((0, 0), abs=1e-4)
-    pan = CameraMotion(np.array([[1, 0, 5], [0, 1, -7], [0, 0, 1]], np.float32), "affine", 1.0)
-    assert pan.shift_at_centre_px((180, 320)) == pan.shift_px == (-7, 5)
-    # (160 + 4, 90 - 2) / (1 + 160 / 800)
-    tilt = np.array([[1, 0, 4], [0, 1, -2], [1 / 800, 0, 1]], np.float32)
-    rows, columns = CameraMotion(tilt, "homography", 1.0).shift_at_centre_px((180, 320))
-    assert (rows, columns) == pytest.approx((88 / 1.2 - 90, 164 / 1.2 - 160), abs=1e-4)
+def test_a_camera_is_three_by_three() -> None:
+    with pytest.raises(ValueError, match=r"3 x 3, got \(2, 3\)"):
+        CameraMotion(np.eye(2, 3, dtype=np.float32), "affine", None)
 
 
 # Settings

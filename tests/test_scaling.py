@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -76,7 +77,7 @@ def test_stable_scale_divides_by_the_remembered_end() -> None:
         weight = 0.0 if remembered is None else math.exp(-0.04 / MEMORY_S)
         remembered = weight * (remembered or 0.0) + (1 - weight) * end
         result = scale(values, n * 0.04)
-        assert (scale.low, scale.high) == (0, pytest.approx(remembered))
+        assert scale.low == 0 and scale.high == pytest.approx(remembered)
         # Not clipped: what is above the end says so.
         assert result == pytest.approx(values / remembered, rel=1e-5)
     assert _noise(2, 9.0).max() > scale.high

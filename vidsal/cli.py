@@ -244,6 +244,8 @@ def evaluate(
         raise UsageError("give at least one folder of clips or photos with ground truth")
     if frames_per_clip < 1:
         raise UsageError(f"--frames-per-clip must be 1 or more, got {frames_per_clip}")
+    if json is not None and json == markdown:
+        raise UsageError(f"--json and --markdown both name {json}")
     theirs = dict(_named_folder(word) for word in against or [])
     from vidsal.evaluation import evaluate as score
     from vidsal.evaluation import write_report
@@ -263,8 +265,11 @@ def evaluate(
 def _named_folder(word: str) -> tuple[str, Path]:
     """Return the name and the folder of ``NAME=DIR``."""
     name, _, folder = word.partition("=")
-    if not name or not Path(folder).is_dir() or not folder:
-        raise UsageError(f"--against must be NAME=DIR with a folder that exists, got {word!r}")
+    known = ("centre prior", "raw flow", "compensated flow", "static", "fused")
+    if not name or name.startswith(known) or not folder or not Path(folder).is_dir():
+        raise UsageError(
+            f"--against must be NAME=DIR, a name of its own and a folder that exists, got {word!r}"
+        )
     return name, Path(folder)
 
 

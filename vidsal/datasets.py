@@ -142,7 +142,8 @@ def sampled(clip: Clip, count: int, seed: int) -> dict[int, Truth]:
     for part in np.array_split(np.array(numbers), min(count, len(numbers)) or 1):
         for number in rng.permutation(part)[:_TRIES].tolist():
             truth = clip.truth(number)
-            if truth.points is None or len(truth.points) >= FIXATIONS:
+            has_gaze = truth.points is not None and len(truth.points) >= FIXATIONS
+            if has_gaze or (truth.mask is not None and truth.mask.any()):
                 chosen[number] = truth
                 break
     return dict(sorted(chosen.items()))
@@ -160,6 +161,10 @@ def _dataset(folder: Path) -> Dataset | None:
     else:
         clips = [_sequence(path) for path in _folders(folder) if (path / "masks").is_dir()]
     known = [clip for clip in clips if clip.numbers]
+    names = [clip.name for clip in known]
+    for name in names:
+        if names.count(name) > 1:
+            raise VidsalError(f"{folder} holds two clips called {name}: give each its own name")
     return Dataset(folder.resolve().name, known) if known else None
 
 
@@ -177,13 +182,15 @@ def _video_clip(path: Path, folder: Path) -> Clip:
     if not table.is_file():
         return Clip(path.stem, None, [], lambda: iter(()), lambda _: Truth())
     rows = _fixations(table, "x", "y", "first_frame", "last_frame")
-    size, settled = _about(path)
+    size, settled, count = _about(path)
 
     def truth(number: int) -> Truth:
         on = (rows[:, 2] <= number) & (number <= rows[:, 3])
         return Truth(points=_shares(rows[on], size))
 
-    numbers = range(settled, int(rows[:, 3].max(initial=-1)) + 1)
+    # A look at the screen may outlast the clip.
+    last = int(rows[:, 3].max(initial=-1))
+    numbers = range(settled, min(last, (count or last + 1) - 1) + 1)
     return Clip(path.stem, None, list(numbers), lambda: _video_frames(path), truth)
 
 
@@ -252,11 +259,15 @@ def _sequence(folder: Path) -> Clip:
     )  # fmt: skip
 
 
-def _about(path: Path) -> tuple[tuple[int, int], int]:
-    """Return a video's (height, width), and the first frame on which gaze tells something."""
+def _about(path: Path) -> tuple[tuple[int, int], int, int | None]:
+    """Return a video's (height, width), the first frame whose gaze tells something, and its length.
+
+    The length is what the header claims, None if nothing.
+    """
     with open_source(path, Settings()) as source:
         info = source.info
-    return (info.height_px, info.width_px), math.ceil(_SETTLED_S * float(info.fps or _FPS))
+    settled = math.ceil(_SETTLED_S * float(info.fps or _FPS))
+    return (info.height_px, info.width_px), settled, info.frame_count_hint
 
 
 def _video_frames(path: Path) -> Iterator[Frame]:

@@ -51,6 +51,8 @@ class Table:
     dataset : str
     clips, frames : int
         How many were scored.
+    are_photos : bool
+        Whether the clips are photos.
     rows : dict of str to dict of str to Interval
         For each kind of map, its score in each measure.
     """
@@ -58,6 +60,7 @@ class Table:
     dataset: str
     clips: int
     frames: int
+    are_photos: bool
     rows: dict[str, dict[str, Interval]]
 
     def markdown(self) -> list[str]:
@@ -84,8 +87,13 @@ class Table:
     @property
     def title(self) -> str:
         """What was scored, in words."""
-        kind = "photos" if self.clips == self.frames else "clips"
-        return f"{self.dataset}: {self.frames} frames of {self.clips} {kind}"
+        if self.are_photos:
+            return f"{self.dataset}: {_counted(self.clips, 'photo')}"
+        return f"{self.dataset}: {_counted(self.frames, 'frame')} of {_counted(self.clips, 'clip')}"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _cell(value: Interval) -> str:
@@ -290,7 +298,8 @@ class _Judge:
             for row, measures in self._scores.items()
         }
         clips = len({clip for clip, _ in self._seen})
-        return Table(self.dataset.name, clips, len(self._seen), rows)
+        are_photos = all(clip.is_photo for clip in self.dataset.clips)
+        return Table(self.dataset.name, clips, len(self._seen), are_photos, rows)
 
     def _others(self, clip: Clip) -> NDArray[np.float64]:
         """Return the fixations on the other clips."""
@@ -308,12 +317,7 @@ class _Judge:
         for name, folder in self._against.items():
             stem = clip.stems[number] if clip.stems else str(number)
             inside = folder if clip.is_photo else folder / clip.name
-            found = [
-                path
-                for path in inside.glob("*.png")
-                if path.stem == stem
-                or (stem.isdigit() and path.stem.isdigit() and int(path.stem) == int(stem))
-            ]
+            found = [path for path in inside.glob("*.png") if _is_same(path.stem, stem)]
             if len(found) != 1:
                 raise VidsalError(
                     f"{name}: {len(found)} maps for frame {stem} of {clip.name} in {inside}, "
@@ -336,7 +340,7 @@ def _measured(
     values: Map, truth: Truth, others: NDArray[np.float64] | None
 ) -> Iterator[tuple[str, float]]:
     """Yield the scores of one map in each measure that its truth allows."""
-    if truth.points is not None and len(truth.points):
+    if truth.points is not None and len(truth.points) >= FIXATIONS:
         points = truth.points
         yield "NSS", metrics.nss(values, points)
         yield "AUC-Judd", metrics.auc_judd(values, points)

@@ -239,11 +239,13 @@ def _stretched(saliency: Map) -> Map:
 
 
 def pointing(saliency: Map, mask: NDArray[np.bool_]) -> float:
-    """Return 1 if the peak of the lightly smoothed map lies on the mask, else 0.
+    """Return 1 if the peak of the lightly smoothed map lies on the mask, else 0; 0 if it is flat.
 
     J. Zhang et al., "Top-down neural attention by excitation backprop", IJCV 126, 2018,
     https://doi.org/10.1007/s11263-017-1059-x
     """
+    if saliency.min() == saliency.max():
+        return 0.0
     smooth = cv2.GaussianBlur(saliency, (0, 0), _PEAK * max(saliency.shape))
     return float(mask.ravel()[int(np.argmax(smooth))])
 
