@@ -651,7 +651,7 @@ def test_the_report_as_markdown_is_one_table_a_dataset(report: Report, tmp_path:
     assert text.endswith("|\n")
     first, one, second, two = text.rstrip().split("\n\n")
     assert (first, second) == (
-        "**eyes: 9 frames of 2 clips**", "**objects: 4 frames of 4 photos**",
+        "**eyes: 9 frames of 2 clips**", "**objects: 4 photos**",
     )  # fmt: skip
     assert _parsed(one) == [
         ["map", "NSS ↑", "KL ↓"],
@@ -733,6 +733,9 @@ def test_the_command_scores_other_programs_by_name(
          "got 'it='"),
         (["data", "--against", "it=no"], 2, "--against must be NAME=DIR with a folder that "
          "exists, got 'it=no'"),
+        (["data", "--against", "static=empty"], 2, "--against static=empty: static is the name of "
+         "a row of vidsal's own"),
+        (["data", "--json", "r", "--markdown", "r"], 2, "--json and --markdown both name r"),
         (["data", "--seed", "-1"], 2, "--seed must be 0 to 2147483647, got -1"),
         (["data", "--fusion", "blend"], 2, "Invalid value"),
         (["data", "--json", "there.json"], 1, "there.json exists: give another name, or "

@@ -266,10 +266,10 @@ def _named_folder(word: str) -> tuple[str, Path]:
     """Return the name and the folder of ``NAME=DIR``."""
     name, _, folder = word.partition("=")
     known = ("centre prior", "raw flow", "compensated flow", "static", "fused")
-    if not name or name.startswith(known) or not folder or not Path(folder).is_dir():
-        raise UsageError(
-            f"--against must be NAME=DIR, a name of its own and a folder that exists, got {word!r}"
-        )
+    if name.startswith(known):
+        raise UsageError(f"--against {word}: {name} is the name of a row of vidsal's own")
+    if not name or not folder or not Path(folder).is_dir():
+        raise UsageError(f"--against must be NAME=DIR with a folder that exists, got {word!r}")
     return name, Path(folder)
 
 
