@@ -125,7 +125,7 @@ def speed(choice: ModelChoice) -> dict[str, Any]:
 
 def flow_smoothgrad_rate(choice: ModelChoice) -> float:
     """Return the frames/s of the whole static half with its default method, flow included."""
-    settings = vidsal.Settings(model="resnet50", batch=BATCH, samples=SAMPLES)
+    settings = vidsal.Settings(model="resnet50", batch=BATCH, samples=SAMPLES, short_side=SIDE)
     stage = open_static(choice, settings)
     frames = [Frame(rgb, n, n / 25) for n, rgb in enumerate(pictures(8 * BATCH))]
     times = []
