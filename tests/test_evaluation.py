@@ -327,9 +327,9 @@ def test_spans_that_touch_are_one() -> None:
     assert spans([]) == []
     assert spans([3, 7]) == [(0, 7)]
     assert spans([30, 40, 100]) == [(6, 40), (76, 100)]
-    # 25 frames on, the history of one begins right behind the other.
-    assert spans([30, 55]) == [(6, 55)]
-    assert spans([30, 56]) == [(6, 30), (32, 56)]
+    # 26 frames on, the history of one begins right behind the frame after the other.
+    assert spans([30, 56]) == [(6, 56)]
+    assert spans([30, 57]) == [(6, 30), (33, 57)]
 
 
 def _frames(count: int) -> list[Frame]:
@@ -377,7 +377,7 @@ def test_the_speed_after_a_history_of_a_second_is_that_of_the_whole_clip() -> No
 def test_only_scored_frames_and_their_histories_are_analysed() -> None:
     stage = BrightnessStage()
     assert list(_analysed(_frames(64), [2, 60], stage)) == [2, 60]
-    assert [request.frame for request in stage.asked] == [0, 1, 2, *range(36, 61)]
+    assert [request.frame for request in stage.asked] == [0, 1, 2, 3, *range(36, 62)]
 
 
 # Other programs' maps.
@@ -442,7 +442,7 @@ def test_a_given_density_is_what_maps_are_compared_with(data: Path, theirs: Path
     for n in range(1, 9):
         _png(data / "annotation" / "0001" / "fixation" / f"{n}.png", _box(np.s_[3:6, 3:6]))
         _png(data / "annotation" / "0001" / "maps" / f"{n}.png", given)
-        _png(theirs / "1" / f"{n - 1}.png", given)
+        _png(theirs / "1" / f"{n:04d}.png", given)
     report = evaluate([data], _settings(working_width=64), against={"theirs": theirs})
     assert report.tables[0].frames == 3
     for measure, best in {"CC": 1, "SIM": 1, "KL": 0}.items():
@@ -649,7 +649,8 @@ def test_the_report_as_markdown_is_one_table_a_dataset(report: Report, tmp_path:
     write_report(report, json_path=None, markdown_path=tmp_path / "r.md")
     text = (tmp_path / "r.md").read_text(encoding="utf-8")
     assert text.endswith("|\n")
-    first, one, second, two = text.rstrip().split("\n\n")
+    head, first, one, second, two = text.rstrip().split("\n\n")
+    assert head == report.lines()[0]
     assert (first, second) == (
         "**eyes: 9 frames of 2 clips**", "**objects: 4 photos**",
     )  # fmt: skip

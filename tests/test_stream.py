@@ -275,8 +275,9 @@ def test_a_flash_of_one_frame_ends_nothing(kind: str, batch: int, load_script: L
     settings = dataclasses.replace(PLAIN, predict_every=0)
     results = _analysed(_frames(pictures), settings, static=stage, batch=batch)
     assert not any(result.is_cut for result in results)
-    assert [one.samples for one in stage.asked] == [16] + [1] * 13
-    assert [one.class_id for one in stage.asked] == [1] * 14
+    assert [one.frame for one in stage.asked] == [0, 1, 2, 3, 4, *range(6, 14)]
+    assert [one.samples for one in stage.asked] == [16] + [1] * 12
+    assert [one.class_id for one in stage.asked] == [1] * 13
     # During the flash things stand still, and have a past all the same ...
     flash = results[5].movement
     assert not flash.flow.any() and not flash.backward.any() and not flash.speed.any()

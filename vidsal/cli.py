@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -80,11 +81,7 @@ def _one_line(error: BaseException) -> str:
 
 def _command(arguments: list[str]) -> str:
     """Return the subcommand of a command line, with a space behind it."""
-    names = [
-        word
-        for word in arguments[:1]
-        if word in ("run", "evaluate", "faithfulness", "models", "doctor")
-    ]
+    names = [word for word in arguments[:1] if word in _COMMANDS]
     return names[0] + " " if names else ""
 
 
@@ -209,7 +206,9 @@ def faithfulness(
 
 
 @app.command
-@_from_settings((*_MEASURED[1:], "Scale and fusion"), without=("model", "fusion", "seed"))
+@_from_settings(
+    (*_MEASURED[1:], "Scale and fusion"), without=("model", "fusion", "centre_prior", "seed")
+)
 def evaluate(
     *folders: Annotated[
         Path, Parameter(help="Clips or photos with ground truth; see the README for layouts.")
@@ -241,12 +240,17 @@ def evaluate(
     _log_to_stderr(verbose)
     settings = Settings(seed=seed, **options)
     if not folders:
-        raise UsageError("give at least one folder of clips or photos with ground truth")
+        raise UsageError(
+            "give at least one folder of clips or photos with ground truth, before --models and "
+            "--fusion, which take all words that follow them"
+        )
     if frames_per_clip < 1:
         raise UsageError(f"--frames-per-clip must be 1 or more, got {frames_per_clip}")
     if json is not None and json == markdown:
         raise UsageError(f"--json and --markdown both name {json}")
     theirs = dict(_named_folder(word) for word in against or [])
+    if len(theirs) < len(against or []):
+        raise UsageError("--against: two folders have the same name")
     from vidsal.evaluation import evaluate as score
     from vidsal.evaluation import write_report
     from vidsal.sink import claim
@@ -256,7 +260,7 @@ def evaluate(
             claim(path, overwrite=overwrite)
     report = score(
         folders, settings, models=models or (), fusions=fusion or (), against=theirs,
-        frames_per_clip=frames_per_clip, seed=seed, progress=_progress_bar,
+        frames_per_clip=frames_per_clip, seed=seed, progress=partial(_progress_bar, unit="clip"),
     )  # fmt: skip
     write_report(report, json_path=json, markdown_path=markdown)
     print("\n".join(report.lines()))
@@ -266,7 +270,7 @@ def _named_folder(word: str) -> tuple[str, Path]:
     """Return the name and the folder of ``NAME=DIR``."""
     name, _, folder = word.partition("=")
     known = ("centre prior", "raw flow", "compensated flow", "static", "fused")
-    if name.startswith(known):
+    if name.startswith(tuple(f"{row} " for row in known)) or name in known:
         raise UsageError(f"--against {word}: {name} is the name of a row of vidsal's own")
     if not name or not folder or not Path(folder).is_dir():
         raise UsageError(f"--against must be NAME=DIR with a folder that exists, got {word!r}")
@@ -292,14 +296,14 @@ def doctor() -> None:
         raise VidsalError("PROBLEM marks what has to be put right")
 
 
-def _progress_bar(items: Iterable[Any], total: int | None) -> Iterable[Any]:
+def _progress_bar(items: Iterable[Any], total: int | None, unit: str = "frame") -> Iterable[Any]:
     """Show frames, rate and remaining time on stderr while `items` pass."""
     from tqdm import tqdm
 
     bar: Iterable[Any] = tqdm(
         items,
         total=total,
-        unit="frame",
+        unit=unit,
         file=sys.stderr,
         dynamic_ncols=True,
         leave=False,

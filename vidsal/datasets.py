@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsal.errors import VidsalError
-from vidsal.frames import Frame, Map
+from vidsal.frames import Frame
 from vidsal.opencv import cv2
 from vidsal.settings import Settings
 from vidsal.sources import open_source
@@ -49,14 +49,14 @@ class Truth:
     ----------
     points : (n, 2) float array or None
         Fixations as shares (row, column) of the picture, [0, 1).
-    density : (H, W) float32 array or None
+    density : (H, W) uint8 array or None
         Given density of fixations, of any scale; where there is none, points make one.
     mask : (H, W) bool array or None
         The object.
     """
 
     points: NDArray[np.float64] | None = None
-    density: Map | None = None
+    density: NDArray[np.uint8] | None = None
     mask: NDArray[np.bool_] | None = None
 
 
@@ -76,6 +76,8 @@ class Clip:
         Opens the clip and yields its frames.
     truth : callable
         From a frame's number to what is known of it.
+    first : int
+        Number of the first frame in other programs' file names.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Clip:
     numbers: list[int]
     frames: Callable[[], Iterator[Frame]]
     truth: Callable[[int], Truth]
+    first: int = 0
 
     @property
     def is_photo(self) -> bool:
@@ -214,12 +217,12 @@ def _dhf1k_clip(path: Path, folder: Path) -> Clip:
     def truth(number: int) -> Truth:
         fixated = _grey(points[number]) > 0
         shares = (np.argwhere(fixated) + 0.5) / fixated.shape
-        density = _grey(maps[number]).astype(np.float32) if number in maps else None
+        density = _grey(maps[number]) if number in maps else None
         return Truth(points=shares, density=density)
 
     settled = _about(path)[1] if points else 0
     numbers = sorted(number for number in points if number >= settled)
-    return Clip(path.stem, None, numbers, lambda: _video_frames(path), truth)
+    return Clip(path.stem, None, numbers, lambda: _video_frames(path), truth, first=1)
 
 
 def _photo(path: Path, folder: Path) -> Clip:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import vidsal
 from vidsal import metrics, motion
 from vidsal.datasets import FIXATIONS, Clip, Dataset, Truth, open_datasets, sampled
 from vidsal.errors import VidsalError
@@ -109,11 +110,21 @@ class Report:
     models : tuple of str
     seed : int
     tables : list of Table
+    about : str
+        What else decides the scores, in words.
     """
 
     models: tuple[str, ...]
     seed: int
     tables: list[Table]
+    about: str = ""
+
+    @property
+    def head(self) -> str:
+        """What was evaluated, in words."""
+        about = f" ({self.about})" if self.about else ""
+        names = ", ".join(self.models)
+        return f"{names}{about}; mean [95 % interval over clips], seed {self.seed}"
 
     def as_json(self) -> dict[str, Any]:
         """Return the report as JSON has it."""
@@ -127,12 +138,11 @@ class Report:
 
     def lines(self) -> list[str]:
         """Return the report for a terminal."""
-        head = f"{', '.join(self.models)}; mean [95 % interval over clips], seed {self.seed}"
-        return [head] + [line for table in self.tables for line in ("", *table.lines())]
+        return [self.head] + [line for table in self.tables for line in ("", *table.lines())]
 
     def markdown(self) -> list[str]:
         """Return the report as Markdown."""
-        return [line for table in self.tables for line in (*table.markdown(), "")]
+        return [self.head, ""] + [line for table in self.tables for line in (*table.markdown(), "")]
 
 
 def evaluate(
@@ -172,7 +182,8 @@ def evaluate(
     VidsalError
         If there is nothing to score, or a file or network cannot be used.
     """
-    settings = settings or Settings()
+    # The prior has a row of its own.
+    settings = dataclasses.replace(settings or Settings(), centre_prior=0.0)
     datasets = [dataset for folder in folders for dataset in open_datasets(folder)]
     truths = {
         id(clip): sampled(clip, frames_per_clip, seed) for one in datasets for clip in one.clips
@@ -200,7 +211,11 @@ def evaluate(
             f"nothing to score: no frame has {FIXATIONS} fixations in the picture, or a mask with "
             "an object in it"
         )
-    return Report(tuple(names), seed, tables)
+    about = (
+        f"vidsal {vidsal.__version__}, {frames_per_clip} frames a clip, fusion "
+        f"{' and '.join(ways)} of gain {settings.gain:g}"
+    )
+    return Report(tuple(names), seed, tables, about)
 
 
 def _analysed(
@@ -214,7 +229,8 @@ def _analysed(
     frames = clip.frames()
     for first, last in _spans(list(wanted)):
         span = takewhile(
-            lambda frame, last=last: frame.index <= last,  # type: ignore[misc]
+            # One more than is wanted: only what comes next tells a flash from a cut.
+            lambda frame, last=last: frame.index <= last + 1,  # type: ignore[misc]
             (frame for frame in frames if frame.index >= first),
         )
         copies = tee(halves(span, static, settings, batch=settings.batch), len(ways))
@@ -232,7 +248,7 @@ def _spans(numbers: Sequence[int]) -> list[tuple[int, int]]:
     spans: list[tuple[int, int]] = []
     for number in numbers:
         first = max(0, number - _HISTORY)
-        if spans and first <= spans[-1][1] + 1:
+        if spans and first <= spans[-1][1] + 2:
             first = spans.pop()[0]
         spans.append((first, number))
     return spans
@@ -315,7 +331,7 @@ class _Judge:
     def _theirs(self, clip: Clip, number: int, size: tuple[int, ...]) -> Rows:
         """Yield the maps that other programs made of a frame."""
         for name, folder in self._against.items():
-            stem = clip.stems[number] if clip.stems else str(number)
+            stem = clip.stems[number] if clip.stems else str(number + clip.first)
             inside = folder if clip.is_photo else folder / clip.name
             found = [path for path in inside.glob("*.png") if _is_same(path.stem, stem)]
             if len(found) != 1:
@@ -350,7 +366,7 @@ def _measured(
         density = (
             metrics.density(points, (height, width))
             if truth.density is None
-            else motion.shrink(truth.density, (height, width))
+            else motion.shrink(truth.density.astype(np.float32), (height, width))
         )
         yield "CC", metrics.cc(values, density)
         yield "SIM", metrics.similarity(values, density)

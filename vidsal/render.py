@@ -71,6 +71,8 @@ def draw(saliency: Saliency, style: Style) -> Rgb:
 def _motion_label(saliency: Saliency) -> str:
     """Return what the motion panel shows, and what was taken off it."""
     camera, size = saliency.movement.camera, saliency.motion.shape
+    if camera.model == "none":
+        return "motion"
     moves = camera_flow(camera, (size[0], size[1]))
     columns, rows = moves.mean(axis=(0, 1))
     if float(np.hypot(moves[..., 0], moves[..., 1]).mean()) < _STEADY_PX:

@@ -32,6 +32,8 @@ T = TypeVar("T")
 _QUIET = 0.03
 # Seconds between frames whose times do not tell.
 _STEP_S = 1 / 25
+# No camera is faster; two frames with nearly the same time are a recorder's slip.
+_LEAST_S = 1 / 240
 # The sides of a network's input are multiples of this, its total stride, so that no border of the
 # picture is lost to rounding on the way down.
 _STRIDE_PX = 32
@@ -181,7 +183,7 @@ def _moved(frames: Iterable[Frame], settings: Settings) -> Iterator[_Step]:
         else:
             movement = motion.measure(grey, now, model=settings.camera, how=settings.flow)
             seconds = frame.time_s - before_s
-            seconds = seconds if seconds > 0 else _STEP_S
+            seconds = max(seconds, _LEAST_S) if seconds > 0 else _STEP_S
             speed = motion.diagonals_a_second(movement.speed, seconds)
             trail = trails.now = trail.after(speed, movement.backward, seconds)
         if verdict != "flash":
@@ -231,7 +233,9 @@ def _planned(
         missing = budget.missing(weight)
         waited += 1
         samples = 0
-        if waited >= pace.every or (budget.remembers and missing > _WORN_OUT) or not has_past:
+        is_due = waited >= pace.every or (budget.remembers and missing > _WORN_OUT)
+        # What a flash shows is not of the scene.
+        if (is_due and step.verdict != "flash") or not has_past:
             samples, waited = budget.drawn(missing), 0
             weight = weight * np.float32(budget.fading(samples)) + np.float32(samples)
         weights.now = weight
@@ -328,7 +332,8 @@ def _gathered(
         has_past = remembers and not step.is_first
         history = history.carried(moved.backward, moved.known) if has_past else empty
         if sampled is not None:
-            small = motion.shrink(sampled, moved.speed.shape)
+            # One number that is none would stay in the history for ever.
+            small = motion.shrink(np.nan_to_num(sampled), moved.speed.shape)
             history = history.plus(small, step.samples, budget.fading(step.samples))
         histories.now = history
         smooth = motion.smoothed(history.mean, settings.smooth)
@@ -363,7 +368,10 @@ def fused(items: Iterable[Halves], settings: Settings) -> Iterator[Saliency]:
                 both = both * centre_prior(both.shape, settings.centre_prior)
             both = clipped(scales.fused(both, time_s))
             share = 1.0 if settings.fusion == "motion" else share
-            static, high = clipped(on_scale), scales.static.high * scales.fused.high
+            static, base = clipped(on_scale), scales.static.high
+            if settings.fusion == "motion":
+                base = scales.motion.high
+            high = base * scales.fused.high
         if step.is_first:
             # Nor of how high both together will reach: their scale begins with the next frame.
             scales.fused = _Scales(settings, has_static=has_static).fused
