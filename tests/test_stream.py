@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from vidsal import motion
+from vidsal import motion, stream
 from vidsal.frames import Frame, Map, Request, Rgb, Saliency, StaticStage, Target
 from vidsal.fusion import centroid
 from vidsal.settings import Flow, Fusion, Method, Settings
@@ -1163,3 +1163,13 @@ def test_network_size_of_known_pictures(
     size: tuple[int, int], short: int, expected: tuple[int, int]
 ) -> None:
     assert network_size(*size, short) == expected
+
+
+@pytest.mark.parametrize("unit", [1e-14, 1e-6, 1.0])
+def test_contrast_keeps_maps_of_any_size(unit: float) -> None:
+    values = np.array([[1, 2, -4, 0]], np.float32) * np.float32(unit)
+    cubes = stream._contrasted(values, 3)
+    assert cubes.dtype == np.float32
+    assert cubes / cubes[0, 0] == pytest.approx(np.array([[1, 8, -64, 0]]), rel=1e-5)
+    assert np.array_equal(stream._contrasted(values, 1), values)
+    assert np.isfinite(stream._contrasted(np.full((1, 1), 1e20, np.float32), 10)).all()

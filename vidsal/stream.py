@@ -32,6 +32,8 @@ T = TypeVar("T")
 _QUIET = 0.03
 # Seconds between frames whose times do not tell.
 _STEP_S = 1 / 25
+# Gradients are taken this many times before they are raised to a power; and the largest result.
+_LIFT, _MOST = 2.0**20, 1e38
 # No camera is faster; two frames with nearly the same time are a recorder's slip.
 _LEAST_S = 1 / 240
 # The sides of a network's input are multiples of this, its total stride, so that no border of the
@@ -337,8 +339,14 @@ def _gathered(
             history = history.plus(small, step.samples, budget.fading(step.samples))
         histories.now = history
         smooth = motion.smoothed(history.mean, settings.smooth)
-        contrasted = np.sign(smooth) * np.abs(smooth) ** np.float32(settings.contrast)
-        yield Halves(step, contrasted, words)
+        yield Halves(step, _contrasted(smooth, settings.contrast), words)
+
+
+def _contrasted(values: Map, power: float) -> Map:
+    """Return a map with the contrast of its values raised to a power; their signs stay."""
+    # The cube of a small gradient, such as that of an untrained network, is no float32.
+    lifted = (np.abs(values, dtype=np.float64) * _LIFT) ** power / _LIFT
+    return np.asarray(np.sign(values) * np.minimum(lifted, _MOST), np.float32)
 
 
 class _Scales:
