@@ -30,7 +30,7 @@ BRIGHTNESS = BrightnessStage()
 PLAIN = Settings(working_width=160, short_side=64, contrast=2.0)
 PLAIN_WITH = {
     scale: dataclasses.replace(PLAIN, scale=scale)
-    for scale in ("stable", "frame", "minmax", "fixed:0,20000,0,0.5")
+    for scale in ("stable", "frame", "minmax", "fixed:0,2e10,0,0.5")
 }
 
 
@@ -877,15 +877,15 @@ def test_a_fixed_scale_without_a_network_is_of_the_speed(clip: list[Rgb]) -> Non
 def test_two_fixed_numbers_are_of_the_static_map(clip: list[Rgb]) -> None:
     fixed, stable = (
         _analysed(_frames(clip), dataclasses.replace(PLAIN, scale=scale))
-        for scale in ("fixed:1000,30000", "stable")
+        for scale in ("fixed:1e9,3e10", "stable")
     )
     for one, other in zip(fixed, stable, strict=True):
         assert np.array_equal(one.motion, other.motion)
-        assert (one.static_high, one.motion_high) == (30000, other.motion_high)
+        assert (one.static_high, one.motion_high) == (3e10, other.motion_high)
         assert one.static is not None and other.static is not None
         dim = other.static < 1
         assert 0.1 < np.median(one.static) < 0.9
-        expected = (other.static * other.static_high - 1000) / 29000
+        expected = (other.static * other.static_high - 1e9) / 2.9e10
         assert one.static[dim] == pytest.approx(np.clip(expected, 0, 1)[dim], abs=1e-5)
 
 
