@@ -118,7 +118,8 @@ def measure(
     VidsalError
         If a source or the network cannot be used, or there is no network to be explained.
     """
-    settings = _about_one_class(settings or Settings())
+    # Only the order of pixels counts here, and powers lose that of an untrained network's.
+    settings = dataclasses.replace(_about_one_class(settings or Settings()), contrast=1.0)
     choice = choice or choose(settings)
     pictures = [frame for source in sources for frame in _sampled(source, settings, frames)]
     trained = open_static(choice, settings)
