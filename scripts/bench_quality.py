@@ -13,6 +13,7 @@ import numpy as np
 import vidsal
 from vidsal import motion
 from vidsal.datasets import Truth, open_datasets, sampled
+from vidsal.evaluation import HISTORY
 from vidsal.faithfulness import measure
 from vidsal.frames import Frame, Map, Request, Saliency, StaticStage
 from vidsal.metrics import auc_judd, nss, pixel_auc
@@ -23,8 +24,6 @@ from vidsal.stream import analyse_frames, network_picture
 from vidsal.warp import carried
 
 LITE0 = vidsal.Settings(model="lite0")
-# Frames before the one that is scored: three times the memory of 16 samples.
-HISTORY = 24
 ROWS = {
     "plain gradient": dataclasses.replace(LITE0, method="gradient"),
     "SmoothGrad 16": dataclasses.replace(LITE0, fresh=16),

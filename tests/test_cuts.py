@@ -202,7 +202,7 @@ def test_a_state_is_new_in_each_scene_and_comes_back_after_a_flash() -> None:
     course: list[Verdict] = ["first", "same", "cut", "recut", "same", "return", "cut", "return"]
     found = []
     for n, verdict in enumerate(course):
-        state = states.at(verdict, [])
+        state = states.at(verdict, list)
         states.now = [*state, str(n)]
         found.append("".join(states.now))
     assert found == ["0", "01", "2", "3", "34", "015", "6", "0157"]

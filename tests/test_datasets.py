@@ -276,7 +276,7 @@ def test_dhf1k_counts_frames_from_one(data: Path, make_clip: MakeClip) -> None:
     truth = clip.truth(5)
     assert _points(truth) == [(6.5 / 48, 16.5 / 64), (6.5 / 48, 17.5 / 64)]
     assert truth.density is not None
-    assert truth.density.dtype == np.uint8 and clip.first == 1
+    assert truth.density.dtype == np.float32 and clip.first == 1
     np.testing.assert_array_equal(truth.density, np.full((48, 64), 6))
     assert truth.mask is None
     assert clip.truth(6).density is None

@@ -14,7 +14,7 @@ LAYERS = [
     ["__main__"],
     ["cli"],
     ["doctor", "evaluation", "faithfulness", "pipeline"],
-    ["datasets"],
+    ["datasets", "report"],
     ["sources", "stream", "sinks", "static.models", "render"],
     ["source", "sink", "static", "ffmpeg"],
     ["motion", "accumulate", "cuts", "scaling", "fusion", "targets", "pace", "metrics", "curves"],

@@ -102,7 +102,7 @@ def test_what_stands_out_is_the_square(sample_media: Path, load_script: LoadScri
         [n / 30 for n in range(90)], abs=1e-6
     )
     # The first frame has nothing before it to have moved from.
-    assert rows[0]["speed_p95"] == rows[0]["motion_high"] == "0"
+    assert (rows[0]["speed_p95"], rows[0]["motion_high"]) == ("0", "0.03")
     assert rows[0]["camera_model"] == "none"
     assert rows[0]["peak_row_px"] == ""
     inside = 0
@@ -196,7 +196,7 @@ def test_photo_shows_where_the_static_map_is(tmp_path: Path, brightness: Brightn
     assert row["class_1"] == "bright"
     assert (row["fusion"], row["gain"], row["centre_prior"]) == ("gain", "2", "0")
     assert (row["static_share"], row["motion_share"], row["boxes"]) == ("1", "0", "")
-    assert float(row["fused_high"]) == pytest.approx(float(row["static_high"]), rel=1e-3)
+    assert float(row["fused_high"]) == pytest.approx(float(row["static_high"]) ** 3, rel=1e-3)
 
 
 def test_boxes_are_in_the_picture_and_in_the_table(

@@ -189,7 +189,7 @@ def test_stable_flickers_less_than_frame() -> None:
         for strength in 0.2 * rng.lognormal(0, 0.3, 100)
     ]
     ends = np.array([np.percentile(values, 99.8) for values in maps])
-    changes = np.abs(np.diff(ends)) / ends[:-1]
+    changes = (np.abs(np.diff(ends)) / ends[:-1])[1:]
     assert changes.mean() > 0.2
     assert _flicker("frame", maps) == pytest.approx(changes.mean(), rel=1e-5)
     assert 0 < _flicker("stable", maps) < _flicker("frame", maps) / 5
@@ -199,15 +199,16 @@ def test_stable_flickers_less_than_frame() -> None:
 def test_flicker_in_closed_form() -> None:
     flicker = Flicker()
     assert flicker.mean == 0
-    for high in (2.0, 3.0, 1.5, 1.5):
+    for high in (20.0, 2.0, 3.0, 1.5, 1.5):
         flicker.after(high, is_cut=False)
+    # The first frame has no motion yet.
     assert flicker.mean == pytest.approx((0.5 + 0.5 + 0) / 3)
 
 
 def test_a_cut_is_no_flicker_and_neither_is_a_scale_of_nothing() -> None:
     flicker = Flicker()
-    for high, is_cut in ((2.0, False), (20.0, True), (10.0, False), (0.0, False), (10.0, False)):
-        flicker.after(high, is_cut=is_cut)
+    for n, high in enumerate((2.0, 2.0, 20.0, 40.0, 20.0, 0.0, 10.0)):
+        flicker.after(high, is_cut=n == 2)
     assert flicker.mean == pytest.approx(0.5)
 
 
@@ -244,7 +245,8 @@ def test_far_beyond_a_scale_is_far_but_finite() -> None:
     values = np.array([[0, 1e-30, 1e38]], np.float32)
     result = scaled(values, low=0, high=1e-30)
     assert result[0, :2].tolist() == [0, 1]
-    assert 1e3 < result[0, 2] < np.inf
+    # The highest contrast there is makes no infinity of it.
+    assert result[0, 2] == pytest.approx(1e3) and np.isfinite(result**10).all()
 
 
 def test_clipped_is_one_above_one_and_writes_to_nothing() -> None:

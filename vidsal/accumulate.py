@@ -2,7 +2,8 @@
 
 One noisy gradient says little; the mean of many (SmoothGrad) says what the network looks at. Along
 a video the many need not be drawn anew for every frame: the sum of all gradients so far is carried
-to the new frame along the flow, fades a little, and takes the new frame's samples in. Pure maths.
+to the new frame along the flow, fades a little, and takes the new frame's samples in. A `Trail`
+does the same for speeds, whose noise averages out. Pure maths.
 """
 
 import math

@@ -248,11 +248,9 @@ def evaluate(
         raise UsageError(f"--frames-per-clip must be 1 or more, got {frames_per_clip}")
     if json is not None and json == markdown:
         raise UsageError(f"--json and --markdown both name {json}")
-    theirs = dict(_named_folder(word) for word in against or [])
-    if len(theirs) < len(against or []):
-        raise UsageError("--against: two folders have the same name")
+    theirs = _named_folders(against or [])
     from vidsal.evaluation import evaluate as score
-    from vidsal.evaluation import write_report
+    from vidsal.report import write_report
     from vidsal.sink import claim
 
     for path in (json, markdown):
@@ -266,15 +264,17 @@ def evaluate(
     print("\n".join(report.lines()))
 
 
-def _named_folder(word: str) -> tuple[str, Path]:
-    """Return the name and the folder of ``NAME=DIR``."""
-    name, _, folder = word.partition("=")
-    known = ("centre prior", "raw flow", "compensated flow", "static", "fused")
-    if name.startswith(tuple(f"{row} " for row in known)) or name in known:
-        raise UsageError(f"--against {word}: {name} is the name of a row of vidsal's own")
-    if not name or not folder or not Path(folder).is_dir():
-        raise UsageError(f"--against must be NAME=DIR with a folder that exists, got {word!r}")
-    return name, Path(folder)
+def _named_folders(words: list[str]) -> dict[str, Path]:
+    """Return the folders of ``NAME=DIR`` by their names."""
+    folders: dict[str, Path] = {}
+    for word in words:
+        name, _, folder = word.partition("=")
+        if not name or not folder:
+            raise UsageError(f"--against must be NAME=DIR, got {word!r}")
+        if name in folders:
+            raise UsageError(f"--against: two folders are called {name}")
+        folders[name] = Path(folder)
+    return folders
 
 
 @app.command

@@ -1,5 +1,9 @@
-"""Scene cuts, from a cheap test on colour histograms. Pure maths."""
+"""Scene cuts, from a cheap test on colour histograms, and state that each scene has of its own.
 
+Pure maths.
+"""
+
+from collections.abc import Callable
 from typing import Generic, Literal, TypeVar
 
 import numpy as np
@@ -104,12 +108,12 @@ class PerScene(Generic[T]):
         self.now: T | None = None
         self._left: T | None = None
 
-    def at(self, verdict: Verdict, new: T) -> T:
-        """Return the state that the next frame finds: `new` where a scene begins."""
+    def at(self, verdict: Verdict, new: Callable[[], T]) -> T:
+        """Return the state that the next frame finds; where a scene begins, a `new` one."""
         if verdict == "cut":
             self._left = self.now
         if verdict == "return":
             self.now = self._left
         if verdict in ("first", "cut", "recut") or self.now is None:
-            self.now = new
+            self.now = new()
         return self.now

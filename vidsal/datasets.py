@@ -16,8 +16,10 @@ Coordinates are pixels of the picture, origin top left; frames are numbered from
 
 import csv
 import math
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsal.errors import VidsalError
-from vidsal.frames import Frame
+from vidsal.frames import Frame, Map, SourceInfo
 from vidsal.opencv import cv2
 from vidsal.settings import Settings
 from vidsal.sources import open_source
@@ -49,14 +51,14 @@ class Truth:
     ----------
     points : (n, 2) float array or None
         Fixations as shares (row, column) of the picture, [0, 1).
-    density : (H, W) uint8 array or None
+    density : (H, W) float32 array or None
         Given density of fixations, of any scale; where there is none, points make one.
     mask : (H, W) bool array or None
         The object.
     """
 
     points: NDArray[np.float64] | None = None
-    density: NDArray[np.uint8] | None = None
+    density: Map | None = None
     mask: NDArray[np.bool_] | None = None
 
 
@@ -154,21 +156,21 @@ def sampled(clip: Clip, count: int, seed: int) -> dict[int, Truth]:
 
 def _dataset(folder: Path) -> Dataset | None:
     """Return the clips of a folder in one of the known layouts, or None."""
-    clips: list[Clip] = []
+    found: Iterable[Clip | None]
     if (folder / "annotation").is_dir() and (folder / "video").is_dir():
-        clips = [_dhf1k_clip(path, folder) for path in _files(folder / "video")]
+        found = (_dhf1k_clip(path, folder) for path in _files(folder / "video"))
     elif (folder / "fixations").is_dir() and (folder / "videos").is_dir():
-        clips = [_video_clip(path, folder) for path in _files(folder / "videos")]
+        found = (_video_clip(path, folder) for path in _files(folder / "videos"))
     elif (folder / "images").is_dir():
-        clips = [_photo(path, folder) for path in _files(folder / "images")]
+        found = (_photo(path, folder) for path in _files(folder / "images"))
     else:
-        clips = [_sequence(path) for path in _folders(folder) if (path / "masks").is_dir()]
-    known = [clip for clip in clips if clip.numbers]
-    names = [clip.name for clip in known]
-    for name in names:
-        if names.count(name) > 1:
+        found = (_sequence(path) for path in _folders(folder) if (path / "masks").is_dir())
+    clips = [clip for clip in found if clip and clip.numbers]
+    names = Counter(clip.name for clip in clips)
+    for name, count in names.items():
+        if count > 1:
             raise VidsalError(f"{folder} holds two clips called {name}: give each its own name")
-    return Dataset(folder.resolve().name, known) if known else None
+    return Dataset(folder.resolve().name, clips) if clips else None
 
 
 def _files(folder: Path) -> list[Path]:
@@ -179,25 +181,25 @@ def _folders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir())
 
 
-def _video_clip(path: Path, folder: Path) -> Clip:
-    """Return a video with a table of fixations."""
+def _video_clip(path: Path, folder: Path) -> Clip | None:
+    """Return a video with a table of fixations, if it has one."""
     table = folder / "fixations" / f"{path.stem}.csv"
     if not table.is_file():
-        return Clip(path.stem, None, [], lambda: iter(()), lambda _: Truth())
+        return None
     rows = _fixations(table, "x", "y", "first_frame", "last_frame")
-    size, settled, count = _about(path)
+    info = _info(path)
 
     def truth(number: int) -> Truth:
         on = (rows[:, 2] <= number) & (number <= rows[:, 3])
-        return Truth(points=_shares(rows[on], size))
+        return Truth(points=_shares(rows[on], (info.height_px, info.width_px)))
 
     # A look at the screen may outlast the clip.
     last = int(rows[:, 3].max(initial=-1))
-    numbers = range(settled, min(last, (count or last + 1) - 1) + 1)
-    return Clip(path.stem, None, list(numbers), lambda: _video_frames(path), truth)
+    numbers = range(_settled(info), min(last, (info.frame_count_hint or last + 1) - 1) + 1)
+    return Clip(path.stem, None, list(numbers), partial(_frames, path), truth)
 
 
-def _dhf1k_clip(path: Path, folder: Path) -> Clip:
+def _dhf1k_clip(path: Path, folder: Path) -> Clip | None:
     """Return a video of DHF1K; its folder's name is its number, written with more zeros."""
     about = [
         one
@@ -217,31 +219,30 @@ def _dhf1k_clip(path: Path, folder: Path) -> Clip:
     def truth(number: int) -> Truth:
         fixated = _grey(points[number]) > 0
         shares = (np.argwhere(fixated) + 0.5) / fixated.shape
-        density = _grey(maps[number]) if number in maps else None
+        density = _grey(maps[number]).astype(np.float32) if number in maps else None
         return Truth(points=shares, density=density)
 
-    settled = _about(path)[1] if points else 0
+    if not points:
+        return None
+    settled = _settled(_info(path))
     numbers = sorted(number for number in points if number >= settled)
-    return Clip(path.stem, None, numbers, lambda: _video_frames(path), truth, first=1)
+    return Clip(path.stem, None, numbers, partial(_frames, path), truth, first=1)
 
 
-def _photo(path: Path, folder: Path) -> Clip:
+def _photo(path: Path, folder: Path) -> Clip | None:
     """Return a photo with a table of fixations, a mask, or both."""
     table, mask = folder / "fixations" / f"{path.stem}.csv", folder / "masks" / f"{path.stem}.png"
-
-    def frames() -> Iterator[Frame]:
-        with open_source(path, Settings()) as source:
-            yield from source.frames()
+    if not is_image(path) or not (table.is_file() or mask.is_file()):
+        return None
 
     def truth(_: int) -> Truth:
         points = None
         if table.is_file():
-            (frame,) = frames()
-            points = _shares(_fixations(table, "x", "y"), frame.rgb.shape[:2])
+            info = _info(path)
+            points = _shares(_fixations(table, "x", "y"), (info.height_px, info.width_px))
         return Truth(points=points, mask=_grey(mask) > 127 if mask.is_file() else None)
 
-    numbers = [0] if is_image(path) and (table.is_file() or mask.is_file()) else []
-    return Clip(path.stem, [path.stem], numbers, frames, truth)
+    return Clip(path.stem, [path.stem], [0], partial(_frames, path), truth)
 
 
 def _sequence(folder: Path) -> Clip:
@@ -251,9 +252,8 @@ def _sequence(folder: Path) -> Clip:
 
     def frames() -> Iterator[Frame]:
         for number, path in enumerate(pictures):
-            with open_source(path, Settings()) as source:
-                for frame in source.frames():
-                    yield Frame(frame.rgb, number, number / _FPS)
+            for frame in _frames(path):
+                yield Frame(frame.rgb, number, number / _FPS)
 
     numbers = [number for number, path in enumerate(pictures) if path.stem in masks]
     return Clip(
@@ -262,20 +262,19 @@ def _sequence(folder: Path) -> Clip:
     )  # fmt: skip
 
 
-def _about(path: Path) -> tuple[tuple[int, int], int, int | None]:
-    """Return a video's (height, width), the first frame whose gaze tells something, and its length.
-
-    The length is what the header claims, None if nothing.
-    """
+def _info(path: Path) -> SourceInfo:
     with open_source(path, Settings()) as source:
-        info = source.info
-    settled = math.ceil(_SETTLED_S * float(info.fps or _FPS))
-    return (info.height_px, info.width_px), settled, info.frame_count_hint
+        return source.info
 
 
-def _video_frames(path: Path) -> Iterator[Frame]:
+def _frames(path: Path) -> Iterator[Frame]:
     with open_source(path, Settings()) as source:
         yield from source.frames()
+
+
+def _settled(info: SourceInfo) -> int:
+    """Return the first frame whose gaze tells something."""
+    return math.ceil(_SETTLED_S * float(info.fps or _FPS))
 
 
 def _fixations(table: Path, *columns: str) -> NDArray[np.float64]:
@@ -303,8 +302,21 @@ def _shares(rows: NDArray[np.float64], size: tuple[Any, ...]) -> NDArray[np.floa
     return points[((points >= 0) & (points < 1)).all(axis=1)]
 
 
-def _grey(path: Path) -> NDArray[np.uint8]:
-    picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+def read_map(path: Path) -> Map:
+    """Return a grey picture of eight or sixteen bits: (H, W) float32, its largest value 1.
+
+    Raises
+    ------
+    VidsalError
+        If it cannot be read as a picture.
+    """
+    # What counts is the order and the proportion.
+    values = _grey(path, depth=cv2.IMREAD_ANYDEPTH).astype(np.float32)
+    return np.asarray(values / np.float32(max(1, values.max(initial=1))), np.float32)
+
+
+def _grey(path: Path, *, depth: int = 0) -> NDArray[Any]:
+    picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE | depth)
     if picture is None:
         raise VidsalError(f"{path} cannot be read as a picture")
-    return np.asarray(picture, np.uint8)
+    return np.asarray(picture)

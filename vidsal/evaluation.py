@@ -5,9 +5,7 @@ over clips. Which frames are scored is drawn from a seed, never chosen.
 """
 
 import dataclasses
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import takewhile, tee
 from pathlib import Path
 from typing import Any
@@ -17,15 +15,15 @@ from numpy.typing import NDArray
 
 import vidsal
 from vidsal import metrics, motion
-from vidsal.datasets import FIXATIONS, Clip, Dataset, Truth, open_datasets, sampled
-from vidsal.errors import VidsalError
+from vidsal.datasets import FIXATIONS, Clip, Dataset, Truth, open_datasets, read_map, sampled
+from vidsal.errors import UsageError, VidsalError
 from vidsal.frames import Map, Saliency, StaticStage
 from vidsal.fusion import centre_prior
-from vidsal.intervals import Interval, bootstrap
+from vidsal.intervals import bootstrap
 from vidsal.opencv import cv2
+from vidsal.report import Report, Table
 from vidsal.scaling import Scale, clipped
 from vidsal.settings import Fusion, Settings
-from vidsal.sink import staged, writing
 from vidsal.static.models import check_target, choose, open_static
 from vidsal.stream import fused, halves
 
@@ -34,115 +32,9 @@ Progress = Callable[[Iterable[Any], int | None], Iterable[Any]]
 Rows = Iterator[tuple[str, Map]]
 
 # Frames before a scored one that are analysed for its sake: three times the memory of 16 samples.
-_HISTORY = 24
-_GAZE: dict[str, str] = {
-    "NSS": "↑", "AUC-Judd": "↑", "sAUC": "↑", "CC": "↑", "SIM": "↑", "KL": "↓",
-}  # fmt: skip
-_MASKS: dict[str, str] = {
-    "pixel AUC": "↑", "max-F": "↑", "S-measure": "↑", "pointing": "↑", "MAE": "↓",
-}  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """The scores on one dataset.
-
-    Attributes
-    ----------
-    dataset : str
-    clips, frames : int
-        How many were scored.
-    are_photos : bool
-        Whether the clips are photos.
-    rows : dict of str to dict of str to Interval
-        For each kind of map, its score in each measure.
-    """
-
-    dataset: str
-    clips: int
-    frames: int
-    are_photos: bool
-    rows: dict[str, dict[str, Interval]]
-
-    def markdown(self) -> list[str]:
-        """Return the table as Markdown, an arrow beside each measure where good is."""
-        names = list(dict.fromkeys(name for row in self.rows.values() for name in row))
-        heads = [f"{name} {(_GAZE | _MASKS)[name]}" for name in names]
-        lines = [f"**{self.title}**", "", f"| map | {' | '.join(heads)} |"]
-        lines.append("| --- |" + " --- |" * len(heads))
-        for row, scores in self.rows.items():
-            cells = [_cell(scores[name]) if name in scores else "" for name in names]
-            lines.append(f"| {row} | {' | '.join(cells)} |")
-        return lines
-
-    def lines(self) -> list[str]:
-        """Return the table for a terminal."""
-        names = list(dict.fromkeys(name for row in self.rows.values() for name in row))
-        width = max(len(row) for row in self.rows)
-        lines = [self.title, " " * width + "".join(f"{name:>23}" for name in names)]
-        for row, scores in self.rows.items():
-            cells = [_cell(scores[name]) if name in scores else "" for name in names]
-            lines.append(f"{row:<{width}}" + "".join(f"{cell:>23}" for cell in cells))
-        return lines
-
-    @property
-    def title(self) -> str:
-        """What was scored, in words."""
-        if self.are_photos:
-            return f"{self.dataset}: {_counted(self.clips, 'photo')}"
-        return f"{self.dataset}: {_counted(self.frames, 'frame')} of {_counted(self.clips, 'clip')}"
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
-
-
-def _cell(value: Interval) -> str:
-    return f"{value.mean:.3f} [{value.low:.2f}, {value.high:.2f}]"
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """The tables of all datasets, and what was evaluated.
-
-    Attributes
-    ----------
-    models : tuple of str
-    seed : int
-    tables : list of Table
-    about : str
-        What else decides the scores, in words.
-    """
-
-    models: tuple[str, ...]
-    seed: int
-    tables: list[Table]
-    about: str = ""
-
-    @property
-    def head(self) -> str:
-        """What was evaluated, in words."""
-        about = f" ({self.about})" if self.about else ""
-        names = ", ".join(self.models)
-        return f"{names}{about}; mean [95 % interval over clips], seed {self.seed}"
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the report as JSON has it."""
-        report = dataclasses.asdict(self)
-        for table, wanted in zip(report["tables"], self.tables, strict=True):
-            table["rows"] = {
-                row: {name: value._asdict() for name, value in scores.items()}
-                for row, scores in wanted.rows.items()
-            }
-        return report
-
-    def lines(self) -> list[str]:
-        """Return the report for a terminal."""
-        return [self.head] + [line for table in self.tables for line in ("", *table.lines())]
-
-    def markdown(self) -> list[str]:
-        """Return the report as Markdown."""
-        return [self.head, ""] + [line for table in self.tables for line in (*table.markdown(), "")]
+HISTORY = 24
+# What rows of our own begin with.
+_ROWS = ("centre prior", "raw flow", "compensated flow", "static", "fused")
 
 
 def evaluate(
@@ -179,18 +71,19 @@ def evaluate(
 
     Raises
     ------
+    UsageError
+        If a folder of maps is none, or its name is that of a row of vidsal's own.
     VidsalError
         If there is nothing to score, or a file or network cannot be used.
     """
     # The prior has a row of its own.
     settings = dataclasses.replace(settings or Settings(), centre_prior=0.0)
-    datasets = [dataset for folder in folders for dataset in open_datasets(folder)]
-    truths = {
-        id(clip): sampled(clip, frames_per_clip, seed) for one in datasets for clip in one.clips
-    }
+    against = against or {}
+    _check_names(against)
     judges = [
-        _Judge(dataset, {clip.name: truths[id(clip)] for clip in dataset.clips}, against or {})
-        for dataset in datasets
+        _Judge(dataset, frames_per_clip, seed, against)
+        for folder in folders
+        for dataset in open_datasets(folder)
     ]
     ways = list(fusions) or [settings.fusion]
     names = []
@@ -203,7 +96,7 @@ def evaluate(
         label = f" ({choice.name})" if len(models) > 1 else ""
         work = [(judge, clip) for judge in judges for clip in judge.dataset.clips]
         for judge, clip in progress(work, len(work)) if progress else work:
-            for fused_by in _analysed(clip, truths[id(clip)], static, chosen, ways):
+            for fused_by in _analysed(clip, judge.truths[clip.name], static, chosen, ways):
                 judge.score(clip, fused_by, label)
     tables = [table for judge in judges if (table := judge.table()).rows]
     if not tables:
@@ -216,6 +109,15 @@ def evaluate(
         f"{' and '.join(ways)} of gain {settings.gain:g}"
     )
     return Report(tuple(names), seed, tables, about)
+
+
+def _check_names(against: Mapping[str, Path]) -> None:
+    """Raise `UsageError` unless each folder of maps can have a row under its name."""
+    for name, folder in against.items():
+        if name.startswith(tuple(f"{row} " for row in _ROWS)) or name in _ROWS:
+            raise UsageError(f"{name} is a row of vidsal's own: give {folder} another name")
+        if not folder.is_dir():
+            raise UsageError(f"{name}: {folder} is not a folder")
 
 
 def _analysed(
@@ -247,7 +149,7 @@ def _spans(numbers: Sequence[int]) -> list[tuple[int, int]]:
     """Return the first and last frames to analyse; spans that would touch are one."""
     spans: list[tuple[int, int]] = []
     for number in numbers:
-        first = max(0, number - _HISTORY)
+        first = max(0, number - HISTORY)
         if spans and first <= spans[-1][1] + 2:
             first = spans.pop()[0]
         spans.append((first, number))
@@ -276,13 +178,10 @@ class _Judge:
     """The scores on one dataset, as they come."""
 
     def __init__(
-        self,
-        dataset: Dataset,
-        truths: Mapping[str, Mapping[int, Truth]],
-        against: Mapping[str, Path],
+        self, dataset: Dataset, frames_per_clip: int, seed: int, against: Mapping[str, Path]
     ) -> None:
         self.dataset = dataset
-        self._truths = truths
+        self.truths = {clip.name: sampled(clip, frames_per_clip, seed) for clip in dataset.clips}
         self._against = against
         # By row, measure and clip.
         self._scores: dict[str, dict[str, dict[str, list[float]]]] = {}
@@ -292,8 +191,8 @@ class _Judge:
         """Take in the maps of one frame."""
         one = next(iter(fused_by.values()))
         number = one.frame.index
-        truth = self._truths[clip.name][number]
-        others = self._others(clip) if truth.points is not None else None
+        truth = self.truths[clip.name][number]
+        others = self._others(clip.name) if truth.points is not None else None
         rows = [*_rows(fused_by, clip, label), *self._theirs(clip, number, one.fused.shape)]
         for row, values in rows:
             # What does not depend on the network is scored with the first one only.
@@ -317,12 +216,12 @@ class _Judge:
         are_photos = all(clip.is_photo for clip in self.dataset.clips)
         return Table(self.dataset.name, clips, len(self._seen), are_photos, rows)
 
-    def _others(self, clip: Clip) -> NDArray[np.float64]:
+    def _others(self, clip: str) -> NDArray[np.float64]:
         """Return the fixations on the other clips."""
         points = [
             truth.points
-            for name, truths in self._truths.items()
-            if name != clip.name
+            for name, truths in self.truths.items()
+            if name != clip
             for truth in truths.values()
             if truth.points is not None
         ]
@@ -339,12 +238,7 @@ class _Judge:
                     f"{name}: {len(found)} maps for frame {stem} of {clip.name} in {inside}, "
                     "expected one PNG file with the number or name of the frame"
                 )
-            picture = cv2.imread(str(found[0]), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
-            if picture is None:
-                raise VidsalError(f"{found[0]} cannot be read as a picture")
-            # Eight bits or sixteen: what counts is the order and the proportion.
-            values = np.asarray(picture, np.float32) / np.float32(max(1, picture.max()))
-            yield name, motion.shrink(np.asarray(values, np.float32), (size[0], size[1]))
+            yield name, motion.shrink(read_map(found[0]), (size[0], size[1]))
 
 
 def _is_same(one: str, other: str) -> bool:
@@ -366,7 +260,7 @@ def _measured(
         density = (
             metrics.density(points, (height, width))
             if truth.density is None
-            else motion.shrink(truth.density.astype(np.float32), (height, width))
+            else motion.shrink(truth.density, (height, width))
         )
         yield "CC", metrics.cc(values, density)
         yield "SIM", metrics.similarity(values, density)
@@ -379,15 +273,3 @@ def _measured(
         yield "S-measure", metrics.s_measure(large, mask)
         yield "pointing", metrics.pointing(large, mask)
         yield "MAE", metrics.mean_absolute_error(large, mask)
-
-
-def write_report(report: Report, *, json_path: Path | None, markdown_path: Path | None) -> None:
-    """Write a report as JSON, as Markdown, or both."""
-    texts = {
-        json_path: json.dumps(report.as_json(), indent=2),
-        markdown_path: "\n".join(report.markdown()).rstrip(),
-    }
-    for path, text in texts.items():
-        if path is not None:
-            with staged(path) as part, writing(path):
-                part.write_text(text + "\n", encoding="utf-8")

@@ -20,7 +20,7 @@ from vidsal.errors import VidsalError
 from vidsal.frames import Frame, Map, Rgb, StaticStage
 from vidsal.intervals import Interval, bootstrap
 from vidsal.settings import Settings
-from vidsal.sink import staged, writing
+from vidsal.sink import write_text
 from vidsal.sources import open_source
 from vidsal.static.models import ModelChoice, check_target, choose, open_static
 from vidsal.stream import analyse_frames, network_picture
@@ -118,8 +118,7 @@ def measure(
     VidsalError
         If a source or the network cannot be used, or there is no network to be explained.
     """
-    # Only the order of pixels counts here, and powers lose that of an untrained network's.
-    settings = dataclasses.replace(_about_one_class(settings or Settings()), contrast=1.0)
+    settings = _about_one_class(settings or Settings())
     choice = choice or choose(settings)
     pictures = [frame for source in sources for frame in _sampled(source, settings, frames)]
     trained = open_static(choice, settings)
@@ -208,5 +207,4 @@ def _areas(rgb: Rgb, saliency: Map, static: StaticStage) -> tuple[float, float]:
 
 def write_json(report: Report, path: Path) -> None:
     """Write a report as JSON."""
-    with staged(path) as part, writing(path):
-        part.write_text(json.dumps(report.as_json(), indent=2) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(report.as_json(), indent=2) + "\n")

@@ -99,7 +99,7 @@ def run(
             settings.layout, settings.colormap, settings.alpha, settings.annotate, choice.name,
             settings.boxes,
         )  # fmt: skip
-        flicker, new = Flicker(), 2
+        flicker = Flicker()
         with (
             _stopped_by_ctrl_c(opened),
             open_sinks(info, settings, output, choice.name) as write,
@@ -110,10 +110,7 @@ def run(
                 progress(results, info.frame_count_hint) if progress else results
             ):
                 write(saliency, picture)
-                # A scene's first frame has no motion yet, so the step from it is no flicker.
-                new = 2 if saliency.is_cut else new
-                flicker.after(saliency.fused_high, is_cut=new > 0)
-                new -= 1
+                flicker.after(saliency.fused_high, is_cut=saliency.is_cut)
     log.info("flicker: the display's scale changed by %.2f %% a frame", 100 * flicker.mean)
     return output
 

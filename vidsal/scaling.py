@@ -14,8 +14,8 @@ PERCENTILE = 99.8
 # Seconds after which a scale has forgotten two thirds of what it saw: slower than the changes
 # that a viewer should see as changes, faster than a change of subject.
 MEMORY_S = 2.0
-# So many times the extent of a scale are kept above it.
-_FAR = 1e4
+# So many times the extent of a scale are kept above it: its tenth power is a float32 yet.
+_FAR = 1e3
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +116,20 @@ class Scale:
         if mode.startswith("fixed:"):
             self.low, self.high = (float(one) for one in mode.removeprefix("fixed:").split(","))
 
-    def __call__(self, values: Map, time_s: float) -> Map:
-        """Return a map on its scale: (h, w) float32, at least 0, above 1 where it exceeds it."""
+    def __call__(self, values: Map, time_s: float, *, remembers: bool = True) -> Map:
+        """Return a map on its scale: (h, w) float32, at least 0, above 1 where it exceeds it.
+
+        With `remembers` off, the scale of the maps after it is as if it had not been.
+        """
         if self._mode == "minmax":
             self.low, self.high = float(values.min()), float(values.max())
         elif not self._mode.startswith("fixed:"):
             value = max(upper_end(values), self._floor)
             state = self._state if self._mode == "stable" else ScaleState()
-            self._state = remember(state, value, time_s)
-            self.high = self._state.high or 0.0
+            state = remember(state, value, time_s)
+            self.high = state.high or 0.0
+            if remembers:
+                self._state = state
         return scaled(values, low=self.low, high=self.high)
 
 
@@ -143,15 +148,20 @@ def modes(scale: str, *, has_static: bool) -> tuple[str, str, str]:
 
 
 class Flicker:
-    """How much a scale changes from frame to frame, as a share of itself."""
+    """How much a scale changes from frame to frame, as a share of itself.
+
+    A cut is no flicker, and neither is the step from a scene's first frame, which has no motion
+    yet, to its second.
+    """
 
     def __init__(self) -> None:
-        self._before: float | None = None
+        self._before, self._frames = 0.0, 0
         self._changes: list[float] = []
 
     def after(self, high: float, *, is_cut: bool) -> None:
-        """Take in the upper end of the next frame's scale; a cut is no flicker."""
-        if self._before and high > 0 and not is_cut:
+        """Take in the upper end of the next frame's scale."""
+        self._frames = 1 if is_cut else self._frames + 1
+        if self._frames > 2 and self._before > 0 and high > 0:
             self._changes.append(abs(high - self._before) / self._before)
         self._before = high
 

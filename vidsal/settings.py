@@ -198,8 +198,8 @@ class Settings:
         "a share of the picture's longer side.",
         check=lambda share: 0 <= share <= 0.2, expected="0 to 0.2")
     contrast: float = _option(
-        3.0, "Static map", "Exponent of the smoothed map: 1 shows the gradient's magnitude, 2 its "
-        "energy, 3 what stands out of that.", check=lambda power: 0.1 <= power <= 10,
+        3.0, "Static map", "Exponent of the map on its scale: 1 shows the gradient's magnitude, 2 "
+        "its energy, 3 what stands out of that.", check=lambda power: 0.1 <= power <= 10,
         expected="0.1 to 10")
     predict_every: float = _option(
         0.25, "Static map", "Seconds between two looks at which classes the network sees; 0 looks "
@@ -220,8 +220,8 @@ class Settings:
     scale: str = _option(
         "stable", "Scale and fusion", "stable (a percentile remembered over time), frame (a "
         "percentile of each frame), minmax (each frame from its minimum to its maximum), or "
-        "fixed:LO,HI: these values of the static map are shown as 0 and 1 (with --model none, of "
-        "the speed in diagonals a second); fixed:LO,HI,LO,HI fixes both maps. The table has the "
+        "fixed:LO,HI: these magnitudes of the gradient are shown as 0 and 1 (with --model none, "
+        "these speeds in diagonals a second); fixed:LO,HI,LO,HI fixes both maps. The table has the "
         "values that a run used.", parse=_scale)
     fusion: Fusion = _option(
         "gain", "Scale and fusion", "Of the static map S and the motion map D: gain (S x (1 + "

@@ -70,3 +70,15 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise VidsalError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole, or not at all.
+
+    Raises
+    ------
+    VidsalError
+        If it cannot be written.
+    """
+    with staged(path) as part, writing(path):
+        part.write_text(text, encoding="utf-8")

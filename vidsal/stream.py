@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
@@ -32,8 +33,6 @@ T = TypeVar("T")
 _QUIET = 0.03
 # Seconds between frames whose times do not tell.
 _STEP_S = 1 / 25
-# Gradients are taken this many times before they are raised to a power; and the largest result.
-_LIFT, _MOST = 2.0**20, 1e38
 # No camera is faster; two frames with nearly the same time are a recorder's slip.
 _LEAST_S = 1 / 240
 # The sides of a network's input are multiples of this, its total stride, so that no border of the
@@ -41,8 +40,6 @@ _LEAST_S = 1 / 240
 _STRIDE_PX = 32
 # No picture is so long that the network's input may be longer than this many short sides.
 _LONGEST = 4
-
-
 # Where more than this share of a history is lost, a frame draws gradients out of turn.
 _WORN_OUT = 0.5
 
@@ -178,7 +175,7 @@ def _moved(frames: Iterable[Frame], settings: Settings) -> Iterator[_Step]:
     for frame, small, verdict in _judged(frames, settings):
         size = small.shape[:2]
         now = motion.grey(small)
-        trail = trails.at(verdict, Trail.empty(size))
+        trail = trails.at(verdict, partial(Trail.empty, size))
         if grey is None or verdict != "same":
             # In a flash nothing shows where things went: they stand still for it.
             movement = motion.still(size, known=verdict in ("flash", "return"))
@@ -228,10 +225,10 @@ def _planned(
     waited = 0
     for step in steps:
         moved = step.movement
-        nothing = np.zeros_like(moved.known)
-        weight = weights.at(step.verdict, nothing)
+        new = partial(np.zeros_like, moved.known)
+        weight = weights.at(step.verdict, new)
         has_past = remembers and not step.is_first
-        weight = carried(weight, moved.backward) * moved.known if has_past else nothing
+        weight = carried(weight, moved.backward) * moved.known if has_past else new()
         missing = budget.missing(weight)
         waited += 1
         samples = 0
@@ -309,7 +306,7 @@ class _Classes:
         return words
 
     def _put_in_words(self, step: _Step, probabilities: Map) -> Prediction:
-        lock = self._locks.at(step.verdict, Lock()).after(
+        lock = self._locks.at(step.verdict, Lock).after(
             step.frame.time_s, int(probabilities.argmax())
         )
         self._locks.now = lock
@@ -329,65 +326,64 @@ def _gathered(
     histories: PerScene[History] = PerScene()
     for step, sampled, words in drawn:
         moved = step.movement
-        empty = History.empty(moved.speed.shape)
-        history = histories.at(step.verdict, empty)
+        new = partial(History.empty, moved.known.shape)
+        history = histories.at(step.verdict, new)
         has_past = remembers and not step.is_first
-        history = history.carried(moved.backward, moved.known) if has_past else empty
+        history = history.carried(moved.backward, moved.known) if has_past else new()
         if sampled is not None:
             # One number that is none would stay in the history for ever.
             small = motion.shrink(np.nan_to_num(sampled), moved.speed.shape)
             history = history.plus(small, step.samples, budget.fading(step.samples))
         histories.now = history
-        smooth = motion.smoothed(history.mean, settings.smooth)
-        yield Halves(step, _contrasted(smooth, settings.contrast), words)
-
-
-def _contrasted(values: Map, power: float) -> Map:
-    """Return a map with the contrast of its values raised to a power; their signs stay."""
-    # The cube of a small gradient, such as that of an untrained network, is no float32.
-    lifted = (np.abs(values, dtype=np.float64) * _LIFT) ** power / _LIFT
-    return np.asarray(np.sign(values) * np.minimum(lifted, _MOST), np.float32)
-
-
-class _Scales:
-    """The scales of one scene."""
-
-    def __init__(self, settings: Settings, *, has_static: bool) -> None:
-        static, moving, both = modes(settings.scale, has_static=has_static)
-        self.static, self.fused = Scale(static), Scale(both)
-        self.motion = Scale(moving, floor=_QUIET)
+        yield Halves(step, motion.smoothed(history.mean, settings.smooth), words)
 
 
 def fused(items: Iterable[Halves], settings: Settings) -> Iterator[Saliency]:
     """Bring both halves to their scales, put them together, and the result to its own."""
     scenes: PerScene[_Scales] = PerScene()
-    for step, static, words in items:
-        time_s, has_static = step.frame.time_s, static is not None
-        scales = scenes.at(step.verdict, _Scales(settings, has_static=has_static))
-        # That a first frame has nothing before it says nothing of how fast its scene moves.
-        moving = step.speed if step.is_first else clipped(scales.motion(step.speed, time_s))
-        both, share, high = moving, 1.0, scales.motion.high
-        if static is not None:
+    for item in items:
+        new = partial(_Scales, settings, has_static=item.static is not None)
+        yield scenes.at(item.step.verdict, new).after(item)
+
+
+class _Scales:
+    """The scales of one scene, and what they make of its frames."""
+
+    def __init__(self, settings: Settings, *, has_static: bool) -> None:
+        static, moving, both = modes(settings.scale, has_static=has_static)
+        self._static, self._both = Scale(static), Scale(both)
+        self._motion = Scale(moving, floor=_QUIET)
+        self._settings = settings
+
+    def after(self, item: Halves) -> Saliency:
+        """Return what is known of a frame, the next one of the scene."""
+        step, time_s = item.step, item.step.frame.time_s
+        # That a first frame has nothing before it says nothing of how fast its scene moves, nor of
+        # how high both halves together will reach.
+        moving = clipped(self._motion(step.speed, time_s, remembers=not step.is_first))
+        static, both, share, high = None, moving, 1.0, self._motion.high
+        if item.static is not None:
+            contrast = self._settings.contrast
             # Not clipped before it is fused: motion is to choose from its peaks.
-            on_scale = scales.static(static, time_s)
-            both = fuse(on_scale, moving, how=settings.fusion, gain=settings.gain)
-            share = motion_share(on_scale, both)
-            if settings.centre_prior:
-                both = both * centre_prior(both.shape, settings.centre_prior)
-            both = clipped(scales.fused(both, time_s))
-            share = 1.0 if settings.fusion == "motion" else share
-            static, base = clipped(on_scale), scales.static.high
-            if settings.fusion == "motion":
-                base = scales.motion.high
-            high = base * scales.fused.high
-        if step.is_first:
-            # Nor of how high both together will reach: their scale begins with the next frame.
-            scales.fused = _Scales(settings, has_static=has_static).fused
-        yield Saliency(
+            peaks = self._static(item.static, time_s) ** np.float32(contrast)
+            both, share = self._together(peaks, moving)
+            both = clipped(self._both(both, time_s, remembers=not step.is_first))
+            static = clipped(peaks)
+            if self._settings.fusion != "motion":
+                high = self._static.high**contrast
+            high *= self._both.high
+        return Saliency(
             frame=step.frame, static=static, motion=moving, fused=both, movement=step.movement,
-            speed=step.speed, prediction=words, is_cut=step.is_cut, motion_share=share,
-            static_high=scales.static.high, motion_high=scales.motion.high, fused_high=high,
+            speed=step.speed, prediction=item.prediction, is_cut=step.is_cut, motion_share=share,
+            static_high=self._static.high, motion_high=self._motion.high, fused_high=high,
         )  # fmt: skip
+
+    def _together(self, static: Map, moving: Map) -> tuple[Map, float]:
+        """Return both halves fused, and the share of it that motion brought in."""
+        how, prior = self._settings.fusion, self._settings.centre_prior
+        both = fuse(static, moving, how=how, gain=self._settings.gain)
+        share = 1.0 if how == "motion" else motion_share(static, both)
+        return both * centre_prior(both.shape, prior) if prior else both, share
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
