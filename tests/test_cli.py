@@ -484,7 +484,7 @@ def test_help_names_every_option_and_default(here: Path) -> None:
         assert f"--{name.replace('_', '-')}" in done.stdout
     assert "--no-annotate" in done.stdout
     # Nothing is on by default but the annotation, so nothing else can be switched off.
-    assert re.findall(r"--no-[a-z-]+", done.stdout) == ["--no-annotate"]
+    assert re.findall(r"--no-[a-z-]+", done.stdout) == ["--no-audio", "--no-annotate"]
 
 
 @pytest.mark.parametrize("words", [["models"], ["--help"]])

@@ -196,6 +196,14 @@ BAD: list[tuple[str, Any]] = [
     *[("end", value) for value in (-0.5, "1,5", "1m", math.inf)],
     *[("every", value) for value in (0, -1, 1.5, 2.0, True, "2", None)],
     *[("duration", value) for value in (0, -1, "x", False)],
+    *[("codec", value) for value in ("x264", "H264", "", 5, True)],
+    *[("quality", value) for value in (-1, 101, 80.0, "80", True, None)],
+    *[("fps", value) for value in (0, -25, "0", "x", "25 fps", "1/0", 1001, math.nan, True)],
+    *[
+        (name, value)
+        for name in ("hardware", "audio", "resume", "strict", "sequence")
+        for value in (0, 1, "true", None)
+    ],
     ("model", None),
     *[("weights", value) for value in (5, 1.0)],
     *[("preprocess", value) for value in ("Caffe", "imagenet", "", None)],
@@ -346,6 +354,25 @@ def test_values_come_out_as_the_options_own_type() -> None:
     assert dataclasses.replace(made) == made
     with pytest.raises(dataclasses.FrozenInstanceError):
         made.batch = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("given", "rate"),
+    [
+        (25, Fraction(25)),
+        ("25", Fraction(25)),
+        (12.5, Fraction(25, 2)),
+        ("29.97", Fraction(30000, 1001)),
+        (23.976, Fraction(24000, 1001)),
+        ("59.94", Fraction(60000, 1001)),
+        ("30000/1001", Fraction(30000, 1001)),
+        (Fraction(100, 7), Fraction(100, 7)),
+        ("0.01", Fraction(1, 100)),
+        (1000, Fraction(1000)),
+    ],
+)
+def test_a_rate_is_exact(given: Any, rate: Fraction) -> None:
+    assert Settings(fps=given).fps == rate
 
 
 @pytest.mark.parametrize(("start", "end"), [(5, 5), (5, 4.9), ("1:00", 59)])

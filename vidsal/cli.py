@@ -19,7 +19,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 
 import vidsal
 from vidsal.errors import UsageError, VidsalError
-from vidsal.settings import Fusion, Settings, parse_time
+from vidsal.settings import Fusion, Settings, parse_rate, parse_time
 
 app = App(
     name="vidsal",
@@ -140,13 +140,13 @@ def _options() -> Iterator[tuple[str, inspect.Parameter]]:
         name = field.metadata["group"]
         group = groups.setdefault(name, Group(name, sort_key=len(groups) + 1))
         # What a field parses by itself comes to it as the word that was typed.
-        is_time = field.metadata["parse"] is parse_time
-        kind = str | None if is_time else field.type
+        metavar = {parse_time: "TIME", parse_rate: "RATE"}.get(field.metadata["parse"])
+        kind = str | None if metavar else field.type
         about = Parameter(
             help=field.metadata["help"],
             group=group,
             alias=field.metadata["short"],
-            metavar="TIME" if is_time else None,
+            metavar=metavar,
             # Only what is on by default needs a word that switches it off.
             negative=None if field.default is True else (),
         )

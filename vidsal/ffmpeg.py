@@ -40,9 +40,12 @@ def executable() -> str:
     return path
 
 
-def named(path: Path) -> str:
-    """Return a path so that ffmpeg takes it for a file, whatever colons or dashes it has."""
-    return f"file:{path}"
+def named(path: Path | str) -> str:
+    """Return a path so that ffmpeg takes it for a file, whatever colons or dashes it has.
+
+    The address of a stream is left as it is.
+    """
+    return path if isinstance(path, str) and "://" in path else f"file:{path}"
 
 
 class Encoder:
@@ -173,6 +176,24 @@ def probe(path: Path) -> Probe:
         (int(video.group(2)), int(video.group(1))) if video else None,
         audio.group(1) if audio else None,
         max(0.0, float(shown.group(1)) - float(begin.group(1))) if shown and begin else 0.0,
+    )
+
+
+def packets(path: Path | str) -> tuple[list[str], str]:
+    """Return ffmpeg's list of a file's packets, of its picture and its sound, and its words.
+
+    ``-f framecrc`` writes a line a packet: stream, decoding and presentation time, duration, size,
+    checksum, flags; before these, lines that begin with ``#`` tell of each stream.
+    """
+    process = subprocess.run(
+        [executable(), "-hide_banner", "-nostdin", "-copyts", "-i", named(path),
+         # The upper case leaves covers and thumbnails out.
+         "-map", "0:V:0?", "-map", "0:a:0?", "-c", "copy", "-f", "framecrc", "-"],
+        stdin=subprocess.DEVNULL, capture_output=True, check=False, **_APART,
+    )  # fmt: skip
+    return (
+        process.stdout.decode(errors="replace").splitlines(),
+        process.stderr.decode(errors="replace"),
     )
 
 

@@ -63,6 +63,30 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
+class SoundPart:
+    """The part of a file's sound that belongs to the frames of a source.
+
+    Attributes
+    ----------
+    path : str
+    codec : str
+        By ffmpeg's name.
+    begin_s : float
+        Where the part begins, in seconds after the beginning of the file.
+    picture_at_s : float
+        When the first frame is shown, in seconds after that, at least 0.
+    duration_s : float or None
+        Length of the part; ``None`` for all that is left.
+    """
+
+    path: str
+    codec: str
+    begin_s: float = 0.0
+    picture_at_s: float = 0.0
+    duration_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SourceInfo:
     """What a source says of itself before its frames are read.
 
@@ -78,10 +102,11 @@ class SourceInfo:
         A claim: it may size a progress bar, never an array.
     is_live : bool
         Whether the source has no end of its own (a camera).
-    sound_from : str or None
-        A file that may hold the sound belonging to the frames.
-    start_s : float
-        Time of the first frame handed out, in the file's own time.
+    duration_s : float or None
+        How long the frames handed out are shown in all, the last one included; ``None`` where that
+        is not known.
+    sound : SoundPart or None
+        The sound that belongs to the frames.
     """
 
     name: str
@@ -90,8 +115,8 @@ class SourceInfo:
     fps: Fraction | None
     frame_count_hint: int | None = None
     is_live: bool = False
-    sound_from: str | None = None
-    start_s: float = 0.0
+    duration_s: float | None = None
+    sound: SoundPart | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

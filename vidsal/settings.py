@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -24,6 +25,7 @@ Channels = Literal["max", "sum"]
 Camera = Literal["auto", "homography", "affine", "median", "none"]
 Flow = Literal["farneback", "dis"]
 Fusion = Literal["gain", "sum", "max", "static", "motion"]
+Codec = Literal["h264", "hevc", "av1", "vp9", "prores", "ffv1"]
 Layout = Literal["overlay", "side-by-side", "map", "triptych", "quad"]
 Colormap = Literal["inferno", "magma", "plasma", "viridis", "cividis", "turbo", "grey"]
 
@@ -47,6 +49,27 @@ def parse_time(text: str | float | None) -> float | None:
         )
     hours, minutes, seconds = match.groups()
     return int(hours or 0) * 3600 + int(minutes or 0) * 60 + float(seconds)
+
+
+def parse_rate(text: str | float | Fraction | None) -> Fraction | None:
+    """Return an exact rate from ``25``, ``"30000/1001"``, or ``"29.97"``, which stands for that.
+
+    Raises
+    ------
+    UsageError
+        If the text is no rate, or not one of 0.01 to 1000.
+    """
+    if text is None:
+        return None
+    try:
+        rate = Fraction(0) if isinstance(text, bool) else Fraction(str(text).strip())
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not Fraction(1, 100) <= rate <= 1000:
+        raise UsageError(f"a rate is frames a second (25, 29.97, 30000/1001), got {text!r}")
+    # 23.976, 29.97 and 59.94 stand for these.
+    near = Fraction(round(rate * Fraction(1001, 1000)) * 1000, 1001)
+    return near if rate.denominator > 1 and abs(near - rate) < Fraction(1, 500) else rate
 
 
 def _option(
@@ -121,6 +144,22 @@ class Settings:
         "Default: <name>_saliency.mp4 or .png in the current folder.",
         parse=Path, short="-o")
     overwrite: bool = _option(False, "Output", "Replace files that exist.")
+    codec: Codec | None = _option(
+        None, "Output", "Codec of the video: h264, hevc, av1, vp9, prores or ffv1. Default: what "
+        "the file's suffix is known for (.mp4, .mov, .mkv: h264, .webm: vp9; .gif has its own).",
+        check=lambda codec: codec in get_args(Codec), expected="one of these")
+    quality: int = _option(
+        80, "Output", "Quality of the video, 0 to 100; 80 shows no loss to most people.",
+        check=lambda quality: 0 <= quality <= 100, expected="0 to 100")
+    hardware: bool = _option(
+        False, "Output", "Encode on the graphics card where that works; it is tried first.")
+    audio: bool = _option(True, "Output", "Keep the sound of the source.")
+    fps: Fraction | None = _option(
+        None, "Output", "Frames a second of the video: 25, 29.97, 30000/1001. Default: the "
+        "source's own rate; where that varies, its usual one.", parse=parse_rate)
+    resume: bool = _option(
+        False, "Output", "Work in segments, kept beside the output until it is whole, and go on "
+        "after the last whole one of an interrupted run.")
     table: Path | None = _option(
         None, "Output", "Also write a CSV file with one row a frame.", parse=Path)
     maps: Path | None = _option(
@@ -138,6 +177,12 @@ class Settings:
     duration: float | None = _option(
         None, "Part of the source", "Stop after this long, in seconds or HH:MM:SS (for a camera: "
         "recorded time).", check=_positive, expected="a time above 0", parse=parse_time)
+    strict: bool = _option(
+        False, "Part of the source", "Damaged frames and cut-off files are errors; without this "
+        "they are skipped and counted.")
+    sequence: bool = _option(
+        False, "Part of the source", "The pictures of a folder, a glob or a list are the frames "
+        "of one video, at --fps (default 25).")
 
     model: str = _option(
         "auto", "Network", "Network whose score is differentiated: resnet50 (Keras' ImageNet "

@@ -31,8 +31,7 @@ def video_sink(path: Path, info: SourceInfo) -> Iterator[Write]:
         If no frame came, or ffmpeg fails, or the file is not what was meant.
     """
     assert info.fps is not None
-    heard = ffmpeg.probe(Path(info.sound_from)) if info.sound_from else None
-    sound = heard.audio_codec if heard else None
+    sound = info.sound
     with staged(path) as final, ExitStack() as stack:
         # With sound there is a second step; the picture then goes to a file of its own.
         part = stack.enter_context(_removed(final, ".silent.mp4")) if sound else final
@@ -41,10 +40,10 @@ def video_sink(path: Path, info: SourceInfo) -> Iterator[Write]:
         if encoder.size is None:
             raise VidsalError(f"{info.name}: not one frame came, so nothing was written")
         encoder.finish()
-        if heard and sound and info.sound_from:
+        if sound:
             ffmpeg.add_sound(
-                part, Path(info.sound_from), sound, final,
-                start_s=heard.picture_delay_s + info.start_s,
+                part, Path(sound.path), sound.codec, final,
+                start_s=sound.begin_s + sound.picture_at_s,
                 duration_s=float(encoder.written / info.fps),
             )  # fmt: skip
         _check(final, path, encoder.written, encoder.size)

@@ -11,7 +11,7 @@ import numpy as np
 
 from vidsal import ffmpeg
 from vidsal.errors import VidsalError
-from vidsal.frames import Frame, Rgb, SourceInfo
+from vidsal.frames import Frame, Rgb, SoundPart, SourceInfo
 from vidsal.opencv import cv2
 from vidsal.settings import Settings
 
@@ -62,9 +62,13 @@ class VideoSource:
             self._capture.release()
             raise
         height, width = self._first.rgb.shape[:2]
+        sound = None
+        if seen.audio_codec:
+            begin_s = seen.picture_delay_s + self._first.time_s
+            sound = SoundPart(str(path), seen.audio_codec, begin_s=begin_s)
         self.info = SourceInfo(
             str(path), height, width, self._rate / self._every,
-            frame_count_hint=self._hint(), sound_from=str(path), start_s=self._first.time_s,
+            frame_count_hint=self._hint(), sound=sound,
         )  # fmt: skip
 
     def frames(self) -> Iterator[Frame]:
