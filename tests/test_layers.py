@@ -13,7 +13,8 @@ PACKAGE = Path(__file__).parent.parent / "vidsal"
 LAYERS = [
     ["__main__"],
     ["cli"],
-    ["doctor", "evaluation", "faithfulness", "pipeline"],
+    ["doctor", "evaluation", "faithfulness", "jobs"],
+    ["pipeline"],
     ["datasets", "report"],
     ["sources", "stream", "sinks", "static.models", "render"],
     ["source", "sink", "static", "media"],

@@ -162,18 +162,49 @@ def _options() -> Iterator[tuple[str, inspect.Parameter]]:
 @app.command
 @_from_settings()
 def run(
-    source: Annotated[str, Parameter(help="A video file, a photo, or the number of a camera.")],
-    /,
-    *,
+    *sources: Annotated[
+        str,
+        Parameter(
+            help="Video files, photos, folders, quoted globs, lists (.txt), the number of a "
+            "camera, or the address of a stream."
+        ),
+    ],
+    summary: Annotated[
+        Path | None, Parameter(help="Also write what became of each source as JSON.")
+    ] = None,
     verbose: Annotated[bool, Parameter(help="Say more.", negative=())] = False,
     **options: Any,
 ) -> None:
     """Write the annotated heatmap video of a video or camera, or the heatmap of a photo."""
     _log_to_stderr(verbose)
     settings = Settings(**options)
-    from vidsal.pipeline import run as run_pipeline
+    if not sources:
+        raise UsageError("give at least one video, photo, folder or camera")
+    from vidsal.jobs import run_all, write_summary
+    from vidsal.pipeline import Outcome
+    from vidsal.sink import claim
 
-    print(run_pipeline(source, settings, progress=_progress_bar))
+    if summary is not None:
+        claim(summary, overwrite=settings.overwrite)
+    outcomes: list[Outcome] = []
+
+    def tell(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        if outcome.error is None:
+            print(outcome.output, flush=True)
+        else:
+            _say(outcome.error)
+
+    try:
+        run_all(sources, settings, progress=_progress_bar, tell=tell)
+    finally:
+        if summary is not None and outcomes:
+            write_summary(outcomes, summary)
+    failed = sum(one.error is not None for one in outcomes)
+    if failed and len(outcomes) > 1:
+        _say(f"{failed} of {len(outcomes)} sources failed")
+    if failed:
+        raise SystemExit(1)
 
 
 @app.command

@@ -16,7 +16,7 @@ from vidsal.errors import VidsalError
 
 # ffmpeg is kept out of the terminal's process group: a Ctrl-C there is for vidsal, which decides
 # whether the file is finished or removed.
-_APART: dict[str, Any] = {"start_new_session": True}
+APART: dict[str, Any] = {"start_new_session": True}
 
 
 def executable() -> str:
@@ -62,7 +62,7 @@ class Encoder:
         self._words: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
             [executable(), *arguments],
-            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._words, **_APART,
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._words, **APART,
         )  # fmt: skip
 
     def write(self, data: Any) -> None:
@@ -110,7 +110,7 @@ class Encoder:
 
     def _failure(self) -> VidsalError:
         self._words.seek(0)
-        return VidsalError(f"ffmpeg failed: {_last_words(self._words.read(), self._process)}")
+        return VidsalError(f"ffmpeg failed: {last_words(self._words.read(), self._process)}")
 
 
 def convert(arguments: list[str]) -> None:
@@ -123,13 +123,13 @@ def convert(arguments: list[str]) -> None:
     """
     process = subprocess.run(
         [executable(), *arguments], stdin=subprocess.DEVNULL, capture_output=True, check=False,
-        **_APART,
+        **APART,
     )  # fmt: skip
     if process.returncode:
-        raise VidsalError(f"ffmpeg failed: {_last_words(process.stderr, process)}")
+        raise VidsalError(f"ffmpeg failed: {last_words(process.stderr, process)}")
 
 
-def _last_words(stderr: bytes, process: Any) -> str:
+def last_words(stderr: bytes, process: Any) -> str:
     """Return the line of ffmpeg's output that says most about its end."""
     lines = [line.strip() for line in stderr.decode(errors="replace").splitlines() if line.strip()]
     for line in lines:
@@ -164,7 +164,7 @@ def probe(path: Path) -> Probe:
     """Return what ffmpeg sees in a file; nothing in it where ffmpeg cannot read it."""
     process = subprocess.run(
         [executable(), "-hide_banner", "-i", named(path)],
-        stdin=subprocess.DEVNULL, capture_output=True, check=False, **_APART,
+        stdin=subprocess.DEVNULL, capture_output=True, check=False, **APART,
     )  # fmt: skip
     text = process.stderr.decode(errors="replace")
     video = re.search(r"Stream #0.*: Video: (?!.*\(attached pic\)).*?, (\d+)x(\d+)[ ,].*", text)
@@ -179,17 +179,20 @@ def probe(path: Path) -> Probe:
     )
 
 
-def packets(path: Path | str) -> tuple[list[str], str]:
+def packets(path: Path | str, until_s: float | None = None) -> tuple[list[str], str]:
     """Return ffmpeg's list of a file's packets, of its picture and its sound, and its words.
+
+    Of those in its first `until_s` seconds, if that is given.
 
     ``-f framecrc`` writes a line a packet: stream, decoding and presentation time, duration, size,
     checksum, flags; before these, lines that begin with ``#`` tell of each stream.
     """
+    part = [] if until_s is None else ["-t", f"{until_s:.6f}"]
     process = subprocess.run(
-        [executable(), "-hide_banner", "-nostdin", "-copyts", "-i", named(path),
+        [executable(), "-hide_banner", "-nostdin", "-copyts", *part, "-i", named(path),
          # The upper case leaves covers and thumbnails out.
          "-map", "0:V:0?", "-map", "0:a:0?", "-c", "copy", "-f", "framecrc", "-"],
-        stdin=subprocess.DEVNULL, capture_output=True, check=False, **_APART,
+        stdin=subprocess.DEVNULL, capture_output=True, check=False, **APART,
     )  # fmt: skip
     return (
         process.stdout.decode(errors="replace").splitlines(),
@@ -202,7 +205,7 @@ def count_frames(path: Path) -> int:
     process = subprocess.run(
         [executable(), "-hide_banner", "-i", named(path), "-map", "0:v:0", "-c", "copy",
          "-f", "null", "-"],
-        stdin=subprocess.DEVNULL, capture_output=True, check=False, **_APART,
+        stdin=subprocess.DEVNULL, capture_output=True, check=False, **APART,
     )  # fmt: skip
     counts = re.findall(rb"frame=\s*(\d+)", process.stderr)
     return int(counts[-1]) if counts and process.returncode == 0 else 0

@@ -119,6 +119,25 @@ class SourceInfo:
     sound: SoundPart | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What was wrong with a source, as far as it was read.
+
+    Attributes
+    ----------
+    damaged : int
+        Frames that are there and could not be had.
+    is_cut_off : bool
+        Whether the file ends before it should.
+    decoder : str
+        The program that decoded it in the end; empty where that is of no interest.
+    """
+
+    damaged: int = 0
+    is_cut_off: bool = False
+    decoder: str = ""
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class CameraMotion:
     """The movement of the whole picture between two frames, as a 3 x 3 homography.

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from vidsal import ffmpeg
 
+# Times, durations, and whether each is incomplete.
+_Packets = tuple[NDArray[np.float64], NDArray[np.float64], list[bool]]
 # What frames of a stream without times, and rate, are shown at.
 USUAL_FPS = Fraction(25)
 # Beyond this a claimed rate is a time base, not a rate.
@@ -31,8 +33,15 @@ _NEAR = 2e-4
 _MOST_SHOWN = 120
 # Transfer functions of high dynamic range, by ffmpeg's names: PQ and HLG.
 _HDR = ("smpte2084", "arib-std-b67")
-# What ffmpeg says of files that end before they should.
-_CUT_OFF = ("partial file", "ended prematurely", "truncat", "unexpected end", "invalid data found")
+# What ffmpeg says of files that end before they should, and of those whose index would come last.
+_CUT_OFF = ("partial file", "ended prematurely", "truncated")
+_NO_INDEX = "moov atom not found"
+# All streams may end so much before the container says; what is missing beyond that was there once.
+_SHORT_S, _SHORT = 1.0, 0.02
+# No frame is shown for longer.
+_LONGEST_S = 60.0
+# Flags of ffmpeg's packets.
+_CORRUPT, _DISCARDED = 2, 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,6 +70,8 @@ class Picture:
         When the last frame is over, in the file's own time.
     damaged : int
         Packets that are known to be incomplete.
+    is_cut_off : bool
+        Whether the last packet is one of these.
     """
 
     codec: str
@@ -73,6 +84,7 @@ class Picture:
     is_variable: bool
     end_s: float
     damaged: int
+    is_cut_off: bool
 
     @property
     def frames(self) -> int:
@@ -122,6 +134,8 @@ class Media:
         The container's claim.
     is_cut_off : bool
         Whether the file ends before it should.
+    lacks_index : bool
+        Whether it is a file that cannot be read for want of its index.
     """
 
     picture: Picture | None
@@ -129,11 +143,19 @@ class Media:
     begin_s: float
     duration_s: float | None
     is_cut_off: bool
+    lacks_index: bool
 
 
-def inspect(path: Path | str) -> Media:
-    """Return what a file holds; nothing where ffmpeg cannot read it."""
-    packets, words = ffmpeg.packets(path)
+def inspect(path: Path | str, *, until_s: float | None = None) -> Media:
+    """Return what a file holds; nothing where ffmpeg cannot read it.
+
+    Parameters
+    ----------
+    path : Path or str
+    until_s : float, optional
+        Seconds after its beginning that are looked at; then nothing is known of its end.
+    """
+    packets, words = ffmpeg.packets(path, until_s)
     banner = words.partition("Stream mapping:")[0]
     kinds = _kinds(packets)
     rows = _rows(packets)
@@ -149,8 +171,13 @@ def inspect(path: Path | str) -> Media:
             times, lasts, _ = own
             begins, ends = times * head["tb"], (times + lasts) * head["tb"]
             sound = Sound(head["codec_id"], float(np.nanmin(begins)), float(np.nanmax(ends)))
-    has_words = any(one in words.lower() for one in _CUT_OFF)
-    return Media(picture, sound, begin, duration, has_words)
+    ends = [stream.end_s for stream in (picture, sound) if stream]
+    is_short = False
+    if duration is not None and ends and until_s is None:
+        is_short = max(ends) - begin < duration - max(_SHORT_S, _SHORT * duration)
+    is_cut_off = is_short or any(one in words for one in _CUT_OFF)
+    is_cut_off |= picture is not None and picture.is_cut_off
+    return Media(picture, sound, begin, duration, is_cut_off, _NO_INDEX in words)
 
 
 def _kinds(lines: Iterable[str]) -> dict[int, dict[str, Any]]:
@@ -167,14 +194,14 @@ def _kinds(lines: Iterable[str]) -> dict[int, dict[str, Any]]:
 
 def _rows(
     lines: Iterable[str],
-) -> dict[int, tuple[NDArray[np.float64], NDArray[np.float64], int]]:
-    """Return presentation times and durations of each stream's packets, and how many are corrupt.
+) -> dict[int, _Packets]:
+    """Return presentation times and durations of each stream's packets, and which are corrupt.
 
     In units of the stream's time base; a time that is not known is nan.
     """
     times: dict[int, list[float]] = {}
     lasts: dict[int, list[float]] = {}
-    damaged: dict[int, int] = {}
+    corrupt: dict[int, list[bool]] = {}
     for line in lines:
         if line.startswith("#"):
             continue
@@ -182,11 +209,13 @@ def _rows(
         if len(cells) < 6 or not cells[0].isdigit():
             continue
         number = int(cells[0])
+        flags = sum(int(cell[2:], 16) for cell in cells[6:] if cell.startswith("F="))
+        if flags & _DISCARDED:
+            continue
         times.setdefault(number, []).append(_number(cells[2]))
         lasts.setdefault(number, []).append(max(0.0, _number(cells[3])))
-        flags = [cell for cell in cells[6:] if cell.startswith("F=")]
-        damaged[number] = damaged.get(number, 0) + any(int(one[2:], 16) & 2 for one in flags)
-    return {one: (np.array(times[one]), np.array(lasts[one]), damaged[one]) for one in times}
+        corrupt.setdefault(number, []).append(bool(flags & _CORRUPT))
+    return {one: (np.array(times[one]), np.array(lasts[one]), corrupt[one]) for one in times}
 
 
 def _number(cell: str) -> float:
@@ -206,7 +235,7 @@ def _about(banner: str) -> tuple[float, float | None]:
 
 def _picture(
     head: dict[str, Any],
-    rows: tuple[NDArray[np.float64], NDArray[np.float64], int],
+    rows: _Packets,
     banner: str,
 ) -> Picture | None:
     """Return the picture stream from the list of its packets and ffmpeg's words."""
@@ -217,7 +246,7 @@ def _picture(
         return None
     claimed = re.search(r" ([\d.]+k?) fps", said)
     turned = re.search(r"rotation of (-?[\d.]+) degrees", banner[banner.index(said) :])
-    times, lasts, damaged = rows
+    times, lasts, corrupt = rows
     tick = head["tb"]
     rate = snapped(Fraction(claimed.group(1).replace("k", "000"))) if claimed else USUAL_FPS
     is_variable = False
@@ -229,9 +258,12 @@ def _picture(
             rate, is_variable = measured_rate(ticks, tick, claimed=rate)
     else:
         # Streams without times of their own are shown at an even pace.
-        ticks = np.arange(len(times)) / float(rate * tick)
+        first = times[known].min() if known.any() else 0.0
+        ticks = first + np.arange(len(times)) / float(rate * tick)
         lasts = np.zeros(len(times))
-    last = lasts[-1] * tick if 0 < lasts[-1] * tick < 60 else 1 / rate
+    last_s = float(lasts[-1] * tick)
+    # What is said of the last frame's duration is often too little, and sometimes absurd.
+    last_s = max(last_s if last_s < _LONGEST_S else 0.0, float(1 / rate))
     return Picture(
         codec=head["codec_id"],
         coded_px=(int(size.group(2)), int(size.group(1))),
@@ -241,8 +273,9 @@ def _picture(
         times_s=ticks * float(tick),
         rate=rate,
         is_variable=is_variable,
-        end_s=float(ticks[-1] * tick + last),
-        damaged=damaged,
+        end_s=float(ticks[-1] * tick) + last_s,
+        damaged=sum(corrupt),
+        is_cut_off=corrupt[-1],
     )
 
 

@@ -3,10 +3,15 @@
 The only module that knows everybody.
 """
 
+import dataclasses
 import logging
 import signal
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +23,8 @@ from vidsal.settings import Settings
 from vidsal.sinks import claim_outputs, open_sinks
 from vidsal.source import Source
 from vidsal.sources import open_source
-from vidsal.static.models import check_target, choose, open_static
+from vidsal.sources.names import What
+from vidsal.static.models import ModelChoice, check_target, choose, open_static
 from vidsal.stream import analyse_frames
 
 log = logging.getLogger(__name__)
@@ -32,13 +38,13 @@ Progress = Callable[[Iterable[T], int | None], Iterable[T]]
 _DECODED, _DRAWN = 8, 4
 
 
-def analyse(source: str | int | Path, settings: Settings | None = None) -> Iterator[Saliency]:
+def analyse(source: What, settings: Settings | None = None) -> Iterator[Saliency]:
     """Yield what stands out in each frame of a video, a photo or a camera.
 
     Parameters
     ----------
-    source : str, int or Path
-        A video file, an image file, or the number of a camera.
+    source : str, int, Path or Pictures
+        A video file, an image file, the number of a camera, or pictures that are one video.
     settings : Settings, optional
         What is written and drawn plays no part here.
 
@@ -61,18 +67,86 @@ def analyse(source: str | int | Path, settings: Settings | None = None) -> Itera
             yield from _analysed(frames, static, settings, opened.info)
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one source.
+
+    Attributes
+    ----------
+    source : str
+    output : Path or None
+        What was written; ``None`` if it failed.
+    error : str or None
+        Why it failed, in one line.
+    frames : int
+        How many were analysed.
+    damaged : int
+        How many were left out for damage.
+    is_cut_off : bool
+        Whether the source ends before it should.
+    decoder, model : str
+        What decoded it, what its network was called.
+    height_px, width_px : int
+        Of the source, upright.
+    fps : Fraction or None
+        Of what was written.
+    seconds : float
+        How long it took.
+    """
+
+    source: str
+    output: Path | None = None
+    error: str | None = None
+    frames: int = 0
+    damaged: int = 0
+    is_cut_off: bool = False
+    decoder: str = ""
+    model: str = ""
+    height_px: int = 0
+    width_px: int = 0
+    fps: Fraction | None = None
+    seconds: float = 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the outcome as JSON has it."""
+        plain = dataclasses.asdict(self)
+        return plain | {
+            "output": str(self.output) if self.output else None,
+            "fps": str(self.fps) if self.fps else None,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+class Network:
+    """The network of some settings, opened when it is first asked for, and then kept.
+
+    A wrong path is to be told before TensorFlow is loaded, and many photos need it only once.
+    """
+
+    def __init__(self, settings: Settings, *, progress: bool = False) -> None:
+        self._settings, self._progress = settings, progress
+        check_target(settings)
+
+    @cached_property
+    def choice(self) -> ModelChoice:
+        """Which network it is."""
+        return choose(self._settings, progress=self._progress)
+
+    @cached_property
+    def stage(self) -> StaticStage | None:
+        """The static half; ``None`` for motion alone."""
+        return open_static(self.choice, self._settings)
+
+
 def run(
-    source: str | int | Path,
-    settings: Settings | None = None,
-    *,
-    progress: Progress[Any] | None = None,
+    source: What, settings: Settings | None = None, *, progress: Progress[Any] | None = None
 ) -> Path:
     """Do what ``vidsal run`` does: write the annotated video, or picture, of a source.
 
     Parameters
     ----------
-    source : str, int or Path
-        A video file, an image file, or the number of a camera.
+    source : str, int, Path or Pictures
+        A video file, an image file, the number of a camera, or pictures that are one video.
     settings : Settings, optional
     progress : callable, optional
         Gets the results and their number, if known, and hands the results on; it also sees to
@@ -88,21 +162,33 @@ def run(
     VidsalError
         If it cannot be done; then nothing is left at any of the names that were to be written.
     """
-    settings = settings or Settings()
-    check_target(settings)
+    outcome = process(source, settings or Settings(), progress=progress)
+    assert outcome.output is not None
+    return outcome.output
+
+
+def process(
+    source: What,
+    settings: Settings,
+    *,
+    network: Network | None = None,
+    progress: Progress[Any] | None = None,
+) -> Outcome:
+    """Write what `run` writes, and say what it came to; `network` is used if it is given."""
+    began_s = time.perf_counter()
+    network = network or Network(settings, progress=progress is not None)
     with open_source(source, settings) as opened:
         info = opened.info
         output = claim_outputs(info, settings)
-        choice = choose(settings, progress=progress is not None)
-        static = open_static(choice, settings)
+        static, name = network.stage, network.choice.name
         style = Style(
-            settings.layout, settings.colormap, settings.alpha, settings.annotate, choice.name,
+            settings.layout, settings.colormap, settings.alpha, settings.annotate, name,
             settings.boxes,
         )  # fmt: skip
-        flicker = Flicker()
+        flicker, count = Flicker(), 0
         with (
             _stopped_by_ctrl_c(opened),
-            open_sinks(info, settings, output, choice.name) as write,
+            open_sinks(info, settings, output, name) as write,
             prefetch(opened.frames(), _DECODED) as frames,
             prefetch(_drawn(_analysed(frames, static, settings, info), style), _DRAWN) as results,
         ):
@@ -111,8 +197,13 @@ def run(
             ):
                 write(saliency, picture)
                 flicker.after(saliency.fused_high, is_cut=saliency.is_cut)
+                count += 1
+        found = opened.findings()
     log.info("flicker: the display's scale changed by %.2f %% a frame", 100 * flicker.mean)
-    return output
+    return Outcome(
+        info.name, output, None, count, found.damaged, found.is_cut_off, found.decoder,
+        name or "none", info.height_px, info.width_px, info.fps, time.perf_counter() - began_s,
+    )  # fmt: skip
 
 
 def _analysed(

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Protocol, Self
 
-from vidsal.frames import Frame, SourceInfo
+from vidsal.frames import Findings, Frame, SourceInfo
 
 
 class Source(Protocol):
@@ -24,6 +24,9 @@ class Source(Protocol):
 
     def stop(self) -> None:
         """Let `frames` end after the frame it is at; may be called from a signal handler."""
+
+    def findings(self) -> Findings:
+        """Return what was wrong with the source, as far as it was read."""
 
     def __enter__(self) -> Self: ...
 

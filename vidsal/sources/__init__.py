@@ -9,16 +9,19 @@ from vidsal.settings import Settings, flag
 from vidsal.source import Source
 from vidsal.sources.camera import CameraSource
 from vidsal.sources.image import ImageSource, is_image
+from vidsal.sources.names import Pictures, What, expand
+from vidsal.sources.sequence import SequenceSource
 from vidsal.sources.video import VideoSource
 
 
-def open_source(what: str | int | Path, settings: Settings) -> Source:
-    """Open a camera by its number, a picture or a video by its path.
+def open_source(what: What, settings: Settings) -> Source:
+    """Open a camera by its number, a picture, pictures, or a video by its path.
 
     Parameters
     ----------
-    what : str, int or Path
-        ``0`` (or ``"0"``) is the first camera, unless a file is called so.
+    what : str, int, Path or Pictures
+        ``0`` (or ``"0"``) is the first camera, unless a file is called so. A folder, a glob or a
+        list is one source only as a sequence of pictures.
     settings : Settings
 
     Raises
@@ -26,13 +29,17 @@ def open_source(what: str | int | Path, settings: Settings) -> Source:
     VidsalError
         If there is nothing to read, in a line that says what is wrong with it.
     """
-    path = Path(what if isinstance(what, Path) else str(what))
+    if settings.sequence and not isinstance(what, Pictures):
+        (what,) = expand(what, is_sequence=True)
+    if isinstance(what, Pictures):
+        return SequenceSource(what.name, what.paths, settings)
+    path = Path(str(what))
     is_number = re.fullmatch("[0-9]+", str(what)) is not None
     if isinstance(what, int) or (is_number and not path.exists()):
         _refuse(settings, ("start", "end"), "a camera begins now; --duration ends it")
         return CameraSource(int(str(what)), settings)
     if path.is_dir():
-        raise VidsalError(f"{path} is a folder: give a video or a picture file")
+        raise VidsalError(f"{path} is a folder: --sequence makes one video of its pictures")
     if not path.exists():
         raise VidsalError(f"{path}: there is no such file")
     try:
@@ -44,7 +51,7 @@ def open_source(what: str | int | Path, settings: Settings) -> Source:
         raise VidsalError(f"{path} is an empty file")
     if not is_image(path):
         return VideoSource(path, settings)
-    _refuse(settings, ("start", "end", "duration", "every"), "a photo has no time")
+    _refuse(settings, ("start", "end", "duration", "every", "fps"), "a photo has no time")
     return ImageSource(path)
 
 

@@ -11,10 +11,10 @@ from typing import Any, Self
 import numpy as np
 
 from vidsal.errors import VidsalError
-from vidsal.frames import Frame, SourceInfo
+from vidsal.frames import Findings, Frame, SourceInfo
+from vidsal.media import snapped
 from vidsal.opencv import cv2
 from vidsal.settings import Settings
-from vidsal.sources.video import exact_rate
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class CameraSource:
             )
         height, width = first.shape[:2]
         claimed = self._capture.get(cv2.CAP_PROP_FPS)
-        fps = exact_rate(claimed) if 1 <= claimed <= _FASTEST_FPS else _USUAL_FPS
+        fps = snapped(claimed) if 1 <= claimed <= _FASTEST_FPS else _USUAL_FPS
         self.info = SourceInfo(
             f"camera {number}", height, width, fps / self._every, is_live=True,
             frame_count_hint=(
@@ -98,6 +98,9 @@ class CameraSource:
 
     def stop(self) -> None:
         self._stopped = True
+
+    def findings(self) -> Findings:
+        return Findings()
 
     def __enter__(self) -> Self:
         return self

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from vidsal.errors import VidsalError
-from vidsal.frames import Frame, Rgb, SourceInfo
+from vidsal.frames import Findings, Frame, Rgb, SourceInfo
 
 # By content, not by name. GIF is here for its stills; with several frames it is a video.
 _FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "PPM", "GIF", "JPEG2000", "TGA", "AVIF")
@@ -42,6 +42,9 @@ class ImageSource:
 
     def stop(self) -> None:
         pass
+
+    def findings(self) -> Findings:
+        return Findings()
 
     def __enter__(self) -> Self:
         return self

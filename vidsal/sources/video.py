@@ -1,40 +1,50 @@
-"""A video file, streamed with OpenCV."""
+"""A video file, streamed with OpenCV, or with ffmpeg where OpenCV does not do."""
 
 import logging
 import math
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
-from vidsal import ffmpeg
 from vidsal.errors import VidsalError
-from vidsal.frames import Frame, Rgb, SoundPart, SourceInfo
-from vidsal.opencv import cv2
+from vidsal.frames import Findings, Frame, SoundPart, SourceInfo
+from vidsal.media import Media, Picture, inspect
+from vidsal.pace import slot
 from vidsal.settings import Settings
+from vidsal.sources.readers import FfmpegReader, OpencvReader, Reader, resized
 
 log = logging.getLogger(__name__)
 
-# Where a file claims no usable rate (raw streams do), frames are shown at this one.
-_USUAL_FPS = Fraction(25)
-# Beyond this a claimed rate is a time base, not a rate.
-_FASTEST_FPS = 1000
-# Headers are often a few frames off; with fewer than this share, frames are missing.
-_WHOLE = 0.9
 # A jump is worth its uncertainty only when it saves more decoding than this.
 _SEEK_S = 10.0
+# Where a reader ends before this share of the file's pictures, another one is asked for the rest.
+_WHOLE = 0.9
+# More of the file than is asked for is looked at: pictures are stored before they are shown.
+_BEYOND_S = 5.0
+# Pixels of a picture; more is a damaged header, or no video that a machine could hold.
+_LARGEST_PX = 2**27
+# Times are quotients, rounded.
+_ROUNDING_S = 1e-6
+# Containers round to milliseconds: so much of a frame is no frame.
+_ROUNDING = 0.1
+# Codecs with packets that hold no picture of their own, so that one cannot be missed by counting.
+_UNCOUNTED = ("vp8", "vp9")
 
 
 class VideoSource:
     """The frames of a video file, or of a part of it, in order.
 
+    A frame that is over before the output's next one is due is left out; what takes long is one
+    frame. So a source of any rhythm comes at `SourceInfo.fps` at most.
+
     Parameters
     ----------
     path : Path
     settings : Settings
-        ``start``, ``end``, ``duration`` and ``every`` choose the frames.
+        ``start``, ``end``, ``duration``, ``every`` and ``fps`` choose the frames, ``strict`` what
+        happens where the file is damaged.
 
     Raises
     ------
@@ -43,157 +53,257 @@ class VideoSource:
     """
 
     def __init__(self, path: Path, settings: Settings) -> None:
-        self._path = path
+        self._path, self._strict = path, settings.strict
+        self._start_s, self._end_s = _part(settings)
+        until_s = self._end_s + _BEYOND_S if math.isfinite(self._end_s) else None
+        self._media = inspect(path, until_s=until_s)
+        picture = _checked(path, self._media, settings)
+        self._picture = picture
         self._every = settings.every
-        self._start_s = settings.start or 0.0
-        ends = [settings.end]
-        if settings.duration is not None:
-            ends.append(self._start_s + settings.duration)
-        self._end_s = min((end for end in ends if end is not None), default=math.inf)
-        self._stopped = False
-        seen = ffmpeg.probe(path)
-        if seen.audio_codec and not seen.size:
-            raise VidsalError(f"{path} holds sound but no moving picture")
-        self._capture = self._opened()
+        self._fps = settings.fps or picture.rate / settings.every
+        self._stopped = self._ended = False
+        self._reader: Reader | None = None
+        self._seen, self._index, self._time_s = 0, -1, -math.inf
         try:
-            self._rate = exact_rate(self._capture.get(cv2.CAP_PROP_FPS))
             self._first = self._first_frame()
         except BaseException:
-            self._capture.release()
+            self._close()
             raise
+        length_s = self._length_s()
+        # Nothing is handed out that the output would have to show after its end.
+        self._slots = max(1, math.ceil(length_s * float(self._fps) - _ROUNDING))
         height, width = self._first.rgb.shape[:2]
-        sound = None
-        if seen.audio_codec:
-            begin_s = seen.picture_delay_s + self._first.time_s
-            sound = SoundPart(str(path), seen.audio_codec, begin_s=begin_s)
         self.info = SourceInfo(
-            str(path), height, width, self._rate / self._every,
-            frame_count_hint=self._hint(), sound=sound,
+            str(path), height, width, self._fps, frame_count_hint=self._hint(),
+            duration_s=length_s, sound=self._sound() if settings.audio else None,
         )  # fmt: skip
 
     def frames(self) -> Iterator[Frame]:
-        size = self._first.rgb.shape[:2]
         frame: Frame | None = self._first
-        while frame is not None and frame.time_s < self._end_s - 1e-6 and not self._stopped:
-            if frame.rgb.shape[:2] != size:
-                resized = cv2.resize(frame.rgb, size[::-1], interpolation=cv2.INTER_AREA)
-                frame = Frame(np.asarray(resized, np.uint8), frame.index, frame.time_s)
-            yield frame
-            for _ in range(self._every - 1):
-                if not self._grab():
-                    return
-            frame = self._next()
-        if frame is None:
-            self._look_for_an_early_end()
-
-    def _look_for_an_early_end(self) -> None:
-        """Say so where a file holds far fewer frames than it claims: it may have been cut off."""
-        claimed = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        came = self._index + 1
-        if came < claimed * _WHOLE and claimed < 1e9:
-            log.warning(
-                "%s ends after %d of the %d frames it claims: it may be cut off or damaged",
-                self._path, came, claimed,
-            )  # fmt: skip
+        size = self._first.rgb.shape[:2]
+        slot = -1
+        while frame is not None and frame.time_s < self._end_s - _ROUNDING_S and not self._stopped:
+            # A picture of another size is brought to that of the first.
+            rgb = resized(frame.rgb, (size[0], size[1]))
+            yield Frame(rgb, frame.index, frame.time_s)
+            slot = self._slot(frame.time_s)
+            frame = self._next_due(slot)
+        if frame is None and not self._stopped:
+            self._look_back()
 
     def stop(self) -> None:
         self._stopped = True
+
+    def findings(self) -> Findings:
+        """Return what was wrong with the file, as far as it was read."""
+        name = self._reader.name if self._reader else ""
+        return Findings(self._damaged(), self._media.is_cut_off, name)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._capture.release()
+        self._close()
 
-    def _opened(self) -> cv2.VideoCapture:
-        # Without a named backend OpenCV would take "clip_001.png" for a numbered sequence.
-        # An absolute path, since a colon in a relative one would be read as a protocol.
-        capture = cv2.VideoCapture(str(self._path.absolute()), cv2.CAP_FFMPEG)
-        if not capture.isOpened():
-            raise VidsalError(f"{self._path} is not a video or picture that can be read")
-        self._index, self._time_s, self._offset_s = -1, -math.inf, 0.0
-        return capture
+    def _close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+
+    # Which frames
+
+    def _slot(self, time_s: float) -> int:
+        """Return the number of the output's frame that is due at a time."""
+        return slot(time_s - self._first.time_s, self._fps)
+
+    def _next_due(self, slot: int) -> Frame | None:
+        """Return the next of every so many frames that is the output's after `slot`, if any."""
+        while True:
+            for _ in range(self._every):
+                if not self._grab():
+                    return None
+            # What is beyond the part is looked at, so that it can end.
+            is_beyond = self._time_s >= self._end_s - _ROUNDING_S
+            if (is_beyond or slot < self._slot(self._time_s) < self._slots) and (
+                frame := self._retrieved()
+            ):
+                return frame
 
     def _first_frame(self) -> Frame:
         """Return the first frame of the part that was asked for."""
-        first = self._next()
-        if first is None:
+        if not self._grab():
             raise VidsalError(f"{self._path} holds no picture that can be decoded")
-        frame: Frame | None = first
         if self._start_s > _SEEK_S:
-            frame = self._jumped()
-        while frame is not None and frame.time_s < self._start_s - 1e-6:
+            self._jump()
+        while True:
+            if self._time_s >= self._start_s - _ROUNDING_S and (frame := self._retrieved()):
+                return frame
             # Decoded, since later frames build on it, but not converted.
             if not self._grab():
-                frame = None
-                break
-            if self._time_s >= self._start_s - 1e-6:
-                frame = self._retrieved()
-        if frame is None:
-            raise VidsalError(
-                f"--start {self._start_s:g} s is after the end of {self._path} "
-                f"({max(self._time_s, 0):.2f} s)"
-            )
-        return frame
+                raise VidsalError(
+                    f"--start {self._start_s:g} s is after the end of {self._path} "
+                    f"({max(self._time_s, 0):.2f} s)"
+                    if self._start_s
+                    else f"{self._path} holds no picture that can be decoded"
+                )
 
-    def _jumped(self) -> Frame | None:
-        """Return a frame at or a little before the start; from the beginning where seeking fails.
+    def _jump(self) -> None:
+        """Go to a frame a little before the start; to the beginning where seeking fails.
 
         The time stamp of the frame that comes, not the request, says where the file now is.
         """
+        if not isinstance(self._reader, OpencvReader):
+            return
         aim = self._start_s - 1.0
-        if self._capture.set(cv2.CAP_PROP_POS_MSEC, (aim + self._offset_s) * 1000):
-            number = round(self._capture.get(cv2.CAP_PROP_POS_FRAMES))
-            self._index, self._time_s = number - 1, -math.inf
-            frame = self._next()
-            if frame is not None and aim - 2 < frame.time_s <= self._start_s:
-                return frame
+        time_s = self._reader.jump(aim)
+        times_s = self._picture.times_s - self._picture.times_s[0]
+        if time_s is not None and aim - 2 < time_s <= self._start_s:
+            self._index, self._time_s = int(np.abs(times_s - time_s).argmin()), time_s
+            self._seen = self._index + 1
+            return
         log.info("%s cannot be searched; decoding from its beginning", self._path)
-        self._capture.release()
-        self._capture = self._opened()
-        return self._next()
+        self._close()
+        self._reader = None
+        self._seen, self._index, self._time_s = 0, -1, -math.inf
+        self._grab()
 
-    def _next(self) -> Frame | None:
-        """Return the next frame, or None at the end."""
-        return self._retrieved() if self._grab() else None
+    # Reading
 
     def _grab(self) -> bool:
-        """Decode the next frame without converting it; say whether there was one."""
-        if not self._capture.grab():
+        """Go to the next frame without converting it; say whether there is one."""
+        stamp = self._reader_at_hand().grab()
+        if stamp is None and self._may_go_on():
+            stamp = self._reader_at_hand().grab()
+        if stamp is None:
             return False
-        stamp = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        self._seen += 1
         self._index += 1
-        if self._index == 0:
-            self._offset_s = stamp
-        stamp -= self._offset_s
         # Raw streams have no time stamps, damaged files have some that run backwards.
         if not math.isfinite(stamp) or stamp <= self._time_s:
-            before = self._time_s if math.isfinite(self._time_s) else float(-1 / self._rate)
-            stamp = before + float(1 / self._rate)
+            step_s = float(1 / self._picture.rate)
+            stamp = self._time_s + step_s if math.isfinite(self._time_s) else 0.0
         self._time_s = stamp
         return True
 
+    def _reader_at_hand(self) -> Reader:
+        """Return what decodes the file: OpenCV, unless only ffmpeg can do what is needed."""
+        if self._reader is None:
+            if self._picture.is_hdr:
+                log.info("%s is HDR: ffmpeg decodes it and maps its tones", self._path)
+            elif not self._strict:
+                try:
+                    self._reader = OpencvReader(self._path, self._picture)
+                except VidsalError as error:
+                    log.info("%s; ffmpeg decodes it", error)
+            if self._reader is None:
+                self._reader = FfmpegReader(self._path, self._picture, is_strict=self._strict)
+        return self._reader
+
+    def _may_go_on(self) -> bool:
+        """Let ffmpeg go on where OpenCV ended long before the file does; say whether it does."""
+        if not isinstance(self._reader, OpencvReader) or self._seen >= (
+            self._picture.frames * _WHOLE
+        ):
+            return False
+        log.warning(
+            "%s: OpenCV ends after %d of %d frames; ffmpeg decodes the rest",
+            self._path, self._seen, self._picture.frames,
+        )  # fmt: skip
+        self._close()
+        self._reader = FfmpegReader(self._path, self._picture, after_s=self._time_s)
+        return True
+
     def _retrieved(self) -> Frame | None:
-        ok, bgr = self._capture.retrieve()
-        if not ok:
-            return None
-        return Frame(_rgb(bgr), self._index, self._time_s)
+        rgb = self._reader_at_hand().picture()
+        return None if rgb is None else Frame(rgb, self._index, self._time_s)
+
+    # What is known
+
+    def _damaged(self) -> int:
+        """Return how many of the pictures up to where the file was read did not come."""
+        if self._picture.codec in _UNCOUNTED:
+            return self._picture.damaged
+        times_s = self._picture.times_s - self._picture.times_s[0]
+        passed = int((times_s <= self._time_s + _ROUNDING_S).sum())
+        there = self._picture.frames if self._ended else passed
+        return max(there - self._seen, self._picture.damaged)
+
+    def _look_back(self) -> None:
+        """Say what was found to be wrong with the file, now that its end was reached.
+
+        Raises
+        ------
+        VidsalError
+            If nothing may be wrong with it.
+        """
+        self._ended = True
+        damaged = self._damaged()
+        words = f"{damaged} damaged frames were left out" if damaged else ""
+        if self._media.is_cut_off:
+            words += " and it is cut off" if words else "it is cut off"
+        if not words:
+            return
+        if self._strict:
+            raise VidsalError(f"{self._path}: {words} (an error because of --strict)")
+        log.warning("%s: %s; %d frames came", self._path, words, self._seen)
+
+    def _length_s(self) -> float:
+        """Return how long the frames handed out are shown, if nothing is wrong with the file."""
+        last_s = self._picture.end_s - float(self._picture.times_s[0])
+        return max(0.0, min(last_s, self._end_s) - self._first.time_s)
 
     def _hint(self) -> int | None:
-        """Return how many frames there may be, or None if the header's claim is absurd."""
-        claimed = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        if not 0 < claimed < 1e9:
+        """Return how many frames there may be."""
+        times_s = self._picture.times_s - self._picture.times_s[0]
+        inside = (times_s >= self._first.time_s - _ROUNDING_S) & (times_s < self._end_s)
+        chosen = math.ceil(int(inside.sum()) / self._every)
+        return max(1, min(chosen, self._slots))
+
+    def _sound(self) -> SoundPart | None:
+        """Return the sound of the part that was asked for."""
+        sound, is_whole = self._media.sound, self._first.index == 0
+        if sound is None:
             return None
-        last_s = min(claimed / float(self._rate), self._end_s)
-        return max(1, math.ceil((last_s - self._first.time_s) * float(self._rate / self._every)))
+        # Where the picture begins, after the beginning of the file.
+        delay_s = max(0.0, float(self._picture.times_s[0]) - self._media.begin_s)
+        begin_s = 0.0 if is_whole else delay_s + self._first.time_s
+        if sound.end_s - self._media.begin_s <= begin_s:
+            return None
+        at_s = delay_s if is_whole else 0.0
+        duration_s = None
+        if math.isfinite(self._end_s):
+            duration_s = at_s + self._end_s - self._first.time_s
+        return SoundPart(str(self._path), sound.codec, begin_s, at_s, duration_s)
 
 
-def exact_rate(claimed: float) -> Fraction:
-    """Return a rate as the fraction it stands for: 29.97002997 is 30000/1001."""
-    if not math.isfinite(claimed) or not 0 < claimed <= _FASTEST_FPS:
-        return _USUAL_FPS
-    return Fraction(claimed).limit_denominator(1001)
+def _checked(path: Path, media: Media, settings: Settings) -> Picture:
+    """Return the picture of a file, or raise `VidsalError` in a line that says what is wrong."""
+    picture = media.picture
+    if media.lacks_index and _is_boxed(path):
+        raise VidsalError(f"{path} is cut off before its index, without which nothing can be read")
+    if picture is None and media.sound:
+        raise VidsalError(f"{path} holds sound but no moving picture")
+    if picture is None:
+        raise VidsalError(f"{path} is not a video or picture that can be read")
+    height, width = picture.upright_px
+    if height * width > _LARGEST_PX:
+        raise VidsalError(
+            f"{path} claims pictures of {width}x{height}: it is damaged, or too large"
+        )
+    if settings.strict and media.is_cut_off:
+        raise VidsalError(f"{path} is cut off (an error because of --strict)")
+    return picture
 
 
-def _rgb(bgr: np.ndarray) -> Rgb:
-    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+def _is_boxed(path: Path) -> bool:
+    """Say whether a file begins as an MP4 or MOV does, whatever its name."""
+    with path.open("rb") as file:
+        return file.read(8)[4:] in (b"ftyp", b"mdat", b"moov", b"wide", b"free", b"skip")
+
+
+def _part(settings: Settings) -> tuple[float, float]:
+    """Return the begin and the end, in seconds, of what was asked for."""
+    start_s = settings.start or 0.0
+    ends = [settings.end]
+    if settings.duration is not None:
+        ends.append(start_s + settings.duration)
+    return start_s, min((end for end in ends if end is not None), default=math.inf)

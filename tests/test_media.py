@@ -1,0 +1,154 @@
+"""What a file holds, against files whose contents are known."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import MakeClip, run_ffmpeg
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vidsal.media import inspect, measured_rate, snapped
+
+FILM = Fraction(24000, 1001)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "avi", "ts"])
+@pytest.mark.parametrize("rate", ["24000/1001", "25", "60000/1001"])
+def test_a_constant_rate_is_exact_in_every_container(
+    suffix: str, rate: str, make_clip: MakeClip
+) -> None:
+    found = inspect(make_clip(f"clip.{suffix}", rate=rate, frames=50, options=["-bf", "2"])).picture
+    assert found is not None
+    assert (found.rate, found.is_variable, found.frames) == (Fraction(rate), False, 50)
+    assert (found.codec, found.upright_px, found.damaged) == ("h264", (48, 64), 0)
+    steps = np.diff(found.times_s)
+    # Matroska keeps milliseconds.
+    assert steps == pytest.approx(np.full(49, float(1 / Fraction(rate))), abs=1.1e-3)
+    assert found.end_s - found.times_s[0] == pytest.approx(float(50 / Fraction(rate)), abs=2e-3)
+
+
+def test_an_hour_of_milliseconds_is_no_variable_rate() -> None:
+    exact = np.arange(107_892) * 1001 / 30
+    rate, is_variable = measured_rate(
+        np.rint(exact), Fraction(1, 1000), claimed=Fraction(2997, 100)
+    )
+    assert (rate, is_variable) == (Fraction(30000, 1001), False)
+
+
+def test_a_gap_makes_the_rate_variable_and_leaves_its_step(make_clip: MakeClip) -> None:
+    path = make_clip(
+        frames=40, options=["-vf", "select='not(between(n,10,20))'", "-fps_mode", "passthrough"]
+    )
+    found = inspect(path).picture
+    assert found is not None
+    assert (found.rate, found.is_variable, found.frames) == (Fraction(25), True, 40)
+    assert found.times_s[9:11] == pytest.approx([0.36, 0.84])
+
+
+def test_odd_steps_are_what_they_are() -> None:
+    ticks = np.arange(30) * 7.0
+    assert measured_rate(ticks, Fraction(1, 100), claimed=Fraction(1429, 100)) == (
+        Fraction(100, 7),
+        False,
+    )
+
+
+@given(st.integers(1, 240), st.booleans())
+def test_whole_rates_and_their_film_kin_are_kept(number: int, is_film: bool) -> None:
+    rate = Fraction(number * 1000, 1001) if is_film else Fraction(number)
+    assert snapped(float(rate)) == rate
+
+
+def test_pixel_aspect_and_rotation_give_the_upright_size(make_clip: MakeClip) -> None:
+    wide = make_clip("wide.mp4", frames=2, options=["-vf", "setsar=3/2"])
+    tall = make_clip("tall.mp4", frames=2, options=["-vf", "setsar=1/2"])
+    turned = wide.with_name("turned.mp4")
+    run_ffmpeg("-display_rotation:v:0", "90", "-i", str(wide), "-c", "copy", str(turned))
+    sizes = {}
+    for path in (wide, tall, turned):
+        picture = inspect(path).picture
+        assert picture is not None
+        sizes[path.stem] = picture.upright_px
+    # Pixels are added, never taken away.
+    assert sizes == {"wide": (48, 96), "tall": (96, 64), "turned": (96, 48)}
+
+
+def test_a_cover_is_no_picture_stream(make_clip: MakeClip) -> None:
+    clip = make_clip(frames=5)
+    cover = clip.with_name("cover.png")
+    run_ffmpeg("-f", "lavfi", "-i", "color=red:size=300x200", "-frames:v", "1", str(cover))
+    both = clip.with_name("both.mp4")
+    run_ffmpeg(
+        "-i", str(cover), "-i", str(clip), "-map", "0", "-map", "1", "-c", "copy",
+        "-disposition:v:0", "attached_pic", str(both),
+    )  # fmt: skip
+    song = clip.with_name("song.m4a")
+    run_ffmpeg(
+        "-i", str(cover), "-f", "lavfi", "-i", "sine=440:duration=1", "-map", "0", "-map", "1",
+        "-c:v", "copy", "-c:a", "aac", "-disposition:v:0", "attached_pic", str(song),
+    )  # fmt: skip
+    found = inspect(both).picture
+    assert found is not None and (found.upright_px, found.frames) == ((48, 64), 5)
+    assert inspect(song).picture is None
+    assert inspect(song).sound is not None
+
+
+def test_sound_is_where_it_is(make_clip: MakeClip) -> None:
+    clip = make_clip(frames=50, sound="aac")
+    late = clip.with_name("late.mkv")
+    run_ffmpeg("-itsoffset", "0.5", "-i", str(clip), "-i", str(clip), "-map", "0:v", "-map", "1:a",
+               "-c", "copy", str(late))  # fmt: skip
+    found = inspect(late)
+    assert found.sound is not None and found.picture is not None
+    assert found.sound.codec == "aac"
+    assert found.sound.begin_s == pytest.approx(0, abs=0.03)
+    assert found.sound.end_s == pytest.approx(2, abs=0.05)
+    assert found.picture.times_s[0] == pytest.approx(0.5, abs=0.03)
+    assert inspect(make_clip("mute.mp4")).sound is None
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv"])
+def test_a_file_that_was_cut_off_is_known_by_it(name: str, make_clip: MakeClip) -> None:
+    path = make_clip(name, frames=100, options=["-g", "10", "-movflags", "+faststart"])
+    assert not inspect(path).is_cut_off
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    found = inspect(path)
+    assert found.picture is not None and 20 < found.picture.frames < 90
+    assert found.is_cut_off
+
+
+def test_an_index_that_is_missing_is_told(make_clip: MakeClip) -> None:
+    path = make_clip(frames=40, options=["-movflags", "0"])
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    found = inspect(path)
+    assert (found.picture, found.lacks_index) == (None, True)
+
+
+def test_a_part_is_looked_at_without_judging_the_end(make_clip: MakeClip) -> None:
+    path = make_clip(frames=100)
+    found = inspect(path, until_s=2.0)
+    assert found.picture is not None
+    assert 50 <= found.picture.frames < 60
+    assert (found.picture.rate, found.is_cut_off) == (Fraction(25), False)
+
+
+@pytest.mark.parametrize("words", [b"", b"This is no video.\n" * 50, bytes(range(256)) * 40])
+def test_what_is_no_media_holds_nothing(words: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(words)
+    found = inspect(path)
+    assert (found.picture, found.sound, found.duration_s) == (None, None, None)
+
+
+@pytest.mark.parametrize(("trc", "is_hdr"), [("smpte2084", True), ("arib-std-b67", True),
+                                             ("bt709", False)])  # fmt: skip
+def test_high_dynamic_range_is_known_by_its_transfer(
+    trc: str, is_hdr: bool, make_clip: MakeClip
+) -> None:
+    tags = f"setparams=color_primaries=bt2020:color_trc={trc}:colorspace=bt2020nc"
+    found = inspect(make_clip(frames=2, options=["-vf", f"format=yuv420p,{tags}"])).picture
+    assert found is not None and found.is_hdr == is_hdr

@@ -1,0 +1,222 @@
+"""One contract for every kind of file people have: its frames, upright, in time, or one line."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from conftest import MakeClip, run_ffmpeg
+
+from vidsal.errors import VidsalError
+from vidsal.frames import Frame, Rgb
+from vidsal.settings import Settings
+from vidsal.sources import open_source
+
+# Words that make a file from the test picture, and its (height, width).
+H264 = ["-c:v", "libx264", "-crf", "12"]
+KINDS: dict[str, tuple[list[str], tuple[int, int]]] = {
+    "plain.mp4": (H264, (48, 64)),
+    "ten_bit.mp4": ([*H264, "-pix_fmt", "yuv420p10le"], (48, 64)),
+    "422.mp4": ([*H264, "-pix_fmt", "yuv422p"], (48, 64)),
+    "444.mp4": ([*H264, "-pix_fmt", "yuv444p"], (48, 64)),
+    "full_range.mp4": ([*H264, "-vf", "scale=out_range=pc,format=yuvj420p"], (48, 64)),
+    "hevc.mp4": (["-c:v", "libx265", "-x265-params", "log-level=error", "-crf", "12"], (48, 64)),
+    "av1.mp4": (["-c:v", "libaom-av1", "-cpu-used", "8", "-crf", "10"], (48, 64)),
+    "av1.mkv": (["-c:v", "libaom-av1", "-cpu-used", "8", "-crf", "10"], (48, 64)),
+    "vp8.webm": (["-c:v", "libvpx", "-b:v", "2M", "-auto-alt-ref", "0"], (48, 64)),
+    "vp9.webm": (["-c:v", "libvpx-vp9", "-crf", "10", "-b:v", "0"], (48, 64)),
+    "mjpeg.avi": (["-c:v", "mjpeg", "-q:v", "2"], (48, 64)),
+    "mpeg4.avi": (["-c:v", "mpeg4", "-q:v", "2"], (48, 64)),
+    "mpeg2.ts": (["-c:v", "mpeg2video", "-q:v", "2"], (48, 64)),
+    "flv1.flv": (["-c:v", "flv", "-q:v", "2"], (48, 64)),
+    "raw.264": (H264, (48, 64)),
+    "prores.mov": (["-c:v", "prores_ks"], (48, 64)),
+    "ffv1.mkv": (["-c:v", "ffv1"], (48, 64)),
+    "alpha.mov": (["-vf", "format=rgba", "-c:v", "png"], (48, 64)),
+    "anamorphic.mp4": ([*H264, "-vf", "setsar=3/2"], (48, 96)),
+    "tall_pixels.mkv": ([*H264, "-vf", "setsar=2/3"], (72, 64)),
+    "odd.mkv": (["-vf", "scale=61:43,setsar=1", "-c:v", "ffv1"], (43, 61)),
+    "tiny.mp4": ([*H264, "-vf", "scale=16:16,setsar=1"], (16, 16)),
+    "one_pixel.mkv": (["-vf", "scale=1:1,setsar=1", "-c:v", "ffv1"], (1, 1)),
+    "hlg.mp4": (
+        [*H264, "-vf", "format=yuv420p10le,"
+         "setparams=color_primaries=bt2020:color_trc=arib-std-b67:colorspace=bt2020nc"],
+        (48, 64),
+    ),
+    "pictures.gif": ([], (48, 64)),
+}  # fmt: skip
+FRAMES = 12
+
+
+def _make(path: Path, words: list[str]) -> Path:
+    picture = f"testsrc2=size=64x48:rate=25:duration={FRAMES / 25}"
+    run_ffmpeg("-f", "lavfi", "-i", picture, *words, str(path))
+    return path
+
+
+def _difference(one: Rgb, other: Rgb) -> float:
+    """How far two pictures are apart, but for how sharply they were enlarged."""
+    smooth = [cv2.blur(rgb, (5, 5)).astype(float) for rgb in (one, np.ascontiguousarray(other))]
+    return float(np.abs(smooth[0] - smooth[1]).mean())
+
+
+def _read(path: Path, **options: Any) -> list[Frame]:
+    with open_source(path, Settings(**options)) as source:
+        frames = list(source.frames())
+        height, width = source.info.height_px, source.info.width_px
+        assert source.findings().damaged == 0
+        assert source.info.frame_count_hint == len(frames)
+    assert {frame.rgb.shape for frame in frames} == {(height, width, 3)}
+    assert [frame.index for frame in frames] == list(range(len(frames)))
+    return frames
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_of_file_gives_its_frames_upright_and_in_time(name: str, tmp_path: Path) -> None:
+    words, size = KINDS[name]
+    path = _make(tmp_path / name, words)
+    frames = _read(path)
+    assert len(frames) == FRAMES
+    assert frames[0].rgb.shape[:2] == size
+    # Containers keep milliseconds, GIF hundredths.
+    times_s = [frame.time_s for frame in frames]
+    assert times_s == pytest.approx(np.arange(FRAMES) / 25, abs=2e-3)
+    if name not in ("hlg.mp4", "one_pixel.mkv", "tiny.mp4"):
+        # The picture is the one that was made, in its colours.
+        (truth,) = _read(_make(tmp_path / "truth.mkv", ["-frames:v", "1", "-c:v", "ffv1"]))
+        same = cv2.resize(truth.rgb, size[::-1], interpolation=cv2.INTER_AREA)
+        off = np.abs(frames[0].rgb.astype(float) - same.astype(float)).mean()
+        assert off < 12
+
+
+@pytest.mark.parametrize("name", ["plain.mp4", "av1.mp4", "anamorphic.mp4", "odd.mkv", "vp9.webm"])
+def test_both_decoders_give_the_same_frames(name: str, tmp_path: Path) -> None:
+    path = _make(tmp_path / name, KINDS[name][0])
+    usual, strict = _read(path), _read(path, strict=True)
+    for one, other in zip(usual, strict, strict=True):
+        assert one.time_s == pytest.approx(other.time_s, abs=2e-3)
+        assert _difference(one.rgb, other.rgb) < 3
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_rotation_is_honoured_by_both_decoders(degrees: int, tmp_path: Path) -> None:
+    flat = _make(tmp_path / "flat.mp4", [*H264, "-vf", "setsar=3/2"])
+    turned = tmp_path / "turned.mp4"
+    run_ffmpeg("-display_rotation:v:0", str(degrees), "-i", str(flat), "-c", "copy", str(turned))
+    for is_strict in (False, True):
+        upright = np.rot90(_read(flat)[3].rgb, degrees // 90)
+        found = _read(turned, strict=is_strict)[3].rgb
+        assert found.shape == upright.shape
+        assert _difference(found, upright) < 3
+
+
+def test_bright_hdr_is_not_washed_out(tmp_path: Path) -> None:
+    # White paper and a light a hundred times as bright, in HLG.
+    path = tmp_path / "hlg.mp4"
+    tags = "setparams=color_primaries=bt2020:color_trc=arib-std-b67:colorspace=bt2020nc:range=tv"
+    run_ffmpeg(
+        "-f", "lavfi", "-i",
+        "gradients=size=64x48:c0=black:c1=white:x0=0:y0=0:x1=63:y1=0:duration=0.2",
+        "-vf", f"format=yuv420p10le,{tags}", *H264, str(path),
+    )  # fmt: skip
+    grey = _read(path)[0].rgb.mean(axis=(0, 2))
+    # Dark stays dark, bright gets bright, and nothing on the way is lost.
+    assert grey[1] < 15 and grey[-2] > 150
+    assert (np.diff(grey[::8]) > 2).all()
+
+
+def test_a_size_that_changes_is_brought_to_the_first(tmp_path: Path) -> None:
+    parts = []
+    for n, size in enumerate(("64x48", "96x80")):
+        part = tmp_path / f"{n}.ts"
+        run_ffmpeg("-f", "lavfi", "-i", f"testsrc2=size={size}:rate=25:duration=0.4", *H264,
+                   "-output_ts_offset", str(0.4 * n), str(part))  # fmt: skip
+        parts.append(part.read_bytes())
+    whole = tmp_path / "whole.ts"
+    whole.write_bytes(b"".join(parts))
+    with open_source(whole, Settings()) as source:
+        shapes = [frame.rgb.shape for frame in source.frames()]
+    assert shapes == [(48, 64, 3)] * 20
+
+
+def test_gif_frames_come_at_their_own_times(tmp_path: Path) -> None:
+    path = tmp_path / "a.gif"
+    pictures = [np.full((20, 30, 3), level, np.uint8) for level in (0, 80, 160, 240)]
+    import imageio.v3 as iio
+
+    iio.imwrite(path, pictures, duration=[100, 300, 50, 500], loop=0)
+    with open_source(path, Settings()) as source:
+        frames = list(source.frames())
+        assert source.info.duration_s == pytest.approx(0.95)
+        assert source.info.fps is not None and source.info.fps >= 5
+    assert [frame.time_s for frame in frames] == pytest.approx([0, 0.1, 0.4, 0.45])
+    assert [int(frame.rgb.mean()) for frame in frames] == pytest.approx([0, 80, 160, 240], abs=4)
+
+
+@pytest.mark.parametrize(("fps", "count"), [("10", 10), ("25", 25), ("50", 25), ("7", 7)])
+def test_fewer_frames_are_chosen_by_time(fps: str, count: int, make_clip: MakeClip) -> None:
+    path = make_clip(frames=25)
+    with open_source(path, Settings(fps=fps)) as source:  # type: ignore[arg-type]
+        times_s = [frame.time_s for frame in source.frames()]
+        assert (source.info.frame_count_hint, source.info.fps) == (count, Fraction(fps))
+    assert len(times_s) == count
+    due = np.arange(count) / min(25, int(fps))
+    # No chosen frame is further from its time than half a step.
+    assert np.abs(np.array(times_s) - due).max() <= 0.5 / int(fps) + 1e-6
+
+
+def _hurt(path: Path, change: Callable[[bytearray], bytearray]) -> Path:
+    path.write_bytes(change(bytearray(path.read_bytes())))
+    return path
+
+
+def test_damage_is_counted_and_strict_makes_it_an_error(make_clip: MakeClip) -> None:
+    path = make_clip("clip.ts", frames=60, options=["-g", "10"])
+    assert _read(path, strict=True)
+
+    def overwrite(data: bytearray) -> bytearray:
+        middle = len(data) // 2 // 188 * 188
+        data[middle : middle + 188 * 12] = bytes(188 * 12)
+        return data
+
+    _hurt(path, overwrite)
+    with open_source(path, Settings()) as source:
+        frames = list(source.frames())
+        found = source.findings()
+    assert found.damaged > 0 and len(frames) >= 40
+    with (
+        pytest.raises(VidsalError, match="an error because of --strict"),
+        open_source(path, Settings(strict=True)) as source,
+    ):
+        list(source.frames())
+
+
+def test_opencv_that_gives_up_is_taken_over_from(
+    make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = make_clip(frames=30)
+    expected = _read(path)
+    real = cv2.VideoCapture
+
+    class GivesUp:
+        def __init__(self, *words: Any) -> None:
+            self._capture, self._left = real(*words), 7
+
+        def grab(self) -> bool:
+            self._left -= 1
+            return self._left >= 0 and self._capture.grab()
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._capture, name)
+
+    monkeypatch.setattr(cv2, "VideoCapture", GivesUp)
+    with open_source(path, Settings()) as source:
+        frames = list(source.frames())
+        assert source.findings().decoder == "ffmpeg"
+    assert [frame.time_s for frame in frames] == pytest.approx([one.time_s for one in expected])
+    for one, other in zip(frames, expected, strict=True):
+        assert np.abs(one.rgb.astype(float) - other.rgb.astype(float)).mean() < 3
+    assert "OpenCV ends after 7 of 30 frames" in caplog.text

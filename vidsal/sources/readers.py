@@ -1,0 +1,179 @@
+"""Two ways to the frames of a video file: OpenCV, and the ffmpeg that imageio-ffmpeg brings.
+
+Both go through a file frame by frame, in order, and hand out upright pictures with square pixels.
+"""
+
+import math
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from vidsal import ffmpeg
+from vidsal.errors import VidsalError
+from vidsal.frames import Rgb
+from vidsal.media import Picture
+from vidsal.opencv import cv2
+
+# HDR to SDR: to linear light, a curve that keeps bright parts apart, and to the usual transfer.
+_TONE_MAP = (
+    "zscale=t=linear:npl=100,format=gbrpf32le,zscale=p=bt709,tonemap=hable:desat=0,"
+    "zscale=t=bt709:m=bt709:r=tv,format=yuv444p10le"
+)
+
+
+class Reader(Protocol):
+    """The frames of a file, one after the other.
+
+    Attributes
+    ----------
+    name : str
+        Of the program that decodes.
+    """
+
+    name: str
+
+    def grab(self) -> float | None:
+        """Go to the next frame; return its time in seconds after the first one, None at the end.
+
+        A time that the file does not tell is nan.
+        """
+
+    def picture(self) -> Rgb | None:
+        """Return the frame at hand, (H, W, 3) uint8 RGB; None if it cannot be had after all."""
+
+    def close(self) -> None:
+        """Let the file go."""
+
+
+class OpencvReader:
+    """A file through OpenCV.
+
+    Raises
+    ------
+    VidsalError
+        If OpenCV cannot open it.
+    """
+
+    name = "OpenCV"
+
+    def __init__(self, path: Path, picture: Picture) -> None:
+        # Without a named backend OpenCV would take "clip_001.png" for a numbered sequence.
+        # An absolute path, since a colon in a relative one would be read as a protocol.
+        self._capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
+        if not self._capture.isOpened():
+            self.close()
+            raise VidsalError(f"{path} is not a video that OpenCV can read")
+        self._aspect = picture.sample_aspect
+        if picture.rotation_deg in (90, 270):
+            self._aspect = 1 / self._aspect
+        self._first_s: float | None = None
+
+    def grab(self) -> float | None:
+        if not self._capture.grab():
+            return None
+        time_s = float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000
+        if self._first_s is None:
+            self._first_s = time_s
+        return time_s - self._first_s
+
+    def picture(self) -> Rgb | None:
+        ok, bgr = self._capture.retrieve()
+        if not ok:
+            return None
+        rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+        return resized(rgb, square_size(rgb.shape[0], rgb.shape[1], float(self._aspect)))
+
+    def jump(self, time_s: float) -> float | None:
+        """Go to a frame near a time, at least 0; return its time, or None where that failed."""
+        if self._first_s is None or not self._capture.set(
+            cv2.CAP_PROP_POS_MSEC, (time_s + self._first_s) * 1000
+        ):
+            return None
+        return self.grab()
+
+    def close(self) -> None:
+        self._capture.release()
+
+
+class FfmpegReader:
+    """A file through ffmpeg: what OpenCV does not decode, and colours it does not know.
+
+    Parameters
+    ----------
+    path : Path
+    picture : Picture
+    after_s : float
+        Frames up to this time after the first one are left out.
+    is_strict : bool
+        Whether the first damaged frame is an error.
+    """
+
+    name = "ffmpeg"
+
+    def __init__(
+        self, path: Path, picture: Picture, *, after_s: float = -math.inf, is_strict: bool = False
+    ) -> None:
+        self._path, self._strict = path, is_strict
+        height, width = picture.upright_px
+        self._shape = (height, width, 3)
+        self._first_s = float(picture.times_s[0])
+        self._data, self._time_s = b"", 0.0
+        filters = [_TONE_MAP] if picture.is_hdr else []
+        if after_s > -math.inf:
+            filters.insert(0, f"select='gt(t,{self._first_s + after_s + 1e-6:.6f})'")
+        filters.append(f"scale={width}:{height}:flags=bicubic,setsar=1")
+        self._stamps = tempfile.NamedTemporaryFile("r", suffix=".stamps")  # noqa: SIM115
+        care = ["-xerror", "-err_detect", "explode"] if is_strict else []
+        self._process = subprocess.Popen(
+            [ffmpeg.executable(), "-v", "error", "-nostdin", "-copyts", *care,
+             "-i", ffmpeg.named(path), "-map", "0:V:0", "-vf", ",".join(filters),
+             "-fps_mode", "passthrough", "-pix_fmt", "rgb24",
+             # One line a frame, written before the frame is: its time.
+             "-stats_enc_pre", self._stamps.name, "-stats_enc_pre_fmt", "{t}",
+             "-f", "rawvideo", "pipe:1"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            **ffmpeg.APART,
+        )  # fmt: skip
+
+    def grab(self) -> float | None:
+        assert self._process.stdout is not None
+        self._data = self._process.stdout.read(math.prod(self._shape))
+        if len(self._data) == math.prod(self._shape):
+            stamp = self._stamps.readline().strip()
+            self._time_s = float(stamp) - self._first_s if stamp else math.nan
+            return self._time_s
+        if self._process.wait() and self._strict:
+            raise VidsalError(
+                f"{self._path} is damaged after {self._time_s:.2f} s (an error because of --strict)"
+            )
+        return None
+
+    def picture(self) -> Rgb | None:
+        return np.frombuffer(self._data, np.uint8).reshape(self._shape).copy()
+
+    def close(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        self._stamps.close()
+
+
+def square_size(height_px: int, width_px: int, aspect: float) -> tuple[int, int]:
+    """Return the (height, width) at which pixels of an aspect are square; none are taken away."""
+    if aspect >= 1:
+        return height_px, round(width_px * aspect)
+    return round(height_px / aspect), width_px
+
+
+def resized(rgb: Rgb, size: tuple[int, int]) -> Rgb:
+    """Return a picture at a (height, width)."""
+    if rgb.shape[:2] == size:
+        return rgb
+    is_smaller = size[0] * size[1] < rgb.shape[0] * rgb.shape[1]
+    how = cv2.INTER_AREA if is_smaller else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(rgb, size[::-1], interpolation=how), np.uint8)

@@ -1,0 +1,83 @@
+"""Pictures of a folder, a glob or a list that are the frames of one video."""
+
+import math
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Self
+
+from vidsal.errors import VidsalError
+from vidsal.frames import Findings, Frame, SourceInfo
+from vidsal.settings import Settings
+from vidsal.sources.image import ImageSource
+from vidsal.sources.readers import resized
+
+_USUAL_FPS = Fraction(25)
+
+
+class SequenceSource:
+    """Picture files, one after the other.
+
+    Parameters
+    ----------
+    name : str
+        What they are called together.
+    paths : sequence of Path
+        At least one. Pictures of another size are brought to that of the first.
+    settings : Settings
+        ``fps`` is their rate; ``start``, ``end``, ``duration`` and ``every`` choose from them;
+        with ``strict`` a picture that cannot be read is an error.
+
+    Raises
+    ------
+    VidsalError
+        If the first picture cannot be read, or none is in the part that was asked for.
+    """
+
+    def __init__(self, name: str, paths: Sequence[Path], settings: Settings) -> None:
+        self._name, self._strict = name, settings.strict
+        fps = settings.fps or _USUAL_FPS
+        end_s = min(
+            settings.end if settings.end is not None else math.inf,
+            (settings.start or 0.0) + (settings.duration or math.inf),
+        )
+        self._rate, self._skipped, self._stopped = fps, 0, False
+        numbers = range(len(paths))[:: settings.every]
+        self._paths = [
+            (number, paths[number])
+            for number in numbers
+            if (settings.start or 0.0) - 1e-6 <= number / fps < end_s - 1e-6
+        ]
+        if not self._paths:
+            raise VidsalError(f"{name}: none of its {len(paths)} pictures is in the part asked for")
+        first = ImageSource(self._paths[0][1]).info
+        self._size = first.height_px, first.width_px
+        self.info = SourceInfo(
+            name, *self._size, fps / settings.every, frame_count_hint=len(self._paths),
+            duration_s=float(len(self._paths) * settings.every / fps),
+        )  # fmt: skip
+
+    def frames(self) -> Iterator[Frame]:
+        for number, path in self._paths:
+            if self._stopped:
+                return
+            try:
+                (frame,) = ImageSource(path).frames()
+            except VidsalError:
+                if self._strict:
+                    raise
+                self._skipped += 1
+                continue
+            yield Frame(resized(frame.rgb, self._size), number, float(number / self._rate))
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    def findings(self) -> Findings:
+        return Findings(damaged=self._skipped)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
