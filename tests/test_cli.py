@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import av
+import imageio_ffmpeg
 import psutil
 import pytest
 from conftest import MakeClip, run_ffmpeg
@@ -102,7 +103,7 @@ def _source(kind: str, folder: Path) -> str:
     ("kind", "line"),
     [
         ("missing", "missing.mp4: there is no such file"),
-        ("folder", "../folder is a folder: give a video or a picture file"),
+        ("folder", "../folder: there is no video or picture in this folder"),
         ("empty", "../empty.mp4 is an empty file"),
         ("text", "../text.mp4 is not a video or picture that can be read"),
         ("audio", "../audio.mp4 holds sound but no moving picture"),
@@ -183,7 +184,7 @@ def test_bad_output_is_one_line_and_exit_code_1(
         (["-o", "o.png"], r"--output o\.png: a video is written as \.mp4"),
         (["--table", "clip_saliency.mp4"], "--output and --table both name clip_saliency.mp4"),
         (["--weights", "w.h5"], "--weights is not for --model none"),
-        (["extra"], "Unused Tokens: .*extra"),
+        (["--extra"], "Unknown option: .*--extra"),
         (["-o"], ".*-o.* requires an argument"),
     ],
 )  # fmt: skip
@@ -204,7 +205,7 @@ def test_wrong_usage_is_one_line_with_a_hint_and_exit_code_2(
     ("words", "line", "hint"),
     [
         (["frobnicate"], 'vidsal: Unknown command "frobnicate"', "Try `vidsal --help`."),
-        (["run"], 'vidsal: Command "run" parameter SOURCE', "Try `vidsal run --help`."),
+        (["run"], "vidsal: give at least one video, photo", "Try `vidsal run --help`."),
         (["models", "x"], "vidsal: Unused Tokens", "Try `vidsal models --help`."),
         (
             ["evaluate"],
@@ -231,7 +232,12 @@ def test_a_failure_in_the_middle_is_one_line_and_leaves_nothing(
 ) -> None:
     # An ffmpeg that answers when it is asked about a file, and fails when it is to write one.
     fake = here.parent / "ffmpeg"
-    fake.write_text("#!/bin/sh\necho 'the encoder is broken' >&2\nexit 3\n")
+    real = imageio_ffmpeg.get_ffmpeg_exe()
+    fake.write_text(
+        "#!/bin/sh\n"
+        f"""case "$*" in *rawvideo*) echo 'the encoder is broken' >&2; exit 3;; esac\n"""
+        f'exec "{real}" "$@"\n'
+    )
     fake.chmod(0o755)
     environment = _environment(IMAGEIO_FFMPEG_EXE=str(fake))
     done = _vidsal(

@@ -30,9 +30,9 @@ def test_a_constant_rate_is_exact_in_every_container(
 
 
 def test_an_hour_of_milliseconds_is_no_variable_rate() -> None:
-    exact = np.arange(107_892) * 1001 / 30
+    exact: NDArray[np.float64] = np.arange(107_892, dtype=np.float64) * 1001 / 30
     rate, is_variable = measured_rate(
-        np.rint(exact), Fraction(1, 1000), claimed=Fraction(2997, 100)
+        np.round(exact), Fraction(1, 1000), claimed=Fraction(2997, 100)
     )
     assert (rate, is_variable) == (Fraction(30000, 1001), False)
 

@@ -1,0 +1,130 @@
+"""Several sources at once."""
+
+import dataclasses
+import json
+import shutil
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+from conftest import MakeClip
+
+from vidsal.errors import UsageError
+from vidsal.jobs import run_all, write_summary
+from vidsal.pipeline import Outcome
+from vidsal.settings import Settings
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to work in, beside the clips."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def _settings(**options: Any) -> Settings:
+    return Settings(model="none", working_width=64, annotate=False, **options)
+
+
+def _photo(path: Path) -> Path:
+    iio.imwrite(path, np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8))
+    return path
+
+
+def test_a_bad_file_does_not_stop_the_others(here: Path, make_clip: MakeClip) -> None:
+    first, last = make_clip("a.mp4", frames=4), make_clip("b.mkv", frames=5)
+    bad = first.with_name("bad.mp4")
+    bad.write_text("no video")
+    told: list[Outcome] = []
+    outcomes = run_all([first, bad, "gone*.mp4", last], _settings(), tell=told.append)
+    # What means nothing is told first.
+    assert [Path(one.source).name for one in told] == ["gone*.mp4", "a.mp4", "bad.mp4", "b.mkv"]
+    assert outcomes == told
+    assert [one.error is None for one in told] == [False, True, False, True]
+    assert told[2].error == f"{bad} is not a video or picture that can be read"
+    assert [one.frames for one in told] == [0, 4, 0, 5]
+    assert sorted(path.name for path in here.iterdir()) == ["a_saliency.mp4", "b_saliency.mp4"]
+    done = told[3]
+    assert (done.height_px, done.width_px, done.fps) == (48, 64, Fraction(25))
+    assert (done.decoder, done.model, done.damaged, done.is_cut_off) == ("OpenCV", "none", 0, False)
+    assert done.seconds > 0
+
+
+def test_outputs_of_many_go_into_folders(here: Path, make_clip: MakeClip) -> None:
+    clip = make_clip("a.mp4", frames=3)
+    same = clip.with_name("a.mkv")
+    shutil.copy(make_clip("tmp.mkv", frames=3), same)
+    photo = _photo(clip.with_name("p.jpg"))
+    settings = _settings(output=Path("out"), table=Path("tables"), maps=Path("maps"))
+    outcomes = run_all([clip, same, photo], settings)
+    assert [one.error for one in outcomes] == [None] * 3
+    # a.mp4 and a.mkv do not end at one name.
+    names = ["a.mkv_saliency.mp4", "a.mp4_saliency.mp4", "p_saliency.png"]
+    assert sorted(path.name for path in (here / "out").iterdir()) == names
+    assert sorted(path.name for path in (here / "tables").iterdir()) == [
+        "a.mkv.csv", "a.mp4.csv", "p.csv",
+    ]  # fmt: skip
+    assert sorted(path.name for path in (here / "maps").iterdir()) == ["a.mkv", "a.mp4", "p"]
+    assert len(list((here / "maps" / "a.mp4" / "fused").iterdir())) == 3
+
+
+def test_the_folder_of_many_must_be_one(here: Path, make_clip: MakeClip) -> None:
+    clips = [make_clip("a.mp4", frames=2), make_clip("b.mp4", frames=2)]
+    (here / "out.mp4").write_text("precious")
+    with pytest.raises(UsageError, match="--output must name a folder where there are several"):
+        run_all(clips, _settings(output=Path("out.mp4")))
+    assert (here / "out.mp4").read_text() == "precious"
+
+
+def test_one_source_is_named_as_always(here: Path, make_clip: MakeClip) -> None:
+    clip = make_clip("a.mp4", frames=2)
+    (outcome,) = run_all([clip], _settings(output=Path("mine.mp4")))
+    assert outcome.output == Path("mine.mp4")
+
+
+def test_wrong_use_of_one_source_is_wrong_use(here: Path, tmp_path: Path) -> None:
+    photo = _photo(tmp_path / "p.png")
+    with pytest.raises(UsageError, match="--start is not for this source"):
+        run_all([photo], _settings(start=1))
+    # Among many it is the failure of that one.
+    outcomes = run_all([photo, photo], _settings(start=1))
+    assert [one.error for one in outcomes] == [
+        "--start is not for this source: a photo has no time"
+    ] * 2
+
+
+def test_the_network_is_opened_once_for_all(
+    here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import vidsal.pipeline
+
+    opened: list[Settings] = []
+
+    def open_static(choice: object, settings: Settings) -> None:
+        opened.append(settings)
+
+    monkeypatch.setattr(vidsal.pipeline, "open_static", open_static)
+    photos = [_photo(tmp_path / f"{n}.png") for n in range(3)]
+    settings = _settings()
+    run_all(photos, settings)
+    assert opened == [settings]
+
+
+def test_a_summary_says_it_all(here: Path, tmp_path: Path, make_clip: MakeClip) -> None:
+    clip = make_clip("a.mp4", frames=40, options=["-g", "5", "-movflags", "+faststart"])
+    whole = clip.read_bytes()
+    clip.write_bytes(whole[: len(whole) // 2])
+    outcomes = run_all([clip, tmp_path / "gone.mp4"], _settings())
+    write_summary(outcomes, here / "s.json")
+    first, second = json.loads((here / "s.json").read_text())
+    assert first["source"] == str(clip) and first["output"] == "a_saliency.mp4"
+    assert first["is_cut_off"] is True and first["error"] is None
+    assert (first["fps"], first["frames"]) == ("25", outcomes[0].frames)
+    assert second["error"] == f"{tmp_path / 'gone.mp4'}: there is no such file"
+    assert second["output"] is None
+    assert set(first) == {field.name for field in dataclasses.fields(Outcome)}
