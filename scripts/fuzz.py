@@ -7,7 +7,6 @@ of another file. Each runs as its own process, as a user's would. Exit code 1 if
 """
 
 import argparse
-import itertools
 import random
 import re
 import shutil

@@ -30,10 +30,8 @@ def test_a_constant_rate_is_exact_in_every_container(
 
 
 def test_an_hour_of_milliseconds_is_no_variable_rate() -> None:
-    exact: NDArray[np.float64] = np.arange(107_892, dtype=np.float64) * 1001 / 30
-    rate, is_variable = measured_rate(
-        np.round(exact), Fraction(1, 1000), claimed=Fraction(2997, 100)
-    )
+    ticks = np.asarray(np.rint(np.arange(107_892) * 1001 / 30), np.float64)
+    rate, is_variable = measured_rate(ticks, Fraction(1, 1000), claimed=Fraction(2997, 100))
     assert (rate, is_variable) == (Fraction(30000, 1001), False)
 
 

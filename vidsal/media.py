@@ -289,7 +289,7 @@ def _aspect(said: str) -> Fraction:
 
 
 def measured_rate(
-    ticks: NDArray[np.floating], tick_s: Fraction, *, claimed: Fraction
+    ticks: NDArray[np.float64], tick_s: Fraction, *, claimed: Fraction
 ) -> tuple[Fraction, bool]:
     """Return the rate of frames at some times, and whether these are uneven.
 
