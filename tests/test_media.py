@@ -46,7 +46,7 @@ def test_a_gap_makes_the_rate_variable_and_leaves_its_step(make_clip: MakeClip) 
 
 
 def test_odd_steps_are_what_they_are() -> None:
-    ticks = np.arange(30) * 7.0
+    ticks = np.asarray(np.arange(30) * 7, np.float64)
     assert measured_rate(ticks, Fraction(1, 100), claimed=Fraction(1429, 100)) == (
         Fraction(100, 7),
         False,
