@@ -17,10 +17,10 @@ LAYERS = [
     ["pipeline"],
     ["datasets", "report"],
     ["sources", "stream", "sinks", "static.models", "render"],
-    ["source", "sink", "static", "media"],
+    ["source", "sink", "static", "media", "encoding"],
     ["ffmpeg"],
     ["motion", "accumulate", "cuts", "scaling", "fusion", "targets", "pace", "metrics", "curves"],
-    ["warp", "intervals"],
+    ["warp", "intervals", "timeline"],
     ["frames", "settings", "prefetch", "opencv", "quiet", "garbage"],
     ["errors"],
 ]

@@ -1,7 +1,6 @@
-"""Frames by time: which is due, and how often gradients are drawn to keep up. Pure maths."""
+"""How often gradients are drawn, so that a stream keeps up with its source. Pure maths."""
 
 import math
-from fractions import Fraction
 
 from vidsal.settings import Every
 
@@ -10,16 +9,6 @@ _LONGEST_S = 1.0
 # Share of a new measurement in what is remembered: a few groups, so that one slow one does not
 # decide.
 _NEW = 0.3
-# Times are rounded quotients; what is due to a thousandth of a frame is due.
-_DUE = 1e-3
-
-
-def slot(time_s: float, fps: Fraction) -> int:
-    """Return which frame of a constant rate is due at a time, 0 for the first.
-
-    Halves go up, always: frames that lie half a step beside the rate's own do not collide.
-    """
-    return math.floor(time_s * float(fps) + 0.5 + _DUE)
 
 
 class Pace:

@@ -11,9 +11,9 @@ import numpy as np
 from vidsal.errors import VidsalError
 from vidsal.frames import Findings, Frame, SoundPart, SourceInfo
 from vidsal.media import Media, Picture, inspect
-from vidsal.pace import slot
 from vidsal.settings import Settings
 from vidsal.sources.readers import FfmpegReader, OpencvReader, Reader, resized
+from vidsal.timeline import step_at
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ class VideoSource:
 
     def _slot(self, time_s: float) -> int:
         """Return the number of the output's frame that is due at a time."""
-        return slot(time_s - self._first.time_s, self._fps)
+        return step_at(time_s - self._first.time_s, self._fps)
 
     def _next_due(self, slot: int) -> Frame | None:
         """Return the next of every so many frames that is the output's after `slot`, if any."""
