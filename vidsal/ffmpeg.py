@@ -44,7 +44,7 @@ def encoders(program: str) -> frozenset[str]:
     """Return the names of the encoders that an ffmpeg, given by its path, was built with."""
     process = subprocess.run(
         [program, "-hide_banner", "-encoders"],
-        stdin=subprocess.DEVNULL, capture_output=True, check=False, **_APART,
+        stdin=subprocess.DEVNULL, capture_output=True, check=False, **APART,
     )  # fmt: skip
     text = process.stdout.decode(errors="replace")
     return frozenset(re.findall(r"^ [VAS][A-Z.]{5} (\S+)", text, re.MULTILINE))
