@@ -20,7 +20,7 @@ LAYERS = [
     ["source", "sink", "static", "media", "encoding"],
     ["ffmpeg"],
     ["motion", "accumulate", "cuts", "scaling", "fusion", "targets", "pace", "metrics", "curves"],
-    ["warp", "intervals", "timeline"],
+    ["warp", "intervals", "timeline", "timing"],
     ["frames", "settings", "prefetch", "opencv", "quiet", "garbage"],
     ["errors"],
 ]
