@@ -69,12 +69,15 @@ class _Heard:
         What the time stamps of its file begin at.
     begin_s, end_s : float
         Of what is there of the part, after the part's own beginning.
+    rate_hz : int
+        Samples a second, as the file says.
     """
 
     part: SoundPart
     file_begin_s: float
     begin_s: float
     end_s: float
+    rate_hz: int
 
 
 def finish(part: Path, final: Path, info: SourceInfo, settings: Settings, meant: Meant) -> None:
@@ -141,7 +144,7 @@ def _heard(part: SoundPart) -> _Heard | None:
         end_s = min(end_s, part.duration_s)
     if end_s - begin_s < _LEAST_S:
         return None
-    return _Heard(part, file.begin_s, begin_s, end_s)
+    return _Heard(part, file.begin_s, begin_s, end_s, file.sound.rate_hz)
 
 
 def _with_sound(
@@ -156,7 +159,7 @@ def _with_sound(
     """
     suffix = name.suffix.lower()
     around = encoding.container(name, codec, fps)
-    if heard.part.codec in _COPIED[suffix]:
+    if _can_be_copied(heard, suffix):
         try:
             ffmpeg.convert(_joined(part, heard, _copied(heard.part), around, result))
             _check_sound(media.inspect(result), name, heard)
@@ -169,6 +172,14 @@ def _with_sound(
         raise VidsalError(
             f"the sound of {heard.part.path} cannot be added (--no-audio leaves it out): {error}"
         ) from error
+
+
+def _can_be_copied(heard: _Heard, suffix: str) -> bool:
+    """Say whether a container takes the packets of a sound as they are."""
+    # ffmpeg counts what an Opus decoder has to skip, always samples of 48 kHz, at the rate that
+    # the recording had; an MP4 then begins too early, at 8 kHz by 32 ms.
+    is_early = heard.part.codec == "opus" and suffix == ".mp4" and heard.rate_hz != 48000
+    return heard.part.codec in _COPIED[suffix] and not is_early
 
 
 def _joined(
@@ -249,8 +260,7 @@ def _check_sound(seen: media.Media, name: Path, heard: _Heard | None) -> None:
         if (heard is None) != (seen.sound is None):
             meant, found = ("none", "some") if heard is None else ("some", "none")
             raise VidsalError(
-                f"{name} came out wrong: {meant} of the source's sound was meant, "
-                f"{found} is in it"
+                f"{name} came out wrong: {meant} of the source's sound was meant, {found} is in it"
             )
         return
     # Times after the first frame is shown: that is what picture and sound have in common.
