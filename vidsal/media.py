@@ -101,14 +101,11 @@ class Sound:
         By ffmpeg's name.
     begin_s, end_s : float
         In the file's own time.
-    rate_hz: int
-        Samples a second, as the file says; 0 where it does not.
     """
 
     codec: str
     begin_s: float
     end_s: float
-    rate_hz: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -151,10 +148,7 @@ def inspect(path: Path | str) -> Media:
         elif head.get("media_type") == "audio":
             times, lasts, _ = own
             begins, ends = times * head["tb"], (times + lasts) * head["tb"]
-            sound = Sound(
-                head["codec_id"], float(np.nanmin(begins)), float(np.nanmax(ends)),
-                int(head.get("sample_rate", 0)),
-            )  # fmt: skip
+            sound = Sound(head["codec_id"], float(np.nanmin(begins)), float(np.nanmax(ends)))
     has_words = any(one in words.lower() for one in _CUT_OFF)
     return Media(picture, sound, begin, duration, has_words)
 

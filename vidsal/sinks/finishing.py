@@ -69,15 +69,12 @@ class _Heard:
         What the time stamps of its file begin at.
     begin_s, end_s : float
         Of what is there of the part, after the part's own beginning.
-    rate_hz : int
-        Samples a second, as the file says.
     """
 
     part: SoundPart
     file_begin_s: float
     begin_s: float
     end_s: float
-    rate_hz: int
 
 
 def finish(part: Path, final: Path, info: SourceInfo, settings: Settings, meant: Meant) -> None:
@@ -144,7 +141,7 @@ def _heard(part: SoundPart) -> _Heard | None:
         end_s = min(end_s, part.duration_s)
     if end_s - begin_s < _LEAST_S:
         return None
-    return _Heard(part, file.begin_s, begin_s, end_s, file.sound.rate_hz)
+    return _Heard(part, file.begin_s, begin_s, end_s)
 
 
 def _with_sound(
@@ -159,7 +156,7 @@ def _with_sound(
     """
     suffix = name.suffix.lower()
     around = encoding.container(name, codec, fps)
-    if _can_be_copied(heard, suffix):
+    if heard.part.codec in _COPIED[suffix]:
         try:
             ffmpeg.convert(_joined(part, heard, _copied(heard.part), around, result))
             _check_sound(media.inspect(result), name, heard)
@@ -172,14 +169,6 @@ def _with_sound(
         raise VidsalError(
             f"the sound of {heard.part.path} cannot be added (--no-audio leaves it out): {error}"
         ) from error
-
-
-def _can_be_copied(heard: _Heard, suffix: str) -> bool:
-    """Say whether a container takes the packets of a sound as they are."""
-    # ffmpeg counts what an Opus decoder has to skip, always samples of 48 kHz, at the rate that
-    # the recording had; an MP4 then begins too early, at 8 kHz by 32 ms.
-    is_early = heard.part.codec == "opus" and suffix == ".mp4" and heard.rate_hz != 48000
-    return heard.part.codec in _COPIED[suffix] and not is_early
 
 
 def _joined(
