@@ -17,7 +17,7 @@ LAYERS = [
     ["datasets", "report"],
     ["sources", "stream", "sinks", "static.models", "render"],
     ["source", "sink", "static", "media"],
-    ["ffmpeg"],
+    ["ffmpeg", "memory"],
     ["motion", "accumulate", "cuts", "scaling", "fusion", "targets", "pace", "metrics", "curves"],
     ["warp", "intervals"],
     ["frames", "settings", "prefetch", "opencv", "quiet", "garbage"],
