@@ -16,10 +16,10 @@ LAYERS = [
     ["doctor", "evaluation", "faithfulness", "pipeline"],
     ["datasets", "report"],
     ["sources", "stream", "sinks", "static.models", "render"],
-    ["source", "sink", "static", "media"],
+    ["source", "sink", "static", "media", "encoding"],
     ["ffmpeg", "memory"],
     ["motion", "accumulate", "cuts", "scaling", "fusion", "targets", "pace", "metrics", "curves"],
-    ["warp", "intervals"],
+    ["warp", "intervals", "timeline"],
     ["frames", "settings", "prefetch", "opencv", "quiet", "garbage"],
     ["errors"],
 ]

@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
-from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -38,6 +38,17 @@ def executable() -> str:
             "IMAGEIO_FFMPEG_EXE to its path"
         )
     return path
+
+
+@cache
+def encoders(program: str) -> frozenset[str]:
+    """Return the names of the encoders that an ffmpeg, given by its path, was built with."""
+    process = subprocess.run(
+        [program, "-hide_banner", "-encoders"],
+        stdin=subprocess.DEVNULL, capture_output=True, check=False, **_APART,
+    )  # fmt: skip
+    text = process.stdout.decode(errors="replace")
+    return frozenset(re.findall(r"^ [VAS][A-Z.]{5} (\S+)", text, re.MULTILINE))
 
 
 def named(path: Path | str) -> str:
@@ -132,6 +143,8 @@ def convert(arguments: list[str]) -> None:
 def _last_words(stderr: bytes, process: Any) -> str:
     """Return the line of ffmpeg's output that says most about its end."""
     lines = [line.strip() for line in stderr.decode(errors="replace").splitlines() if line.strip()]
+    # SVT-AV1 tells its settings there, whatever it is asked.
+    lines = [line for line in lines if not line.startswith("Svt[info]")]
     for line in lines:
         if "No space left" in line:
             return "no space left on the disk"
@@ -195,75 +208,3 @@ def packets(path: Path | str) -> tuple[list[str], str]:
         process.stdout.decode(errors="replace").splitlines(),
         process.stderr.decode(errors="replace"),
     )
-
-
-def count_frames(path: Path) -> int:
-    """Return how many picture packets a file holds, without decoding them."""
-    process = subprocess.run(
-        [executable(), "-hide_banner", "-i", named(path), "-map", "0:v:0", "-c", "copy",
-         "-f", "null", "-"],
-        stdin=subprocess.DEVNULL, capture_output=True, check=False, **_APART,
-    )  # fmt: skip
-    counts = re.findall(rb"frame=\s*(\d+)", process.stderr)
-    return int(counts[-1]) if counts and process.returncode == 0 else 0
-
-
-def encoding(size: tuple[int, int], fps: Fraction, path: Path) -> list[str]:
-    """Return the arguments that turn raw RGB frames on stdin into an MP4 that plays everywhere.
-
-    H.264, yuv420p, BT.709 in limited range and tagged so, index at the front.
-
-    Parameters
-    ----------
-    size : (int, int)
-        (height, width), both even.
-    fps : Fraction
-    path : Path
-    """
-    height, width = size
-    # The filter converts with the same matrix that the tags name; players trust the tags.
-    to_video = (
-        "scale=in_range=pc:out_range=tv:out_color_matrix=bt709,format=yuv420p,"
-        "setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
-    )
-    return [
-        "-hide_banner", "-loglevel", "error", "-y",
-        "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(fps),
-        "-i", "pipe:0",
-        "-vf", to_video, "-c:v", "libx264", "-preset", "veryfast", "-crf", "18",
-        "-movflags", "+faststart", named(path),
-    ]  # fmt: skip
-
-
-# What MP4 carries as it is, by ffmpeg's names; browsers may not play all of it, players do.
-_MP4_SOUND = ("aac", "mp3", "ac3", "eac3", "alac", "opus", "flac")
-
-
-def add_sound(
-    picture: Path, sound: Path, codec: str, result: Path, *, start_s: float, duration_s: float
-) -> None:
-    """Write `result`: the picture of one file with the first sound of another.
-
-    The sound is copied where MP4 can carry it, else encoded as AAC; the picture is copied.
-
-    Parameters
-    ----------
-    picture, sound, result : Path
-    codec : str
-        Of the sound.
-    start_s, duration_s : float
-        Part of the sound, in its own time.
-
-    Raises
-    ------
-    VidsalError
-        If ffmpeg fails.
-    """
-    how = ["-c:a", "copy"] if codec in _MP4_SOUND else ["-c:a", "aac", "-b:a", "192k"]
-    part = ["-ss", f"{start_s:.6f}"] if start_s > 0 else []
-    part += ["-t", f"{duration_s:.6f}"]
-    convert(
-        ["-hide_banner", "-loglevel", "error", "-y", "-i", named(picture),
-         *part, "-i", named(sound), "-map", "0:v:0", "-map", "1:a:0", "-c:v", "copy", *how,
-         "-strict", "-2", "-movflags", "+faststart", named(result)]
-    )  # fmt: skip

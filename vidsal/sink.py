@@ -54,11 +54,18 @@ def staged(final: Path) -> Iterator[Path]:
         If the file cannot be moved to its final name.
     """
     # The suffix stays: writers tell the format by it.
-    part = final.with_name(f".{final.stem[:_NAME]}.{os.getpid()}.part{final.suffix}")
-    try:
+    with removed(final, final.suffix) as part:
         yield part
         with writing(final):
             part.replace(final)
+
+
+@contextmanager
+def removed(final: Path, suffix: str) -> Iterator[Path]:
+    """Lend a name beside `final` for what leads to it; nothing is left there afterwards."""
+    part = final.with_name(f".{final.stem[:_NAME]}.{os.getpid()}.part{suffix}")
+    try:
+        yield part
     finally:
         part.unlink(missing_ok=True)
 

@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from vidsal import encoding
 from vidsal.errors import UsageError, VidsalError
 from vidsal.frames import Rgb, Saliency, SourceInfo
 from vidsal.settings import Settings
 from vidsal.sink import Write, claim
 from vidsal.sinks.image import IMAGE_SUFFIXES, image_sink
 from vidsal.sinks.maps import claim_folder, maps_sink
+from vidsal.sinks.space import require_space
 from vidsal.sinks.table import table_sink
 from vidsal.sinks.video import video_sink
 
@@ -20,16 +22,17 @@ def output_path(info: SourceInfo, settings: Settings) -> Path:
     Raises
     ------
     UsageError
-        If the suffix does not fit what will be written.
+        If the suffix, or the codec, does not fit what will be written.
     """
-    suffixes = (".mp4",) if info.fps else IMAGE_SUFFIXES
     if settings.output is None:
         stem = info.name.replace(" ", "") if info.is_live else Path(info.name).stem
-        return Path(f"{stem}_saliency{suffixes[0]}")
-    if settings.output.suffix.lower() not in suffixes:
-        kind = "a video" if info.fps else "a photo"
+        suffix = encoding.suffix_for(settings.codec) if info.fps else IMAGE_SUFFIXES[0]
+        return Path(f"{stem}_saliency{suffix}")
+    if info.fps:
+        encoding.codec_of(settings.output, settings)
+    elif settings.output.suffix.lower() not in IMAGE_SUFFIXES:
         raise UsageError(
-            f"--output {settings.output}: {kind} is written as {' or '.join(suffixes)}"
+            f"--output {settings.output}: a photo is written as {' or '.join(IMAGE_SUFFIXES)}"
         )
     return settings.output
 
@@ -55,6 +58,9 @@ def claim_outputs(info: SourceInfo, settings: Settings) -> Path:
             raise UsageError(f"{other} and {option} both name {place}")
     if settings.maps:
         claim_folder(settings.maps, overwrite=settings.overwrite)
+    if info.fps:
+        encoding.require_encoder(output, settings)
+        require_space(output, info, settings)
     return output
 
 
@@ -75,7 +81,7 @@ def open_sinks(
             )
         if settings.maps:
             writes.append(stack.enter_context(maps_sink(settings.maps)))
-        main = video_sink(output, info) if info.fps else image_sink(output)
+        main = video_sink(output, info, settings) if info.fps else image_sink(output)
         writes.append(stack.enter_context(main))
 
         def write(saliency: Saliency, picture: Rgb) -> None:

@@ -1,0 +1,264 @@
+"""From a video without sound to the file that was asked for: sound, palette, and a look at it."""
+
+import logging
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from vidsal import encoding, ffmpeg, media
+from vidsal.errors import VidsalError
+from vidsal.frames import SoundPart, SourceInfo
+from vidsal.settings import Settings
+from vidsal.sink import removed, staged, writing
+
+log = logging.getLogger(__name__)
+
+# What each container carries as it is, by ffmpeg's names. Browsers may not play all of it,
+# players do.
+_COPIED = {
+    ".mp4": ("aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"),
+    ".mov": ("aac", "mp3", "ac3", "eac3", "alac", "pcm_s16le", "pcm_s16be", "pcm_s24le",
+             "pcm_s24be", "pcm_s32le", "pcm_s32be", "pcm_f32le"),
+    ".mkv": ("aac", "mp3", "mp2", "ac3", "eac3", "dts", "truehd", "alac", "flac", "opus",
+             "vorbis", "wavpack", "tta", "pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_f32le"),
+    ".webm": ("opus", "vorbis"),
+}  # fmt: skip
+
+# A container's times are multiples of this, in seconds; MP4 and MOV have the exact ones.
+_TICK_S = {".mkv": 1e-3, ".webm": 1e-3, ".gif": 1e-2}
+_EXACT_S = 1e-5
+
+# Sound begins and ends with whole packets, of up to 120 ms (Opus), and decoders want one before
+# the first that is heard.
+_PACKETS_S = 0.25
+# A decoder needs the packet before: the last part of each is half of the next.
+_BEFORE_S = 0.03
+# Shorter than the packet of any codec: no sound.
+_LEAST_S = 0.002
+# Places that can be jumped to may be as far apart as this before the jump is worth nothing.
+_SEEK_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Meant:
+    """What the picture of a finished file has to be.
+
+    Attributes
+    ----------
+    frames : int
+    size : (int, int)
+        (height, width) in pixels.
+    fps : Fraction
+    """
+
+    frames: int
+    size: tuple[int, int]
+    fps: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """The sound that belongs to a video.
+
+    Attributes
+    ----------
+    part : SoundPart
+    file_begin_s : float
+        What the time stamps of its file begin at.
+    begin_s, end_s : float
+        Of what is there of the part, after the part's own beginning.
+    """
+
+    part: SoundPart
+    file_begin_s: float
+    begin_s: float
+    end_s: float
+
+
+def finish(part: Path, final: Path, info: SourceInfo, settings: Settings, meant: Meant) -> None:
+    """Make the file that was asked for of a silent video, check it, and give it its name.
+
+    Parameters
+    ----------
+    part : Path
+        The silent video, as `encoding.silent` says; it may be moved.
+    final : Path
+    info : SourceInfo
+        Of the source; its sound is added.
+    settings : Settings
+    meant : Meant
+
+    Raises
+    ------
+    VidsalError
+        If ffmpeg fails, or the file is not what was meant; nothing new is at `final` then.
+    """
+    codec = encoding.codec_of(final, settings)
+    heard = None
+    if settings.audio and info.sound and codec != "gif":
+        heard = _heard(info.sound)
+    with staged(final) as whole:
+        if codec == "gif":
+            with removed(final, ".palette.png") as palette:
+                _as_gif(part, palette, whole)
+        elif heard is None:
+            with writing(final):
+                part.replace(whole)
+        else:
+            _with_sound(part, heard, whole, final, codec, meant.fps)
+        seen = media.inspect(whole)
+        _check_picture(seen, final, codec, meant)
+        _check_sound(seen, final, heard)
+
+
+def _as_gif(part: Path, palette: Path, result: Path) -> None:
+    """Write a GIF with the 256 colours that serve all of its frames best.
+
+    An ordered pattern makes the colours between: other than spread errors, it stands still where
+    the picture does.
+    """
+    quietly = ["-hide_banner", "-loglevel", "error", "-y"]
+    source = ["-i", ffmpeg.named(part)]
+    ffmpeg.convert([*quietly, *source, "-vf", "palettegen", "-update", "1", ffmpeg.named(palette)])
+    ffmpeg.convert(
+        [*quietly, *source, "-i", ffmpeg.named(palette),
+         "-lavfi", "paletteuse=dither=bayer:bayer_scale=3:diff_mode=rectangle",
+         ffmpeg.named(result)]
+    )  # fmt: skip
+
+
+def _heard(part: SoundPart) -> _Heard | None:
+    """Return what there is of a part of a file's sound; None if it is silent throughout."""
+    file = media.inspect(part.path)
+    if file.sound is None:
+        return None
+    origin_s = file.begin_s + part.begin_s
+    begin_s = max(0.0, file.sound.begin_s - origin_s)
+    end_s = file.sound.end_s - origin_s
+    if part.duration_s is not None:
+        end_s = min(end_s, part.duration_s)
+    if end_s - begin_s < _LEAST_S:
+        return None
+    return _Heard(part, file.begin_s, begin_s, end_s)
+
+
+def _with_sound(
+    part: Path, heard: _Heard, result: Path, name: Path, codec: str, fps: Fraction
+) -> None:
+    """Write the picture of one file with the sound of another; both keep their times.
+
+    Raises
+    ------
+    VidsalError
+        If neither a copy of the sound nor a new encoding can be had.
+    """
+    suffix = name.suffix.lower()
+    around = encoding.container(name, codec, fps)
+    if heard.part.codec in _COPIED[suffix]:
+        try:
+            ffmpeg.convert(_joined(part, heard, _copied(heard.part), around, result))
+            _check_sound(media.inspect(result), name, heard)
+            return
+        except VidsalError as error:
+            log.info("the sound of %s is encoded anew: %s", heard.part.path, error)
+    try:
+        ffmpeg.convert(_joined(part, heard, _encoded(heard.part, suffix), around, result))
+    except VidsalError as error:
+        raise VidsalError(
+            f"the sound of {heard.part.path} cannot be added (--no-audio leaves it out): {error}"
+        ) from error
+
+
+def _joined(
+    part: Path, heard: _Heard, sound: list[str], around: list[str], result: Path
+) -> list[str]:
+    """Return ffmpeg's arguments for a picture and a sound in one file.
+
+    Time stamps are taken as they are (``-copyts``) and moved by known amounts. Left to itself
+    ffmpeg lets some formats, such as MPEG-TS, begin with the stream that is used, not with the
+    first of the file, and sound that begins after the picture would come too early.
+    """
+    jump_s = heard.part.begin_s - _SEEK_S
+    jump = ["-ss", f"{jump_s:.6f}"] if jump_s > 0 else []
+    origin_s = heard.file_begin_s + heard.part.begin_s
+    return [
+        "-hide_banner", "-loglevel", "error", "-y", "-copyts",
+        "-itsoffset", f"{heard.part.picture_at_s:.6f}", "-i", ffmpeg.named(part),
+        # What lies before the part is cut off by packets or samples below.
+        "-noaccurate_seek", *jump, "-itsoffset", f"{-origin_s:.6f}",
+        "-vn", "-sn", "-dn", "-i", ffmpeg.named(heard.part.path),
+        # Chapters would keep the times of the whole source.
+        "-map", "0:v:0", "-map", "1:a:0", "-map_chapters", "-1",
+        "-c:v", "copy", *sound, "-strict", "-2", *around, ffmpeg.named(result),
+    ]  # fmt: skip
+
+
+def _copied(part: SoundPart) -> list[str]:
+    """Return the arguments that copy the packets of a part, and one before it."""
+    drop = f"lt((pts+duration)*tb,-{_BEFORE_S})"
+    if part.duration_s is not None:
+        drop += f"+gte(pts*tb,{part.duration_s:.6f})"
+    return ["-c:a", "copy", "-bsf:a", f"noise=drop='{drop}'"]
+
+
+def _encoded(part: SoundPart, suffix: str) -> list[str]:
+    """Return the arguments that encode the samples of a part."""
+    until = "" if part.duration_s is None else f":end={part.duration_s:.6f}"
+    # Gaps become silence, and a clock that drifts is followed: encoders count samples only.
+    filters = f"atrim=start=0{until},aresample=async=1000:min_hard_comp=0.02"
+    if suffix == ".webm":
+        # Opus has no other orders of speakers.
+        filters += ",aformat=channel_layouts=7.1|5.1|stereo|mono"
+        return ["-af", filters, "-c:a", "libopus", "-b:a", "160k"]
+    return ["-af", filters, "-c:a", "aac", "-b:a", "192k"]
+
+
+def _check_picture(seen: media.Media, name: Path, codec: str, meant: Meant) -> None:
+    """Raise `VidsalError`, naming both, if a file's picture is not what was meant."""
+    length_s = float(meant.frames / meant.fps)
+    wanted = _told(meant.frames, meant.size, codec, meant.fps, length_s)
+    picture = seen.picture
+    if picture is None:
+        raise VidsalError(f"{name} came out wrong: {wanted} were meant, no picture is in it")
+    times_s = picture.times_s - picture.times_s[0]
+    found_s = picture.end_s - float(picture.times_s[0])
+    tick_s = _TICK_S.get(name.suffix.lower(), _EXACT_S)
+    is_whole = (picture.frames, picture.coded_px, picture.codec) == (
+        meant.frames, meant.size, codec,
+    )  # fmt: skip
+    # Frames at their times, and an end in time, are an exact rate and a right length. Both the
+    # last frame's time and its length are rounded to ticks.
+    if (
+        not is_whole
+        or np.abs(times_s - np.arange(meant.frames) / float(meant.fps)).max() > tick_s
+        or abs(found_s - length_s) > 2 * tick_s
+    ):
+        found = _told(picture.frames, picture.coded_px, picture.codec, picture.rate, found_s)
+        raise VidsalError(f"{name} came out wrong: {wanted} were meant, {found} are in it")
+
+
+def _told(frames: int, size: tuple[int, int], codec: str, fps: Fraction, length_s: float) -> str:
+    return f"{frames} frames of {size[1]}x{size[0]} ({codec}, {fps} a second, {length_s:.3f} s)"
+
+
+def _check_sound(seen: media.Media, name: Path, heard: _Heard | None) -> None:
+    """Raise `VidsalError`, naming both, if a file's sound is not what was meant."""
+    if heard is None or seen.sound is None or seen.picture is None:
+        if (heard is None) != (seen.sound is None):
+            meant, found = ("none", "some") if heard is None else ("some", "none")
+            raise VidsalError(
+                f"{name} came out wrong: {meant} of the source's sound was meant, "
+                f"{found} is in it"
+            )
+        return
+    # Times after the first frame is shown: that is what picture and sound have in common.
+    first_s, at_s = float(seen.picture.times_s[0]), heard.part.picture_at_s
+    meant_s = heard.begin_s - at_s, heard.end_s - at_s
+    found_s = seen.sound.begin_s - first_s, seen.sound.end_s - first_s
+    if max(abs(a - b) for a, b in zip(meant_s, found_s, strict=True)) > _PACKETS_S:
+        raise VidsalError(
+            f"{name} came out wrong: sound from {meant_s[0]:.2f} to {meant_s[1]:.2f} s of the "
+            f"picture was meant, from {found_s[0]:.2f} to {found_s[1]:.2f} s is in it"
+        )

@@ -1,0 +1,85 @@
+"""Frames at uneven times become frames at an even rate: repeated or left out, never moved."""
+
+import math
+from fractions import Fraction
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Timeline(Generic[T]):
+    """Says how often each frame is shown so that frame n of the result is what is seen at n/fps.
+
+    Of the frames that begin within half a step of n/fps, the nearest one is shown; where none
+    does, the last one stays. So times that are rounded, to the milliseconds of MKV and FLV or the
+    hundredths of GIF, change nothing at a constant rate, however long, and nothing is ever more
+    than half a step away from its time.
+
+    Parameters
+    ----------
+    fps : Fraction
+        Rate of the result.
+
+    Attributes
+    ----------
+    count : int
+        Frames handed back so far.
+    came : int
+        Frames taken so far.
+    """
+
+    def __init__(self, fps: Fraction) -> None:
+        self._fps = float(fps)
+        self._begin_s: float | None = None
+        # The step that is being filled, what it will show, how far that is from the step's time,
+        # and the last frame that came, which later steps show until there is another.
+        self._step = 0
+        self._off = math.inf
+        self._chosen: T | None = None
+        self._last: T | None = None
+        self.count = 0
+        self.came = 0
+
+    def add(self, time_s: float, frame: T) -> list[tuple[T, int]]:
+        """Take the next frame; return earlier ones, and how often each is now to be shown.
+
+        Parameters
+        ----------
+        time_s : float
+            When the frame is first seen; only differences from the first frame's count. A time
+            that runs backwards counts as one that stands still.
+        frame : T
+        """
+        if self._begin_s is None:
+            self._begin_s = time_s
+        self.came += 1
+        place = (time_s - self._begin_s) * self._fps
+        step = max(math.ceil(place - 0.5), self._step)
+        done = self._shown(step) if step > self._step else []
+        if done:
+            self._step, self._off = step, math.inf
+        if abs(place - step) < self._off:
+            self._chosen, self._off = frame, abs(place - step)
+        self._last = frame
+        return done
+
+    def end(self, duration_s: float | None = None) -> list[tuple[T, int]]:
+        """Return the last frames, and how often each is to be shown.
+
+        Parameters
+        ----------
+        duration_s : float, optional
+            How long all frames are seen, counted from the first one's time; the last frame stays
+            until then. At least one step of it is shown in any case.
+        """
+        if not self.came:
+            return []
+        steps = 0 if duration_s is None else round(duration_s * self._fps)
+        return self._shown(max(steps, self._step + 1))
+
+    def _shown(self, until: int) -> list[tuple[T, int]]:
+        """Return what the steps from the present one to `until`, exclusive, show."""
+        assert self._chosen is not None and self._last is not None
+        self.count = until
+        pause = until - self._step - 1
+        return [(self._chosen, 1), *([(self._last, pause)] if pause else [])]
