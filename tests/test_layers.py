@@ -16,6 +16,7 @@ LAYERS = [
     ["doctor", "evaluation", "faithfulness", "pipeline"],
     ["datasets", "report"],
     ["sources", "stream", "sinks", "static.models", "render"],
+    ["parts", "identity"],
     ["source", "sink", "static", "media", "encoding"],
     ["ffmpeg", "memory"],
     ["motion", "accumulate", "cuts", "scaling", "fusion", "targets", "pace", "metrics", "curves"],

@@ -1225,7 +1225,7 @@ def test_an_analysis_that_goes_on_gives_what_one_in_one_go_gives(
         stage = _voting()
         rest = list(
             analyse_frames(
-                iter(frames[done:]), stage, settings, batch=batch, memory=thawed(remembered)
+                iter(frames[done:]), stage, settings, batch=batch, memory=thawed(remembered, Memory)
             )
         )
         assert len(rest) == len(frames) - done
@@ -1243,7 +1243,9 @@ def test_motion_alone_goes_on_after_any_frame(clip: list[Rgb], other_clip: list[
         whole.append(one)
         memories.append(frozen(memory))
     for done, remembered in enumerate(memories, start=1):
-        rest = analyse_frames(iter(frames[done:]), None, PLAIN, batch=4, memory=thawed(remembered))
+        rest = analyse_frames(
+            iter(frames[done:]), None, PLAIN, batch=4, memory=thawed(remembered, Memory)
+        )
         for one, other in zip(rest, whole[done:], strict=True):
             assert np.array_equal(one.fused, other.fused)
             assert one.motion_high == other.motion_high and one.is_cut == other.is_cut

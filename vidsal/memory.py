@@ -1,4 +1,4 @@
-"""All that an analysis remembers from one frame to the next, and that memory as bytes and back.
+"""All that is remembered from one frame to the next, and that memory as bytes and back.
 
 An analysis that begins with the memory of another one goes on exactly where that one stood.
 """
@@ -7,14 +7,17 @@ import io
 import math
 import pickle
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from vidsal.accumulate import History, Trail
 from vidsal.cuts import PerScene, Scenes
 from vidsal.errors import VidsalError
 from vidsal.frames import Map, Prediction, Rgb
-from vidsal.scaling import Scale, Scales, ScaleState
+from vidsal.scaling import Flicker, Scale, Scales, ScaleState
 from vidsal.targets import Lock
+from vidsal.timeline import Timeline
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True, eq=False)
@@ -60,8 +63,29 @@ class Memory:
     scales: PerScene[Scales] = field(default_factory=PerScene)
 
 
-# What the bytes of a memory may name: a file that somebody gave us must not run anything.
-_OWN = (Memory, History, Trail, PerScene, Scenes, Prediction, Scale, Scales, ScaleState, Lock)
+@dataclass(slots=True, eq=False)
+class Standing:
+    """Where a run stands after one of its frames.
+
+    Attributes
+    ----------
+    memory : bytes
+        A frozen `Memory`: the analysis may be further already.
+    timeline : Timeline of (H, W, 3) uint8 arrays or None
+        Which pictures are still to be shown; ``None`` before the first.
+    flicker : Flicker
+    """
+
+    memory: bytes = b""
+    timeline: Timeline[Rgb] | None = None
+    flicker: Flicker = field(default_factory=Flicker)
+
+
+# What frozen bytes may name: a file that somebody gave us must not run anything.
+_OWN = (
+    Memory, Standing, Timeline, Flicker, History, Trail, PerScene, Scenes, Prediction, Scale,
+    Scales, ScaleState, Lock,
+)  # fmt: skip
 _NUMPY = {
     ("numpy", "ndarray"), ("numpy", "dtype"),
     *((f"{core}.multiarray", "_reconstruct") for core in ("numpy.core", "numpy._core")),
@@ -69,13 +93,19 @@ _NUMPY = {
 }  # fmt: skip
 
 
-def frozen(memory: Memory) -> bytes:
+def frozen(what: Memory | Standing) -> bytes:
     """Return a memory as bytes, which what happens to it later does not touch."""
-    return pickle.dumps(memory, protocol=5)
+    return pickle.dumps(what, protocol=5)
 
 
-def thawed(data: bytes) -> Memory:
-    """Return the memory that `frozen` made bytes of.
+def thawed(data: bytes, kind: type[T]) -> T:
+    """Return what `frozen` made bytes of.
+
+    Parameters
+    ----------
+    data : bytes
+    kind : type
+        `Memory` or `Standing`.
 
     Raises
     ------
@@ -83,14 +113,14 @@ def thawed(data: bytes) -> Memory:
         If the bytes are something else, or name anything that a memory does not hold.
     """
     try:
-        memory = _OnlyMemory(io.BytesIO(data)).load()
+        what = _OnlyMemory(io.BytesIO(data)).load()
     except VidsalError:
         raise
     except Exception as error:  # Damaged bytes fail in any way there is.
         raise VidsalError(f"what was remembered cannot be read ({type(error).__name__})") from error
-    if not isinstance(memory, Memory):
-        raise VidsalError(f"a memory was expected, got {type(memory).__name__}")
-    return memory
+    if not isinstance(what, kind):
+        raise VidsalError(f"a {kind.__name__} was expected, got a {type(what).__name__}")
+    return what
 
 
 class _OnlyMemory(pickle.Unpickler):

@@ -249,8 +249,7 @@ def _check_sound(seen: media.Media, name: Path, heard: _Heard | None) -> None:
         if (heard is None) != (seen.sound is None):
             meant, found = ("none", "some") if heard is None else ("some", "none")
             raise VidsalError(
-                f"{name} came out wrong: {meant} of the source's sound was meant, "
-                f"{found} is in it"
+                f"{name} came out wrong: {meant} of the source's sound was meant, {found} is in it"
             )
         return
     # Times after the first frame is shown: that is what picture and sound have in common.
