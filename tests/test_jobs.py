@@ -14,7 +14,7 @@ from conftest import MakeClip
 
 from vidsal.errors import UsageError
 from vidsal.jobs import run_all, write_summary
-from vidsal.pipeline import Outcome
+from vidsal.outcome import Outcome
 from vidsal.settings import Settings
 
 
@@ -101,14 +101,14 @@ def test_wrong_use_of_one_source_is_wrong_use(here: Path, tmp_path: Path) -> Non
 def test_the_network_is_opened_once_for_all(
     here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import vidsal.pipeline
+    from vidsal.static import models
 
     opened: list[Settings] = []
 
     def open_static(choice: object, settings: Settings) -> None:
         opened.append(settings)
 
-    monkeypatch.setattr(vidsal.pipeline, "open_static", open_static)
+    monkeypatch.setattr(models, "open_static", open_static)
     photos = [_photo(tmp_path / f"{n}.png") for n in range(3)]
     settings = _settings()
     run_all(photos, settings)

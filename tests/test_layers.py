@@ -17,10 +17,11 @@ LAYERS = [
     ["pipeline"],
     ["datasets", "report"],
     ["sources", "stream", "sinks", "static.models", "render"],
+    ["parts", "identity"],
     ["source", "sink", "static", "media", "encoding"],
-    ["ffmpeg"],
+    ["ffmpeg", "memory"],
     ["motion", "accumulate", "cuts", "scaling", "fusion", "targets", "pace", "metrics", "curves"],
-    ["warp", "intervals", "timeline", "timing"],
+    ["warp", "intervals", "timeline", "timing", "outcome"],
     ["frames", "settings", "prefetch", "opencv", "quiet", "garbage"],
     ["errors"],
 ]

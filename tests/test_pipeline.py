@@ -28,6 +28,7 @@ from vidsal.frames import Frame, Map, Request, Rgb
 from vidsal.settings import Settings
 from vidsal.sinks.maps import sixteen_bit
 from vidsal.sources.camera import CameraSource
+from vidsal.static import models
 from vidsal.static.models import ModelChoice
 
 # No failure may take longer than this to end a run; most take a tenth of it.
@@ -70,8 +71,8 @@ def _table(path: Path) -> list[dict[str, str]]:
 def brightness(monkeypatch: pytest.MonkeyPatch) -> BrightnessStage:
     """Put a stage whose map is the picture's own brightness where the network would be."""
     stage = BrightnessStage()
-    monkeypatch.setattr(pipeline, "choose", lambda *_, **__: ModelChoice("lite0"))
-    monkeypatch.setattr(pipeline, "open_static", lambda *_: stage)
+    monkeypatch.setattr(models, "choose", lambda *_, **__: ModelChoice("lite0"))
+    monkeypatch.setattr(models, "open_static", lambda *_: stage)
     return stage
 
 
@@ -337,8 +338,8 @@ def _break_compute(monkeypatch: pytest.MonkeyPatch, error: BaseException, after:
             return super().maps(rgb, requests)
 
     stage = Breaking()
-    monkeypatch.setattr(pipeline, "choose", lambda *_, **__: ModelChoice("lite0"))
-    monkeypatch.setattr(pipeline, "open_static", lambda *_: stage)
+    monkeypatch.setattr(models, "choose", lambda *_, **__: ModelChoice("lite0"))
+    monkeypatch.setattr(models, "open_static", lambda *_: stage)
 
 
 def _break_draw(monkeypatch: pytest.MonkeyPatch, error: BaseException, after: int) -> None:
@@ -447,7 +448,7 @@ def test_an_output_in_the_way_is_found_before_the_network_is_loaded(
 ) -> None:
     Path("o.mp4").write_text("precious")
     loaded: list[Any] = []
-    monkeypatch.setattr(pipeline, "open_static", loaded.append)
+    monkeypatch.setattr(models, "open_static", loaded.append)
     with pytest.raises(VidsalError, match=r"o\.mp4 exists"):
         vidsal.run(make_clip(frames=2), Settings(model="lite0", output=Path("o.mp4")))
     assert not loaded

@@ -1186,15 +1186,6 @@ def test_ffmpeg_is_out_of_reach_of_the_terminals_interrupt(tmp_path: Path) -> No
         assert file.streams.video[0].frames == 2
 
 
-def test_probe(make_clip: MakeClip, tmp_path: Path) -> None:
-    seen = ffmpeg.probe(make_clip(size=(46, 62), frames=13, sound="aac", rate="24000/1001"))
-    assert (seen.size, seen.audio_codec) == ((46, 62), "aac")
-    assert seen.picture_delay_s == 0
-    (tmp_path / "text.mp4").write_text("no video")
-    nothing = ffmpeg.probe(tmp_path / "text.mp4")
-    assert (nothing.size, nothing.audio_codec) == (None, None)
-
-
 @pytest.fixture(autouse=True)
 def _in_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)

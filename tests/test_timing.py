@@ -44,6 +44,22 @@ def test_the_time_until_an_item_is_there_is_its_stages() -> None:
     assert list(stages.items("all", iter("abc"))) == ["a", "b", "c"]
 
 
+def test_what_is_inside_a_stage_is_not_its_own() -> None:
+    clock = Clock()
+    stages = Stages(clock)
+
+    def network() -> None:
+        clock.now_s += 3
+
+    def made() -> Iterator[None]:
+        clock.now_s += 2
+        stages.calls("network", network)
+        yield
+
+    list(stages.items("all", made(), inside=("network", "never")))
+    assert (stages.spent_s("all"), stages.spent_s("network")) == (2, 3)
+
+
 def test_work_is_counted_even_if_it_fails() -> None:
     clock = Clock()
     stages = Stages(clock)

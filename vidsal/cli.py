@@ -49,8 +49,9 @@ def _run(arguments: list[str]) -> int:
     except (CycloptsError, UsageError) as error:
         _say(f"{_one_line(error)}\nTry `vidsal {_command(arguments)}--help`.")
         return 2
-    except KeyboardInterrupt:
-        _say("interrupted")
+    except KeyboardInterrupt as error:
+        # A run that can be gone on with says so.
+        _say(str(error) or "interrupted")
         return 130
     except BrokenPipeError:
         # Whoever read stdout has left; there is nobody to tell.
@@ -181,7 +182,7 @@ def run(
     if not sources:
         raise UsageError("give at least one video, photo, folder or camera")
     from vidsal.jobs import run_all, write_summary
-    from vidsal.pipeline import Outcome
+    from vidsal.outcome import Outcome
     from vidsal.sink import claim
 
     if summary is not None:

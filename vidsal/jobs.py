@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from vidsal.errors import UsageError, VidsalError
-from vidsal.pipeline import Network, Outcome, Progress, process
+from vidsal.outcome import Outcome
+from vidsal.pipeline import Progress, process
 from vidsal.settings import Settings
 from vidsal.sink import write_text
 from vidsal.sources.image import is_image
 from vidsal.sources.names import What, expand
+from vidsal.static.models import Network
 
 
 def run_all(

@@ -3,29 +3,34 @@
 The only module that knows everybody.
 """
 
-import dataclasses
 import logging
+import math
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fractions import Fraction
-from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
+from vidsal.errors import UsageError
 from vidsal.frames import Frame, Rgb, Saliency, SourceInfo, StaticStage
+from vidsal.identity import identity
+from vidsal.memory import Memory, frozen
+from vidsal.outcome import Outcome
 from vidsal.prefetch import prefetch
 from vidsal.render import Style, draw
 from vidsal.scaling import Flicker
 from vidsal.settings import Settings
 from vidsal.sinks import claim_outputs, open_sinks
+from vidsal.sinks.segments import open_segments
 from vidsal.source import Source
 from vidsal.sources import open_source
 from vidsal.sources.names import What
-from vidsal.static.models import ModelChoice, check_target, choose, open_static
+from vidsal.static.models import Network
 from vidsal.stream import analyse_frames
+from vidsal.timing import Stages
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +41,8 @@ Progress = Callable[[Iterable[T], int | None], Iterable[T]]
 # Decoded frames that wait for the network, and pictures that wait for the encoder: enough to
 # bridge one stage's pauses, few enough that 4K frames stay within some hundred megabytes.
 _DECODED, _DRAWN = 8, 4
+# What an interruption may cost, and what the beginning of a file anew is worth.
+_SEGMENT_S = 5
 
 
 def analyse(source: What, settings: Settings | None = None) -> Iterator[Saliency]:
@@ -60,82 +67,11 @@ def analyse(source: What, settings: Settings | None = None) -> Iterator[Saliency
         If the source, the network or a setting cannot be used.
     """
     settings = settings or Settings()
-    check_target(settings)
+    network = Network(settings)
     with open_source(source, settings) as opened:
-        static = open_static(choose(settings), settings)
+        static = network.stage
         with prefetch(opened.frames(), _DECODED) as frames:
             yield from _analysed(frames, static, settings, opened.info)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one source.
-
-    Attributes
-    ----------
-    source : str
-    output : Path or None
-        What was written; ``None`` if it failed.
-    error : str or None
-        Why it failed, in one line.
-    frames : int
-        How many were analysed.
-    damaged : int
-        How many were left out for damage.
-    is_cut_off : bool
-        Whether the source ends before it should.
-    decoder, model : str
-        What decoded it, what its network was called.
-    height_px, width_px : int
-        Of the source, upright.
-    fps : Fraction or None
-        Of what was written.
-    seconds : float
-        How long it took.
-    """
-
-    source: str
-    output: Path | None = None
-    error: str | None = None
-    frames: int = 0
-    damaged: int = 0
-    is_cut_off: bool = False
-    decoder: str = ""
-    model: str = ""
-    height_px: int = 0
-    width_px: int = 0
-    fps: Fraction | None = None
-    seconds: float = 0.0
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the outcome as JSON has it."""
-        plain = dataclasses.asdict(self)
-        return plain | {
-            "output": str(self.output) if self.output else None,
-            "fps": str(self.fps) if self.fps else None,
-            "seconds": round(self.seconds, 3),
-        }
-
-
-class Network:
-    """The network of some settings, opened when it is first asked for, and then kept.
-
-    A wrong path is to be told before TensorFlow is loaded, and many photos need it only once.
-    """
-
-    def __init__(self, settings: Settings, *, progress: bool = False) -> None:
-        self._settings, self._progress = settings, progress
-        check_target(settings)
-
-    @cached_property
-    def choice(self) -> ModelChoice:
-        """Which network it is."""
-        return choose(self._settings, progress=self._progress)
-
-    @cached_property
-    def stage(self) -> StaticStage | None:
-        """The static half; ``None`` for motion alone."""
-        return open_static(self.choice, self._settings)
 
 
 def run(
@@ -175,49 +111,138 @@ def process(
     progress: Progress[Any] | None = None,
 ) -> Outcome:
     """Write what `run` writes, and say what it came to; `network` is used if it is given."""
-    began_s = time.perf_counter()
+    began_s, stages = time.perf_counter(), Stages()
     network = network or Network(settings, progress=progress is not None)
     with open_source(source, settings) as opened:
         info = opened.info
+        if settings.resume and info.is_live:
+            raise UsageError(f"--resume is not for {info.name}: what was missed is gone")
         output = claim_outputs(info, settings)
-        static, name = network.stage, network.choice.name
-        style = Style(
-            settings.layout, settings.colormap, settings.alpha, settings.annotate, name,
-            settings.boxes,
-        )  # fmt: skip
-        flicker, count = Flicker(), 0
-        with (
-            _stopped_by_ctrl_c(opened),
-            open_sinks(info, settings, output, name) as write,
-            prefetch(opened.frames(), _DECODED) as frames,
-            prefetch(_drawn(_analysed(frames, static, settings, info), style), _DRAWN) as results,
-        ):
-            for saliency, picture in (
-                progress(results, info.frame_count_hint) if progress else results
-            ):
-                write(saliency, picture)
-                flicker.after(saliency.fused_high, is_cut=saliency.is_cut)
-                count += 1
+        # A photo is done at once.
+        write = _write_in_segments if settings.resume and info.fps else _write
+        job = _Job(opened, settings, output, network, stages)
+        count, flicker = write(job, progress or (lambda results, _: results))
         found = opened.findings()
-    log.info("flicker: the display's scale changed by %.2f %% a frame", 100 * flicker.mean)
+    for line in stages.lines(count):
+        log.info(line)
+    log.info("flicker: the display's scale changed by %.2f %% a frame", 100 * flicker)
     return Outcome(
         info.name, output, None, count, found.damaged, found.is_cut_off, found.decoder,
-        name or "none", info.height_px, info.width_px, info.fps, time.perf_counter() - began_s,
+        network.choice.name or "none", info.height_px, info.width_px, info.fps,
+        time.perf_counter() - began_s,
     )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What is to be done, with all that it takes."""
+
+    source: Source
+    settings: Settings
+    output: Path
+    network: Network
+    stages: Stages
+
+    @property
+    def info(self) -> SourceInfo:
+        return self.source.info
+
+    @property
+    def model_name(self) -> str | None:
+        return self.network.choice.name
+
+
+def _write(job: _Job, progress: Progress[Any]) -> tuple[int, float]:
+    """Write all that is asked for, or nothing; return how many frames, and the flicker."""
+    flicker, count, stages = Flicker(), 0, job.stages
+    static = job.network.stage
+    with (
+        _stopped_by_ctrl_c(job.source),
+        open_sinks(job.info, job.settings, job.output, job.model_name) as write,
+        prefetch(stages.items("decode", job.source.frames()), _DECODED) as frames,
+        prefetch(_drawn(frames, static, job, None), _DRAWN) as results,
+    ):
+        waited = stages.items("wait for pictures", results)
+        for saliency, picture in progress(waited, job.info.frame_count_hint):
+            stages.calls("encode", write, saliency, picture)
+            flicker.after(saliency.fused_high, is_cut=saliency.is_cut)
+            count += 1
+    return count, flicker.mean
+
+
+def _write_in_segments(job: _Job, progress: Progress[Any]) -> tuple[int, float]:
+    """Write the same, but keep what is finished, and go on after what an earlier run finished."""
+    info, stages, every = job.info, job.stages, _segment(job.info, job.settings)
+    choice = job.network.choice
+    known = identity(info.name, job.settings, model=choice.name, weights=choice.weights)
+    known["frames in a segment"] = str(every)
+    with open_segments(info, job.settings, job.output, choice.name, known) as segments:
+        if segments.is_over:
+            return segments.frames, segments.flicker_mean
+        static, done, memory = job.network.stage, segments.frames, segments.memory
+        # The frames that are done are decoded again, which is exact, and cheap beside the rest.
+        decoded = islice(stages.items("decode", job.source.frames()), done, None)
+        with prefetch(decoded, _DECODED) as frames:
+            kept = _kept(_drawn(frames, static, job, memory), memory, every, done)
+            with prefetch(kept, _DRAWN) as results, _ended(job.source):
+                waited = stages.items("wait for pictures", results)
+                hint = info.frame_count_hint
+                for result in progress(waited, max(0, hint - done) if hint else None):
+                    stages.calls("encode", segments.write, *result)
+    return segments.frames, segments.flicker_mean
+
+
+def _segment(info: SourceInfo, settings: Settings) -> int:
+    """Return how many frames a segment has: whole batches, so that these stay as they are."""
+    assert info.fps is not None
+    return settings.batch * math.ceil(_SEGMENT_S * info.fps / settings.batch)
+
+
+def _kept(
+    results: Iterable[tuple[Saliency, Rgb]], memory: Memory, every: int, done: int
+) -> Iterator[tuple[Saliency, Rgb, bytes | None]]:
+    """Yield results, and with the last one of each segment what is remembered after it."""
+    for n, (saliency, picture) in enumerate(results, start=done + 1):
+        yield saliency, picture, frozen(memory) if n % every == 0 else None
+
+
+@contextmanager
+def _ended(source: Source) -> Iterator[None]:
+    """Let a source end with the block: it may be far from the first frame that is wanted."""
+    try:
+        yield
+    finally:
+        source.stop()
+
+
 def _analysed(
-    frames: Iterable[Frame], static: StaticStage | None, settings: Settings, info: SourceInfo
+    frames: Iterable[Frame],
+    static: StaticStage | None,
+    settings: Settings,
+    info: SourceInfo,
+    memory: Memory | None = None,
 ) -> Iterator[Saliency]:
     """Analyse with what the source decides: a camera does not wait for a batch to fill."""
     batch = 1 if info.is_live else settings.batch
     fps = float(info.fps) if info.fps else None
-    return analyse_frames(frames, static, settings, batch=batch, fps=fps)
+    return analyse_frames(frames, static, settings, batch=batch, fps=fps, memory=memory)
 
 
-def _drawn(saliencies: Iterable[Saliency], style: Style) -> Iterator[tuple[Saliency, Rgb]]:
-    for saliency in saliencies:
-        yield saliency, draw(saliency, style)
+def _drawn(
+    frames: Iterable[Frame], static: StaticStage | None, job: _Job, memory: Memory | None
+) -> Iterator[tuple[Saliency, Rgb]]:
+    """Analyse frames, and draw what was found."""
+    settings, stages = job.settings, job.stages
+    style = Style(
+        settings.layout, settings.colormap, settings.alpha, settings.annotate, job.model_name,
+        settings.boxes,
+    )  # fmt: skip
+    waited = stages.items("wait for frames", frames)
+    timed = stages.static("network", static)
+    saliencies = _analysed(waited, timed, settings, job.info, memory)
+    inside = ("wait for frames", "network")
+    for saliency in stages.items("motion, maps", saliencies, inside=inside):
+        yield saliency, stages.calls("draw", draw, saliency, style)
 
 
 @contextmanager

@@ -147,25 +147,53 @@ def modes(scale: str, *, has_static: bool) -> tuple[str, str, str]:
     return first, second if len(numbers) == 4 else "stable", "fixed:0,1"
 
 
+@dataclass(slots=True, eq=False)
+class Scales:
+    """The scales of one scene's maps.
+
+    Attributes
+    ----------
+    static, motion, both : Scale
+    """
+
+    static: Scale
+    motion: Scale
+    both: Scale
+
+
+@dataclass(slots=True)
 class Flicker:
     """How much a scale changes from frame to frame, as a share of itself.
 
     A cut is no flicker, and neither is the step from a scene's first frame, which has no motion
     yet, to its second.
+
+    Attributes
+    ----------
+    before : float
+        The last upper end.
+    frames : int
+        Of the scene so far.
+    total : float
+        Sum of the changes.
+    compared : int
+        How many these were.
     """
 
-    def __init__(self) -> None:
-        self._before, self._frames = 0.0, 0
-        self._changes: list[float] = []
+    before: float = 0.0
+    frames: int = 0
+    total: float = 0.0
+    compared: int = 0
 
     def after(self, high: float, *, is_cut: bool) -> None:
         """Take in the upper end of the next frame's scale."""
-        self._frames = 1 if is_cut else self._frames + 1
-        if self._frames > 2 and self._before > 0 and high > 0:
-            self._changes.append(abs(high - self._before) / self._before)
-        self._before = high
+        self.frames = 1 if is_cut else self.frames + 1
+        if self.frames > 2 and self.before > 0 and high > 0:
+            self.total += abs(high - self.before) / self.before
+            self.compared += 1
+        self.before = high
 
     @property
     def mean(self) -> float:
         """Mean absolute change a frame; 0 where nothing was compared."""
-        return float(np.mean(self._changes)) if self._changes else 0.0
+        return self.total / self.compared if self.compared else 0.0

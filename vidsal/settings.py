@@ -300,6 +300,11 @@ class Settings:
             object.__setattr__(self, field.name, value)
         if self.start is not None and self.end is not None and self.end <= self.start:
             raise UsageError(f"--end must come after --start, got {self.end} <= {self.start}")
+        if self.resume and self.static_every == "auto":
+            raise UsageError(
+                "--resume is not for --static-every auto, which depends on how fast the machine "
+                "is just then: give a number"
+            )
         is_whole = self.model in ("lite0", "none") or self.model.endswith((".keras", ".h5"))
         if self.weights is not None and is_whole:
             raise UsageError(f"--weights is not for --model {self.model}")

@@ -4,7 +4,6 @@ Never imports TensorFlow: the static half comes in as an object that makes maps 
 of this runs in tests with a fake of a few lines.
 """
 
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -16,11 +15,12 @@ import numpy as np
 
 from vidsal import motion
 from vidsal.accumulate import Budget, History, Trail
-from vidsal.cuts import PerScene, Scenes, Verdict, histogram
+from vidsal.cuts import Verdict, histogram
 from vidsal.frames import Frame, Map, Motion, Prediction, Request, Rgb, Saliency, StaticStage
 from vidsal.fusion import centre_prior, fuse, motion_share
+from vidsal.memory import Memory
 from vidsal.pace import Pace
-from vidsal.scaling import Scale, clipped, modes
+from vidsal.scaling import Scale, Scales, clipped, modes
 from vidsal.settings import Settings
 from vidsal.targets import Lock, prediction
 from vidsal.warp import carried
@@ -101,9 +101,17 @@ def analyse_frames(
     batch: int,
     fps: float | None = None,
     clock: Callable[[], float] = time.perf_counter,
+    memory: Memory | None = None,
 ) -> Iterator[Saliency]:
-    """Yield one `Saliency` a frame, in order: `halves`, `fused`; see these."""
-    return fused(halves(frames, static, settings, batch=batch, fps=fps, clock=clock), settings)
+    """Yield one `Saliency` a frame, in order: `halves`, `fused`; see these.
+
+    After each whole batch `memory` is what an analysis of the frames after it has to begin with,
+    to give what this one will give: nothing has looked further but for the one frame ahead that
+    tells a flash from a cut, and that leaves no trace.
+    """
+    memory = memory or Memory()
+    both = halves(frames, static, settings, batch=batch, fps=fps, clock=clock, memory=memory)
+    return fused(both, settings, memory=memory)
 
 
 def halves(
@@ -114,6 +122,7 @@ def halves(
     batch: int,
     fps: float | None = None,
     clock: Callable[[], float] = time.perf_counter,
+    memory: Memory | None = None,
 ) -> Iterator[Halves]:
     """Yield the static and the dynamic half of each frame, in order.
 
@@ -130,18 +139,25 @@ def halves(
         Rate to keep up with where ``static_every`` is "auto".
     clock : callable
         Seconds, for the same.
+    memory : Memory, optional
+        To go on from, and to keep up to date; an empty one if not given.
     """
+    memory = memory or Memory()
     if static is None:
-        for step in _moved(frames, settings):
+        for step in _moved(frames, settings, memory):
             yield Halves(step, None, None)
         return
     pace = Pace(settings.static_every, fps)
     budget = _budget(settings)
     remembers = budget.remembers or settings.static_every != 1
     awaited = _Awaited(frames, clock)
-    planned = _planned(_moved(awaited, settings), budget, pace, remembers=remembers)
-    drawn = _drawn(planned, static, settings, batch=batch, pace=pace, awaited=awaited, clock=clock)
-    yield from _gathered(drawn, budget, settings, remembers=remembers)
+    moved = _moved(awaited, settings, memory)
+    planned = _planned(moved, budget, pace, memory, remembers=remembers)
+    classes = _Classes(static, settings.predict_every, memory)
+    drawn = _drawn(
+        planned, static, settings, classes, batch=batch, pace=pace, awaited=awaited, clock=clock
+    )
+    yield from _gathered(drawn, budget, settings, memory, remembers=remembers)
 
 
 class _Awaited:
@@ -167,31 +183,31 @@ def _budget(settings: Settings) -> Budget:
     return Budget(settings.samples, settings.fresh)
 
 
-def _moved(frames: Iterable[Frame], settings: Settings) -> Iterator[_Step]:
+def _moved(frames: Iterable[Frame], settings: Settings, memory: Memory) -> Iterator[_Step]:
     """Measure motion, and notice where a scene begins."""
-    grey: Rgb | None = None
-    before_s = 0.0
-    trails: PerScene[Trail] = PerScene()
-    for frame, small, verdict in _judged(frames, settings):
+    trails = memory.trails
+    for frame, small, verdict in _judged(frames, settings, memory):
         size = small.shape[:2]
         now = motion.grey(small)
         trail = trails.at(verdict, partial(Trail.empty, size))
-        if grey is None or verdict != "same":
+        if memory.grey is None or verdict != "same":
             # In a flash nothing shows where things went: they stand still for it.
             movement = motion.still(size, known=verdict in ("flash", "return"))
         else:
-            movement = motion.measure(grey, now, model=settings.camera, how=settings.flow)
-            seconds = frame.time_s - before_s
+            movement = motion.measure(memory.grey, now, model=settings.camera, how=settings.flow)
+            seconds = frame.time_s - memory.before_s
             seconds = max(seconds, _LEAST_S) if seconds > 0 else _STEP_S
             speed = motion.diagonals_a_second(movement.speed, seconds)
             trail = trails.now = trail.after(speed, movement.backward, seconds)
         if verdict != "flash":
             # The frame after a flash is compared with the one before it.
-            grey, before_s = now, frame.time_s
+            memory.grey, memory.before_s = now, frame.time_s
         yield _Step(frame, movement, trail.mean, verdict)
 
 
-def _judged(frames: Iterable[Frame], settings: Settings) -> Iterator[tuple[Frame, Rgb, Verdict]]:
+def _judged(
+    frames: Iterable[Frame], settings: Settings, memory: Memory
+) -> Iterator[tuple[Frame, Rgb, Verdict]]:
     """Yield frames with their small pictures, and what each is in the course of scenes."""
 
     def seen(frame: Frame) -> tuple[Frame, Rgb, Map]:
@@ -199,7 +215,7 @@ def _judged(frames: Iterable[Frame], settings: Settings) -> Iterator[tuple[Frame
         small = motion.shrink(frame.rgb, motion.working_size(height, width, settings.working_width))
         return frame, small, histogram(small)
 
-    scenes, items = Scenes(), map(seen, frames)
+    items = map(seen, frames)
     now = next(items, None)
     while now:
         following, failure = None, None
@@ -211,18 +227,17 @@ def _judged(frames: Iterable[Frame], settings: Settings) -> Iterator[tuple[Frame
             failure = error
         frame, small, colours = now
         ahead = following[2] if following else None
-        yield frame, small, scenes.verdict(colours, ahead, frame.time_s)
+        yield frame, small, memory.scenes.verdict(colours, ahead, frame.time_s)
         if failure:
             raise failure
         now = following
 
 
 def _planned(
-    steps: Iterable[_Step], budget: Budget, pace: Pace, *, remembers: bool
+    steps: Iterable[_Step], budget: Budget, pace: Pace, memory: Memory, *, remembers: bool
 ) -> Iterator[_Step]:
     """Say how many gradients each frame needs."""
-    weights: PerScene[Map] = PerScene()
-    waited = 0
+    weights = memory.weights
     for step in steps:
         moved = step.movement
         new = partial(np.zeros_like, moved.known)
@@ -230,12 +245,12 @@ def _planned(
         has_past = remembers and not step.is_first
         weight = carried(weight, moved.backward) * moved.known if has_past else new()
         missing = budget.missing(weight)
-        waited += 1
+        memory.undrawn += 1
         samples = 0
-        is_due = waited >= pace.every or (budget.remembers and missing > _WORN_OUT)
+        is_due = memory.undrawn >= pace.every or (budget.remembers and missing > _WORN_OUT)
         # What a flash shows is not of the scene.
         if (is_due and step.verdict != "flash") or not has_past:
-            samples, waited = budget.drawn(missing), 0
+            samples, memory.undrawn = budget.drawn(missing), 0
             weight = weight * np.float32(budget.fading(samples)) + np.float32(samples)
         weights.now = weight
         yield replace(step, samples=samples)
@@ -245,6 +260,7 @@ def _drawn(
     steps: Iterable[_Step],
     static: StaticStage,
     settings: Settings,
+    classes: "_Classes",
     *,
     batch: int,
     pace: Pace,
@@ -252,7 +268,6 @@ def _drawn(
     clock: Callable[[], float],
 ) -> Iterator[tuple[_Step, Map | None, Prediction]]:
     """Ask the network, a group of frames at a time, for the maps that are due and for classes."""
-    classes = _Classes(static, settings.predict_every)
     began_s, waited_s = clock(), 0.0
     for group in batched(steps, batch):
         pictures = np.stack([network_picture(step.frame.rgb, static, settings) for step in group])
@@ -279,37 +294,34 @@ def _drawn(
 class _Classes:
     """What the network sees along a stream, looked at now and then."""
 
-    def __init__(self, static: StaticStage, every_s: float) -> None:
+    def __init__(self, static: StaticStage, every_s: float, memory: Memory) -> None:
         self._static = static
         self._every_s = every_s
-        self._looked_s = -math.inf
-        self._locks: PerScene[Lock] = PerScene()
-        self._words: Prediction | None = None
+        self._memory = memory
 
     def of(self, steps: list[_Step], pictures: Rgb) -> list[Prediction]:
         """Return what is seen in each frame of a group; between two looks, what was seen last."""
-        due = []
+        memory, due = self._memory, []
         for n, step in enumerate(steps):
             # Times are rounded quotients: due is what is due to a microsecond.
-            is_later = step.frame.time_s - self._looked_s >= self._every_s - 1e-6
+            is_later = step.frame.time_s - memory.looked_s >= self._every_s - 1e-6
             is_new = step.verdict not in ("same", "flash")
             if is_new or (is_later and step.verdict != "flash"):
                 due.append(n)
-                self._looked_s = step.frame.time_s
+                memory.looked_s = step.frame.time_s
         looks = iter(self._static.predict(pictures[due])) if due else iter(())
         words = []
         for n, step in enumerate(steps):
             if n in due:
-                self._words = self._put_in_words(step, next(looks))
-            assert self._words is not None
-            words.append(self._words)
+                memory.words = self._put_in_words(step, next(looks))
+            assert memory.words is not None
+            words.append(memory.words)
         return words
 
     def _put_in_words(self, step: _Step, probabilities: Map) -> Prediction:
-        lock = self._locks.at(step.verdict, Lock).after(
-            step.frame.time_s, int(probabilities.argmax())
-        )
-        self._locks.now = lock
+        locks = self._memory.locks
+        lock = locks.at(step.verdict, Lock).after(step.frame.time_s, int(probabilities.argmax()))
+        locks.now = lock
         target = self._static.target
         explained = lock.class_id if target.is_locked else target.class_id
         return prediction(probabilities, self._static.names, explained, top=target.top or 1)
@@ -319,11 +331,12 @@ def _gathered(
     drawn: Iterable[tuple[_Step, Map | None, Prediction]],
     budget: Budget,
     settings: Settings,
+    memory: Memory,
     *,
     remembers: bool,
 ) -> Iterator[Halves]:
     """Carry what was drawn along the flow, and take in what is drawn anew."""
-    histories: PerScene[History] = PerScene()
+    histories = memory.histories
     for step, sampled, words in drawn:
         moved = step.movement
         new = partial(History.empty, moved.known.shape)
@@ -338,52 +351,51 @@ def _gathered(
         yield Halves(step, motion.smoothed(history.mean, settings.smooth), words)
 
 
-def fused(items: Iterable[Halves], settings: Settings) -> Iterator[Saliency]:
+def fused(
+    items: Iterable[Halves], settings: Settings, *, memory: Memory | None = None
+) -> Iterator[Saliency]:
     """Bring both halves to their scales, put them together, and the result to its own."""
-    scenes: PerScene[_Scales] = PerScene()
+    memory = memory or Memory()
     for item in items:
-        new = partial(_Scales, settings, has_static=item.static is not None)
-        yield scenes.at(item.step.verdict, new).after(item)
+        new = partial(_scales, settings, has_static=item.static is not None)
+        yield _scaled(item, memory.scales.at(item.step.verdict, new), settings)
 
 
-class _Scales:
-    """The scales of one scene, and what they make of its frames."""
+def _scales(settings: Settings, *, has_static: bool) -> Scales:
+    """Return the scales that a scene begins with."""
+    static, moving, both = modes(settings.scale, has_static=has_static)
+    return Scales(Scale(static), Scale(moving, floor=_QUIET), Scale(both))
 
-    def __init__(self, settings: Settings, *, has_static: bool) -> None:
-        static, moving, both = modes(settings.scale, has_static=has_static)
-        self._static, self._both = Scale(static), Scale(both)
-        self._motion = Scale(moving, floor=_QUIET)
-        self._settings = settings
 
-    def after(self, item: Halves) -> Saliency:
-        """Return what is known of a frame, the next one of the scene."""
-        step, time_s = item.step, item.step.frame.time_s
-        # That a first frame has nothing before it says nothing of how fast its scene moves, nor of
-        # how high both halves together will reach.
-        moving = clipped(self._motion(step.speed, time_s, remembers=not step.is_first))
-        static, both, share, high = None, moving, 1.0, self._motion.high
-        if item.static is not None:
-            contrast = self._settings.contrast
-            # Not clipped before it is fused: motion is to choose from its peaks.
-            peaks = self._static(item.static, time_s) ** np.float32(contrast)
-            both, share = self._together(peaks, moving)
-            both = clipped(self._both(both, time_s, remembers=not step.is_first))
-            static = clipped(peaks)
-            if self._settings.fusion != "motion":
-                high = self._static.high**contrast
-            high *= self._both.high
-        return Saliency(
-            frame=step.frame, static=static, motion=moving, fused=both, movement=step.movement,
-            speed=step.speed, prediction=item.prediction, is_cut=step.is_cut, motion_share=share,
-            static_high=self._static.high, motion_high=self._motion.high, fused_high=high,
-        )  # fmt: skip
+def _scaled(item: Halves, scales: Scales, settings: Settings) -> Saliency:
+    """Return what is known of a frame, the next one of the scene that the scales are of."""
+    step, time_s = item.step, item.step.frame.time_s
+    # That a first frame has nothing before it says nothing of how fast its scene moves, nor of
+    # how high both halves together will reach.
+    moving = clipped(scales.motion(step.speed, time_s, remembers=not step.is_first))
+    static, both, share, high = None, moving, 1.0, scales.motion.high
+    if item.static is not None:
+        # Not clipped before it is fused: motion is to choose from its peaks.
+        peaks = scales.static(item.static, time_s) ** np.float32(settings.contrast)
+        both, share = _together(peaks, moving, settings)
+        both = clipped(scales.both(both, time_s, remembers=not step.is_first))
+        static = clipped(peaks)
+        if settings.fusion != "motion":
+            high = scales.static.high**settings.contrast
+        high *= scales.both.high
+    return Saliency(
+        frame=step.frame, static=static, motion=moving, fused=both, movement=step.movement,
+        speed=step.speed, prediction=item.prediction, is_cut=step.is_cut, motion_share=share,
+        static_high=scales.static.high, motion_high=scales.motion.high, fused_high=high,
+    )  # fmt: skip
 
-    def _together(self, static: Map, moving: Map) -> tuple[Map, float]:
-        """Return both halves fused, and the share of it that motion brought in."""
-        how, prior = self._settings.fusion, self._settings.centre_prior
-        both = fuse(static, moving, how=how, gain=self._settings.gain)
-        share = 1.0 if how == "motion" else motion_share(static, both)
-        return both * centre_prior(both.shape, prior) if prior else both, share
+
+def _together(static: Map, moving: Map, settings: Settings) -> tuple[Map, float]:
+    """Return both halves fused, and the share of it that motion brought in."""
+    how, prior = settings.fusion, settings.centre_prior
+    both = fuse(static, moving, how=how, gain=settings.gain)
+    share = 1.0 if how == "motion" else motion_share(static, both)
+    return both * centre_prior(both.shape, prior) if prior else both, share
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from vidsal.frames import Map, Request, Rgb, StaticStage
 
@@ -23,24 +23,30 @@ class Stages:
         self._clock = clock
         self._began_s = clock()
         self._spent_s: dict[str, float] = {}
+        self._inside: dict[str, tuple[str, ...]] = {}
 
     def spent_s(self, name: str) -> float:
-        """Return the seconds spent in a stage."""
-        return self._spent_s.get(name, 0.0)
+        """Return the seconds spent in a stage, without those inside it."""
+        inner_s = sum(self._spent_s.get(one, 0.0) for one in self._inside.get(name, ()))
+        return self._spent_s.get(name, 0.0) - inner_s
 
-    def calls(self, name: str, work: Callable[[], T]) -> T:
+    def calls(self, name: str, work: Callable[..., T], *what: Any) -> T:
         """Do some work as a part of a stage."""
         began_s = self._clock()
         try:
-            return work()
+            return work(*what)
         finally:
-            self._spent_s[name] = self.spent_s(name) + self._clock() - began_s
+            self._spent_s[name] = self._spent_s.get(name, 0.0) + self._clock() - began_s
 
-    def items(self, name: str, items: Iterable[T]) -> Iterator[T]:
-        """Hand items on; the time until each is there is that of a stage."""
+    def items(self, name: str, items: Iterable[T], *, inside: tuple[str, ...] = ()) -> Iterator[T]:
+        """Hand items on; the time until each is there is that of a stage.
+
+        But for what the stages `inside` it, which are measured too, take of it.
+        """
+        self._inside[name] = inside
         iterator = iter(items)
         try:
-            while (item := self.calls(name, lambda: next(iterator, _END))) is not _END:
+            while (item := self.calls(name, next, iterator, _END)) is not _END:
                 yield cast(T, item)
         finally:
             # What a generator holds open is let go with it.
@@ -58,7 +64,8 @@ class Stages:
         """
         whole_s = max(self._clock() - self._began_s, 1e-9)
         lines = [f"{'stage':<24}{'ms a frame':>12}{'of the time':>13}"]
-        for name, spent_s in self._spent_s.items():
+        for name in self._spent_s:
+            spent_s = self.spent_s(name)
             each_ms = 1000 * spent_s / max(frames, 1)
             lines.append(f"{name:<24}{each_ms:>12.2f}{spent_s / whole_s:>12.0%} ")
         each_ms = 1000 * whole_s / max(frames, 1)
@@ -74,7 +81,7 @@ class _TimedStatic:
         self.names, self.target, self.input_size = stage.names, stage.target, stage.input_size
 
     def predict(self, rgb: Rgb) -> Map:
-        return self._stages.calls(self._name, lambda: self._stage.predict(rgb))
+        return self._stages.calls(self._name, self._stage.predict, rgb)
 
     def maps(self, rgb: Rgb, requests: Sequence[Request]) -> Map:
-        return self._stages.calls(self._name, lambda: self._stage.maps(rgb, requests))
+        return self._stages.calls(self._name, self._stage.maps, rgb, requests)

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from vidsal import encoding
 from vidsal.errors import UsageError, VidsalError
 from vidsal.frames import Rgb, Saliency, SourceInfo
+from vidsal.parts import RESULT, folder_of
 from vidsal.settings import Settings
 from vidsal.sink import Write, claim
 from vidsal.sinks.image import IMAGE_SUFFIXES, image_sink
@@ -46,6 +48,9 @@ def claim_outputs(info: SourceInfo, settings: Settings) -> Path:
         If something is in the way.
     """
     output = output_path(info, settings)
+    if settings.resume and info.fps and (folder_of(output) / RESULT).is_dir():
+        # The results are made; an interrupted run was about to put them there, or has in part.
+        settings = replace(settings, overwrite=True)
     files = [path for path in (output, settings.table) if path]
     for path in files:
         claim(path, overwrite=settings.overwrite)

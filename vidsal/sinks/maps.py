@@ -71,20 +71,25 @@ def maps_sink(folder: Path) -> Iterator[Write]:
     try:
         yield write
         with writing(folder):
-            _move(part, folder)
+            remove_maps(folder)
+            put_maps(part, folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _move(part: Path, folder: Path) -> None:
-    """Put every kind of map at its final place; a kind that was not written is removed there."""
+def remove_maps(folder: Path) -> None:
+    """Remove what an earlier run put there, and nothing else."""
     for kind in KINDS:
-        final = folder / kind
-        if final.exists():
-            for one in final.iterdir():
-                if _NAME.fullmatch(one.name):
-                    one.unlink()
+        for one in (folder / kind).glob("*"):
+            if _NAME.fullmatch(one.name):
+                one.unlink()
+
+
+def put_maps(part: Path, folder: Path) -> None:
+    """Move every map of `part` to its final place."""
+    for kind in KINDS:
         if (part / kind).exists():
-            final.mkdir(parents=True, exist_ok=True)
+            (folder / kind).mkdir(parents=True, exist_ok=True)
             for one in (part / kind).iterdir():
-                one.replace(final / one.name)
+                # The folder may be on another disk than what leads to it.
+                shutil.move(one, folder / kind / one.name)

@@ -38,11 +38,12 @@ def video_sink(path: Path, info: SourceInfo, settings: Settings) -> Iterator[Wri
     assert info.fps is not None
     fps = encoding.rate_of(path, info.fps)
     suffix, chosen = encoding.silent(path, settings)
-    with removed(path, f".silent{suffix}") as part, _Frames(part, fps, chosen) as frames:
+    with removed(path, f".silent{suffix}") as part, Frames(part, fps, chosen) as frames:
         yield frames.write
         if frames.size is None:
             raise VidsalError(f"{info.name}: not one frame came, so nothing was written")
-        frames.finish(info)
+        frames.end(info)
+        frames.finish()
         finish(part, path, info, settings, Meant(frames.timeline.count, frames.size, fps))
 
 
@@ -58,37 +59,63 @@ def shown_s(info: SourceInfo, came: int) -> float | None:
     return info.duration_s if is_all and not info.is_live else None
 
 
-class _Frames:
-    """The encoder, begun with the first frame, since only that tells the size."""
+class Frames:
+    """The encoder, begun with the first picture, since only that tells the size.
 
-    def __init__(self, path: Path, fps: Fraction, settings: Settings) -> None:
-        self._path = path
+    Parameters
+    ----------
+    path : Path
+    fps : Fraction
+    settings : Settings
+    timeline : Timeline, optional
+        To go on with; a new one if not given.
+
+    Attributes
+    ----------
+    timeline : Timeline
+    size : (int, int) or None
+        (height, width) of the frames that came.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        fps: Fraction,
+        settings: Settings,
+        *,
+        timeline: Timeline[Rgb] | None = None,
+    ) -> None:
+        self.path = path
         self._fps = fps
         self._settings = settings
         self._encoder: ffmpeg.Encoder | None = None
-        self.timeline: Timeline[Rgb] = Timeline(fps)
+        self.timeline: Timeline[Rgb] = timeline or Timeline(fps)
         self.size: tuple[int, int] | None = None
 
     def write(self, saliency: Saliency, picture: Rgb) -> None:
-        if self._encoder is None:
-            self.size = (picture.shape[0], picture.shape[1])
-            self._encoder = ffmpeg.Encoder(
-                encoding.arguments(self.size, self._fps, self._path, self._settings)
-            )
+        """Take the next frame, and encode those that are known to be shown."""
+        self.size = (picture.shape[0], picture.shape[1])
         self._encode(self.timeline.add(saliency.frame.time_s, picture))
 
-    def finish(self, info: SourceInfo) -> None:
-        assert self._encoder is not None
+    def end(self, info: SourceInfo) -> None:
+        """Encode what is still to be shown: no frame comes any more."""
         self._encode(self.timeline.end(shown_s(info, self.timeline.came)))
-        self._encoder.finish()
+
+    def finish(self) -> None:
+        """Close the file; without a picture there is none."""
+        if self._encoder is not None:
+            self._encoder.finish()
 
     def _encode(self, pictures: list[tuple[Rgb, int]]) -> None:
-        assert self._encoder is not None
         for picture, times in pictures:
+            if self._encoder is None:
+                size = (picture.shape[0], picture.shape[1])
+                words = encoding.arguments(size, self._fps, self.path, self._settings)
+                self._encoder = ffmpeg.Encoder(words)
             for _ in range(times):
                 self._encoder.write(picture.data.cast("B"))
 
-    def __enter__(self) -> "_Frames":
+    def __enter__(self) -> "Frames":
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -221,3 +222,24 @@ def load_tensorflow() -> Any:
         except RuntimeError:
             log.debug("%s was already in use; its memory policy stays", device.name)
     return tf
+
+
+class Network:
+    """The network of some settings, opened when it is first asked for, and then kept.
+
+    A wrong path is to be told before TensorFlow is loaded, and many photos need it only once.
+    """
+
+    def __init__(self, settings: Settings, *, progress: bool = False) -> None:
+        self._settings, self._progress = settings, progress
+        check_target(settings)
+
+    @cached_property
+    def choice(self) -> ModelChoice:
+        """Which network it is."""
+        return choose(self._settings, progress=self._progress)
+
+    @cached_property
+    def stage(self) -> StaticStage | None:
+        """The static half; ``None`` for motion alone."""
+        return open_static(self.choice, self._settings)
