@@ -104,7 +104,9 @@ def _ffv1(_: int) -> list[str]:
 _SOFTWARE = {
     "h264": (_Encoder("libx264", _x264),),
     "hevc": (_Encoder("libx265", _x265),),
-    "av1": (_Encoder("libsvtav1", _svt), _Encoder("libaom-av1", _aom), _Encoder("librav1e", _rav1e)),
+    "av1": (
+        _Encoder("libsvtav1", _svt), _Encoder("libaom-av1", _aom), _Encoder("librav1e", _rav1e),
+    ),
     "vp9": (_Encoder("libvpx-vp9", _vpx),),
     "prores": (_Encoder("prores_ks", _prores, "yuv422p10le"),),
     # As it was drawn: without loss is also without conversion.
