@@ -1,6 +1,8 @@
 """--resume: an interrupted run that goes on writes what one in one go writes."""
 
+import dataclasses
 import itertools
+import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +18,7 @@ from conftest import BrightnessStage, MakeClip
 from PIL import Image
 
 import vidsal
-from vidsal import cli, pipeline, render
+from vidsal import cli, pipeline, render, sources
 from vidsal.errors import UsageError, VidsalError
 from vidsal.frames import Frame, Map, Request, Rgb, SourceInfo, Target
 from vidsal.parts import Parts
@@ -162,18 +164,45 @@ def test_every_kind_of_file_is_joined_whole(
     assert times == pytest.approx([float(n / Fraction(rate)) for n in range(18)], abs=tick)
 
 
-@pytest.mark.parametrize("options", [{"fps": 3}, {"fps": 40}, {"every": 3, "start": 0.3}])
+@pytest.mark.parametrize("rate", [3, 25, 40])
 def test_time_goes_on_across_segments(
-    options: dict[str, Any], make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+    rate: int, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # At uneven times, and with a pause; at 3 a second some segments show nothing.
     uneven = "setpts='(N+2*gt(N\\,9)+3*mod(N\\,2)/10+20*gt(N\\,20))/25/TB'"
     clip = make_clip("clip.mkv", frames=30, options=["-vf", uneven, "-fps_mode", "passthrough"])
-    vidsal.run(clip, _settings("whole.mp4", **options))
-    _interrupted(clip, _settings(**options), [5, 1, 2], monkeypatch)
+    real = sources.open_source
+
+    def open_source(what: Any, settings: Settings) -> Any:
+        source = real(what, settings)
+        source.info = dataclasses.replace(source.info, fps=Fraction(rate))  # type: ignore[misc]
+        return source
+
+    monkeypatch.setattr(pipeline, "open_source", open_source)
+    vidsal.run(clip, _settings("whole.mp4"))
+    shown = []
+    for after in (5, 13, 1, 4):
+        with _broken(monkeypatch, after), pytest.raises(RuntimeError, match="broken"):
+            vidsal.run(clip, _settings())
+        records = sorted(PARTS.glob("*/segment.json"))
+        shown = [json.loads(one.read_text())["about"]["shown"] for one in records]
+    assert (min(shown) == 0) == (rate == 3)
+    vidsal.run(clip, _settings())
     _assert_equal("whole.mp4", "o.mp4")
-    vidsal.run(clip, _settings("plain.mp4", resume=False, **options))
-    assert len(_pictures(Path("plain.mp4"))) == len(_pictures(Path("o.mp4")))
+    vidsal.run(clip, _settings("plain.mp4", resume=False))
+    times = [time for time, _ in _pictures(Path("plain.mp4"))]
+    assert times == [time for time, _ in _pictures(Path("o.mp4"))]
+    # 52 steps of 1/25 s and a little, where 30 frames came.
+    assert times[-1] == pytest.approx(2.05, abs=0.2) and len(times) == round(times[-1] * rate) + 1
+
+
+def test_a_part_of_a_source_goes_on(make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = make_clip(frames=40)
+    part: dict[str, Any] = {"start": 0.3, "end": 1.5, "every": 2}
+    vidsal.run(clip, _settings("whole.mp4", **part))
+    _interrupted(clip, _settings(**part), [5, 1, 4], monkeypatch)
+    _assert_equal("whole.mp4", "o.mp4")
+    assert len(Path("o.csv").read_text().splitlines()) == 1 + 15
 
 
 def test_nothing_that_is_done_is_asked_again(
