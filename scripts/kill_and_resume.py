@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import av
@@ -27,8 +27,8 @@ import av
 _START_S = 0.5
 
 
-def main() -> int:
-    """Run the comparison that the command line asks for; return the exit code."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the comparison that a command line asks for; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("clip", type=Path)
     parser.add_argument("--kills", type=int, default=10)
@@ -36,7 +36,7 @@ def main() -> int:
     parser.add_argument("--model", default="none")
     parser.add_argument("--suffix", default=".mp4", help="of the video that is written")
     # What else there is are options of vidsal run.
-    asked, options = parser.parse_known_args()
+    asked, options = parser.parse_known_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         words = ["--model", asked.model, *options]
         commands = [

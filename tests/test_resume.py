@@ -5,6 +5,7 @@ import itertools
 import json
 import logging
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
@@ -14,7 +15,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from conftest import BrightnessStage, MakeClip
+from conftest import BrightnessStage, LoadScript, MakeClip
 from PIL import Image
 
 import vidsal
@@ -23,7 +24,7 @@ from vidsal.errors import UsageError, VidsalError
 from vidsal.frames import Frame, Map, Request, Rgb, SourceInfo, Target
 from vidsal.parts import Parts
 from vidsal.settings import Settings
-from vidsal.sinks import segments, table
+from vidsal.sinks import segments, space, table
 from vidsal.static.models import ModelChoice
 
 PARTS = Path("o.mp4.parts")
@@ -359,6 +360,24 @@ def test_a_full_disk_keeps_what_is_done(
     _assert_equal("whole.mp4", "o.mp4")
 
 
+def test_room_is_needed_for_the_segments_that_are_not_there(
+    make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip, settings = make_clip(frames=16), _settings(maps=None)
+    with sources.open_source(clip, settings) as opened:
+        plain = dataclasses.replace(settings, resume=False)
+        needed = space.video_bytes(Path("o.mp4"), opened.info, settings)
+        assert needed == 2 * space.video_bytes(Path("o.mp4"), opened.info, plain) > 0
+    free = needed - 1
+    usage = shutil.disk_usage(".")._replace(free=free)
+    with _broken(monkeypatch, 13), pytest.raises(RuntimeError):
+        vidsal.run(clip, settings)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(VidsalError, match="make room"):
+        vidsal.run(clip, _settings("other.mp4", maps=None))
+    assert vidsal.run(clip, settings) == Path("o.mp4")
+
+
 # The end
 
 
@@ -452,3 +471,17 @@ def test_what_is_live_cannot_go_on(make_clip: MakeClip, monkeypatch: pytest.Monk
 def test_a_pace_by_the_clock_cannot_go_on() -> None:
     with pytest.raises(UsageError, match="--resume is not for --static-every auto"):
         Settings(resume=True, static_every="auto")
+
+
+@pytest.mark.slow
+def test_runs_that_are_killed_go_on(
+    make_clip: MakeClip, load_script: LoadScript, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Few frames a second are many segments.
+    clip = make_clip(frames=90, rate="5", sound="aac", size=(180, 320))
+    script = load_script("kill_and_resume")
+    words = [str(clip), "--kills", "4", "--model", "none", "--batch", "1", "--layout", "quad"]
+    assert script.main(words) == 0
+    out = capsys.readouterr().out
+    assert "90 pictures, 272 things to compare" in out
+    assert "whole, 0 differences" in out and out.count("left behind: 0") == out.count("whole, ")
