@@ -10,10 +10,10 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
+import imageio_ffmpeg
 import numpy as np
 
 import vidsal
-from vidsal import ffmpeg
 from vidsal.errors import VidsalError
 from vidsal.opencv import cv2
 from vidsal.settings import Settings, flag
@@ -102,7 +102,7 @@ def _about_programs() -> dict[str, str]:
         "TensorFlow": _version("tensorflow", "tensorflow-cpu", "tensorflow-macos"),
         "OpenCV": str(cv2.__version__),
         "NumPy": np.__version__,
-        "ffmpeg": ffmpeg.executable(),
+        "ffmpeg": imageio_ffmpeg.get_ffmpeg_version(),
     }
 
 

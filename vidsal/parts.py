@@ -83,14 +83,20 @@ def open_parts(output: Path, identity: Mapping[str, str]) -> Iterator["Parts"]:
     folder = folder_of(output)
     with writing(folder):
         folder.mkdir(exist_ok=True)
-    with _held(folder):
-        _require_same(folder, identity)
-        parts = Parts(folder)
-        try:
-            yield parts
-        finally:
-            parts.clear()
-    # The lock of an empty folder is all that is left of it.
+    try:
+        with _held(folder):
+            _require_same(folder, identity)
+            parts = Parts(folder)
+            try:
+                yield parts
+            finally:
+                parts.clear()
+    finally:
+        _remove_if_empty(folder)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Remove a folder in which there is nothing but the lock, which nobody holds."""
     with suppress(OSError):
         if {one.name for one in folder.iterdir()} <= {_LOCK}:
             (folder / _LOCK).unlink(missing_ok=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from vidsal import encoding
 from vidsal.errors import VidsalError
 from vidsal.frames import SourceInfo
+from vidsal.parts import folder_of
 from vidsal.settings import Settings
 
 # Bits a pixel at quality 80. For H.264 what film with grain takes at CRF 18, twice what clean
@@ -33,7 +34,9 @@ def require_space(output: Path, info: SourceInfo, settings: Settings) -> None:
     VidsalError
         If there is less room than is likely to be needed.
     """
-    needs = {output.parent: video_bytes(output, info, settings)}
+    # What an interrupted run has finished is on the disk already.
+    done = sum(one.stat().st_size for one in folder_of(output).rglob("*") if one.is_file())
+    needs = {output.parent: max(0, video_bytes(output, info, settings) - done)}
     if settings.maps:
         maps = _existing(settings.maps)
         needs[maps] = needs.get(maps, 0) + maps_bytes(info, settings)
@@ -56,7 +59,7 @@ def video_bytes(output: Path, info: SourceInfo, settings: Settings) -> int:
     """Return about how much room a video takes while it is made; 0 if nobody knows.
 
     Pixels times the codec's usual bits a pixel. Sound is added, and a GIF drawn, from a file that
-    is still there when the result is whole: both count.
+    is still there when the result is whole: both count. So do segments, which stay until then.
     """
     length_s = _length_s(info)
     if length_s is None or info.fps is None:
@@ -66,11 +69,12 @@ def video_bytes(output: Path, info: SourceInfo, settings: Settings) -> int:
     a_frame = info.height_px * info.width_px * panels
     pixels = a_frame * length_s * float(encoding.rate_of(output, info.fps))
     size = pixels * _bits(codec, settings.quality) / 8
+    silent = pixels * _BITS["ffv1"] / 8 if codec == "gif" else size
     if codec == "gif":
-        size += pixels * _BITS["ffv1"] / 8
+        size += silent
     elif info.sound and settings.audio:
-        size = 2 * size + length_s * _SOUND_BYTES_S
-    return int(size)
+        size += silent + length_s * _SOUND_BYTES_S
+    return int(size + silent if settings.resume else size)
 
 
 def maps_bytes(info: SourceInfo, settings: Settings) -> int:
