@@ -25,6 +25,7 @@ from vidsal.frames import Frame, Map, Request, Rgb, SourceInfo, Target
 from vidsal.parts import Parts
 from vidsal.settings import Settings
 from vidsal.sinks import segments, space, table
+from vidsal.static import models
 from vidsal.static.models import ModelChoice
 
 PARTS = Path("o.mp4.parts")
@@ -53,8 +54,8 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Voting:
     monkeypatch.chdir(tmp_path / "out")
     stage = Voting()
     monkeypatch.setattr(pipeline, "_SEGMENT_S", Fraction(1, 100))
-    monkeypatch.setattr(pipeline, "choose", lambda *_, **__: ModelChoice("lite0"))
-    monkeypatch.setattr(pipeline, "open_static", lambda *_: stage)
+    monkeypatch.setattr(models, "choose", lambda *_, **__: ModelChoice("lite0"))
+    monkeypatch.setattr(models, "open_static", lambda *_: stage)
     return stage
 
 
@@ -298,7 +299,7 @@ def test_changed_settings_are_refused_before_the_network_is_loaded(
     with _broken(monkeypatch, 9), pytest.raises(RuntimeError):
         vidsal.run(clip, _settings())
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "open_static", lambda *_: pytest.fail("was loaded"))
+        patch.setattr(models, "open_static", lambda *_: pytest.fail("was loaded"))
         with pytest.raises(VidsalError, match=f"{words}.*run as before, or remove the folder"):
             vidsal.run(clip, _settings(**options))
     vidsal.run(clip, _settings())
@@ -317,7 +318,7 @@ def test_a_changed_network_or_version_is_refused(
     weights = tmp_path / "w.h5"
     weights.write_bytes(b"123")
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "choose", lambda *_, **__: ModelChoice("resnet50", weights))
+        patch.setattr(models, "choose", lambda *_, **__: ModelChoice("resnet50", weights))
         wanted = r"the network was EfficientNet-Lite0 and is ResNet50; .*w\.h5 \(3 bytes\)"
         with pytest.raises(VidsalError, match=wanted):
             vidsal.run(clip, _settings())

@@ -9,14 +9,14 @@ T = TypeVar("T")
 _DUE = 1e-3
 
 
-def step_at(time_s: float, fps: Fraction) -> int:
+def step_at(time_s: float, fps: Fraction | float) -> int:
     """Return the step of an even rate that is nearest to a time; halves go up, always.
 
     Parameters
     ----------
     time_s : float
         Seconds after step 0.
-    fps : Fraction
+    fps : Fraction or float
     """
     return math.floor(time_s * float(fps) + 0.5 + _DUE)
 
@@ -46,7 +46,7 @@ class Timeline(Generic[T]):
     """
 
     def __init__(self, fps: Fraction) -> None:
-        self._rate, self._fps = fps, float(fps)
+        self._fps = float(fps)
         self._begin_s: float | None = None
         # The step that is being filled, what it will show, how far that is from the step's time,
         # and the last frame that came, which later steps show until there is another.
@@ -72,7 +72,7 @@ class Timeline(Generic[T]):
             self._begin_s = time_s
         self.came += 1
         place = (time_s - self._begin_s) * self._fps
-        step = max(step_at(time_s - self._begin_s, self._rate), self._step)
+        step = max(step_at(time_s - self._begin_s, self._fps), self._step)
         done = self._shown(step) if step > self._step else []
         if done:
             self._step, self._off = step, math.inf
