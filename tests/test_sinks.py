@@ -608,6 +608,22 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(frames: int, tmp_path: Path)
 
 
 @needs_full_disk
+@pytest.mark.parametrize(
+    ("name", "suffix"), [("o.mp4", ""), ("o.gif", ""), ("o.gif", ".palette.png")]
+)
+def test_a_disk_that_fills_at_the_end_leaves_nothing(
+    name: str, suffix: str, make_clip: MakeClip, tmp_path: Path
+) -> None:
+    clip, folder = make_clip(frames=25, sound="aac"), tmp_path / "out"
+    folder.mkdir()
+    _part(folder / name, suffix).symlink_to("/dev/full")
+    with pytest.raises(VidsalError, match="no space left on the disk") as caught:
+        _with_sound(SoundPart(str(clip), "aac"), folder / name)
+    assert "\n" not in str(caught.value)
+    assert _names(folder) == []
+
+
+@needs_full_disk
 def test_a_disk_that_fills_under_the_table_leaves_nothing(
     make_clip: MakeClip, tmp_path: Path
 ) -> None:
