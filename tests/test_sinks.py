@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -37,11 +38,11 @@ from vidsal.frames import (
 from vidsal.motion import still
 from vidsal.settings import Settings
 from vidsal.sink import claim, removed, staged
-from vidsal.sinks import claim_outputs, finishing, open_sinks, output_path
+from vidsal.sinks import claim_outputs, finishing, open_sinks, output_path, space
 from vidsal.sinks.image import image_sink
 from vidsal.sinks.maps import claim_folder, maps_sink, sixteen_bit
 from vidsal.sinks.table import COLUMNS, table_sink
-from vidsal.sinks.video import video_sink
+from vidsal.sinks.video import shown_s, video_sink
 
 FILM = Fraction(24000, 1001)
 
@@ -607,6 +608,22 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(frames: int, tmp_path: Path)
 
 
 @needs_full_disk
+@pytest.mark.parametrize(
+    ("name", "suffix"), [("o.mp4", ""), ("o.gif", ""), ("o.gif", ".palette.png")]
+)
+def test_a_disk_that_fills_at_the_end_leaves_nothing(
+    name: str, suffix: str, make_clip: MakeClip, tmp_path: Path
+) -> None:
+    clip, folder = make_clip(frames=25, sound="aac"), tmp_path / "out"
+    folder.mkdir()
+    _part(folder / name, suffix).symlink_to("/dev/full")
+    with pytest.raises(VidsalError, match="no space left on the disk") as caught:
+        _with_sound(SoundPart(str(clip), "aac"), folder / name)
+    assert "\n" not in str(caught.value)
+    assert _names(folder) == []
+
+
+@needs_full_disk
 def test_a_disk_that_fills_under_the_table_leaves_nothing(
     make_clip: MakeClip, tmp_path: Path
 ) -> None:
@@ -795,6 +812,116 @@ def test_a_live_recording_keeps_real_time(
     times_s: list[float], numbers: list[int], tmp_path: Path
 ) -> None:
     assert _live(tmp_path, times_s) == numbers
+
+
+# How long the last frame stays, and whether there is room.
+
+
+@pytest.mark.parametrize(
+    ("info", "came", "shown"),
+    [
+        ({"duration_s": 3.0, "frame_count_hint": 10}, 10, 3.0),
+        ({"duration_s": 3.0, "frame_count_hint": 10}, 11, 3.0),
+        # Stopped, or cut off: what is left is the time of frames that never came.
+        ({"duration_s": 3600.0, "frame_count_hint": 90000}, 10, None),
+        ({"duration_s": 3.0}, 10, None),
+        ({"duration_s": None, "frame_count_hint": 10}, 10, None),
+        ({"duration_s": 3.0, "frame_count_hint": 10, "is_live": True}, 10, None),
+    ],
+)
+def test_only_the_last_frame_is_held(info: dict[str, Any], came: int, shown: float | None) -> None:
+    assert shown_s(_info(**info), came) == shown
+
+
+def test_a_long_last_frame_is_in_the_file(tmp_path: Path) -> None:
+    info = _info(Fraction(10), frame_count_hint=3, duration_s=2.0)
+    out = tmp_path / "o.mp4"
+    for given, numbers in ((3, [0, 1] + [2] * 18), (2, [0, 1])):
+        with video_sink(out, info, Settings(overwrite=True)) as write:
+            for n in range(given):
+                write(_saliency(n, time_s=n / 10), _numbered(n))
+        with av.open(str(out)) as file:
+            assert [_number(frame) for frame in file.decode(video=0)] == numbers
+
+
+HD: dict[str, Any] = {"height_px": 1080, "width_px": 1920, "fps": Fraction(25), "duration_s": 60.0}
+
+
+@pytest.mark.parametrize(
+    ("options", "path", "mega"),
+    [
+        # 0.3 bits a pixel: 15.6 Mbit/s.
+        ({}, "o.mp4", 116.6),
+        ({"quality": 65}, "o.mp4", 58.3),
+        ({"layout": "quad"}, "o.mp4", 466.6),
+        ({"codec": "hevc"}, "o.mp4", 101.1),
+        # Apple's 220 Mbit/s at 29.97 a second.
+        ({"codec": "prores"}, "o.mov", 220 / 8 * 60 * 25 / 29.97),
+        ({"codec": "ffv1", "quality": 0}, "o.mkv", 4665.6),
+        # The GIF itself and the file without loss that it is made of.
+        ({}, "o.gif", 4665.6 * 1.5),
+    ],
+)
+def test_how_much_room_a_video_takes(options: dict[str, Any], path: str, mega: float) -> None:
+    needed = space.video_bytes(Path(path), replace(_info(), **HD), Settings(**options))
+    assert needed / 1e6 == pytest.approx(mega, rel=1e-3)
+
+
+def test_sound_is_written_twice_with_its_picture() -> None:
+    info = replace(_info(), **HD, sound=SoundPart("a.mp4", "aac"))
+    silent = space.video_bytes(Path("o.mp4"), info, Settings(audio=False))
+    assert space.video_bytes(Path("o.mp4"), info, Settings()) == 2 * silent + 60 * 24_000
+
+
+def test_how_much_room_maps_take() -> None:
+    info = replace(_info(), **HD)
+    assert space.maps_bytes(info, Settings()) == 1500 * 320 * 180 * 2 * 3
+    assert space.maps_bytes(info, Settings(model="none")) == 1500 * 320 * 180 * 2 * 2
+
+
+@pytest.mark.parametrize(
+    ("codec", "suffix"), [("h264", ".mp4"), ("av1", ".mp4"), ("prores", ".mov")]
+)
+def test_a_real_video_takes_about_the_room_that_is_asked_for(
+    codec: Any, suffix: str, sample_media: Path, tmp_path: Path
+) -> None:
+    clip = sample_media / "chinchilla.mp4"
+    options: dict[str, Any] = {"codec": codec, "audio": False}
+    out = _run(clip, tmp_path / f"o{suffix}", end=1.0, **options)
+    info = replace(_info(), height_px=360, width_px=640, fps=Fraction(24), duration_s=1.0)
+    needed = space.video_bytes(out, info, Settings(**options))
+    assert 0.5 * needed < out.stat().st_size < 1.5 * needed
+
+
+def test_too_little_room_is_said_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def free(megabytes: float) -> None:
+        usage = (10**12, 10**12, int(megabytes * 1e6))
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(*usage))
+
+    info, settings = replace(_info(), **HD), Settings(output=tmp_path / "o.mp4")
+    free(117)
+    assert claim_outputs(info, settings) == tmp_path / "o.mp4"
+    free(116)
+    with pytest.raises(VidsalError) as caught:
+        claim_outputs(info, settings)
+    assert str(caught.value) == (
+        f"about 116.6 MB are needed in {tmp_path}, 116.0 MB are free: "
+        "make room, or write to another disk"
+    )
+    # Maps on the same disk: 518.4 MB more.
+    with_maps = replace(settings, maps=tmp_path / "maps")
+    free(636)
+    claim_outputs(info, with_maps)
+    free(634)
+    with pytest.raises(VidsalError, match=r"about 635\.0 MB are needed"):
+        claim_outputs(info, with_maps)
+    # Nobody knows how long a camera will record, or a file without a length is.
+    free(0)
+    claim_outputs(replace(info, is_live=True), settings)
+    claim_outputs(replace(info, duration_s=None), settings)
+    assert _names(tmp_path) == []
 
 
 # The picture.
@@ -1100,6 +1227,24 @@ def test_all_sinks_succeed_together(tmp_path: Path) -> None:
 def test_output_path(info: SourceInfo, given: str | None, expected: str) -> None:
     output = Path(given) if given else None
     assert output_path(info, Settings(output=output)) == Path(expected)
+
+
+@pytest.mark.parametrize(
+    ("codec", "expected"),
+    [("av1", "a_saliency.mp4"), ("prores", "a_saliency.mov"), ("ffv1", "a_saliency.mkv")],
+)
+def test_a_name_that_nobody_gave_fits_the_codec(codec: Any, expected: str, tmp_path: Path) -> None:
+    info, settings = SourceInfo("a.avi", 48, 64, FILM), Settings(codec=codec)
+    assert claim_outputs(info, settings) == Path(expected)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm", ".gif", ".GIF"])
+def test_output_is_claimed_in_every_container(suffix: str, tmp_path: Path) -> None:
+    output = tmp_path / f"o{suffix}"
+    assert claim_outputs(_info(), Settings(output=output)) == output
+    output.write_bytes(b"precious")
+    with pytest.raises(VidsalError, match="exists: give another name"):
+        claim_outputs(_info(), Settings(output=output))
 
 
 @pytest.mark.parametrize(

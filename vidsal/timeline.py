@@ -6,6 +6,9 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+# Of a step: a frame earlier than this before its step's time is not just rounded.
+_EARLY = 0.3
+
 
 class Timeline(Generic[T]):
     """Says how often each frame is shown so that frame n of the result is what is seen at n/fps.
@@ -35,6 +38,7 @@ class Timeline(Generic[T]):
         # and the last frame that came, which later steps show until there is another.
         self._step = 0
         self._off = math.inf
+        self._place = 0.0
         self._chosen: T | None = None
         self._last: T | None = None
         self.count = 0
@@ -60,7 +64,7 @@ class Timeline(Generic[T]):
             self._step, self._off = step, math.inf
         if abs(place - step) < self._off:
             self._chosen, self._off = frame, abs(place - step)
-        self._last = frame
+        self._last, self._place = frame, place
         return done
 
     def end(self, duration_s: float | None = None) -> list[tuple[T, int]]:
@@ -70,11 +74,15 @@ class Timeline(Generic[T]):
         ----------
         duration_s : float, optional
             How long all frames are seen, counted from the first one's time; the last frame stays
-            until then. At least one step of it is shown in any case.
+            until then. A frame that came in its step's time is shown, whatever this says: the
+            last length in a file may be 0.
         """
         if not self.came:
             return []
         steps = 0 if duration_s is None else round(duration_s * self._fps)
+        if 0 < steps == self._step and self._place < self._step - _EARLY:
+            # It began before the step, and is over when that comes.
+            return []
         return self._shown(max(steps, self._step + 1))
 
     def _shown(self, until: int) -> list[tuple[T, int]]:
