@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -232,11 +233,11 @@ def test_a_failure_in_the_middle_is_one_line_and_leaves_nothing(
 ) -> None:
     # An ffmpeg that answers when it is asked about a file, and fails when it is to write one.
     fake = here.parent / "ffmpeg"
-    real = imageio_ffmpeg.get_ffmpeg_exe()
+    real = shutil.which(imageio_ffmpeg.get_ffmpeg_exe())
+    assert real
     fake.write_text(
-        "#!/bin/sh\n"
-        f"""case "$*" in *rawvideo*) echo 'the encoder is broken' >&2; exit 3;; esac\n"""
-        f'exec "{real}" "$@"\n'
+        f'#!/bin/sh\ncase "$*" in *libx264*) ;; *) exec \'{real}\' "$@" ;; esac\n'
+        "echo 'the encoder is broken' >&2\nexit 3\n"
     )
     fake.chmod(0o755)
     environment = _environment(IMAGEIO_FFMPEG_EXE=str(fake))

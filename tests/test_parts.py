@@ -1,5 +1,6 @@
 """The folder of finished segments: what counts, what does not, and whose it is."""
 
+import errno
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from vidsal import parts as parts_module
 from vidsal.errors import VidsalError
 from vidsal.parts import Parts, folder_of, open_parts
 
@@ -175,6 +177,37 @@ def test_two_runs_do_not_share_a_folder(output: Path) -> None:
         other.communicate()
     with open_parts(output, {}) as parts:
         assert parts.segments == ()
+
+
+def test_a_disk_without_locks_will_do(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lock(_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(parts_module, "_lock", lock)
+    with open_parts(output, IDENTITY) as parts:
+        _segment(parts, "rows", 10)
+    with open_parts(output, IDENTITY) as parts:
+        assert _texts(parts) == ["rows"]
+
+
+def test_an_interrupt_right_after_a_segment_was_finished_keeps_it(
+    output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = parts_module._settle
+
+    def settle(begun: Path, final: Path) -> None:
+        real(begun, final)
+        raise KeyboardInterrupt
+
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(KeyboardInterrupt),
+        open_parts(output, IDENTITY) as parts,
+    ):
+        patch.setattr(parts_module, "_settle", settle)
+        _segment(parts, "rows", 10)
+    with open_parts(output, IDENTITY) as parts:
+        assert _texts(parts) == ["rows"]
 
 
 def test_a_result_is_kept_until_it_is_dropped(output: Path, three: Path) -> None:

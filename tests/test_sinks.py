@@ -614,6 +614,22 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(frames: int, tmp_path: Path)
 
 
 @needs_full_disk
+@pytest.mark.parametrize(
+    ("name", "suffix"), [("o.mp4", ""), ("o.gif", ""), ("o.gif", ".palette.png")]
+)
+def test_a_disk_that_fills_at_the_end_leaves_nothing(
+    name: str, suffix: str, make_clip: MakeClip, tmp_path: Path
+) -> None:
+    clip, folder = make_clip(frames=25, sound="aac"), tmp_path / "out"
+    folder.mkdir()
+    _part(folder / name, suffix).symlink_to("/dev/full")
+    with pytest.raises(VidsalError, match="no space left on the disk") as caught:
+        _with_sound(SoundPart(str(clip), "aac"), folder / name)
+    assert "\n" not in str(caught.value)
+    assert _names(folder) == []
+
+
+@needs_full_disk
 def test_a_disk_that_fills_under_the_table_leaves_nothing(
     make_clip: MakeClip, tmp_path: Path
 ) -> None:
@@ -834,7 +850,7 @@ def test_a_long_last_frame_is_in_the_file(tmp_path: Path) -> None:
             assert [_number(frame) for frame in file.decode(video=0)] == numbers
 
 
-HD = {"height_px": 1080, "width_px": 1920, "fps": Fraction(25), "duration_s": 60.0}
+HD: dict[str, Any] = {"height_px": 1080, "width_px": 1920, "fps": Fraction(25), "duration_s": 60.0}
 
 
 @pytest.mark.parametrize(
@@ -844,7 +860,7 @@ HD = {"height_px": 1080, "width_px": 1920, "fps": Fraction(25), "duration_s": 60
         ({}, "o.mp4", 116.6),
         ({"quality": 65}, "o.mp4", 58.3),
         ({"layout": "quad"}, "o.mp4", 466.6),
-        ({"codec": "hevc"}, "o.mp4", 70.0),
+        ({"codec": "hevc"}, "o.mp4", 101.1),
         # Apple's 220 Mbit/s at 29.97 a second.
         ({"codec": "prores"}, "o.mov", 220 / 8 * 60 * 25 / 29.97),
         ({"codec": "ffv1", "quality": 0}, "o.mkv", 4665.6),
@@ -869,12 +885,18 @@ def test_how_much_room_maps_take() -> None:
     assert space.maps_bytes(info, Settings(model="none")) == 1500 * 320 * 180 * 2 * 2
 
 
-def test_a_real_video_needs_less_than_is_asked_for(sample_media: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("codec", "suffix"), [("h264", ".mp4"), ("av1", ".mp4"), ("prores", ".mov")]
+)
+def test_a_real_video_takes_about_the_room_that_is_asked_for(
+    codec: Any, suffix: str, sample_media: Path, tmp_path: Path
+) -> None:
     clip = sample_media / "chinchilla.mp4"
-    out = _run(clip, tmp_path / "o.mp4", end=1.0, audio=False)
+    options: dict[str, Any] = {"codec": codec, "audio": False}
+    out = _run(clip, tmp_path / f"o{suffix}", end=1.0, **options)
     info = replace(_info(), height_px=360, width_px=640, fps=Fraction(24), duration_s=1.0)
-    needed = space.video_bytes(out, info, Settings())
-    assert 0.2 * needed < out.stat().st_size < 1.5 * needed
+    needed = space.video_bytes(out, info, Settings(**options))
+    assert 0.5 * needed < out.stat().st_size < 1.5 * needed
 
 
 def test_too_little_room_is_said_before_any_work(
@@ -1212,6 +1234,24 @@ def test_all_sinks_succeed_together(tmp_path: Path) -> None:
 def test_output_path(info: SourceInfo, given: str | None, expected: str) -> None:
     output = Path(given) if given else None
     assert output_path(info, Settings(output=output)) == Path(expected)
+
+
+@pytest.mark.parametrize(
+    ("codec", "expected"),
+    [("av1", "a_saliency.mp4"), ("prores", "a_saliency.mov"), ("ffv1", "a_saliency.mkv")],
+)
+def test_a_name_that_nobody_gave_fits_the_codec(codec: Any, expected: str, tmp_path: Path) -> None:
+    info, settings = SourceInfo("a.avi", 48, 64, FILM), Settings(codec=codec)
+    assert claim_outputs(info, settings) == Path(expected)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm", ".gif", ".GIF"])
+def test_output_is_claimed_in_every_container(suffix: str, tmp_path: Path) -> None:
+    output = tmp_path / f"o{suffix}"
+    assert claim_outputs(_info(), Settings(output=output)) == output
+    output.write_bytes(b"precious")
+    with pytest.raises(VidsalError, match="exists: give another name"):
+        claim_outputs(_info(), Settings(output=output))
 
 
 @pytest.mark.parametrize(

@@ -70,8 +70,7 @@ def _ffmpeg() -> str:
 
 
 def _encoders() -> str:
-    listed = _output([ffmpeg.executable(), "-hide_banner", "-encoders"]).split()
-    missing = [name for name in _ENCODERS if name not in listed]
+    missing = [name for name in _ENCODERS if name not in ffmpeg.encoders(ffmpeg.executable())]
     if "libx264" in missing:
         raise VidsalError("this ffmpeg lacks libx264, which vidsal writes with")
     return ", ".join(name for name in _ENCODERS if name not in missing)

@@ -41,11 +41,19 @@ def executable() -> str:
 
 @cache
 def encoders(program: str) -> frozenset[str]:
-    """Return the names of the encoders that an ffmpeg, given by its path, was built with."""
+    """Return the names of the encoders that an ffmpeg, given by its path, was built with.
+
+    Raises
+    ------
+    VidsalError
+        If it fails, with its last words.
+    """
     process = subprocess.run(
         [program, "-hide_banner", "-encoders"],
         stdin=subprocess.DEVNULL, capture_output=True, check=False, **APART,
     )  # fmt: skip
+    if process.returncode:
+        raise VidsalError(f"ffmpeg failed: {_last_words(process.stderr, process)}")
     text = process.stdout.decode(errors="replace")
     return frozenset(re.findall(r"^ [VAS][A-Z.]{5} (\S+)", text, re.MULTILINE))
 

@@ -14,8 +14,10 @@ A name without a dot appears by one rename, of what is on the disk already: what
 whenever, a segment is there and whole, or not there.
 """
 
+import errno
 import hashlib
 import json
+import logging
 import os
 import shutil
 import sys
@@ -29,11 +31,15 @@ from typing import IO, Any
 from vidsal.errors import VidsalError
 from vidsal.sink import writing
 
+log = logging.getLogger(__name__)
+
 _MANIFEST, _LOCK, _RECORD, RESULT = "manifest.json", "lock", "segment.json", "result"
 _STATE = "state"
 # States hold whole pictures; more than one only because the last segment may get damaged.
 _STATES = 2
 _BEGUN = ".begun-"
+# How systems say that a lock is somebody else's.
+_TAKEN = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +182,7 @@ class Parts:
     def clear(self) -> None:
         """Remove what is not finished, and the manifest of nothing."""
         self._remove_begun()
-        if not self._segments and not self.result:
+        if not self.result and not any(one.name.isdigit() for one in self.folder.iterdir()):
             (self.folder / _MANIFEST).unlink(missing_ok=True)
 
     def _remove_begun(self) -> None:
@@ -297,8 +303,13 @@ def _held(folder: Path) -> Iterator[None]:
     with file:
         try:
             _lock(file)
-        except OSError:
-            raise VidsalError(f"another run works in {folder}: wait for it, or end it") from None
+        except OSError as error:
+            if error.errno in _TAKEN:
+                raise VidsalError(
+                    f"another run works in {folder}: wait for it, or end it"
+                ) from None
+            # Some disks in a network know no locks.
+            log.info("%s cannot be locked: %s", folder, error.strerror)
         yield
 
 
