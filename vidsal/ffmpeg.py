@@ -53,7 +53,7 @@ def encoders(program: str) -> frozenset[str]:
         stdin=subprocess.DEVNULL, capture_output=True, check=False, **APART,
     )  # fmt: skip
     if process.returncode:
-        raise VidsalError(f"ffmpeg failed: {_last_words(process.stderr, process)}")
+        raise VidsalError(f"ffmpeg failed: {last_words(process.stderr, process)}")
     text = process.stdout.decode(errors="replace")
     return frozenset(re.findall(r"^ [VAS][A-Z.]{5} (\S+)", text, re.MULTILINE))
 
