@@ -65,7 +65,7 @@ def test_imports_point_down(name: str) -> None:
         assert within or _layer(name) < _layer(other), f"{name} must not import {other}"
 
 
-def test_only_prefetch_knows_threads() -> None:
+def test_only_prefetch_and_newest_know_threads() -> None:
     for name, path in MODULES.items():
         tree = ast.parse(path.read_text(encoding="utf-8"))
         named = {
@@ -74,7 +74,7 @@ def test_only_prefetch_knows_threads() -> None:
             if isinstance(node, ast.Import)
             for alias in node.names
         } | {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-        if name != "prefetch":
+        if name not in ("prefetch", "newest"):
             assert not named & {"threading", "queue"}, name
 
 

@@ -8,17 +8,20 @@ from vidsal.errors import UsageError, VidsalError
 from vidsal.settings import Settings, flag
 from vidsal.source import Source
 from vidsal.sources.camera import CameraSource
+from vidsal.sources.capture import is_device, is_stream
 from vidsal.sources.image import ImageSource, is_image
+from vidsal.sources.live import LiveSource
 from vidsal.sources.video import VideoSource
 
 
 def open_source(what: str | int | Path, settings: Settings) -> Source:
-    """Open a camera by its number, a picture or a video by its path.
+    """Open a camera by its number, a stream by its address, a picture or a video by its path.
 
     Parameters
     ----------
     what : str, int or Path
-        ``0`` (or ``"0"``) is the first camera, unless a file is called so.
+        ``0`` (or ``"0"``) is the first camera, unless a file is called so; ``/dev/video0`` and
+        ``rtsp://host/path`` (also http, https, udp, tcp) are live, too.
     settings : Settings
 
     Raises
@@ -31,6 +34,9 @@ def open_source(what: str | int | Path, settings: Settings) -> Source:
     if isinstance(what, int) or (is_number and not path.exists()):
         _refuse(settings, ("start", "end"), "a camera begins now; --duration ends it")
         return CameraSource(int(str(what)), settings)
+    if is_stream(what) or is_device(what):
+        _refuse(settings, ("start", "end"), "a stream begins now; --duration ends it")
+        return LiveSource(str(what), settings)
     if path.is_dir():
         raise VidsalError(f"{path} is a folder: give a video or a picture file")
     if not path.exists():
