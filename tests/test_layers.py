@@ -13,14 +13,17 @@ PACKAGE = Path(__file__).parent.parent / "vidsal"
 LAYERS = [
     ["__main__"],
     ["cli"],
+    ["live"],
     ["doctor", "evaluation", "faithfulness", "pipeline"],
-    ["datasets", "report"],
+    ["datasets", "report", "adaptive", "previews", "recording"],
+    ["preview"],
     ["sources", "stream", "sinks", "static.models", "render"],
     ["source", "sink", "static", "media"],
     ["ffmpeg"],
     ["motion", "accumulate", "cuts", "scaling", "fusion", "targets", "pace", "metrics", "curves"],
+    ["figures", "sizing"],
     ["warp", "intervals"],
-    ["frames", "settings", "prefetch", "opencv", "quiet", "garbage"],
+    ["frames", "settings", "prefetch", "newest", "opencv", "quiet", "garbage"],
     ["errors"],
 ]
 

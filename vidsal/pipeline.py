@@ -101,7 +101,7 @@ def run(
         )  # fmt: skip
         flicker = Flicker()
         with (
-            _stopped_by_ctrl_c(opened),
+            stopped_by_ctrl_c(opened),
             open_sinks(info, settings, output, choice.name) as write,
             prefetch(opened.frames(), _DECODED) as frames,
             prefetch(_drawn(_analysed(frames, static, settings, info), style), _DRAWN) as results,
@@ -130,7 +130,7 @@ def _drawn(saliencies: Iterable[Saliency], style: Style) -> Iterator[tuple[Salie
 
 
 @contextmanager
-def _stopped_by_ctrl_c(source: Source) -> Iterator[None]:
+def stopped_by_ctrl_c(source: Source) -> Iterator[None]:
     """Let Ctrl-C be the end of a live recording, which is kept; a second one is an interrupt."""
     if not source.info.is_live:
         yield

@@ -100,10 +100,15 @@ def analyse_frames(
     *,
     batch: int,
     fps: float | None = None,
+    pace: Pace | None = None,
+    ahead: bool = True,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[Saliency]:
     """Yield one `Saliency` a frame, in order: `halves`, `fused`; see these."""
-    return fused(halves(frames, static, settings, batch=batch, fps=fps, clock=clock), settings)
+    both = halves(
+        frames, static, settings, batch=batch, fps=fps, pace=pace, ahead=ahead, clock=clock
+    )
+    return fused(both, settings)
 
 
 def halves(
@@ -113,6 +118,8 @@ def halves(
     *,
     batch: int,
     fps: float | None = None,
+    pace: Pace | None = None,
+    ahead: bool = True,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[Halves]:
     """Yield the static and the dynamic half of each frame, in order.
@@ -128,18 +135,22 @@ def halves(
         Frames that the static half gets together, and so the frames held at a time.
     fps : float, optional
         Rate to keep up with where ``static_every`` is "auto".
+    pace : Pace, optional
+        To be kept instead of one of the stream's own, by whoever wants to look at it.
+    ahead : bool
+        Look one frame ahead to tell a flash from a cut; without, no frame waits for the next.
     clock : callable
         Seconds, for the same.
     """
     if static is None:
-        for step in _moved(frames, settings):
+        for step in _moved(frames, settings, ahead=ahead):
             yield Halves(step, None, None)
         return
-    pace = Pace(settings.static_every, fps)
+    pace = pace or Pace(settings.static_every, fps)
     budget = _budget(settings)
     remembers = budget.remembers or settings.static_every != 1
     awaited = _Awaited(frames, clock)
-    planned = _planned(_moved(awaited, settings), budget, pace, remembers=remembers)
+    planned = _planned(_moved(awaited, settings, ahead=ahead), budget, pace, remembers=remembers)
     drawn = _drawn(planned, static, settings, batch=batch, pace=pace, awaited=awaited, clock=clock)
     yield from _gathered(drawn, budget, settings, remembers=remembers)
 
@@ -167,12 +178,12 @@ def _budget(settings: Settings) -> Budget:
     return Budget(settings.samples, settings.fresh)
 
 
-def _moved(frames: Iterable[Frame], settings: Settings) -> Iterator[_Step]:
+def _moved(frames: Iterable[Frame], settings: Settings, *, ahead: bool) -> Iterator[_Step]:
     """Measure motion, and notice where a scene begins."""
     grey: Rgb | None = None
     before_s = 0.0
     trails: PerScene[Trail] = PerScene()
-    for frame, small, verdict in _judged(frames, settings):
+    for frame, small, verdict in _judged(frames, settings, ahead=ahead):
         size = small.shape[:2]
         now = motion.grey(small)
         trail = trails.at(verdict, partial(Trail.empty, size))
@@ -191,7 +202,9 @@ def _moved(frames: Iterable[Frame], settings: Settings) -> Iterator[_Step]:
         yield _Step(frame, movement, trail.mean, verdict)
 
 
-def _judged(frames: Iterable[Frame], settings: Settings) -> Iterator[tuple[Frame, Rgb, Verdict]]:
+def _judged(
+    frames: Iterable[Frame], settings: Settings, *, ahead: bool
+) -> Iterator[tuple[Frame, Rgb, Verdict]]:
     """Yield frames with their small pictures, and what each is in the course of scenes."""
 
     def seen(frame: Frame) -> tuple[Frame, Rgb, Map]:
@@ -200,6 +213,10 @@ def _judged(frames: Iterable[Frame], settings: Settings) -> Iterator[tuple[Frame
         return frame, small, histogram(small)
 
     scenes, items = Scenes(), map(seen, frames)
+    if not ahead:
+        for frame, small, colours in items:
+            yield frame, small, scenes.verdict(colours, None, frame.time_s)
+        return
     now = next(items, None)
     while now:
         following, failure = None, None
@@ -210,8 +227,8 @@ def _judged(frames: Iterable[Frame], settings: Settings) -> Iterator[tuple[Frame
             # It comes after what was before it.
             failure = error
         frame, small, colours = now
-        ahead = following[2] if following else None
-        yield frame, small, scenes.verdict(colours, ahead, frame.time_s)
+        coming = following[2] if following else None
+        yield frame, small, scenes.verdict(colours, coming, frame.time_s)
         if failure:
             raise failure
         now = following

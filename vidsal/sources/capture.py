@@ -82,7 +82,9 @@ class CameraCapture:
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         first = self.read() if self._capture.isOpened() else None
         if first is None:
-            raise VidsalError(f"camera {self._address} cannot be used: {camera_fault(self._address)}")
+            raise VidsalError(
+                f"camera {self._address} cannot be used: {camera_fault(self._address)}"
+            )
         return first.shape[0], first.shape[1], float(self._capture.get(cv2.CAP_PROP_FPS))
 
     def read(self) -> Rgb | None:
@@ -180,7 +182,7 @@ class StreamCapture:
 
 
 def reading(address: str) -> list[str]:
-    """Return ffmpeg's arguments that turn a stream into raw pictures with as little delay as can be.
+    """Return ffmpeg's arguments that turn a stream into raw pictures without delay.
 
     The pictures come as yuv4mpeg, which tells their size and rate; a size that changes on the way
     is brought to the first one by ffmpeg itself.

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Self
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -25,6 +26,14 @@ _USUAL_FPS = Fraction(30)
 _PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
 # A pause is left this soon after `stop`.
 _POLL_S = 0.05
+
+
+def spoken(address: str) -> str:
+    """Return a source as a person would say it, fit for a file, without a stream's secrets."""
+    if not is_stream(address):
+        return f"camera {address.removeprefix('/dev/video')}"
+    there = urlsplit(address)
+    return "stream " + "-".join(str(part) for part in (there.hostname, there.port) if part)
 
 
 class LiveSource:
@@ -68,9 +77,10 @@ class LiveSource:
         self._open_capture, self._clock, self._sleep = open_capture, clock, sleep
         self._stopped = False
         self._began = False
-        self._time_s, self._read_s = 0.0, clock()
+        # Time on the frames' clock, and what the clock said then: one tuple, as two threads read.
+        self._mark = (0.0, clock())
         self.is_lost = False
-        name = address if is_stream(address) else f"camera {address.removeprefix('/dev/video')}"
+        self._name = name = spoken(address)
         self._capture = open_capture(address)
         try:
             self._size, fps = self._opened()
@@ -84,18 +94,23 @@ class LiveSource:
 
     def now_s(self) -> float:
         """Return the time on the clock of the frames, in seconds; it never goes back."""
+        time_s, marked_s = self._mark
+        return time_s + max(0.0, self._clock() - marked_s) if self._began else 0.0
+
+    def _stamp(self) -> float:
+        """Return the time now, and count on from here: a clock that went back loses no more."""
         now_s = self._clock()
-        if self._began:
-            self._time_s += max(0.0, now_s - self._read_s)
-        self._read_s = now_s
-        return self._time_s
+        time_s, marked_s = self._mark
+        # Time runs from the first frame on, however long the source took to deliver it.
+        time_s = time_s + max(0.0, now_s - marked_s) if self._began else 0.0
+        self._mark, self._began = (time_s, now_s), True
+        return time_s
 
     def frames(self) -> Iterator[Frame]:
         index = 0
         while not self._stopped:
             rgb = self._capture.read()
-            time_s = self.now_s()
-            self._began = True
+            time_s = self._stamp()
             if rgb is None:
                 if self._stopped or not self._found_again(time_s):
                     return
@@ -127,17 +142,17 @@ class LiveSource:
     def _found_again(self, lost_s: float) -> bool:
         """Seek a lost source, again and again; say whether it is there, or nobody wants it."""
         if not self._keeps_trying:
-            log.warning("%s stopped delivering after %.1f s", self._address, lost_s)
+            log.warning("%s stopped delivering after %.1f s", self._name, lost_s)
             return False
         self.is_lost = True
         pause_s = _PAUSE_S
-        while not self._stopped:
-            log.warning("%s is lost; trying again in %g s", self._address, pause_s)
+        while self._is_wanted():
+            log.warning("%s is lost; trying again in %g s", self._name, pause_s)
             self._wait(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
             self._capture.close()
             self._capture = self._open_capture(self._address)
-            if self._stopped:
+            if not self._is_wanted():
                 break
             try:
                 self._opened()
@@ -145,9 +160,12 @@ class LiveSource:
                 log.debug("%s", error)
                 continue
             self.is_lost = False
-            log.warning("%s is back after %.1f s", self._address, self.now_s() - lost_s)
+            log.warning("%s is back after %.1f s", self._name, self.now_s() - lost_s)
             return True
         return False
+
+    def _is_wanted(self) -> bool:
+        return not self._stopped
 
     def _wait(self, seconds: float) -> None:
         while seconds > 0 and not self._stopped:
