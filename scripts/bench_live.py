@@ -48,6 +48,15 @@ class Measured(NamedTuple):
     file_s: float
 
 
+class Followed(NamedTuple):
+    """What was seen of a page: ages of pictures in ms and when, memory in MiB, and how many."""
+
+    ages: list[float]
+    times: list[float]
+    memory: list[float]
+    pictures: int
+
+
 def coded(ms: int) -> list[int]:
     """Return a time as bits with a check sum behind."""
     ms %= 1 << CLOCK
@@ -118,7 +127,7 @@ def send(over: str, port: int, size: tuple[int, int], fps: int, seconds: float) 
 def loop(size: tuple[int, int]) -> list[np.ndarray]:
     """Return frames of the sample clip, forwards and backwards, so that no cut is in them."""
     capture = cv2.VideoCapture(str(CLIP))
-    frames = []
+    frames: list[np.ndarray] = []
     while len(frames) < 60:
         ok, frame = capture.read()
         if not ok:
@@ -145,16 +154,19 @@ def pictures(port: int) -> Iterator[bytes]:
             yield answer.fp.read(int(length.group(1)))
 
 
-def follow(port: int, seconds: float, process: psutil.Process) -> tuple[list, list, list, int]:
+def follow(port: int, seconds: float, process: psutil.Process) -> Followed:
     """Read the page's pictures; return ages, when they were seen, memory in MiB, and how many."""
-    ages, times, memory, count, began_s = [], [], [], 0, time.monotonic()
+    ages: list[float] = []
+    times: list[float] = []
+    memory: list[float] = []
+    count, began_s = 0, time.monotonic()
     for data in pictures(port):
         came_ms, since_s = now_ms(), time.monotonic() - began_s
         count += 1
         # Reading each picture would take time from what is measured.
         if count % 3 == 0:
             grey = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_2)
-            sent = read_stamp(grey)
+            sent = None if grey is None else read_stamp(grey)
             if sent is not None:
                 ages.append(float((came_ms - sent) % (1 << CLOCK)))
                 times.append(since_s)
@@ -162,10 +174,10 @@ def follow(port: int, seconds: float, process: psutil.Process) -> tuple[list, li
             memory.append(process.memory_info().rss / 2**20)
         if since_s > seconds:
             break
-    return ages, times, memory, count
+    return Followed(ages, times, memory, count)
 
 
-def wait_for_page(port: int, process: subprocess.Popen) -> None:
+def wait_for_page(port: int, process: subprocess.Popen[str]) -> None:
     """Wait until the page has figures of a run that counts."""
     for _ in range(1200):
         if process.poll() is not None:
@@ -200,7 +212,7 @@ def measure(
         )  # fmt: skip
         try:
             wait_for_page(page, process)
-            ages, times, memory, count = follow(page, seconds, psutil.Process(process.pid))
+            ages, times, memory, seen = follow(page, seconds, psutil.Process(process.pid))
             said = process.communicate(timeout=60)[1].strip().splitlines()[-1]
             _, file_s = imageio_ffmpeg.count_frames_and_secs(str(file))
         finally:
@@ -208,7 +220,7 @@ def measure(
             sender.terminate()
             sender.join()
     name = f"{over} {size[1]}x{size[0]}"
-    return Measured(name, count / seconds, ages, times, memory, said, file_s)
+    return Measured(name, seen / seconds, ages, times, memory, said, file_s)
 
 
 def main() -> None:

@@ -124,5 +124,10 @@ def test_the_latest_value_reaches_every_reader_once() -> None:
     latest.put("b")
     assert latest.after(0, 0.01) == (2, "b")
     assert latest.after(2, 0.01) == (2, "b")
-    with beside(lambda: (time.sleep(0.03), latest.put("c"))):
+
+    def later() -> None:
+        time.sleep(0.03)
+        latest.put("c")
+
+    with beside(later):
         assert latest.after(2, 5) == (3, "c")

@@ -220,7 +220,8 @@ def live(
 ) -> None:
     """Show a camera or stream with its saliency as it happens; -o records it in real time."""
     _log_to_stderr(verbose)
-    settings = Settings(batch=1, **options)
+    # What is not typed does not come here, whatever the help says is its default.
+    settings = Settings(batch=1, **{**_LIVE, **options})
     from vidsal.live import LiveOptions
     from vidsal.live import live as run_live
 

@@ -6,6 +6,7 @@ however slow that is.
 """
 
 import logging
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -121,7 +122,6 @@ def live(
         show = _Show(source, frames, analysis, preview, recording, settings, options, choice.name)
         with newest(analysis.results(frames), drops=False) as results, _ended(source):
             show.run(results)
-        recording.end(source.now_s())
     return show.counting.summary(tuple(str(path) for path in recording.files))
 
 
@@ -177,13 +177,22 @@ class _Show:
                 self._wait()
             for button in self._preview.pressed():
                 self._do(button)
+        # Here and now, not when all threads have ended: a recording lasts as long as it was shown.
+        self._recording.end(self._end_s())
 
     def _is_due(self) -> bool:
         """Say whether the run has lasted as long as was asked for."""
+        return self._source.now_s() >= self._due_s()
+
+    def _due_s(self) -> float:
+        """When the run is to end, on the clock of the frames."""
         duration_s = self._settings.duration
         if duration_s is None or not self.counting.has_begun:
-            return False
-        return self._source.now_s() - self.counting.began_s >= duration_s
+            return math.inf
+        return self.counting.began_s + duration_s
+
+    def _end_s(self) -> float:
+        return min(self._source.now_s(), self._due_s())
 
     def _take_in(self, saliency: Saliency) -> None:
         """Draw, show and record one analysed frame."""

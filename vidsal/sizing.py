@@ -6,7 +6,7 @@ from typing import NamedTuple
 _STEPS = (1.0, 0.8, 0.6, 0.45)
 # A share of the camera's rate that counts as kept up with, and one so far below that it is not
 # waited for long.
-_KEPT, _FAR = 0.9, 0.6
+_KEPT, _FAR = 0.85, 0.6
 # A smaller size is taken after this long behind, a larger one after this long with room to spare.
 _BEHIND_S, _SPARE_S = 2.0, 10.0
 # Room to spare: this share of the time is left over, enough for the next larger size.
