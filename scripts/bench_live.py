@@ -192,7 +192,7 @@ def wait_for_page(port: int, process: subprocess.Popen[str]) -> None:
 
 
 def measure(
-    over: str, size: tuple[int, int], fps: int, seconds: float, more: list[str]
+    over: str, size: tuple[int, int], fps: int, seconds: float, *, records: bool, more: list[str]
 ) -> Measured:
     """Run one case."""
     port = free_port(socket.SOCK_DGRAM if over == "udp" else socket.SOCK_STREAM)
@@ -204,9 +204,10 @@ def measure(
         if over == "http":
             time.sleep(1.5)
         file = Path(folder) / "live.mp4"
+        recorded = ["-o", str(file)] if records else []
         process = subprocess.Popen(
             [sys.executable, "-m", "vidsal", "live", address, "--preview", "web", "--port",
-             str(page), "--model", "lite0", "--duration", str(seconds + 3), "-o", str(file), *more],
+             str(page), "--model", "lite0", "--duration", str(seconds + 3), *recorded, *more],
             stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
@@ -214,7 +215,7 @@ def measure(
             wait_for_page(page, process)
             ages, times, memory, seen = follow(page, seconds, psutil.Process(process.pid))
             said = process.communicate(timeout=60)[1].strip().splitlines()[-1]
-            _, file_s = imageio_ffmpeg.count_frames_and_secs(str(file))
+            file_s = imageio_ffmpeg.count_frames_and_secs(str(file))[1] if records else 0.0
         finally:
             process.kill()
             sender.terminate()
@@ -229,6 +230,7 @@ def main() -> None:
     parser.add_argument("--fps", type=int, default=30)
     parser.add_argument("--sizes", nargs="+", default=["640x360", "1280x720"])
     parser.add_argument("--over", nargs="+", choices=["udp", "http"], default=["udp", "http"])
+    parser.add_argument("--no-record", action="store_true", help="without -o")
     options, more = parser.parse_known_args()
     print(
         "| stream | shown/s | latency median | 95 % | first third | last third | RSS begin, end |"
@@ -237,7 +239,8 @@ def main() -> None:
     for over in options.over:
         for text in options.sizes:
             width, height = map(int, text.split("x"))
-            one = measure(over, (height, width), options.fps, options.seconds, more)
+            one = measure(over, (height, width), options.fps, options.seconds,
+                          records=not options.no_record, more=more)  # fmt: skip
             ages, times = np.array(one.latency_ms), np.array(one.times_s)
             third = options.seconds / 3
             begin, end = ages[times < third], ages[times > 2 * third]

@@ -159,7 +159,7 @@ class _Show:
             settings.layout, settings.colormap, settings.alpha, settings.annotate, model_name,
             settings.boxes,
         )  # fmt: skip
-        self._records = settings.output is not None
+        self._records, self._since_s = settings.output is not None, 0.0
         self._paused = self._quits = False
         self._came, self._first_s = 0, 0.0
         self._last: tuple[Saliency, Rgb] | None = None
@@ -205,7 +205,7 @@ class _Show:
         self._count(now_s, saliency)
         self._preview.show(picture, self._figures or self._figured(now_s))
         if self._records and self.counting.has_begun:
-            self._recording.write(saliency, picture)
+            self._recording.write(saliency, picture, since_s=self._since_s)
 
     def _count(self, now_s: float, saliency: Saliency) -> None:
         """Count a frame that is shown now, once the start is over."""
@@ -215,6 +215,7 @@ class _Show:
             is_warm = now_s - self._first_s >= self._options.warmup_s
             if self._came > self._options.warmup_frames and is_warm:
                 self.counting.begin(now_s, self._frames.seen, self._frames.dropped)
+                self._since_s = now_s
             return
         age_s = now_s - saliency.frame.time_s
         self.counting.after(now_s, self._frames.seen, self._frames.dropped, age_s)
@@ -260,7 +261,7 @@ class _Show:
         elif button == "target":
             self._analysis.aim_next(self._last[0].prediction if self._last else None)
         elif button == "record":
-            self._records = not self._records
+            self._records, self._since_s = not self._records, self._source.now_s()
             if not self._records:
                 self._recording.end(self._source.now_s())
         elif self._last is not None:

@@ -65,10 +65,11 @@ class Recording:
         """Whether something is being recorded."""
         return self._piece is not None
 
-    def write(self, saliency: Saliency, picture: Rgb) -> None:
+    def write(self, saliency: Saliency, picture: Rgb, *, since_s: float | None = None) -> None:
         """Record a picture from the time of its frame on.
 
-        A picture of another size, or the end of a segment, begins a new file.
+        A picture of another size, or the end of a segment, begins a new file. The first file
+        begins at `since_s`, with the first picture, however late that comes.
 
         Raises
         ------
@@ -83,7 +84,8 @@ class Recording:
             self.end(now_s)
         if self._piece is None:
             # Without a gap: the next file begins where the last one ended.
-            self._piece = self._begun_at(now_s if piece is None else piece.ended_s, picture)
+            begin_s = now_s if since_s is None else since_s
+            self._piece = self._begun_at(piece.ended_s if piece else begin_s, picture)
         self._piece.write(saliency, picture)
 
     def hold(self, now_s: float) -> None:

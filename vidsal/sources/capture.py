@@ -193,13 +193,16 @@ def reading(address: str) -> list[str]:
     if scheme in ("rtsp", "rtsps"):
         # Over UDP a lost packet is a damaged picture.
         wait = ["-rtsp_transport", "tcp", "-timeout", silence_us]
-    if scheme == "udp" and "?" not in address:
-        address += "?overrun_nonfatal=1&fifo_size=100000"
+    if scheme == "udp":
+        # Only in the address is the time heeded, and only there can a slow start be survived.
+        joint = "&" if "?" in address else "?"
+        address += f"{joint}overrun_nonfatal=1&fifo_size=100000&timeout={silence_us}"
     return [
         "-hide_banner", "-loglevel", "error", "-nostdin",
         # One thread: each further one holds a picture back.
         "-fflags", "nobuffer", "-flags", "low_delay", "-threads", "1",
-        "-probesize", "200000", "-analyzeduration", "0", *wait, "-i", address,
+        # Half a second to learn the rate; 0 would stand for five seconds.
+        "-analyzeduration", "500000", *wait, "-i", address,
         "-map", "0:v:0", "-fps_mode", "passthrough",
         "-vf", "crop=trunc(iw/2)*2:trunc(ih/2)*2,"
         "scale=out_color_matrix=bt601:out_range=tv,format=yuv420p",
