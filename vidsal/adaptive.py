@@ -66,7 +66,8 @@ class Adaptive:
         # Read by the thread that analyses, replaced by the one that shows.
         self._wanted: tuple[Size, StaticStage | None] = (self._sizing.now, static)
         self._first_target = static.target if static else None
-        self._pace: Pace | None = None
+        # One for all sizes: what was learnt of one is a better guess for the next than nothing.
+        self._pace = Pace(settings.static_every, float(info.fps or 30) * _HEADROOM)
         self._cost_s = 0.0
 
     @property
@@ -77,7 +78,7 @@ class Adaptive:
     @property
     def every(self) -> int:
         """Gradients are drawn on every so many frames."""
-        return self._pace.every if self._pace else 1
+        return self._pace.every
 
     def prepare(self) -> None:
         """Draw a gradient in each size: the first one takes seconds, and later nobody can wait."""
@@ -97,11 +98,9 @@ class Adaptive:
         for first in frames:
             wanted = self._wanted
             size, static = wanted
-            fps = float(self._info.fps or 30) * _HEADROOM
-            self._pace = Pace(self._settings.static_every, fps)
             # The frame with which a change is noticed is left out.
             same = takewhile(lambda _, wanted=wanted: self._wanted is wanted, frames)  # type: ignore[misc]
-            yield from self._timed(chain([first], same), static, self._sized(size), self._pace)
+            yield from self._timed(chain([first], same), static, self._sized(size))
 
     def adapt(self, now_s: float, counting: Counting) -> None:
         """Take in how things go, and change the size where that is called for."""
@@ -131,7 +130,7 @@ class Adaptive:
         return replace(self._settings, working_width=size.working_width, short_side=size.short_side)
 
     def _timed(
-        self, frames: Iterable[Frame], static: StaticStage | None, settings: Settings, pace: Pace
+        self, frames: Iterable[Frame], static: StaticStage | None, settings: Settings
     ) -> Iterator[Saliency]:
         """Analyse, and note how long a frame takes from when it was taken."""
         taken_s = self._clock()
@@ -143,7 +142,7 @@ class Adaptive:
                 yield frame
 
         for saliency in analyse_frames(
-            taken(), static, settings, batch=1, pace=pace, ahead=False, clock=self._clock
+            taken(), static, settings, batch=1, pace=self._pace, ahead=False, clock=self._clock
         ):
             cost_s = self._clock() - taken_s
             self._cost_s += _NEW * (cost_s - self._cost_s)

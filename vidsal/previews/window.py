@@ -41,15 +41,19 @@ class WindowPreview:
 
     def __init__(self) -> None:
         self._is_open = False
+        self._size = (0, 0)
 
     def show(self, picture: Rgb, figures: Figures) -> None:
+        height, width = picture.shape[:2]
         if not self._is_open:
-            height, width = picture.shape[:2]
             cv2.namedWindow(
                 _TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL
             )
-            cv2.resizeWindow(_TITLE, width, height)
             self._is_open = True
+        if self._size != (height, width):
+            # Another layout; between two, the window keeps the size that a person gave it.
+            cv2.resizeWindow(_TITLE, width, height)
+            self._size = (height, width)
         cv2.imshow(_TITLE, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
 
     def pressed(self) -> list[Button]:

@@ -115,7 +115,11 @@ class GradientStage:
         stage = GradientStage(
             self._classifier, replace(self._recipe, target=target), rows=self._rows
         )
-        stage._graphs = {key: graph for key, graph in self._graphs.items() if key[0] == "predict"}
+        # Which class is explained is an argument of a graph; how many together is not.
+        same = target.top == self.target.top
+        stage._graphs = {
+            key: graph for key, graph in self._graphs.items() if same or key[0] == "predict"
+        }
         return stage
 
     def predict(self, rgb: Rgb) -> Map:
