@@ -198,6 +198,29 @@ def test_without_a_display_there_is_a_page(
     assert len(said) == 1
 
 
+def test_a_closed_window_is_quit_and_keys_are_buttons(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With OpenCV's window functions replaced: Qt raises once its last window is closed."""
+    keys = iter([ord("R"), -1, 0x100000 | ord("t"), 27, ord("x"), -1])
+    visible = iter([1.0] * 5)
+
+    def shown(*_: object) -> float:
+        try:
+            return next(visible)
+        except StopIteration:
+            raise cv2.error("NULL guiReceiver") from None
+
+    fakes = {"namedWindow": None, "resizeWindow": None, "imshow": None, "destroyAllWindows": None}
+    for name in fakes:
+        monkeypatch.setattr(cv2, name, lambda *_: None)
+    monkeypatch.setattr(cv2, "waitKey", lambda _: next(keys))
+    monkeypatch.setattr(cv2, "getWindowProperty", shown)
+    with window.open_window() as opened:
+        assert opened.pressed() == []
+        opened.show(np.zeros((8, 8, 3), np.uint8), FIGURES)
+        pressed = [opened.pressed() for _ in range(6)]
+    assert pressed == [["record"], [], ["target"], ["quit"], [], ["quit"]]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="a display that is not there, in X11's words")
 def test_a_display_that_does_not_answer_aborts_another_process(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path

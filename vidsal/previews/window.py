@@ -60,7 +60,12 @@ class WindowPreview:
         if not self._is_open:
             return []
         key = cv2.waitKey(1)
-        if cv2.getWindowProperty(_TITLE, cv2.WND_PROP_VISIBLE) < 1:
+        try:
+            is_open = cv2.getWindowProperty(_TITLE, cv2.WND_PROP_VISIBLE) >= 1
+        except cv2.error:
+            # With its last window Qt itself has gone.
+            is_open = False
+        if not is_open:
             return ["quit"]
         button = KEYS.get(chr(key & 0xFF).lower()) if key >= 0 else None
         return [button] if button else []
@@ -72,4 +77,5 @@ def open_window() -> Iterator[WindowPreview]:
     try:
         yield WindowPreview()
     finally:
-        cv2.destroyAllWindows()
+        with suppress(cv2.error):
+            cv2.destroyAllWindows()
