@@ -20,9 +20,10 @@ import pytest
 from conftest import BrightnessStage
 
 import vidsal.live
+from vidsal.adaptive import Adaptive
 from vidsal.errors import UsageError, VidsalError
-from vidsal.figures import Counting, Figures, Latencies, Rate
-from vidsal.frames import Map, Request, Rgb, Saliency, SourceInfo
+from vidsal.figures import Counting, Figures, Latencies, Rate, Summary
+from vidsal.frames import Frame, Map, Request, Rgb, Saliency, SourceInfo, Target
 from vidsal.live import LiveOptions, live
 from vidsal.preview import Button
 from vidsal.recording import Recording, free_name
@@ -628,3 +629,130 @@ def test_options_that_cannot_be() -> None:
                   {"warmup_s": -1.0}):  # fmt: skip
         with pytest.raises(UsageError):
             LiveOptions(**words)
+
+
+# The analysis that may change while it runs.
+
+
+def test_no_frame_waits_for_the_next_one() -> None:
+    pulled = 0
+
+    def frames() -> Iterator[Frame]:
+        nonlocal pulled
+        for n in range(4):
+            pulled += 1
+            yield Frame(np.full((*SIZE, 3), 40 * n, np.uint8), n, n / 20)
+
+    results = analyse_frames(frames(), None, _settings(), batch=1, ahead=False)
+    for n, one in enumerate(results, start=1):
+        assert (one.frame.index, pulled) == (n - 1, n)
+
+
+def test_a_result_does_not_depend_on_looking_ahead_where_nothing_flashes() -> None:
+    rng = np.random.default_rng(0)
+    ground = rng.integers(0, 255, (SIZE[0] + 20, SIZE[1] + 20, 3), np.uint8)
+    frames = [
+        Frame(np.ascontiguousarray(ground[n : n + SIZE[0], n : n + SIZE[1]]), n, n / 20)
+        for n in range(6)
+    ]
+    both = [
+        list(analyse_frames(frames, BrightnessStage(), _settings(), batch=1, ahead=ahead))
+        for ahead in (True, False)
+    ]
+    for one, other in zip(*both, strict=True):
+        np.testing.assert_array_equal(one.fused, other.fused)
+
+
+class AimedStage(BrightnessStage):
+    """Can be aimed elsewhere."""
+
+    def aimed(self, target: Target) -> "AimedStage":
+        return AimedStage(target=target)
+
+
+def test_targets_come_in_turn_and_begin_the_analysis_anew() -> None:
+    analysis = Adaptive(AimedStage(target=Target(top=5)), _settings(), INFO)
+    frames = (Frame(np.zeros((*SIZE, 3), np.uint8), n, n / 20) for n in range(99))
+    results = analysis.results(frames)
+    targets, cuts = [], []
+    for _ in range(5):
+        one = next(results)
+        assert one.prediction is not None
+        targets.append(one.prediction.target_name)
+        cuts.append(one.frame.index)
+        analysis.aim_next(one.prediction)
+    assert targets == ["top 5", "bright", "bright", "bright", "top 5"]
+    # With each change one frame is left out.
+    assert cuts == [0, 2, 4, 6, 8]
+
+
+def test_a_smaller_size_is_used_from_the_next_frame_on() -> None:
+    analysis = Adaptive(None, _settings(working_width=128), INFO)
+    frames = (Frame(np.zeros((*SIZE, 3), np.uint8), n, n / 20) for n in range(99))
+    results = analysis.results(frames)
+    assert next(results).fused.shape == (96, 128)
+    counting = Counting()
+    counting.begin(0.0, 0, 0)
+    for n in range(1, 31):
+        counting.after(n / 5, 6 * n, 5 * n, 0.1)
+        analysis.adapt(n / 5, counting)
+    assert analysis.size.working_width < 128
+    assert next(results).fused.shape[1] == analysis.size.working_width
+
+
+# The command line.
+
+
+def _vidsal(*words: str, folder: Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "vidsal", *words], cwd=folder, capture_output=True, text=True,
+        timeout=60, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def test_what_cannot_be_is_one_line_and_an_exit_code(tmp_path: Path) -> None:
+    wrong = {
+        ("live", "--port", "99999"): "--port must be 0 to 65535",
+        ("live", "--warmup", "long"): "--warmup is seconds, or frames such as 30f",
+        ("live", "--static-every", "0"): "--static-every must be auto or",
+        ("live", "--start", "3"): "--start",
+    }
+    for words, said in wrong.items():
+        result = _vidsal(*words, folder=tmp_path)
+        assert result.returncode == 2
+        assert said in result.stderr
+        assert "Try `vidsal live --help`" in result.stderr
+    result = _vidsal("live", "987", "--model", "none", "--preview", "none", folder=tmp_path)
+    assert result.returncode == 1
+    assert result.stderr.startswith("vidsal: camera 987 cannot be used: ")
+    assert len(result.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_defaults_of_live_are_told_and_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from vidsal import cli
+
+    text = " ".join(_vidsal("live", "--help", folder=tmp_path).stdout.replace("│", " ").split())
+    for default in ("[default: auto]", "[default: dis]", "[default: 8]", "[default: 8300]"):
+        assert default in text
+    known: list[tuple[str, Settings, LiveOptions]] = []
+
+    def run(source: str, settings: Settings, options: LiveOptions, **_: Any) -> Summary:
+        known.append((source, settings, options))
+        return Summary(9, 6, 3, 2.0, 40.0, 80.0, ("a.mp4",))
+
+    monkeypatch.setattr(vidsal.live, "live", run)
+    cli.app(["live", "--warmup", "2", "--samples", "4"])
+    source, settings, options = known[0]
+    assert source == "0"
+    assert (settings.static_every, settings.flow, settings.samples) == ("auto", "dis", 4)
+    assert settings.batch == 1
+    assert (options.warmup_s, options.warmup_frames, options.host) == (2.0, 0, "127.0.0.1")
+    said = capsys.readouterr()
+    assert said.out == "a.mp4\n"
+    assert said.err == (
+        "vidsal: 2.0 s: 9 frames seen, 6 analysed (3.0 a second), 3 dropped; latency 40 ms, "
+        "95 % below 80 ms\n"
+    )

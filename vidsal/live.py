@@ -1,8 +1,8 @@
 """Live: a camera or stream on show, analysed as fast as this machine can, recorded in real time.
 
 Three threads: one captures into a slot of one, in which the newest frame wins; one analyses what it
-finds there; the main one draws, shows and records. So what is shown is as old as one frame's work,
-however slow that is.
+finds there; the main one draws, shows and records. So what is shown is as old as the work on
+one frame or two, however slow that is.
 """
 
 import logging
