@@ -67,8 +67,11 @@ class LiveOptions:
     warmup_frames: int = 5
 
     def __post_init__(self) -> None:
-        for name in ("latency_target_ms", "segment_minutes"):
-            value = getattr(self, name)
+        above_0 = {
+            "--latency-target": self.latency_target_ms,
+            "--segment-minutes": self.segment_minutes,
+        }
+        for name, value in above_0.items():
             if value is not None and not value > 0:
                 raise UsageError(f"{name} must be above 0, got {value}")
         if not 0 <= self.port < 65536:
