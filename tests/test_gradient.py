@@ -618,3 +618,21 @@ def test_plain_gradient_of_a_real_network(
     batch = np.concatenate([cat, cat[:, :, ::-1], cat[:, ::-1]])
     maps = _maps(_stage(lite0), batch)
     assert maps[0] == pytest.approx(expected, abs=2e-3 * float(expected.max()))
+
+
+def test_a_stage_that_is_aimed_elsewhere_explains_that(linear: Classifier, weights: Map) -> None:
+    rgb = _pictures(2)
+    stage = _stage(linear, 2)
+    _maps(stage, rgb)
+    for class_id in (5, 0):
+        other = stage.aimed(Target(class_id=class_id))
+        wanted = np.abs(weights[..., class_id]).max(axis=-1)
+        assert _maps(other, rgb) == pytest.approx(np.stack([wanted] * 2), rel=1e-5)
+        np.testing.assert_array_equal(other.predict(rgb), stage.predict(rgb))
+    top = stage.aimed(Target(top=2))
+    np.testing.assert_allclose(
+        _maps(top, rgb), _maps(_stage(linear, Target(top=2)), rgb), rtol=1e-5
+    )
+    assert stage.target == Target(class_id=2)
+    with pytest.raises(ValueError, match="target must be 0 to 6"):
+        stage.aimed(Target(class_id=K))

@@ -13,16 +13,19 @@ PACKAGE = Path(__file__).parent.parent / "vidsal"
 LAYERS = [
     ["__main__"],
     ["cli"],
+    ["live"],
     ["doctor", "evaluation", "faithfulness", "jobs"],
     ["pipeline"],
-    ["datasets", "report"],
+    ["datasets", "report", "adaptive", "previews", "recording"],
+    ["preview"],
     ["sources", "stream", "sinks", "static.models", "render"],
     ["parts", "identity"],
     ["source", "sink", "static", "media", "encoding"],
     ["ffmpeg", "memory"],
     ["motion", "accumulate", "cuts", "scaling", "fusion", "targets", "pace", "metrics", "curves"],
+    ["figures", "sizing"],
     ["warp", "intervals", "timeline", "timing", "outcome"],
-    ["frames", "settings", "prefetch", "opencv", "quiet", "garbage"],
+    ["frames", "settings", "prefetch", "newest", "opencv", "quiet", "garbage"],
     ["errors"],
 ]
 
@@ -67,7 +70,7 @@ def test_imports_point_down(name: str) -> None:
         assert within or _layer(name) < _layer(other), f"{name} must not import {other}"
 
 
-def test_only_prefetch_knows_threads() -> None:
+def test_only_prefetch_and_newest_know_threads() -> None:
     for name, path in MODULES.items():
         tree = ast.parse(path.read_text(encoding="utf-8"))
         named = {
@@ -76,7 +79,7 @@ def test_only_prefetch_knows_threads() -> None:
             if isinstance(node, ast.Import)
             for alias in node.names
         } | {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-        if name != "prefetch":
+        if name not in ("prefetch", "newest"):
             assert not named & {"threading", "queue"}, name
 
 

@@ -10,10 +10,10 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
@@ -108,15 +108,18 @@ def _log_to_stderr(verbose: bool) -> None:
 
 
 Command = Callable[..., None]
-_COMMANDS = ("run", "evaluate", "faithfulness", "models", "doctor")
+_COMMANDS = ("run", "live", "evaluate", "faithfulness", "models", "doctor")
 # The groups of options that matter where maps are measured and nothing is drawn.
 _MEASURED = ("Part of the source", "Network", "Static map", "Motion")
 
 
 def _from_settings(
-    only: tuple[str, ...] = (), without: tuple[str, ...] = ()
+    only: tuple[str, ...] = (),
+    without: tuple[str, ...] = (),
+    defaults: Mapping[str, Any] | None = None,
 ) -> Callable[[Command], Command]:
     """Give a command one option for each field of `Settings`, or of some groups of them."""
+    own_defaults = defaults or {}
 
     def with_options(command: Command) -> Command:
         own = inspect.signature(command).parameters.values()
@@ -124,7 +127,7 @@ def _from_settings(
         command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
             kept
             + [
-                one
+                one.replace(default=own_defaults.get(one.name, one.default))
                 for group, one in _options()
                 if (not only or group in only) and one.name not in without
             ]
@@ -206,6 +209,68 @@ def run(
         _say(f"{failed} of {len(outcomes)} sources failed")
     if failed:
         raise SystemExit(1)
+
+
+# What can be had of frames that come now, and once: no other part of time, no other order.
+_NOT_LIVE = ("maps", "resume", "audio", "start", "end", "every", "strict", "sequence", "batch")
+# Chosen for speed: a map that is late is worth less than a coarser one.
+_LIVE = {"static_every": "auto", "flow": "dis", "samples": 8}
+
+
+@app.command
+@_from_settings(without=_NOT_LIVE, defaults=_LIVE)
+def live(
+    source: Annotated[
+        str,
+        Parameter(help="The number of a camera, its path, or a stream: rtsp, http, udp, tcp://."),
+    ] = "0",
+    /,
+    *,
+    preview: Annotated[
+        Literal["auto", "window", "web", "none"],
+        Parameter(help="A window, a page, or none; auto: a window where there is a display."),
+    ] = "auto",
+    host: Annotated[
+        str, Parameter(help="Serve the page at this address; beyond this machine with a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, Parameter(help="Port of the page; 0 takes a free one.")] = 8300,
+    latency_target: Annotated[
+        float | None,
+        Parameter(
+            help="Make maps smaller until a frame is at most so many ms old. Default: until "
+            "the camera's rate is held."
+        ),
+    ] = None,
+    segment_minutes: Annotated[
+        float | None, Parameter(help="Begin a new file after so many minutes of recording.")
+    ] = None,
+    warmup: Annotated[
+        str, Parameter(help="Seconds, or frames (30f), not counted or recorded at the start.")
+    ] = "5f",
+    verbose: Annotated[bool, Parameter(help="Say more.", negative=())] = False,
+    **options: Any,
+) -> None:
+    """Show a camera or stream with its saliency as it happens; -o records it in real time."""
+    _log_to_stderr(verbose)
+    # What is not typed does not come here, whatever the help says is its default.
+    settings = Settings(batch=1, **{**_LIVE, **options})
+    from vidsal.live import LiveOptions
+    from vidsal.live import live as run_live
+
+    frames = warmup.endswith("f")
+    try:
+        amount = int(warmup[:-1]) if frames else parse_time(warmup)
+    except (ValueError, UsageError):
+        raise UsageError(f"--warmup is seconds, or frames such as 30f, got {warmup!r}") from None
+    wishes = LiveOptions(
+        preview=preview, host=host, port=port, latency_target_ms=latency_target,
+        segment_minutes=segment_minutes, warmup_s=0.0 if frames else float(amount or 0),
+        warmup_frames=int(amount or 0) if frames else 0,
+    )  # fmt: skip
+    summary = run_live(source, settings, wishes, say=_say)
+    _say(summary.line())
+    if summary.files:
+        print("\n".join(summary.files))
 
 
 @app.command

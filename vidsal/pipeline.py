@@ -157,7 +157,7 @@ def _write(job: _Job, progress: Progress[Any]) -> tuple[int, float]:
     flicker, count, stages = Flicker(), 0, job.stages
     static = job.network.stage
     with (
-        _stopped_by_ctrl_c(job.source),
+        stopped_by_ctrl_c(job.source),
         open_sinks(job.info, job.settings, job.output, job.model_name) as write,
         prefetch(stages.items("decode", job.source.frames()), _DECODED) as frames,
         prefetch(_drawn(frames, static, job, None), _DRAWN) as results,
@@ -246,7 +246,7 @@ def _drawn(
 
 
 @contextmanager
-def _stopped_by_ctrl_c(source: Source) -> Iterator[None]:
+def stopped_by_ctrl_c(source: Source) -> Iterator[None]:
     """Let Ctrl-C be the end of a live recording, which is kept; a second one is an interrupt."""
     if not source.info.is_live:
         yield

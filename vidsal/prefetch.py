@@ -1,6 +1,6 @@
 """Overlap in one word: run an iterator ahead of its consumer, in one thread, over a bounded queue.
 
-Nothing else in vidsal imports ``threading`` or ``queue``.
+Nothing else in vidsal but ``newest.py``, for what is live, imports ``threading`` or ``queue``.
 """
 
 import threading

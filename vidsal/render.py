@@ -104,6 +104,23 @@ def colours(name: Colormap) -> Rgb:
     return table
 
 
+def write_line(picture: Rgb, text: str, *, below: bool = False) -> None:
+    """Write a line into the top of a picture, in place, where it has room for words.
+
+    Parameters
+    ----------
+    picture : (H, W, 3) uint8 array
+    text : str
+    below : bool
+        Leave the first line to the labels of panels.
+    """
+    if min(picture.shape[:2]) < _ROOM_PX:
+        return
+    size = _text_px(picture)
+    small = max(_TEXT_PX - 1, round(size * 0.8))
+    _write(picture, text, small, left=size // 2, top=size // 3 + (2 * size if below else 0))
+
+
 def _map(rgb: Rgb, saliency: Map, style: Style) -> Rgb:
     """Return a map in colours, at the size of the picture."""
     height, width = rgb.shape[:2]

@@ -100,6 +100,8 @@ def analyse_frames(
     *,
     batch: int,
     fps: float | None = None,
+    pace: Pace | None = None,
+    ahead: bool = True,
     clock: Callable[[], float] = time.perf_counter,
     memory: Memory | None = None,
 ) -> Iterator[Saliency]:
@@ -110,7 +112,10 @@ def analyse_frames(
     tells a flash from a cut, and that leaves no trace.
     """
     memory = memory or Memory()
-    both = halves(frames, static, settings, batch=batch, fps=fps, clock=clock, memory=memory)
+    both = halves(
+        frames, static, settings, batch=batch, fps=fps, pace=pace, ahead=ahead, clock=clock,
+        memory=memory,
+    )  # fmt: skip
     return fused(both, settings, memory=memory)
 
 
@@ -121,6 +126,8 @@ def halves(
     *,
     batch: int,
     fps: float | None = None,
+    pace: Pace | None = None,
+    ahead: bool = True,
     clock: Callable[[], float] = time.perf_counter,
     memory: Memory | None = None,
 ) -> Iterator[Halves]:
@@ -137,6 +144,10 @@ def halves(
         Frames that the static half gets together, and so the frames held at a time.
     fps : float, optional
         Rate to keep up with where ``static_every`` is "auto".
+    pace : Pace, optional
+        To be kept instead of one of the stream's own, by whoever wants to look at it.
+    ahead : bool
+        Look one frame ahead to tell a flash from a cut; without, no frame waits for the next.
     clock : callable
         Seconds, for the same.
     memory : Memory, optional
@@ -144,14 +155,14 @@ def halves(
     """
     memory = memory or Memory()
     if static is None:
-        for step in _moved(frames, settings, memory):
+        for step in _moved(frames, settings, memory, ahead=ahead):
             yield Halves(step, None, None)
         return
-    pace = Pace(settings.static_every, fps)
+    pace = pace or Pace(settings.static_every, fps)
     budget = _budget(settings)
     remembers = budget.remembers or settings.static_every != 1
     awaited = _Awaited(frames, clock)
-    moved = _moved(awaited, settings, memory)
+    moved = _moved(awaited, settings, memory, ahead=ahead)
     planned = _planned(moved, budget, pace, memory, remembers=remembers)
     classes = _Classes(static, settings.predict_every, memory)
     drawn = _drawn(
@@ -183,10 +194,12 @@ def _budget(settings: Settings) -> Budget:
     return Budget(settings.samples, settings.fresh)
 
 
-def _moved(frames: Iterable[Frame], settings: Settings, memory: Memory) -> Iterator[_Step]:
+def _moved(
+    frames: Iterable[Frame], settings: Settings, memory: Memory, *, ahead: bool
+) -> Iterator[_Step]:
     """Measure motion, and notice where a scene begins."""
     trails = memory.trails
-    for frame, small, verdict in _judged(frames, settings, memory):
+    for frame, small, verdict in _judged(frames, settings, memory, ahead=ahead):
         size = small.shape[:2]
         now = motion.grey(small)
         trail = trails.at(verdict, partial(Trail.empty, size))
@@ -206,7 +219,7 @@ def _moved(frames: Iterable[Frame], settings: Settings, memory: Memory) -> Itera
 
 
 def _judged(
-    frames: Iterable[Frame], settings: Settings, memory: Memory
+    frames: Iterable[Frame], settings: Settings, memory: Memory, *, ahead: bool
 ) -> Iterator[tuple[Frame, Rgb, Verdict]]:
     """Yield frames with their small pictures, and what each is in the course of scenes."""
 
@@ -216,6 +229,10 @@ def _judged(
         return frame, small, histogram(small)
 
     items = map(seen, frames)
+    if not ahead:
+        for frame, small, colours in items:
+            yield frame, small, memory.scenes.verdict(colours, None, frame.time_s)
+        return
     now = next(items, None)
     while now:
         following, failure = None, None
@@ -226,8 +243,8 @@ def _judged(
             # It comes after what was before it.
             failure = error
         frame, small, colours = now
-        ahead = following[2] if following else None
-        yield frame, small, memory.scenes.verdict(colours, ahead, frame.time_s)
+        coming = following[2] if following else None
+        yield frame, small, memory.scenes.verdict(colours, coming, frame.time_s)
         if failure:
             raise failure
         now = following

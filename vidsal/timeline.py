@@ -20,6 +20,7 @@ def step_at(time_s: float, fps: Fraction | float) -> int:
     """
     return math.floor(time_s * float(fps) + 0.5 + _DUE)
 
+
 # Of a step: a frame earlier than this before its step's time is not just rounded.
 _EARLY = 0.3
 

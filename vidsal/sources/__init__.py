@@ -8,19 +8,22 @@ from vidsal.errors import UsageError, VidsalError
 from vidsal.settings import Settings, flag
 from vidsal.source import Source
 from vidsal.sources.camera import CameraSource
+from vidsal.sources.capture import is_device, is_stream
 from vidsal.sources.image import ImageSource, is_image
+from vidsal.sources.live import LiveSource
 from vidsal.sources.names import Pictures, What, expand
 from vidsal.sources.sequence import SequenceSource
 from vidsal.sources.video import VideoSource
 
 
 def open_source(what: What, settings: Settings) -> Source:
-    """Open a camera by its number, a picture, pictures, or a video by its path.
+    """Open a camera by its number, a stream by its address, a file by its path, or pictures.
 
     Parameters
     ----------
     what : str, int, Path or Pictures
-        ``0`` (or ``"0"``) is the first camera, unless a file is called so. A folder, a glob or a
+        ``0`` (or ``"0"``) is the first camera, unless a file is called so; ``/dev/video0`` and
+        ``rtsp://host/path`` (also http, https, udp, tcp) are live, too. A folder, a glob or a
         list is one source only as a sequence of pictures.
     settings : Settings
 
@@ -38,6 +41,9 @@ def open_source(what: What, settings: Settings) -> Source:
     if isinstance(what, int) or (is_number and not path.exists()):
         _refuse(settings, ("start", "end"), "a camera begins now; --duration ends it")
         return CameraSource(int(str(what)), settings)
+    if is_stream(what) or is_device(what):
+        _refuse(settings, ("start", "end"), "a stream begins now; --duration ends it")
+        return LiveSource(str(what), settings)
     if path.is_dir():
         raise VidsalError(f"{path} is a folder: --sequence makes one video of its pictures")
     if not path.exists():

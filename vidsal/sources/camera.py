@@ -62,7 +62,7 @@ class CameraSource:
             self._capture.release()
             raise VidsalError(
                 f"camera {number} cannot be used: none is connected, another program has it, or "
-                f"{_permission()}; `vidsal doctor` lists the cameras that answer"
+                f"{permission_hint()}; `vidsal doctor` lists the cameras that answer"
             )
         height, width = first.shape[:2]
         claimed = self._capture.get(cv2.CAP_PROP_FPS)
@@ -109,7 +109,7 @@ class CameraSource:
         self._capture.release()
 
 
-def _permission() -> str:
+def permission_hint() -> str:
     """Return what keeps a program from a camera on this system, and the way out."""
     if sys.platform == "darwin":
         return "the terminal lacks the camera permission (System Settings, Privacy)"

@@ -1,7 +1,7 @@
 """Gradient maps: the derivative of a class score with respect to the input pixels."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -95,6 +95,7 @@ class GradientStage:
         wanted = recipe.target.class_id
         if wanted is not None and not 0 <= wanted < len(classifier.names):
             raise ValueError(f"target must be 0 to {len(classifier.names) - 1}, got {wanted}")
+        self._classifier = classifier
         self.names = classifier.names
         self.target = recipe.target
         self.input_size = classifier.input_size
@@ -102,6 +103,24 @@ class GradientStage:
         self._recipe = recipe
         self._rows = rows
         self._graphs: dict[tuple[str, int, int], Any] = {}
+
+    def aimed(self, target: Target) -> "GradientStage":
+        """Return a stage that explains something else, with the same network.
+
+        Raises
+        ------
+        ValueError
+            If the target is not a class of the network.
+        """
+        stage = GradientStage(
+            self._classifier, replace(self._recipe, target=target), rows=self._rows
+        )
+        # Which class is explained is an argument of a graph; how many together is not.
+        same = target.top == self.target.top
+        stage._graphs = {
+            key: graph for key, graph in self._graphs.items() if same or key[0] == "predict"
+        }
+        return stage
 
     def predict(self, rgb: Rgb) -> Map:
         """Return softmax probabilities, (N, classes) float32, of (N, h, w, 3) uint8 RGB."""

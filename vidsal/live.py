@@ -1,0 +1,277 @@
+"""Live: a camera or stream on show, analysed as fast as this machine can, recorded in real time.
+
+Three threads: one captures into a slot of one, in which the newest frame wins; one analyses what it
+finds there; the main one draws, shows and records. So what is shown is as old as the work on
+one frame or two, however slow that is.
+"""
+
+import logging
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import get_args
+
+from vidsal.adaptive import Adaptive
+from vidsal.errors import UsageError
+from vidsal.figures import Counting, Figures, Summary
+from vidsal.frames import Frame, Rgb, Saliency, StaticStage
+from vidsal.newest import Slot, newest
+from vidsal.pipeline import stopped_by_ctrl_c
+from vidsal.preview import Button, Preview
+from vidsal.previews import Kind, open_preview
+from vidsal.recording import Recording, free_name
+from vidsal.render import Style, draw, write_line
+from vidsal.settings import Layout, Settings
+from vidsal.sinks.image import image_sink
+from vidsal.sources.live import LiveSource
+from vidsal.static.models import check_target, choose, open_static
+
+log = logging.getLogger(__name__)
+
+# How long the main thread waits for a picture before it looks at the buttons again.
+_TICK_S = 0.03
+# How often the figures change: more often nobody can read them.
+_FIGURES_S = 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveOptions:
+    """What a live run needs beside `Settings`.
+
+    Attributes
+    ----------
+    preview : {"auto", "window", "web", "none"}
+    host, port : str, int
+        Where the page is served; port 0 takes one that is free.
+    latency_target_ms : float or None
+        Make maps smaller until this latency is held; ``None`` to hold the camera's rate.
+    segment_minutes : float or None
+        Begin a new file after this long.
+    warmup_s, warmup_frames : float, int
+        Neither counted nor recorded at the start, whichever lasts longer.
+
+    Raises
+    ------
+    UsageError
+        If a value cannot be.
+    """
+
+    preview: Kind = "auto"
+    host: str = "127.0.0.1"
+    port: int = 8300
+    latency_target_ms: float | None = None
+    segment_minutes: float | None = None
+    warmup_s: float = 0.0
+    warmup_frames: int = 5
+
+    def __post_init__(self) -> None:
+        above_0 = {
+            "--latency-target": self.latency_target_ms,
+            "--segment-minutes": self.segment_minutes,
+        }
+        for name, value in above_0.items():
+            if value is not None and not value > 0:
+                raise UsageError(f"{name} must be above 0, got {value}")
+        if not 0 <= self.port < 65536:
+            raise UsageError(f"--port must be 0 to 65535, got {self.port}")
+        if self.warmup_s < 0 or self.warmup_frames < 0:
+            raise UsageError("--warmup must not be negative")
+
+
+def live(
+    address: str,
+    settings: Settings,
+    options: LiveOptions,
+    *,
+    say: Callable[[str], None] = log.info,
+    open_source: Callable[[str, Settings], LiveSource] | None = None,
+    static: Callable[[], StaticStage | None] | None = None,
+) -> Summary:
+    """Do what ``vidsal live`` does, until it is quit, ``duration`` is over, or Ctrl-C.
+
+    Parameters
+    ----------
+    address : str
+        A camera's number or path, or a stream's address.
+    settings : Settings
+        ``output`` records from the start.
+    options : LiveOptions
+    say : callable
+        Gets what the user has to know, such as the address of the page.
+    open_source, static : callable
+        What opens the source and the network, for whoever has others.
+
+    Raises
+    ------
+    VidsalError
+        If there is no camera, or something cannot be written.
+    """
+    check_target(settings)
+    choice = choose(settings)
+    opened = (open_source or _open_source)(address, replace(settings, duration=None))
+    segment_s = options.segment_minutes and options.segment_minutes * 60
+    with (
+        opened as source,
+        stopped_by_ctrl_c(source),
+        Recording(source.info, settings, choice.name, segment_s=segment_s) as recording,
+        newest(source.frames()) as frames,
+        open_preview(options.preview, host=options.host, port=options.port, say=say) as preview,
+    ):
+        stage = static() if static else open_static(choice, settings)
+        analysis = Adaptive(stage, settings, source.info, options.latency_target_ms)
+        analysis.prepare()
+        show = _Show(source, frames, analysis, preview, recording, settings, options, choice.name)
+        with newest(analysis.results(frames), drops=False) as results, _ended(source):
+            show.run(results)
+    return show.counting.summary(tuple(str(path) for path in recording.files))
+
+
+def _open_source(address: str, settings: Settings) -> LiveSource:
+    return LiveSource(address, settings, keeps_trying=True)
+
+
+@contextmanager
+def _ended(source: LiveSource) -> Iterator[None]:
+    """See to it that the source ends first: then whoever waits for its frames ends as well."""
+    try:
+        yield
+    finally:
+        source.stop()
+
+
+class _Show:
+    """The main thread's work: draw, show, record, and do what the buttons say."""
+
+    def __init__(
+        self,
+        source: LiveSource,
+        frames: Slot[Frame],
+        analysis: Adaptive,
+        preview: Preview,
+        recording: Recording,
+        settings: Settings,
+        options: LiveOptions,
+        model_name: str | None,
+    ) -> None:
+        self._source, self._frames, self._analysis = source, frames, analysis
+        self._preview, self._recording = preview, recording
+        self._settings, self._options = settings, options
+        self._style = Style(
+            settings.layout, settings.colormap, settings.alpha, settings.annotate, model_name,
+            settings.boxes,
+        )  # fmt: skip
+        self._records, self._since_s = settings.output is not None, 0.0
+        self._paused = self._quits = False
+        self._came, self._first_s = 0, 0.0
+        self._last: tuple[Saliency, Rgb] | None = None
+        self._figures: Figures | None = None
+        self._figured_s = 0.0
+        self.counting = Counting()
+
+    def run(self, results: Slot[Saliency]) -> None:
+        """Go on until the end, whoever brings it."""
+        while not self._quits and not results.is_over and not self._is_due():
+            saliency = results.take(_TICK_S)
+            if saliency is not None and not self._paused:
+                self._take_in(saliency)
+            else:
+                self._wait()
+            for button in self._preview.pressed():
+                self._do(button)
+        # Here and now, not when all threads have ended: a recording lasts as long as it was shown.
+        self._recording.end(self._end_s())
+
+    def _is_due(self) -> bool:
+        """Say whether the run has lasted as long as was asked for."""
+        return self._source.now_s() >= self._due_s()
+
+    def _due_s(self) -> float:
+        """When the run is to end, on the clock of the frames."""
+        duration_s = self._settings.duration
+        if duration_s is None or not self.counting.has_begun:
+            return math.inf
+        return self.counting.began_s + duration_s
+
+    def _end_s(self) -> float:
+        return min(self._source.now_s(), self._due_s())
+
+    def _take_in(self, saliency: Saliency) -> None:
+        """Draw, show and record one analysed frame."""
+        picture = draw(saliency, self._style)
+        now_s = self._source.now_s()
+        if self._figures is not None and self._settings.annotate:
+            below = self._style.layout in ("side-by-side", "triptych", "quad")
+            write_line(picture, self._figures.line(), below=below)
+        self._last = (saliency, picture)
+        self._count(now_s, saliency)
+        self._preview.show(picture, self._figures or self._figured(now_s))
+        if self._records and self.counting.has_begun:
+            self._recording.write(saliency, picture, since_s=self._since_s)
+
+    def _count(self, now_s: float, saliency: Saliency) -> None:
+        """Count a frame that is shown now, once the start is over."""
+        self._came += 1
+        if not self.counting.has_begun:
+            self._first_s = self._first_s or now_s
+            is_warm = now_s - self._first_s >= self._options.warmup_s
+            if self._came > self._options.warmup_frames and is_warm:
+                self.counting.begin(now_s, self._frames.seen, self._frames.dropped)
+                self._since_s = now_s
+            return
+        age_s = now_s - saliency.frame.time_s
+        self.counting.after(now_s, self._frames.seen, self._frames.dropped, age_s)
+        if now_s - self._figured_s >= _FIGURES_S:
+            self._analysis.adapt(now_s, self.counting)
+            self._figures = self._figured(now_s)
+
+    def _wait(self) -> None:
+        """Keep time where nothing new is to be shown."""
+        now_s = self._source.now_s()
+        self.counting.after(now_s, self._frames.seen, self._frames.dropped)
+        if self._last is None or not (self._paused or self._source.is_lost):
+            return
+        self._recording.hold(now_s)
+        if now_s - self._figured_s >= _FIGURES_S:
+            self._preview.show(self._last[1], self._figured(now_s))
+
+    def _figured(self, now_s: float) -> Figures:
+        """Return how things go."""
+        self._figured_s = now_s
+        counting, analysis = self.counting, self._analysis
+        seen = self._last[0].prediction if self._last else None
+        return Figures(
+            time_s=counting.seconds, fps_in=counting.rates[0], fps_out=counting.rates[1],
+            latency_ms=counting.latency_ms, dropped_share=counting.dropped_share,
+            every=analysis.every, size=str(analysis.size), model=self._style.model_name or "none",
+            target=seen.target_name if seen else "motion",
+            seen=f"{seen.names[0]} {seen.probabilities[0]:.0%}" if seen else "",
+            layout=self._style.layout, is_recording=self._recording.is_on,
+            is_paused=self._paused, is_lost=self._source.is_lost,
+        )  # fmt: skip
+
+    def _do(self, button: Button) -> None:
+        """Do what a button says."""
+        if button == "quit":
+            self._quits = True
+        elif button == "pause":
+            self._paused = not self._paused
+        elif button == "layout":
+            layouts: tuple[Layout, ...] = get_args(Layout)
+            place = (layouts.index(self._style.layout) + 1) % len(layouts)
+            self._style = self._style._replace(layout=layouts[place])
+        elif button == "target":
+            self._analysis.aim_next(self._last[0].prediction if self._last else None)
+        elif button == "record":
+            self._records, self._since_s = not self._records, self._source.now_s()
+            if not self._records:
+                self._recording.end(self._source.now_s())
+        elif self._last is not None:
+            self._snapshot(*self._last)
+
+    def _snapshot(self, saliency: Saliency, picture: Rgb) -> None:
+        path = free_name(Path("snapshot.png"))
+        with image_sink(path) as write:
+            write(saliency, picture)
+        log.warning("wrote %s", path)

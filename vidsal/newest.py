@@ -1,0 +1,173 @@
+"""The newest of what a thread brings, for what must not fall behind: a camera, a picture on show.
+
+Beside ``prefetch.py`` the only module that imports ``threading``. Where `prefetch` keeps every item
+and lets its producer wait, here the newest item wins and nobody waits for the slower side.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+# How long a thread may take to end once it was told to; a driver that hangs in a read for longer is
+# left to the end of the process, which it does not hold up.
+_LEAVE_S = 12.0
+# A waiting main thread looks for Ctrl-C so often, on systems where a lock keeps it from that.
+_POLL_S = 0.2
+
+
+class Slot(Generic[T]):
+    """A slot of one between the thread that runs an iterator and whoever takes from it.
+
+    Attributes
+    ----------
+    seen : int
+        Items that came.
+    dropped : int
+        Of these, those that a newer one replaced before they were taken.
+    is_over : bool
+        Whether the items have ended, and the last one was taken.
+    """
+
+    def __init__(self, *, drops: bool) -> None:
+        self._drops = drops
+        self._changed = threading.Condition()
+        self._held: list[T] = []
+        self._is_done = self._is_left = False
+        self._error: BaseException | None = None
+        self.seen = self.dropped = 0
+
+    @property
+    def is_over(self) -> bool:
+        with self._changed:
+            return self._is_done and not self._held
+
+    def take(self, timeout_s: float) -> T | None:
+        """Return the newest item, or None where none came in time or will come any more.
+
+        Raises
+        ------
+        BaseException
+            What the items raised, as the same object, after the item that came before it.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._held or self._is_done, timeout_s)
+            if self._held:
+                self._changed.notify_all()
+                return self._held.pop()
+            if self._error is not None:
+                error, self._error = self._error, None
+                raise error
+            return None
+
+    def __iter__(self) -> Iterator[T]:
+        while not self.is_over or self._error is not None:
+            item = self.take(_POLL_S)
+            if item is not None:
+                yield item
+            elif self._is_left:
+                return
+
+    def run(self, items: Iterable[T]) -> None:
+        """Put items in until they end, fail, or nobody wants them: the thread's work."""
+        error: BaseException | None = None
+        try:
+            iterator = iter(items)
+            while self._has_room():
+                item = next(iterator, None)
+                if item is None:
+                    break
+                self._put(item)
+        except BaseException as failure:
+            error = failure
+        finally:
+            close = getattr(items, "close", None)
+            if close is not None:
+                close()
+            with self._changed:
+                self._is_done, self._error = True, error
+                self._changed.notify_all()
+
+    def leave(self) -> None:
+        """Say that nothing more is wanted."""
+        with self._changed:
+            self._is_left = True
+            self._changed.notify_all()
+
+    def _has_room(self) -> bool:
+        """Wait for what may be asked for next; an item that nobody may drop is not begun early."""
+        with self._changed:
+            if not self._drops:
+                self._changed.wait_for(lambda: self._is_left or not self._held)
+            return not self._is_left
+
+    def _put(self, item: T) -> None:
+        with self._changed:
+            self.seen += 1
+            self.dropped += len(self._held)
+            self._held[:] = [item]
+            self._changed.notify_all()
+
+
+@contextmanager
+def newest(items: Iterable[T], *, drops: bool = True) -> Iterator[Slot[T]]:
+    """Run an iterator in a thread of its own and lend the slot that holds its newest item.
+
+    Leaving the ``with`` block lets the iterator end after the item it is at, closes it, and joins.
+
+    Parameters
+    ----------
+    items : iterable
+        Consumed by the thread only; None in it is its end.
+    drops : bool
+        With False nothing is dropped: an item is asked for only once the one before it was taken.
+
+    Yields
+    ------
+    Slot
+    """
+    slot: Slot[T] = Slot(drops=drops)
+    thread = threading.Thread(target=slot.run, args=(items,), name="vidsal-newest", daemon=True)
+    thread.start()
+    try:
+        yield slot
+    finally:
+        slot.leave()
+        thread.join(_LEAVE_S)
+
+
+class Latest(Generic[T]):
+    """The latest value of something that any number of threads follow, each at its own speed."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._value: T | None = None
+        self._number = 0
+
+    def put(self, value: T) -> None:
+        """Replace the value."""
+        with self._changed:
+            self._value, self._number = value, self._number + 1
+            self._changed.notify_all()
+
+    def after(self, number: int, timeout_s: float) -> tuple[int, T | None]:
+        """Return a value newer than that of this number, and its own number; wait for it.
+
+        Where none comes in time, the number is the same again and the value the last one.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._number > number, timeout_s)
+            return self._number, self._value
+
+
+@contextmanager
+def beside(work: Callable[[], object]) -> Iterator[None]:
+    """Run a function in a thread while the block runs; whoever leaves sees to it that it ends."""
+    thread = threading.Thread(target=work, name="vidsal-beside", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join(_LEAVE_S)

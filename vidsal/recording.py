@@ -1,0 +1,189 @@
+"""A recording of something live: real time kept, rolled over, whole however it ends."""
+
+import logging
+from contextlib import ExitStack
+from dataclasses import replace
+from itertools import chain, count
+from pathlib import Path
+from typing import Self
+
+from vidsal.frames import Rgb, Saliency, SourceInfo
+from vidsal.settings import Settings
+from vidsal.sink import Write
+from vidsal.sinks import claim_outputs, open_sinks, output_path
+from vidsal.sinks.table import table_sink
+
+log = logging.getLogger(__name__)
+
+# While nothing comes, what was last seen is held this much at a time.
+_HOLD_S = 0.5
+
+
+def free_name(path: Path) -> Path:
+    """Return a name that nothing has: `path`, or with ``_002`` and so on behind its stem."""
+    names = (path.with_name(f"{path.stem}_{number:03d}{path.suffix}") for number in count(2))
+    return next(name for name in chain([path], names) if not name.exists())
+
+
+class Recording:
+    """Video files, and tables beside them, that follow one another without a gap.
+
+    A video shows each picture for as long as it stood, so it lasts as long as what it shows; a
+    table has a row for each analysed frame, and none for a picture that is held.
+
+    Parameters
+    ----------
+    info : SourceInfo
+        Of a live source.
+    settings : Settings
+        ``output`` and ``table`` name the first files; those that follow get ``_002`` and so on.
+    model_name : str or None
+        For the table.
+    segment_s : float or None
+        A new file after this long.
+    """
+
+    def __init__(
+        self,
+        info: SourceInfo,
+        settings: Settings,
+        model_name: str | None,
+        *,
+        segment_s: float | None = None,
+    ) -> None:
+        self._info, self._settings, self._model_name = info, settings, model_name
+        self._segment_s = segment_s
+        self._piece: _Piece | None = None
+        self.files: list[Path] = []
+        # Before any work, so that a name that cannot be used is said at once; what nobody asked
+        # for yet takes a name that is free when it begins.
+        given = settings.output is not None
+        self._first = claim_outputs(info, settings) if given else output_path(info, settings)
+
+    @property
+    def is_on(self) -> bool:
+        """Whether something is being recorded."""
+        return self._piece is not None
+
+    def write(self, saliency: Saliency, picture: Rgb, *, since_s: float | None = None) -> None:
+        """Record a picture from the time of its frame on.
+
+        A picture of another size, or the end of a segment, begins a new file. The first file
+        begins at `since_s`, with the first picture, however late that comes.
+
+        Raises
+        ------
+        VidsalError
+            If it cannot be written.
+        """
+        piece, now_s = self._piece, saliency.frame.time_s
+        if piece is not None and (
+            picture.shape != piece.shape
+            or (self._segment_s is not None and now_s - piece.began_s >= self._segment_s)
+        ):
+            self.end(now_s)
+        if self._piece is None:
+            # Without a gap: the next file begins where the last one ended.
+            begin_s = now_s if since_s is None else since_s
+            self._piece = self._begun_at(piece.ended_s if piece else begin_s, picture)
+        self._piece.write(saliency, picture)
+
+    def hold(self, now_s: float) -> None:
+        """Go on showing the last picture until now."""
+        if self._piece is not None:
+            self._piece.hold(now_s, least_s=_HOLD_S)
+
+    def end(self, now_s: float) -> None:
+        """Finish the file: it lasts until now.
+
+        Raises
+        ------
+        VidsalError
+            If it did not become whole.
+        """
+        piece, self._piece = self._piece, None
+        if piece is not None:
+            self.files += piece.finish(now_s)
+            log.info("recorded %s", ", ".join(map(str, self.files[-2:])))
+
+    def _begun_at(self, now_s: float, picture: Rgb) -> "_Piece":
+        output, table = self._first, self._settings.table
+        if self.files or self._settings.output is None:
+            # Never in the way of what is there: this is no moment to ask for another name.
+            output, table = free_name(output), table and free_name(table)
+        settings = replace(self._settings, output=output, table=table)
+        return _Piece(self._info, settings, output, self._model_name, now_s, picture)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Still open only where something went wrong; then what came until now is kept.
+        if self._piece is not None:
+            piece, self._piece = self._piece, None
+            self.files += piece.finish(None)
+
+
+class _Piece:
+    """One file, and its table.
+
+    Attributes
+    ----------
+    began_s, ended_s : float
+        Times on the clock of the frames.
+    shape : tuple of int
+        Of its pictures.
+    """
+
+    def __init__(
+        self,
+        info: SourceInfo,
+        settings: Settings,
+        output: Path,
+        model_name: str | None,
+        now_s: float,
+        picture: Rgb,
+    ) -> None:
+        assert info.fps is not None
+        self.began_s = self.ended_s = now_s
+        self.shape = picture.shape
+        self._step_s = 1 / float(info.fps)
+        self._paths = [output, *([settings.table] if settings.table else [])]
+        self._last: tuple[Saliency, Rgb] | None = None
+        self._stack = ExitStack()
+        self._row: Write | None = None
+        if settings.table:
+            sink = table_sink(settings.table, info, model_name, settings)
+            self._row = self._stack.enter_context(sink)
+        # The video by itself: what is held is shown again, but is no row of the table.
+        alone = replace(settings, table=None, maps=None)
+        self._show = self._stack.enter_context(open_sinks(info, alone, output, model_name))
+
+    def write(self, saliency: Saliency, picture: Rgb) -> None:
+        self._last = (saliency, picture)
+        time_s = saliency.frame.time_s
+        if self._row:
+            self._row(self._at(time_s), picture)
+        # What was held until now is not taken back.
+        self.ended_s = max(time_s, self.ended_s)
+        self._show(self._at(self.ended_s), picture)
+
+    def hold(self, now_s: float, *, least_s: float = 0.0) -> None:
+        """Show the last picture until now, where it did not just come."""
+        if self._last and now_s - self.ended_s > max(least_s, self._step_s):
+            # A frame is shown for one step from its own time on.
+            self._show(self._at(now_s - self._step_s), self._last[1])
+            self.ended_s = now_s
+
+    def finish(self, now_s: float | None) -> list[Path]:
+        """Close the files and return their names."""
+        if now_s is not None:
+            self.hold(now_s)
+        self._stack.close()
+        return self._paths
+
+    def _at(self, time_s: float) -> Saliency:
+        """Return the last frame's saliency at a time of this file."""
+        assert self._last is not None
+        frame = replace(self._last[0].frame, time_s=max(0.0, time_s - self.began_s))
+        return replace(self._last[0], frame=frame)
