@@ -2,17 +2,21 @@
 
     python scripts/bench_pipeline.py                     # 720p, ResNet50 with random weights
     python scripts/bench_pipeline.py --frames 200 --memory-frames 0   # the quick part only
+    python scripts/bench_pipeline.py --model none --memory-frames 20020
 
-Two things are printed: the frame rate of `vidsal run` beside that of the bare gradient call at the
-same batch and input size, measured in the same process one after the other (so only their ratio
-says something on a noisy machine); and the resident memory of a run early and late in a long clip.
+Three things are printed: the frame rate of `vidsal run` beside that of the bare gradient call at
+the same batch and input size, measured in the same process one after the other (so only their ratio
+says something on a noisy machine); where the time goes, stage by stage, in threads of their own;
+and the resident memory of a run early and late in a long clip.
 
-The clip is made here, from noise that moves, so that nothing is easy to decode or to encode. With
-random weights a network does the same arithmetic as with trained ones.
+The clip is made here: a moving test picture (`--grain` adds noise to it, which is hard to decode,
+to follow and to encode). With random weights a network does the same arithmetic as with trained
+ones.
 """
 
 import argparse
 import dataclasses
+import logging
 import platform
 import tempfile
 import time
@@ -29,7 +33,7 @@ from vidsal.frames import Request
 from vidsal.static.models import ModelChoice, open_static
 from vidsal.stream import network_size
 
-EARLY, LATE = 200, 2000
+EARLY, LATE = 500, 3000
 
 
 def main() -> None:
@@ -37,8 +41,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=320, help="frames of the timed run")
     parser.add_argument("--memory-frames", type=int, default=LATE + 20, help="0 leaves it out")
-    parser.add_argument("--model", choices=["resnet50", "lite0"], default="resnet50")
+    parser.add_argument("--model", choices=["resnet50", "lite0", "none"], default="resnet50")
     parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--grain", action="store_true", help="noise on the picture")
     arguments = parser.parse_args()
     print(machine())
     with tempfile.TemporaryDirectory() as folder:
@@ -49,17 +54,23 @@ def main() -> None:
             model=arguments.model, weights=weights, batch=arguments.batch, overwrite=True,
             output=Path(folder) / "out.mp4",
         )  # fmt: skip
-        clip = make_clip(Path(folder) / "clip.mp4", arguments.frames)
-        bare = bare_rate(settings)
+        logging.basicConfig(format="  %(message)s")
+        logging.getLogger("vidsal").setLevel(logging.INFO)
+        clip = make_clip(Path(folder) / "clip.mp4", arguments.frames, grain=arguments.grain)
+        bare = None if arguments.model == "none" else bare_rate(settings)
         whole, _ = timed_run(clip, settings)
-        print(f"bare gradient call, batch {settings.batch}: {bare:6.2f} frames/s")
-        print(f"vidsal run, 1280x720:         {whole:6.2f} frames/s, {whole / bare:.0%} of it")
+        if bare:
+            print(f"bare gradient call, batch {settings.batch}: {bare:6.2f} frames/s")
+        share = f", {whole / bare:.0%} of it" if bare else ""
+        print(f"vidsal run, 1280x720:         {whole:6.2f} frames/s{share}", flush=True)
         if arguments.memory_frames:
-            clip = make_clip(Path(folder) / "long.mp4", arguments.memory_frames)
+            frames = arguments.memory_frames
+            clip = make_clip(Path(folder) / "long.mp4", frames, grain=arguments.grain)
             _, sizes = timed_run(clip, settings)
-            early, late = sizes[EARLY], sizes[min(LATE, arguments.memory_frames - 1)]
+            late = min(len(sizes) - 1, max(LATE, frames - 20))
             print(
-                f"resident memory: {early:.0f} MB at frame {EARLY}, {late:.0f} MB at frame {LATE}"
+                f"resident memory: {sizes[EARLY]:.0f} MB at frame {EARLY}, "
+                f"{sizes[late]:.0f} MB at frame {late}"
             )
 
 
@@ -82,9 +93,10 @@ def random_weights(path: Path) -> Path:
     return path
 
 
-def make_clip(path: Path, frames: int) -> Path:
-    """Write a 1280x720 clip of moving noise, and return where."""
-    source = f"testsrc2=size=1280x720:rate=30,noise=alls=12:allf=t,trim=end_frame={frames}"
+def make_clip(path: Path, frames: int, *, grain: bool) -> Path:
+    """Write a 1280x720 clip of a moving picture, and return where."""
+    noise = "noise=alls=12:allf=t," if grain else ""
+    source = f"testsrc2=size=1280x720:rate=30,{noise}trim=end_frame={frames}"
     ffmpeg.convert(
         ["-loglevel", "error", "-y", "-f", "lavfi", "-i", source, "-c:v", "libx264",
          "-preset", "ultrafast", "-pix_fmt", "yuv420p", str(path)]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from vidsal import encoding
 from vidsal.errors import UsageError, VidsalError
 from vidsal.outcome import Outcome
 from vidsal.pipeline import Progress, process
@@ -99,17 +100,17 @@ def _each(sources: Sequence[What], settings: Settings) -> Iterator[tuple[What, S
         # a.mov and a.mkv are not to end at one name.
         stem = path.stem if stems[path.stem] == 1 else path.name
         own = {
-            "output": (folders["output"] or Path()) / _output_name(source, stem),
+            "output": (folders["output"] or Path()) / _output_name(source, stem, settings),
             "table": folders["table"] and folders["table"] / f"{stem}.csv",
             "maps": folders["maps"] and folders["maps"] / stem,
         }
         yield source, dataclasses.replace(settings, **own)
 
 
-def _output_name(source: What, stem: str) -> str:
+def _output_name(source: What, stem: str, settings: Settings) -> str:
     """Return what the output of one of many sources is called."""
     is_photo = isinstance(source, (str, Path)) and Path(source).is_file() and is_image(Path(source))
-    return f"{stem}_saliency{'.png' if is_photo else '.mp4'}"
+    return f"{stem}_saliency{'.png' if is_photo else encoding.suffix_for(settings.codec)}"
 
 
 def _make(folder: Path, option: str) -> None:
