@@ -44,17 +44,20 @@ class Measured(NamedTuple):
     latency_ms: list[float]
     times_s: list[float]
     rss_mib: list[float]
+    cores: float
     said: str
     file_s: float
 
 
 class Followed(NamedTuple):
-    """What was seen of a page: ages of pictures in ms and when, memory in MiB, and how many."""
+    """What was seen of a page: ages of pictures in ms and when, memory in MiB, how many, and the
+    processor time that all of it took in seconds."""
 
     ages: list[float]
     times: list[float]
     memory: list[float]
     pictures: int
+    busy_s: float
 
 
 def coded(ms: int) -> list[int]:
@@ -159,7 +162,7 @@ def follow(port: int, seconds: float, process: psutil.Process) -> Followed:
     ages: list[float] = []
     times: list[float] = []
     memory: list[float] = []
-    count, began_s = 0, time.monotonic()
+    count, began_s, busy_s = 0, time.monotonic(), busy(process)
     for data in pictures(port):
         came_ms, since_s = now_ms(), time.monotonic() - began_s
         count += 1
@@ -174,7 +177,13 @@ def follow(port: int, seconds: float, process: psutil.Process) -> Followed:
             memory.append(process.memory_info().rss / 2**20)
         if since_s > seconds:
             break
-    return Followed(ages, times, memory, count)
+    return Followed(ages, times, memory, count, busy(process) - busy_s)
+
+
+def busy(process: psutil.Process) -> float:
+    """Return the processor time of a process and its ffmpegs, in seconds."""
+    times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
+    return float(sum(one.user + one.system for one in times))
 
 
 def wait_for_page(port: int, process: subprocess.Popen[str]) -> None:
@@ -213,7 +222,7 @@ def measure(
         )  # fmt: skip
         try:
             wait_for_page(page, process)
-            ages, times, memory, seen = follow(page, seconds, psutil.Process(process.pid))
+            ages, times, memory, seen, busy_s = follow(page, seconds, psutil.Process(process.pid))
             said = process.communicate(timeout=60)[1].strip().splitlines()[-1]
             file_s = imageio_ffmpeg.count_frames_and_secs(str(file))[1] if records else 0.0
         finally:
@@ -221,7 +230,7 @@ def measure(
             sender.terminate()
             sender.join()
     name = f"{over} {size[1]}x{size[0]}"
-    return Measured(name, seen / seconds, ages, times, memory, said, file_s)
+    return Measured(name, seen / seconds, ages, times, memory, busy_s / seconds, said, file_s)
 
 
 def main() -> None:
@@ -233,9 +242,10 @@ def main() -> None:
     parser.add_argument("--no-record", action="store_true", help="without -o")
     options, more = parser.parse_known_args()
     print(
-        "| stream | shown/s | latency median | 95 % | first third | last third | RSS begin, end |"
+        "| stream | shown/s | latency median | 95 % | first third | last third "
+        "| RSS begin, end | cores |"
     )
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for over in options.over:
         for text in options.sizes:
             width, height = map(int, text.split("x"))
@@ -247,7 +257,8 @@ def main() -> None:
             print(
                 f"| {one.name} | {one.shown:.1f} | {np.median(ages):.0f} ms "
                 f"| {np.percentile(ages, 95):.0f} ms | {np.median(begin):.0f} ms "
-                f"| {np.median(end):.0f} ms | {one.rss_mib[0]:.0f}, {one.rss_mib[-1]:.0f} MiB |",
+                f"| {np.median(end):.0f} ms | {one.rss_mib[0]:.0f}, {one.rss_mib[-1]:.0f} MiB "
+                f"| {one.cores:.2f} |",
                 flush=True,
             )
             print(
