@@ -133,6 +133,7 @@ def _heard(part: SoundPart) -> _Heard | None:
     """Return what there is of a part of a file's sound; None if it is silent throughout."""
     file = media.inspect(part.path)
     if file.sound is None:
+        log.warning("%s: its sound cannot be read, so the video has none", part.path)
         return None
     origin_s = file.begin_s + part.begin_s
     begin_s = max(0.0, file.sound.begin_s - origin_s)
