@@ -250,9 +250,13 @@ class _Open:
         video = self.video
         if info is not None:
             video.end(info)
-        video.finish()
-        self._stack.close()
         shown = video.timeline.count - self._before
+        # A file of no pictures is none.
+        if shown:
+            video.finish()
+        self._stack.close()
+        if not shown:
+            video.path.unlink(missing_ok=True)
         picture = media.inspect(video.path).picture if shown else None
         found = picture.frames if picture else 0
         if found != shown:

@@ -74,7 +74,7 @@ class Frames:
     ----------
     timeline : Timeline
     size : (int, int) or None
-        (height, width) of the frames that came.
+        (height, width) of the pictures; ``None`` before the first.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Frames:
 
     def write(self, saliency: Saliency, picture: Rgb) -> None:
         """Take the next frame, and encode those that are known to be shown."""
-        self.size = (picture.shape[0], picture.shape[1])
+        self._begin(picture)
         self._encode(self.timeline.add(saliency.frame.time_s, picture))
 
     def end(self, info: SourceInfo) -> None:
@@ -102,18 +102,22 @@ class Frames:
         self._encode(self.timeline.end(shown_s(info, self.timeline.came)))
 
     def finish(self) -> None:
-        """Close the file; without a picture there is none."""
-        if self._encoder is not None:
-            self._encoder.finish()
+        """Close the file."""
+        assert self._encoder is not None
+        self._encoder.finish()
+
+    def _begin(self, picture: Rgb) -> ffmpeg.Encoder:
+        if self._encoder is None:
+            self.size = (picture.shape[0], picture.shape[1])
+            words = encoding.arguments(self.size, self._fps, self.path, self._settings)
+            self._encoder = ffmpeg.Encoder(words)
+        return self._encoder
 
     def _encode(self, pictures: list[tuple[Rgb, int]]) -> None:
         for picture, times in pictures:
-            if self._encoder is None:
-                size = (picture.shape[0], picture.shape[1])
-                words = encoding.arguments(size, self._fps, self.path, self._settings)
-                self._encoder = ffmpeg.Encoder(words)
+            encoder = self._begin(picture)
             for _ in range(times):
-                self._encoder.write(picture.data.cast("B"))
+                encoder.write(picture.data.cast("B"))
 
     def __enter__(self) -> "Frames":
         return self
