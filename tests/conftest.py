@@ -1,6 +1,7 @@
 """What several test files use: media made on the spot, scripts as modules, a check for leaks."""
 
 import importlib.util
+import logging
 import signal
 import subprocess
 import sys
@@ -173,3 +174,13 @@ def threads_and_children() -> Iterator[None]:
             except psutil.NoSuchProcess:
                 continue
             assert "ffmpeg" not in name, f"process left: {name} {child.pid} ({child.status()})"
+
+
+@pytest.fixture(autouse=True)
+def loggers() -> Iterator[None]:
+    """Put back what a command line that ran in a test did to vidsal's log."""
+    logger = logging.getLogger("vidsal")
+    before = logger.level, list(logger.handlers)
+    yield
+    logger.setLevel(before[0])
+    logger.handlers = before[1]

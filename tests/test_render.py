@@ -130,7 +130,8 @@ def test_overlay_in_closed_form(level: float, alpha: float) -> None:
     picture = draw(_saliency(rgb, fused), BARE._replace(alpha=alpha))
     opacity = alpha * level**2 * (3 - 2 * level)
     colour = colours("inferno")[round(255 * level)].astype(float)
-    assert picture.astype(float) == pytest.approx(opacity * colour + (1 - opacity) * rgb, abs=1.01)
+    # Opacity has 255 steps, what is laid over and what is left are rounded each.
+    assert picture.astype(float) == pytest.approx(opacity * colour + (1 - opacity) * rgb, abs=1.55)
 
 
 def test_cold_regions_stay_clear() -> None:

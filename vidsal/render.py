@@ -129,11 +129,27 @@ def _map(rgb: Rgb, saliency: Map, style: Style) -> Rgb:
 
 def _overlay(rgb: Rgb, saliency: Map, style: Style) -> Rgb:
     """Lay a map over the picture; its opacity follows saliency, so cold regions stay clear."""
-    large = _upsampled(saliency, rgb.shape[:2])
+    levels = cv2.convertScaleAbs(_upsampled(saliency, rgb.shape[:2]), alpha=255)
+    # What is laid over depends on the level alone, so it and what it leaves are looked up.
+    laid, left = _laid_over(style.colormap, style.alpha)
+    kept = cv2.multiply(rgb, cv2.applyColorMap(levels, left), scale=1 / 255)
+    return np.asarray(cv2.add(kept, cv2.applyColorMap(levels, laid)), np.uint8)
+
+
+@lru_cache
+def _laid_over(colormap: Colormap, alpha: float) -> tuple[Rgb, Rgb]:
+    """Return what each of 256 levels adds to a picture, and how much of it it leaves, of 255.
+
+    Both (256, 1, 3) uint8.
+    """
+    level = np.arange(256)[:, None] / 255
     # Smoothstep: flat at both ends, so that a faint everywhere is not a veil over the picture.
-    opacity = np.float32(style.alpha) * large * large * (3 - 2 * large)
-    blended = cv2.blendLinear(_coloured(large, style.colormap), rgb, opacity, 1 - opacity)
-    return np.asarray(blended, np.uint8)
+    opacity = alpha * level**2 * (3 - 2 * level)
+    left = np.rint(255 * (1 - opacity))
+    laid = np.rint(colours(colormap) * (1 - left / 255))
+    both = (np.broadcast_to(laid, (256, 3)), np.broadcast_to(left, (256, 3)))
+    one, other = (np.ascontiguousarray(table[:, None, :], np.uint8) for table in both)
+    return one, other
 
 
 def _part(rgb: Rgb, saliency: Map | None, style: Style) -> Rgb:

@@ -30,12 +30,17 @@ def returns(backward: Map, forward: Map) -> Map:
         1 where a point of this frame has a past, 0 where it was covered or outside.
     """
     back = carried(forward, backward)
-    gone = (backward**2).sum(axis=-1) + (back**2).sum(axis=-1)
-    missed = ((backward + back) ** 2).sum(axis=-1)
+    gone = _squared(backward) + _squared(back)
+    missed = _squared(backward + back)
     columns, rows = _origins(backward)
     height, width = backward.shape[:2]
     inside = (columns >= 0) & (columns <= width - 1) & (rows >= 0) & (rows <= height - 1)
     return np.asarray(inside & (missed <= _LOST_SHARE * gone + _LOST_PX2), np.float32)
+
+
+def _squared(flow: Map) -> Map:
+    """Return the squared length of each vector, (h, w) float32; a sum over so few is slow."""
+    return np.asarray(flow[..., 0] ** 2 + flow[..., 1] ** 2, np.float32)
 
 
 def _origins(backward: Map) -> tuple[Map, Map]:
