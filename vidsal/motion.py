@@ -3,13 +3,14 @@ the other. Pure maths on grey pictures of working size.
 """
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any, TypeVar
 
 import numpy as np
 
 from vidsal.frames import CameraMotion, Map, Motion, Rgb
 from vidsal.opencv import cv2
+from vidsal.prefetch import together
 from vidsal.settings import Camera, Flow
 from vidsal.warp import returns
 
@@ -241,8 +242,10 @@ def measure(
     Motion
         All zero for identical pictures.
     """
-    flow = optical_flow(previous, current, how=how)
-    backward = optical_flow(current, previous, how=how)
+    flow, backward = together(
+        partial(optical_flow, previous, current, how=how),
+        partial(optical_flow, current, previous, how=how),
+    )
     known = returns(backward, flow)
     camera = camera_motion(flow, model=model)
     own = backward - camera_flow(camera, current.shape[:2], backward=True)

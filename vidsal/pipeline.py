@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vidsal.errors import UsageError
-from vidsal.frames import Frame, Rgb, Saliency, SourceInfo, StaticStage
+from vidsal.frames import Frame, Saliency, SourceInfo, StaticStage
 from vidsal.identity import identity
 from vidsal.memory import Memory, frozen
 from vidsal.outcome import Outcome
@@ -38,9 +38,9 @@ T = TypeVar("T")
 # Takes the results and how many there may be; hands the results on.
 Progress = Callable[[Iterable[T], int | None], Iterable[T]]
 
-# Decoded frames that wait for the network, and pictures that wait for the encoder: enough to
+# Decoded frames that wait for the network, and analysed ones that wait to be drawn: enough to
 # bridge one stage's pauses, few enough that 4K frames stay within some hundred megabytes.
-_DECODED, _DRAWN = 8, 4
+_DECODED, _ANALYSED = 8, 4
 # What an interruption may cost, and what the beginning of a file anew is worth.
 _SEGMENT_S = 5
 
@@ -151,19 +151,25 @@ class _Job:
     def model_name(self) -> str | None:
         return self.network.choice.name
 
+    @property
+    def style(self) -> Style:
+        one = self.settings
+        return Style(one.layout, one.colormap, one.alpha, one.annotate, self.model_name, one.boxes)
+
 
 def _write(job: _Job, progress: Progress[Any]) -> tuple[int, float]:
     """Write all that is asked for, or nothing; return how many frames, and the flicker."""
     flicker, count, stages = Flicker(), 0, job.stages
-    static = job.network.stage
+    static, style = job.network.stage, job.style
     with (
         stopped_by_ctrl_c(job.source),
         open_sinks(job.info, job.settings, job.output, job.model_name) as write,
         prefetch(stages.items("decode", job.source.frames()), _DECODED) as frames,
-        prefetch(_drawn(frames, static, job, None), _DRAWN) as results,
+        prefetch(_maps(frames, static, job, None), _ANALYSED) as results,
     ):
-        waited = stages.items("wait for pictures", results)
-        for saliency, picture in progress(waited, job.info.frame_count_hint):
+        waited = stages.items("wait for maps", results)
+        for saliency in progress(waited, job.info.frame_count_hint):
+            picture = stages.calls("draw", draw, saliency, style)
             stages.calls("encode", write, saliency, picture)
             flicker.after(saliency.fused_high, is_cut=saliency.is_cut)
             count += 1
@@ -180,15 +186,17 @@ def _write_in_segments(job: _Job, progress: Progress[Any]) -> tuple[int, float]:
         if segments.is_over:
             return segments.frames, segments.flicker_mean
         static, done, memory = job.network.stage, segments.frames, segments.memory
+        style = job.style
         # The frames that are done are decoded again, which is exact, and cheap beside the rest.
         decoded = islice(stages.items("decode", job.source.frames()), done, None)
         with prefetch(decoded, _DECODED) as frames:
-            kept = _kept(_drawn(frames, static, job, memory), memory, every, done)
-            with prefetch(kept, _DRAWN) as results, _ended(job.source):
-                waited = stages.items("wait for pictures", results)
+            kept = _kept(_maps(frames, static, job, memory), memory, every, done)
+            with prefetch(kept, _ANALYSED) as results, _ended(job.source):
+                waited = stages.items("wait for maps", results)
                 hint = info.frame_count_hint
-                for result in progress(waited, max(0, hint - done) if hint else None):
-                    stages.calls("encode", segments.write, *result)
+                for saliency, state in progress(waited, max(0, hint - done) if hint else None):
+                    picture = stages.calls("draw", draw, saliency, style)
+                    stages.calls("encode", segments.write, saliency, picture, state)
     return segments.frames, segments.flicker_mean
 
 
@@ -199,11 +207,11 @@ def _segment(info: SourceInfo, settings: Settings) -> int:
 
 
 def _kept(
-    results: Iterable[tuple[Saliency, Rgb]], memory: Memory, every: int, done: int
-) -> Iterator[tuple[Saliency, Rgb, bytes | None]]:
+    results: Iterable[Saliency], memory: Memory, every: int, done: int
+) -> Iterator[tuple[Saliency, bytes | None]]:
     """Yield results, and with the last one of each segment what is remembered after it."""
-    for n, (saliency, picture) in enumerate(results, start=done + 1):
-        yield saliency, picture, frozen(memory) if n % every == 0 else None
+    for n, saliency in enumerate(results, start=done + 1):
+        yield saliency, frozen(memory) if n % every == 0 else None
 
 
 @contextmanager
@@ -228,21 +236,16 @@ def _analysed(
     return analyse_frames(frames, static, settings, batch=batch, fps=fps, memory=memory)
 
 
-def _drawn(
+def _maps(
     frames: Iterable[Frame], static: StaticStage | None, job: _Job, memory: Memory | None
-) -> Iterator[tuple[Saliency, Rgb]]:
-    """Analyse frames, and draw what was found."""
+) -> Iterator[Saliency]:
+    """Analyse frames, and measure how long it takes."""
     settings, stages = job.settings, job.stages
-    style = Style(
-        settings.layout, settings.colormap, settings.alpha, settings.annotate, job.model_name,
-        settings.boxes,
-    )  # fmt: skip
     waited = stages.items("wait for frames", frames)
     timed = stages.static("network", static)
     saliencies = _analysed(waited, timed, settings, job.info, memory)
     inside = ("wait for frames", "network")
-    for saliency in stages.items("motion, maps", saliencies, inside=inside):
-        yield saliency, stages.calls("draw", draw, saliency, style)
+    yield from stages.items("motion, maps", saliencies, inside=inside)
 
 
 @contextmanager
