@@ -473,6 +473,19 @@ def test_same_frames_same_answer_and_nothing_is_written_to(
     assert np.array_equal(first, kept[0]) and np.array_equal(second, kept[1])
 
 
+@pytest.mark.parametrize("how", ["farneback", "dis"])
+def test_both_ways_at_a_time_are_those_of_one_after_the_other(
+    load_script: LoadScript, how: Flow
+) -> None:
+    first, second, *_ = _pair(load_script)
+    forward = motion.optical_flow(first, second, how=how)
+    backward = motion.optical_flow(second, first, how=how)
+    for _ in range(20):
+        moved = motion.measure(first, second, how=how)
+        assert np.array_equal(moved.flow, forward)
+        assert np.array_equal(moved.backward, backward)
+
+
 def test_camera_motion_leaves_the_flow_alone() -> None:
     flow = np.random.default_rng(0).normal(1, 1, (40, 60, 2)).astype(np.float32)
     kept = flow.copy()

@@ -3,7 +3,7 @@ the other. Pure maths on grey pictures of working size.
 """
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -117,17 +117,14 @@ def optical_flow(previous: Rgb, current: Rgb, *, how: Flow = "farneback") -> Map
     if np.array_equal(previous, current):
         return nothing
     if how == "dis" and min(current.shape) >= _DIS_PX:
-        return np.asarray(_dis().calc(previous, current, None), np.float32)
+        # One of its own for each call: it has buffers, and both ways are computed at a time.
+        dis: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        return np.asarray(dis.calc(previous, current, None), np.float32)
     flow = cv2.calcOpticalFlowFarneback(
         previous, current, nothing,
         pyr_scale=0.5, levels=4, winsize=15, iterations=3, poly_n=5, poly_sigma=1.2, flags=0,
     )  # fmt: skip
     return np.asarray(flow, np.float32)
-
-
-@cache
-def _dis() -> Any:
-    return cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
 
 
 def camera_motion(flow: Map, *, model: Camera = "auto") -> CameraMotion:
