@@ -18,6 +18,7 @@ from vidsal.scaling import (
     Scale,
     ScaleState,
     clipped,
+    contrasted,
     modes,
     remember,
     scaled,
@@ -247,6 +248,34 @@ def test_far_beyond_a_scale_is_far_but_finite() -> None:
     assert result[0, :2].tolist() == [0, 1]
     # The highest contrast there is makes no infinity of it.
     assert result[0, 2] == pytest.approx(1e3) and np.isfinite(result**10).all()
+
+
+@pytest.mark.parametrize("strength", [0.01, 0.5, 1.0, 3.0])
+@pytest.mark.parametrize("power", [0.1, 1.0, 3.0, 10.0])
+def test_contrast_is_within_a_map_and_its_strength_stays(strength: float, power: float) -> None:
+    values = (strength * np.array([[0, 0.1, 0.5, 1, 1.5, 1e6]])).astype(np.float32)
+    values.setflags(write=False)
+    result = contrasted(values, power, strength=strength)
+    expected = strength * np.array([0, 0.1, 0.5, 1, 1.5, 1e3]) ** power
+    assert result.dtype == np.float32 and np.isfinite(result).all()
+    assert result[0] == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_map_of_no_strength_is_zeros() -> None:
+    assert not contrasted(np.ones((2, 3), np.float32), 3.0, strength=0.0).any()
+
+
+def test_strength_is_that_of_a_map_beside_those_remembered() -> None:
+    scale = Scale("stable")
+    picture = _noise()
+    for n, strength in enumerate((1.0, 0.5, 2.0)):
+        scale(strength * picture, n / 25)
+        assert scale.strength == pytest.approx(strength * upper_end(picture) / scale.high)
+    for mode in ("frame", "minmax", "fixed:0,1"):
+        other = Scale(mode)
+        for n, strength in enumerate((1.0, 0.5)):
+            other(strength * picture, n / 25)
+            assert other.strength == 1
 
 
 def test_clipped_is_one_above_one_and_writes_to_nothing() -> None:

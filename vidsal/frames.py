@@ -349,7 +349,7 @@ class Saliency:
         Part of the fused map that motion brought in, 0..1.
     static_high, motion_high, fused_high : float
         The values shown as 1: of the gradient map, of ``speed``, and of the fused map in the unit
-        of the gradient map raised to ``contrast`` (without a network, of ``speed``).
+        of the gradient map (without a network, of ``speed``).
     """
 
     frame: Frame

@@ -91,6 +91,31 @@ def clipped(values: Map) -> Map:
     return np.minimum(values, np.float32(1))
 
 
+def contrasted(values: Map, power: float, *, strength: float = 1.0) -> Map:
+    """Return a map with its contrast raised, without making weak maps weaker still.
+
+    The power acts on what stands out within the map, whose own upper end is `strength`; how strong
+    the map is beside others stays as it is. A power of all would show a map of half the strength
+    as an eighth: in a stretch of weak gradients nothing would be seen.
+
+    Parameters
+    ----------
+    values : (h, w) float32 array
+        At least 0.
+    power : float
+    strength : float
+        Of the unit of `values`; a map of none is zeros.
+
+    Returns
+    -------
+    (h, w) float32 array
+    """
+    if not strength > np.finfo(np.float32).tiny:
+        return np.zeros_like(values)
+    within = np.minimum(values / np.float32(strength), np.float32(_FAR))
+    return np.asarray(np.float32(strength) * within ** np.float32(power), np.float32)
+
+
 class Scale:
     """Which values of one kind of map are shown as 0 and 1, along a stream.
 
@@ -107,12 +132,16 @@ class Scale:
     ----------
     low, high : float
         The ends for the last map.
+    strength : float
+        Upper end of the last map on its scale: how strong it is beside those remembered; 1 where
+        nothing is.
     """
 
     def __init__(self, mode: str, *, floor: float = 0.0) -> None:
         self._mode, self._floor = mode, floor
         self._state = ScaleState()
         self.low = self.high = 0.0
+        self.strength = 1.0
         if mode.startswith("fixed:"):
             self.low, self.high = (float(one) for one in mode.removeprefix("fixed:").split(","))
 
@@ -128,6 +157,7 @@ class Scale:
             state = self._state if self._mode == "stable" else ScaleState()
             state = remember(state, value, time_s)
             self.high = state.high or 0.0
+            self.strength = value / self.high if self.high > 0 else 0.0
             if remembers:
                 self._state = state
         return scaled(values, low=self.low, high=self.high)

@@ -243,8 +243,8 @@ class Settings:
         "a share of the picture's longer side.",
         check=lambda share: 0 <= share <= 0.2, expected="0 to 0.2")
     contrast: float = _option(
-        3.0, "Static map", "Exponent of the map on its scale: 1 shows the gradient's magnitude, 2 "
-        "its energy, 3 what stands out of that.", check=lambda power: 0.1 <= power <= 10,
+        3.0, "Static map", "Exponent within the map: 1 shows the gradient's magnitude, 2 its "
+        "energy, 3 what stands out of that.", check=lambda power: 0.1 <= power <= 10,
         expected="0.1 to 10")
     predict_every: float = _option(
         0.25, "Static map", "Seconds between two looks at which classes the network sees; 0 looks "

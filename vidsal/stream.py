@@ -20,7 +20,7 @@ from vidsal.frames import Frame, Map, Motion, Prediction, Request, Rgb, Saliency
 from vidsal.fusion import centre_prior, fuse, motion_share
 from vidsal.memory import Memory
 from vidsal.pace import Pace
-from vidsal.scaling import Scale, Scales, clipped, modes
+from vidsal.scaling import Scale, Scales, clipped, contrasted, modes
 from vidsal.settings import Settings
 from vidsal.targets import Lock, prediction
 from vidsal.warp import carried
@@ -393,12 +393,13 @@ def _scaled(item: Halves, scales: Scales, settings: Settings) -> Saliency:
     static, both, share, high = None, moving, 1.0, scales.motion.high
     if item.static is not None:
         # Not clipped before it is fused: motion is to choose from its peaks.
-        peaks = scales.static(item.static, time_s) ** np.float32(settings.contrast)
+        on_scale = scales.static(item.static, time_s)
+        peaks = contrasted(on_scale, settings.contrast, strength=scales.static.strength)
         both, share = _together(peaks, moving, settings)
         both = clipped(scales.both(both, time_s, remembers=not step.is_first))
         static = clipped(peaks)
         if settings.fusion != "motion":
-            high = scales.static.high**settings.contrast
+            high = scales.static.high
         high *= scales.both.high
     return Saliency(
         frame=step.frame, static=static, motion=moving, fused=both, movement=step.movement,
