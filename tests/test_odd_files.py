@@ -220,3 +220,17 @@ def test_opencv_that_gives_up_is_taken_over_from(
     for one, other in zip(frames, expected, strict=True):
         assert np.abs(one.rgb.astype(float) - other.rgb.astype(float)).mean() < 3
     assert "OpenCV ends after 7 of 30 frames" in caplog.text
+
+
+def test_a_gif_that_ends_anywhere_is_what_it_holds_or_one_line(tmp_path: Path) -> None:
+    path = _make(tmp_path / "a.gif", [])
+    whole = path.read_bytes()
+    odd = []
+    for length in range(len(whole) // 2, len(whole), 11):
+        path.write_bytes(whole[:length])
+        try:
+            with open_source(path, Settings()) as source:
+                assert 1 <= len(list(source.frames())) <= FRAMES
+        except VidsalError as error:
+            odd.append(str(error))
+    assert odd and not any("\n" in line for line in odd)

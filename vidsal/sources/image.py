@@ -25,7 +25,7 @@ def is_image(path: Path) -> bool:
             return image.format == "MPO" or getattr(image, "n_frames", 1) == 1
     except Image.DecompressionBombError as error:
         raise VidsalError(f"{path} is too large a picture: {error}") from error
-    except (OSError, ValueError, SyntaxError):
+    except Exception:  # Damaged files fail in Pillow in any way there is.
         return False
 
 
@@ -59,8 +59,7 @@ def _read(path: Path) -> Rgb:
         if iio.improps(path, plugin="pillow", index=0).dtype.itemsize > 1:
             return _eight_bit(iio.imread(path, plugin="pillow", index=0, rotate=True))
         rgb = iio.imread(path, plugin="pillow", index=0, mode="RGB", rotate=True)
-    # Pillow raises these, depending on the format, on files that are cut short or altered.
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+    except Exception as error:  # As above.
         raise VidsalError(f"{path} is a damaged picture: {error}") from error
     return np.ascontiguousarray(rgb, np.uint8)
 
