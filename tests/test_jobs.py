@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from conftest import MakeClip
 
+from vidsal import jobs
 from vidsal.errors import UsageError
 from vidsal.jobs import run_all, write_summary
 from vidsal.outcome import Outcome
+from vidsal.pipeline import process
 from vidsal.settings import Settings
 
 
@@ -128,3 +130,49 @@ def test_a_summary_says_it_all(here: Path, tmp_path: Path, make_clip: MakeClip) 
     assert second["error"] == f"{tmp_path / 'gone.mp4'}: there is no such file"
     assert second["output"] is None
     assert set(first) == {field.name for field in dataclasses.fields(Outcome)}
+
+
+def test_files_of_one_name_in_two_folders_stay_apart(here: Path, make_clip: MakeClip) -> None:
+    clips = []
+    for name in ("x", "y"):
+        (here / name).mkdir()
+        clips.append(make_clip("s.mp4", frames=2).rename(here / name / "s.mp4"))
+    outcomes = run_all([*clips, clips[0]], _settings(output=Path("out"), overwrite=True))
+    names = [one.output.name for one in outcomes if one.output]
+    assert names == ["1_s.mp4_saliency.mp4", "y_s.mp4_saliency.mp4", "3_s.mp4_saliency.mp4"]
+    assert sorted(names) == sorted(path.name for path in (here / "out").iterdir())
+
+
+def test_no_result_replaces_a_source(here: Path, make_clip: MakeClip) -> None:
+    first = make_clip("a.mp4", frames=2).rename(here / "a.mp4")
+    second = make_clip("b.mp4", frames=2).rename(here / "a_saliency.mp4")
+    precious = second.read_bytes()
+    outcomes = run_all([first, second], _settings(overwrite=True))
+    assert outcomes[0].error == "--output a_saliency.mp4 is one of the sources: give another name"
+    assert outcomes[1].error is None
+    assert second.read_bytes() == precious
+
+
+def test_an_error_that_nobody_worded_stops_nothing(
+    here: Path, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips = [make_clip("a.mp4", frames=2), make_clip("b.mp4", frames=3)]
+
+    def failing(source: Any, *words: Any, **others: Any) -> Outcome:
+        if source == clips[0]:
+            raise MemoryError("no\nroom")
+        return process(source, *words, **others)
+
+    monkeypatch.setattr(jobs, "process", failing)
+    names = here / "long.txt"
+    names.write_text("n" * 300 + "\n")
+    outcomes = run_all([*clips, names], _settings())
+    assert [one.frames for one in outcomes][:2] == [0, 3]
+    assert outcomes[0].error == "no room (MemoryError)"
+    assert outcomes[2].error is not None and "(OSError)" in outcomes[2].error
+
+
+def test_a_folder_that_is_there_takes_even_one_result(here: Path, make_clip: MakeClip) -> None:
+    (here / "out").mkdir()
+    (outcome,) = run_all([make_clip("a.mp4", frames=2)], _settings(output=Path("out")))
+    assert outcome.output == Path("out/a_saliency.mp4")

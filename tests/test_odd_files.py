@@ -1,15 +1,19 @@
 """One contract for every kind of file people have: its frames, upright, in time, or one line."""
 
+import os
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import cv2
+import imageio.v3 as iio
 import numpy as np
 import pytest
 from conftest import MakeClip, run_ffmpeg
 
+import vidsal
+from vidsal import media
 from vidsal.errors import VidsalError
 from vidsal.frames import Frame, Rgb
 from vidsal.settings import Settings
@@ -145,8 +149,6 @@ def test_a_size_that_changes_is_brought_to_the_first(tmp_path: Path) -> None:
 def test_gif_frames_come_at_their_own_times(tmp_path: Path) -> None:
     path = tmp_path / "a.gif"
     pictures = [np.full((20, 30, 3), level, np.uint8) for level in (0, 80, 160, 240)]
-    import imageio.v3 as iio
-
     iio.imwrite(path, pictures, duration=[100, 300, 50, 500], loop=0)
     with open_source(path, Settings()) as source:
         frames = list(source.frames())
@@ -234,3 +236,65 @@ def test_a_gif_that_ends_anywhere_is_what_it_holds_or_one_line(tmp_path: Path) -
         except VidsalError as error:
             odd.append(str(error))
     assert odd and not any("\n" in line for line in odd)
+
+
+def _length_s(path: Path) -> float:
+    found = media.inspect(path).picture
+    assert found is not None
+    return found.end_s - float(found.times_s[0])
+
+
+def test_a_last_frame_is_held_for_as_long_as_it_is_shown(tmp_path: Path) -> None:
+    path = tmp_path / "hold.gif"
+    pictures = [np.full((20, 30, 3), level, np.uint8) for level in range(0, 200, 10)]
+    # Some frames are too short for the usual step and share it.
+    iio.imwrite(path, pictures, duration=[100] * 8 + [20] * 6 + [100] * 5 + [3000], loop=0)
+    vidsal.run(path, Settings(model="none", output=tmp_path / "o.mp4"))
+    assert _length_s(tmp_path / "o.mp4") == pytest.approx(4.42, abs=0.06)
+    vidsal.run(path, Settings(model="none", output=tmp_path / "p.mp4", fps="30"))  # type: ignore[arg-type]
+    assert _length_s(tmp_path / "p.mp4") == pytest.approx(4.42, abs=0.02)
+
+
+@pytest.mark.parametrize("name", ["truncated.mp4", "partial file.mkv"])
+def test_a_name_says_nothing_of_what_is_in_it(name: str, make_clip: MakeClip) -> None:
+    clip = make_clip(name, frames=10, options=["-metadata", "title=moov atom not found"])
+    found = media.inspect(clip)
+    assert (found.is_cut_off, found.lacks_index) == (False, False)
+
+
+def test_a_subtitle_longer_than_the_picture_is_no_cut(make_clip: MakeClip, tmp_path: Path) -> None:
+    (tmp_path / "a.srt").write_text("1\n00:00:00,000 --> 00:00:09,000\nwords\n\n")
+    both = tmp_path / "both.mkv"
+    run_ffmpeg("-i", str(make_clip(frames=15)), "-i", str(tmp_path / "a.srt"), "-c", "copy",
+               str(both))  # fmt: skip
+    found = media.inspect(both)
+    assert found.duration_s == pytest.approx(9, abs=0.1)
+    assert not found.is_cut_off
+
+
+def test_a_picture_that_begins_late_is_found(make_clip: MakeClip, tmp_path: Path) -> None:
+    clip, late = make_clip(frames=50, sound="aac"), tmp_path / "late.mkv"
+    run_ffmpeg("-itsoffset", "12", "-i", str(clip), "-i", str(clip), "-map", "0:v", "-map", "1:a",
+               "-c", "copy", str(late))  # fmt: skip
+    with open_source(late, Settings(end=1)) as source:
+        assert len(list(source.frames())) == 25
+
+
+def test_text_and_pipes_are_no_videos(tmp_path: Path) -> None:
+    (tmp_path / "notes.nfo").write_text("words\n" * 100)
+    os.mkfifo(tmp_path / "pipe.mp4")
+    for name, says in (("notes.nfo", "is not a video"), ("pipe.mp4", "is not a file that can be")):
+        with pytest.raises(VidsalError, match=says):
+            open_source(tmp_path / name, Settings())
+
+
+def test_a_name_that_is_no_text_is_read_all_the_same(make_clip: MakeClip) -> None:
+    clip = make_clip(frames=5)
+    odd = clip.with_name(os.fsdecode(b"bad\xffname.mp4"))
+    clip.rename(odd)
+    assert len(_read(odd)) == 5
+
+
+def test_two_frames_of_milliseconds_have_the_rate_they_claim(make_clip: MakeClip) -> None:
+    found = media.inspect(make_clip("a.mkv", rate="30", frames=2)).picture
+    assert found is not None and found.rate == 30

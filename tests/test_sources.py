@@ -385,7 +385,9 @@ def test_times_of_a_variable_rate_are_the_files_own(
 
 @pytest.mark.parametrize("start", [20, 2000])
 def test_start_after_the_end_is_one_line(start: float, long_clip: Path) -> None:
-    with pytest.raises(VidsalError, match=rf"--start {start} s is after the end of .*long\.mp4"):
+    with pytest.raises(
+        VidsalError, match=rf"--start {start} s is after the last frame of .*long\.mp4"
+    ):
         open_source(long_clip, Settings(start=start))
 
 

@@ -189,6 +189,8 @@ def run(
     from vidsal.sink import claim
 
     if summary is not None:
+        if summary.suffix.lower() != ".json":
+            raise UsageError(f"--summary {summary}: a summary is a .json file")
         claim(summary, overwrite=settings.overwrite)
     outcomes: list[Outcome] = []
 

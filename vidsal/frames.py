@@ -107,6 +107,8 @@ class SourceInfo:
         is not known.
     sound : SoundPart or None
         The sound that belongs to the frames.
+    files : tuple of str
+        What the frames are read from, where that is more than the file of the name.
     """
 
     name: str
@@ -117,6 +119,7 @@ class SourceInfo:
     is_live: bool = False
     duration_s: float | None = None
     sound: SoundPart | None = None
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import os
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,14 +26,21 @@ _LOOKED_AT = 1 << 20
 
 
 def identity(
-    source: str, settings: Settings, *, model: str | None, weights: Path | None
+    source: str,
+    settings: Settings,
+    *,
+    files: Sequence[Path] = (),
+    model: str | None,
+    weights: Path | None,
 ) -> dict[str, str]:
     """Return all that decides what a run writes: what it is called, and its value.
 
     Parameters
     ----------
     source : str
-        Path of the input.
+        What the input is called.
+    files : sequence of Path
+        Those that it is read from; by default the one of its name.
     settings : Settings
     model : str or None
         Name of the network that was chosen.
@@ -44,19 +52,20 @@ def identity(
     VidsalError
         If the input cannot be read.
     """
-    found = {**_about_source(Path(source)), **_about_settings(settings), "the network": str(model)}
-    for name, path in (("weights", weights), ("class names", settings.labels)):
-        if path is not None:
-            found[f"the file of {name}"] = f"{path.absolute()} ({path.stat().st_size} bytes)"
+    path = Path(source)
+    found = {**_about_source(path, list(files) or [path]), **_about_settings(settings)}
+    found["the network"] = str(model)
+    saved = Path(settings.model) if settings.model.endswith((".keras", ".h5")) else None
+    for name, path_of in (
+        ("weights", weights), ("the saved model", saved), ("class names", settings.labels),
+    ):  # fmt: skip
+        if path_of is not None and path_of.is_file():
+            found[f"the file of {name}"] = f"{path_of.absolute()} ({_ends([path_of])})"
     return found | _about_programs()
 
 
-def _about_source(path: Path) -> dict[str, str]:
+def _about_source(path: Path, files: list[Path]) -> dict[str, str]:
     try:
-        if path.is_dir():
-            files = sorted(one for one in path.iterdir() if one.is_file())
-        else:
-            files = [path] if path.exists() else []
         stats = [one.stat() for one in files]
         return {
             "the input": str(path.absolute()),

@@ -41,7 +41,7 @@ def run_all(
     Returns
     -------
     list of Outcome
-        In the order of the names; a source that failed says why.
+        Names that mean nothing first, then the sources in their order; what failed says why.
 
     Raises
     ------
@@ -59,11 +59,16 @@ def run_all(
     sources = _sources(words, settings, done)
     for source, own in _each(sources, settings):
         try:
+            if len(sources) > 1:
+                _require_apart(sources, own)
             done(process(source, own, network=network, progress=progress))
-        except VidsalError as error:
-            if isinstance(error, UsageError) and len(sources) == 1:
+        except Exception as error:
+            # What is wrong with the one source there is, and no fault of the file, is told by
+            # whoever called.
+            is_told = isinstance(error, VidsalError) and not isinstance(error, UsageError)
+            if len(sources) == 1 and not is_told:
                 raise
-            done(Outcome(str(source), error=" ".join(str(error).split())))
+            done(Outcome(str(source), error=_line(error)))
     return outcomes
 
 
@@ -80,37 +85,79 @@ def _sources(
     for word in words:
         try:
             sources += expand(word, is_sequence=settings.sequence)
-        except VidsalError as error:
-            failed(Outcome(str(word), error=str(error)))
+        except (VidsalError, OSError) as error:
+            failed(Outcome(str(word), error=_line(error)))
     return sources
+
+
+def _line(error: Exception) -> str:
+    """Return an error in one line; one that nobody has worded says what it is."""
+    more = "" if isinstance(error, VidsalError) else f" ({type(error).__name__})"
+    return " ".join(str(error).split()) + more
 
 
 def _each(sources: Sequence[What], settings: Settings) -> Iterator[tuple[What, Settings]]:
     """Yield each source with the settings that name its own files."""
-    if len(sources) <= 1:
+    output = settings.output
+    if len(sources) <= 1 and not (output and output.is_dir()):
         yield from ((source, settings) for source in sources)
         return
     folders = {name: getattr(settings, name) for name in ("output", "table", "maps")}
     for name, folder in folders.items():
         if folder is not None:
             _make(folder, f"--{name}")
-    stems = Counter(Path(str(source)).stem for source in sources)
-    for source in sources:
-        path = Path(str(source))
-        # a.mov and a.mkv are not to end at one name.
-        stem = path.stem if stems[path.stem] == 1 else path.name
+    for source, name in zip(sources, _names(sources), strict=True):
         own = {
-            "output": (folders["output"] or Path()) / _output_name(source, stem, settings),
-            "table": folders["table"] and folders["table"] / f"{stem}.csv",
-            "maps": folders["maps"] and folders["maps"] / stem,
+            "output": (folders["output"] or Path()) / _output_name(source, name, settings),
+            "table": folders["table"] and folders["table"] / f"{name}.csv",
+            "maps": folders["maps"] and folders["maps"] / name,
         }
         yield source, dataclasses.replace(settings, **own)
 
 
+def _names(sources: Sequence[What]) -> list[str]:
+    """Return what the results of each source are called after: no two of them alike."""
+    paths = [Path(str(source)) for source in sources]
+    ways = [
+        [path.stem for path in paths],
+        # a.mov and a.mkv are not to end at one name,
+        [path.name for path in paths],
+        # nor the files of one name in two folders,
+        [f"{path.absolute().parent.name}_{path.name}" for path in paths],
+        # nor any others.
+        [f"{number}_{path.name}" for number, path in enumerate(paths, start=1)],
+    ]
+    counts = [Counter(way) for way in ways]
+    return [
+        next(
+            way[n] for way, count in zip(ways, counts, strict=True)
+            if count[way[n]] == 1 or way is ways[-1]
+        )
+        for n in range(len(paths))
+    ]  # fmt: skip
+
+
+def _require_apart(sources: Sequence[What], settings: Settings) -> None:
+    """Raise `UsageError` where a result would replace a source that is still to be read."""
+    there = {path.resolve() for source in sources if _is_file(path := Path(str(source)))}
+    for option in ("output", "table"):
+        path = getattr(settings, option)
+        if path is not None and path.resolve() in there:
+            raise UsageError(f"--{option} {path} is one of the sources: give another name")
+
+
 def _output_name(source: What, stem: str, settings: Settings) -> str:
     """Return what the output of one of many sources is called."""
-    is_photo = isinstance(source, (str, Path)) and Path(source).is_file() and is_image(Path(source))
+    is_photo = isinstance(source, (str, Path)) and _is_file(Path(source)) and is_image(Path(source))
     return f"{stem}_saliency{'.png' if is_photo else encoding.suffix_for(settings.codec)}"
+
+
+def _is_file(path: Path) -> bool:
+    """Say whether a name is one of a file; one that no system takes is not."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _make(folder: Path, option: str) -> None:

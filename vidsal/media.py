@@ -161,6 +161,9 @@ def inspect(path: Path | str, *, until_s: float | None = None) -> Media:
     rows = _rows(packets)
     begin, duration = _about(banner)
     picture = sound = None
+    # Text is no video, though ffmpeg can show it as a terminal would.
+    if re.search(r"^Input #0, tty", banner, re.MULTILINE):
+        kinds = {}
     for number, head in kinds.items():
         own = rows.get(number)
         if own is None:
@@ -173,11 +176,15 @@ def inspect(path: Path | str, *, until_s: float | None = None) -> Media:
             sound = Sound(head["codec_id"], float(np.nanmin(begins)), float(np.nanmax(ends)))
     ends = [stream.end_s for stream in (picture, sound) if stream]
     is_short = False
-    if duration is not None and ends and until_s is None:
+    # Subtitles or a second sound may be what lasts as long as the container says.
+    are_all = len(re.findall(r"Stream #0", banner)) == len(ends)
+    if duration is not None and ends and are_all and until_s is None:
         is_short = max(ends) - begin < duration - max(_SHORT_S, _SHORT * duration)
-    is_cut_off = is_short or any(one in words for one in _CUT_OFF)
+    # A file's name and its tags are in ffmpeg's words, too: only what it says itself counts.
+    said = "\n".join(line for line in words.splitlines() if re.match(r"\[.+ @ \w+\]", line))
+    is_cut_off = is_short or any(one in said for one in _CUT_OFF)
     is_cut_off |= picture is not None and picture.is_cut_off
-    return Media(picture, sound, begin, duration, is_cut_off, _NO_INDEX in words)
+    return Media(picture, sound, begin, duration, is_cut_off, _NO_INDEX in said)
 
 
 def _kinds(lines: Iterable[str]) -> dict[int, dict[str, Any]]:
@@ -305,6 +312,10 @@ def measured_rate(
     steps = np.diff(ticks)
     if (steps == steps[0]).all():
         exact = 1 / (Fraction(int(steps[0])) * tick_s)
+        usual = _standard(claimed)
+        # Two frames of milliseconds, 33 apart, are 30 a second and not 1000/33.
+        if usual and abs(float(1 / (usual * tick_s)) - steps[0]) * len(steps) <= 1:
+            return usual, False
         return (_standard(exact) or min(exact, Fraction(FASTEST_FPS))), False
     mean = 1 / (Fraction(int(ticks[-1] - ticks[0]), len(steps)) * tick_s)
     for rate in (claimed, mean):

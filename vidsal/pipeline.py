@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
+from vidsal import encoding
 from vidsal.errors import UsageError
 from vidsal.frames import Frame, Saliency, SourceInfo, StaticStage
 from vidsal.identity import identity
@@ -128,7 +129,8 @@ def process(
     log.info("flicker: the display's scale changed by %.2f %% a frame", 100 * flicker)
     return Outcome(
         info.name, output, None, count, found.damaged, found.is_cut_off, found.decoder,
-        network.choice.name or "none", info.height_px, info.width_px, info.fps,
+        network.choice.name or "none", info.height_px, info.width_px,
+        info.fps and encoding.rate_of(output, info.fps),
         time.perf_counter() - began_s,
     )  # fmt: skip
 
@@ -180,7 +182,10 @@ def _write_in_segments(job: _Job, progress: Progress[Any]) -> tuple[int, float]:
     """Write the same, but keep what is finished, and go on after what an earlier run finished."""
     info, stages, every = job.info, job.stages, _segment(job.info, job.settings)
     choice = job.network.choice
-    known = identity(info.name, job.settings, model=choice.name, weights=choice.weights)
+    known = identity(
+        info.name, job.settings, files=[Path(one) for one in info.files], model=choice.name,
+        weights=choice.weights,
+    )  # fmt: skip
     known["frames in a segment"] = str(every)
     with open_segments(info, job.settings, job.output, choice.name, known) as segments:
         if segments.is_over:

@@ -69,7 +69,10 @@ def parse_rate(text: str | float | Fraction | None) -> Fraction | None:
         raise UsageError(f"a rate is frames a second (25, 29.97, 30000/1001), got {text!r}")
     # 23.976, 29.97 and 59.94 stand for these.
     near = Fraction(round(rate * Fraction(1001, 1000)) * 1000, 1001)
-    return near if rate.denominator > 1 and abs(near - rate) < Fraction(1, 500) else rate
+    if rate.denominator > 1 and abs(near - rate) < Fraction(1, 500):
+        return near
+    # Players and encoders have 32 bits for each part of it.
+    return rate.limit_denominator(100_000)
 
 
 def _option(
@@ -298,6 +301,8 @@ class Settings:
         for field in dataclasses.fields(self):
             value = _checked(field, getattr(self, field.name))
             object.__setattr__(self, field.name, value)
+        if self.end == 0:
+            raise UsageError("--end must be above 0, got 0")
         if self.start is not None and self.end is not None and self.end <= self.start:
             raise UsageError(f"--end must come after --start, got {self.end} <= {self.start}")
         if self.resume and self.static_every == "auto":

@@ -54,7 +54,8 @@ def claim_outputs(info: SourceInfo, settings: Settings) -> Path:
     files = [path for path in (output, settings.table) if path]
     for path in files:
         claim(path, overwrite=settings.overwrite)
-        if not info.is_live and path.exists() and path.samefile(info.name):
+        source = Path(info.name)
+        if not info.is_live and path.exists() and source.exists() and path.samefile(source):
             raise VidsalError(f"{path} is the source itself: give another name")
     places: dict[Path, str] = {}
     wanted = {"--output": output, "--table": settings.table, "--maps": settings.maps}

@@ -13,6 +13,9 @@ from vidsal.sink import Write, removed
 from vidsal.sinks.finishing import Meant, finish
 from vidsal.timeline import Timeline
 
+# A source from which this share of its frames came was read to its end: a few were damaged.
+_NEARLY_ALL = 0.9
+
 
 @contextmanager
 def video_sink(path: Path, info: SourceInfo, settings: Settings) -> Iterator[Write]:
@@ -51,11 +54,12 @@ def shown_s(info: SourceInfo, came: int) -> float | None:
     """Return how long the frames that came are seen in all, in seconds; None if nobody knows.
 
     The time that is left after the last frame is that frame's own only if it is the last one the
-    source has. Where fewer frames came than there are (stopped, cut off, damaged at the end), that
-    is time of frames that never came: to hold a picture through it, perhaps for an hour, would
-    invent a still. The last frame then stays for one step, as it does where nothing is known.
+    source has. Where far fewer frames came than there are (stopped, or damaged), that is time of
+    frames that never came: to hold a picture through it, perhaps for an hour, would invent a
+    still. The last frame then stays for one step, as it does where nothing is known.
     """
-    is_all = info.frame_count_hint is not None and came >= info.frame_count_hint
+    hint = info.frame_count_hint
+    is_all = hint is not None and came >= _NEARLY_ALL * hint
     return info.duration_s if is_all and not info.is_live else None
 
 

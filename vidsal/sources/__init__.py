@@ -48,6 +48,8 @@ def open_source(what: What, settings: Settings) -> Source:
         raise VidsalError(f"{path} is a folder: --sequence makes one video of its pictures")
     if not path.exists():
         raise VidsalError(f"{path}: there is no such file")
+    if not path.is_file():
+        raise VidsalError(f"{path} is not a file that can be gone back in")
     try:
         with path.open("rb") as file:
             is_empty = not file.read(1)

@@ -60,6 +60,11 @@ class OpencvReader:
     name = "OpenCV"
 
     def __init__(self, path: Path, picture: Picture) -> None:
+        try:
+            str(path).encode()
+        except UnicodeEncodeError as error:
+            # OpenCV ends the process over it.
+            raise VidsalError(f"{str(path)!a} is not a name that OpenCV can read") from error
         # Without a named backend OpenCV would take "clip_001.png" for a numbered sequence.
         # An absolute path, since a colon in a relative one would be read as a protocol.
         self._capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)

@@ -1,5 +1,6 @@
 """Pictures of a folder, a glob or a list that are the frames of one video."""
 
+import logging
 import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -13,6 +14,9 @@ from vidsal.sources.image import ImageSource
 from vidsal.sources.readers import resized
 
 _USUAL_FPS = Fraction(25)
+
+
+log = logging.getLogger(__name__)
 
 
 class SequenceSource:
@@ -55,6 +59,7 @@ class SequenceSource:
         self.info = SourceInfo(
             name, *self._size, fps / settings.every, frame_count_hint=len(self._paths),
             duration_s=float(len(self._paths) * settings.every / fps),
+            files=tuple(str(path) for path in paths),
         )  # fmt: skip
 
     def frames(self) -> Iterator[Frame]:
@@ -63,9 +68,10 @@ class SequenceSource:
                 return
             try:
                 (frame,) = ImageSource(path).frames()
-            except VidsalError:
+            except VidsalError as error:
                 if self._strict:
                     raise
+                log.warning("%s is left out: %s", path, error)
                 self._skipped += 1
                 continue
             yield Frame(resized(frame.rgb, self._size), number, float(number / self._rate))

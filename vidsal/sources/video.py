@@ -57,6 +57,9 @@ class VideoSource:
         self._start_s, self._end_s = _part(settings)
         until_s = self._end_s + _BEYOND_S if math.isfinite(self._end_s) else None
         self._media = inspect(path, until_s=until_s)
+        if self._media.picture is None and until_s is not None:
+            # The picture may begin long after the sound.
+            self._media = inspect(path)
         picture = _checked(path, self._media, settings)
         self._picture = picture
         self._every = settings.every
@@ -140,7 +143,7 @@ class VideoSource:
             # Decoded, since later frames build on it, but not converted.
             if not self._grab():
                 raise VidsalError(
-                    f"--start {self._start_s:g} s is after the end of {self._path} "
+                    f"--start {self._start_s:g} s is after the last frame of {self._path} "
                     f"({max(self._time_s, 0):.2f} s)"
                     if self._start_s
                     else f"{self._path} holds no picture that can be decoded"
@@ -255,8 +258,9 @@ class VideoSource:
         """Return how many frames there may be."""
         times_s = self._picture.times_s - self._picture.times_s[0]
         inside = (times_s >= self._first.time_s - _ROUNDING_S) & (times_s < self._end_s)
-        chosen = math.ceil(int(inside.sum()) / self._every)
-        return max(1, min(chosen, self._slots))
+        # As `frames` chooses them: one for each step of the output that has any.
+        steps = {self._slot(time_s) for time_s in times_s[inside][:: self._every].tolist()}
+        return max(1, sum(step < self._slots for step in steps))
 
     def _sound(self) -> SoundPart | None:
         """Return the sound of the part that was asked for."""
