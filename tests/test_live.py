@@ -576,6 +576,53 @@ def test_frames_are_all_analysed_where_that_is_fast_enough() -> None:
     assert summary.latency_ms < 60
 
 
+def test_a_smooth_stream_is_adapted_to_and_shows_its_figures(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept: list[FakePreview] = []
+    adapted: list[float] = []
+    lines: list[str] = []
+    monkeypatch.setattr(vidsal.live, "open_preview", _previewing(lambda _: [], kept))
+    monkeypatch.setattr(Adaptive, "adapt", lambda _, now_s, counting: adapted.append(now_s))
+    monkeypatch.setattr(
+        vidsal.live, "write_line", lambda picture, text, *, below: lines.append(text)
+    )
+    _live(FakeCapture(40, step_s=0.05), BrightnessStage())
+    # Four times a second, at the next frame each time.
+    assert 6 <= len(adapted) <= 9
+    assert np.diff(adapted).max() < 0.4
+    # All but the first that counts, and the one before it.
+    assert len(lines) == len(kept[0].shown) - 2
+    assert lines[-1].startswith("in 20/s  out 20/s  ")
+    assert kept[0].shown[-1][1].fps_out == pytest.approx(20, abs=2)
+
+
+class BrokenStage(BrightnessStage):
+    """Fails at its fifth map."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._left = 5
+
+    def maps(self, rgb: Rgb, requests: Sequence[Request]) -> Map:
+        self._left -= 1
+        if self._left < 0:
+            raise RuntimeError("out of memory")
+        return super().maps(rgb, requests)
+
+
+def test_an_error_of_the_analysis_comes_out_however_slow_the_preview_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def slow(_: Figures | None) -> list[Button]:
+        time.sleep(0.2)
+        return []
+
+    monkeypatch.setattr(vidsal.live, "open_preview", _previewing(slow))
+    with pytest.raises(RuntimeError, match="out of memory"):
+        _live(FakeCapture(9999), BrokenStage(), static_every=1)
+
+
 def test_ctrl_c_ends_it_and_keeps_the_recording(tmp_path: Path) -> None:
     out = tmp_path / "o.mp4"
     before = signal.getsignal(signal.SIGINT)

@@ -206,7 +206,7 @@ class _Show:
             write_line(picture, self._figures.line(), below=below)
         self._last = (saliency, picture)
         self._count(now_s, saliency)
-        self._preview.show(picture, self._figures or self._figured(now_s))
+        self._preview.show(picture, self._figures or self._figured())
         if self._records and self.counting.has_begun:
             self._recording.write(saliency, picture, since_s=self._since_s)
 
@@ -222,9 +222,9 @@ class _Show:
             return
         age_s = now_s - saliency.frame.time_s
         self.counting.after(now_s, self._frames.seen, self._frames.dropped, age_s)
-        if now_s - self._figured_s >= _FIGURES_S:
+        if self._figures is None or now_s - self._figured_s >= _FIGURES_S:
             self._analysis.adapt(now_s, self.counting)
-            self._figures = self._figured(now_s)
+            self._figures, self._figured_s = self._figured(), now_s
 
     def _wait(self) -> None:
         """Keep time where nothing new is to be shown."""
@@ -234,11 +234,11 @@ class _Show:
             return
         self._recording.hold(now_s)
         if now_s - self._figured_s >= _FIGURES_S:
-            self._preview.show(self._last[1], self._figured(now_s))
+            self._figured_s = now_s
+            self._preview.show(self._last[1], self._figured())
 
-    def _figured(self, now_s: float) -> Figures:
+    def _figured(self) -> Figures:
         """Return how things go."""
-        self._figured_s = now_s
         counting, analysis = self.counting, self._analysis
         seen = self._last[0].prediction if self._last else None
         return Figures(
