@@ -277,8 +277,8 @@ def test_a_stream_is_read_in_its_size_rate_and_colours() -> None:
 
 
 def test_a_stream_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(VidsalError, match=r"^http://127.0.0.1:9/x cannot be read: .*refused"):
-        LiveSource("http://127.0.0.1:9/x", _settings())
+    with pytest.raises(VidsalError, match=r"^stream 127.0.0.1-9 cannot be read: .*refused"):
+        LiveSource("http://me:secret@127.0.0.1:9/x", _settings())
     monkeypatch.setattr("vidsal.sources.capture._SILENCE_S", 0.5)
     with pytest.raises(VidsalError, match="cannot be read"):
         LiveSource(f"udp://127.0.0.1:{_free_port()}", _settings())
