@@ -211,7 +211,8 @@ class StreamCapture:
         assert self._process is not None
         self._process.wait()
         self._words.seek(0)
-        lines = self._words.read().decode(errors="replace").strip().splitlines()
+        words = self._words.read().decode(errors="replace").strip()
+        lines = re.sub(r"//[^/\s]*@", "//", words).splitlines()
         # The first line has the cause, those that follow only what came of it.
         for line in lines:
             if any(reason in line for reason in _REASONS):
