@@ -632,9 +632,13 @@ def test_a_smooth_stream_is_adapted_to_and_shows_its_figures(
     lines: list[str] = []
     monkeypatch.setattr(vidsal.live, "open_preview", _previewing(lambda _: [], kept))
     monkeypatch.setattr(Adaptive, "adapt", lambda _, now_s, counting: adapted.append(now_s))
-    monkeypatch.setattr(
-        vidsal.live, "write_line", lambda picture, text, *, below: lines.append(text)
-    )
+    real = Figures.line
+
+    def line(figures: Figures) -> str:
+        lines.append(real(figures))
+        return lines[-1]
+
+    monkeypatch.setattr(Figures, "line", line)
     _live(FakeCapture(40, step_s=0.05), BrightnessStage())
     # Four times a second, at the next frame each time.
     assert 6 <= len(adapted) <= 9
@@ -643,6 +647,28 @@ def test_a_smooth_stream_is_adapted_to_and_shows_its_figures(
     assert len(lines) == len(kept[0].shown) - 2
     assert lines[-1].startswith("in 20/s  out 20/s  ")
     assert kept[0].shown[-1][1].fps_out == pytest.approx(20, abs=2)
+
+
+def test_the_figures_stand_on_a_dark_strip(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[FakePreview] = []
+    monkeypatch.setattr(vidsal.live, "open_preview", _previewing(lambda _: [], kept))
+    white = FakeCapture(12, step_s=0.02)
+    monkeypatch.setattr(white, "read", _always(white, np.full((240, 320, 3), 240, np.uint8)))
+    white._size = (240, 320)
+    _live(white, layout="side-by-side", colormap="viridis")
+    # At the right edge, where there are no words: before there are figures, and with them.
+    before, after = (kept[0].shown[n][0][:, -2:].mean(axis=(1, 2)) for n in (0, -1))
+    rows = np.flatnonzero(after < 0.6 * before)
+    assert 10 <= rows.size <= 30
+    assert np.diff(rows).max() == 1
+    assert rows[0] >= 5
+    assert rows[-1] < 80
+
+
+def _always(capture: FakeCapture, picture: Rgb) -> Callable[[], Rgb | None]:
+    """Let a capture deliver the same picture all the time."""
+    real = capture.read
+    return lambda: None if real() is None else picture.copy()
 
 
 class BrokenStage(BrightnessStage):

@@ -10,8 +10,11 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import get_args
+
+import numpy as np
 
 from vidsal.adaptive import Adaptive
 from vidsal.errors import UsageError, VidsalError
@@ -154,6 +157,18 @@ def _ended(source: LiveSource) -> Iterator[None]:
         source.stop()
 
 
+@lru_cache
+def _strip(shape: tuple[int, ...], below: bool) -> slice:
+    """Return the rows of a picture in which `write_line` writes."""
+    blank = np.zeros(shape, np.uint8)
+    write_line(blank, "K", below=below)
+    rows = np.flatnonzero(blank.any(axis=(1, 2)))
+    if not rows.size:
+        return slice(0)
+    margin = (rows[-1] - rows[0]) // 2
+    return slice(max(0, rows[0] - margin), rows[-1] + margin + 1)
+
+
 @contextmanager
 def _forgiven() -> Iterator[None]:
     """Say what failed, and go on: a button must not end the show."""
@@ -228,6 +243,8 @@ class _Show:
         now_s = self._source.now_s()
         if self._figures is not None and self._settings.annotate:
             below = self._style.layout in ("side-by-side", "triptych", "quad")
+            # White on white cannot be read at a glance, outlined or not.
+            picture[_strip(picture.shape, below)] //= 2
             write_line(picture, self._figures.line(), below=below)
         self._last = (saliency, picture)
         self._count(now_s, saliency)
