@@ -30,8 +30,14 @@ from vidsal.recording import Recording, free_name
 from vidsal.settings import Settings
 from vidsal.sizing import Size, Sizing, sizes
 from vidsal.sources import open_source
-from vidsal.sources.capture import CameraCapture, StreamCapture, camera_fault, capture_of
-from vidsal.sources.live import LiveSource, spoken
+from vidsal.sources.capture import (
+    CameraCapture,
+    StreamCapture,
+    camera_fault,
+    capture_of,
+    spoken,
+)
+from vidsal.sources.live import LiveSource
 from vidsal.stream import analyse_frames
 
 SIZE = (96, 128)
@@ -223,7 +229,9 @@ def test_words_that_mean_something_live(monkeypatch: pytest.MonkeyPatch) -> None
     assert isinstance(capture_of("rtsp://camera/1"), StreamCapture)
     assert isinstance(capture_of("/dev/video3"), CameraCapture)
     assert spoken("/dev/video3") == "camera 3"
+    assert spoken("/dev/v4l/by-id/usb-cam") == "camera usb-cam"
     assert spoken("rtsp://me:secret@door.local:554/h264") == "stream door.local-554"
+    assert spoken("udp://me:s@cret@[::1]:abc") == "stream --1-abc"
     opened: list[str] = []
     monkeypatch.setattr(
         "vidsal.sources.LiveSource", lambda address, settings: opened.append(address)
@@ -277,11 +285,15 @@ def test_a_stream_is_read_in_its_size_rate_and_colours() -> None:
 
 
 def test_a_stream_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(VidsalError, match=r"^http://127.0.0.1:9/x cannot be read: .*refused"):
-        LiveSource("http://127.0.0.1:9/x", _settings())
+    with pytest.raises(VidsalError, match=r"^stream 127.0.0.1-9 cannot be read: .*refused"):
+        LiveSource("http://me:secret@127.0.0.1:9/x", _settings())
     monkeypatch.setattr("vidsal.sources.capture._SILENCE_S", 0.5)
-    with pytest.raises(VidsalError, match="cannot be read"):
+    with pytest.raises(VidsalError, match=r"nothing came in 0.5 s: is the sender on\?$"):
         LiveSource(f"udp://127.0.0.1:{_free_port()}", _settings())
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("0.0.0.0", 0))
+        with pytest.raises(VidsalError, match=r"already in use$"):
+            LiveSource(f"udp://127.0.0.1:{taken.getsockname()[1]}", _settings())
 
 
 def test_a_stream_that_was_killed_and_comes_back_is_one_recording(
@@ -393,6 +405,33 @@ def test_segments_follow_one_another_without_a_gap(tmp_path: Path) -> None:
     assert [len(list(csv.DictReader(path.open()))) for path in tables] == [8, 8, 5]
 
 
+def test_a_recording_begun_while_nothing_comes_lasts_from_then_on(tmp_path: Path) -> None:
+    out, table = tmp_path / "o.mp4", tmp_path / "t.csv"
+    with Recording(INFO, _settings(output=out, table=table), None) as recording:
+        for one in _saliencies([5.0, 6.0]):
+            recording.write(one, one.frame.rgb, since_s=2.0)
+        recording.end(8.0)
+    assert _length(out)[1] == pytest.approx(6.0, abs=0.06)
+    rows = [float(row["time_s"]) for row in csv.DictReader(table.open())]
+    assert rows == pytest.approx([3.0, 4.0], abs=1e-6)
+
+
+def test_a_segment_that_is_over_while_nothing_comes_ends_in_time(tmp_path: Path) -> None:
+    first, second = _saliencies([0.0, 9.0])
+    settings = _settings(output=tmp_path / "o.mp4", table=tmp_path / "t.csv")
+    with Recording(INFO, settings, None, segment_s=4.0) as recording:
+        recording.write(first, first.frame.rgb)
+        for n in range(90):
+            recording.hold(n / 10)
+        recording.write(second, second.frame.rgb)
+        recording.end(10.0)
+    videos = [path for path in recording.files if path.suffix == ".mp4"]
+    assert [_length(path)[1] for path in videos] == pytest.approx([4, 4, 2], abs=0.11)
+    tables = [path for path in recording.files if path.suffix == ".csv"]
+    rows = [[float(row["time_s"]) for row in csv.DictReader(path.open())] for path in tables]
+    assert rows == [[0.0], [], [pytest.approx(1.0, abs=0.06)]]
+
+
 def test_a_picture_of_another_size_begins_a_new_file(tmp_path: Path) -> None:
     first, second = _saliencies([0.0, 1.0])
     with Recording(INFO, _settings(output=tmp_path / "o.mp4"), None) as recording:
@@ -493,6 +532,15 @@ def test_room_to_spare_makes_it_larger_with_growing_patience() -> None:
     assert Size(320, 256) not in _sized(Sizing(sizes(320, 256)[1:]), 80, busy=0.2)
 
 
+def test_after_a_pause_it_is_waited_anew() -> None:
+    sizing = Sizing(sizes(320, 256))
+    _sized(sizing, 1)
+    sizing.resume()
+    # Two seconds from here on, not from the beginning.
+    assert set(_sized(sizing, 1.9, 60, fps_out=5.0)) == {Size(320, 256)}
+    assert _sized(sizing, 1, 62, fps_out=5.0)[0] == Size(256, 192)
+
+
 def test_a_latency_target_is_held_instead_of_the_rate() -> None:
     assert _sized(Sizing(sizes(320, 256), 100), 20, fps_out=5)[-1] == Size(320, 256)
     assert _sized(Sizing(sizes(320, 256), 100), 20, latency_ms=150)[-1] == Size(144, 128)
@@ -576,6 +624,79 @@ def test_frames_are_all_analysed_where_that_is_fast_enough() -> None:
     assert summary.latency_ms < 60
 
 
+def test_a_smooth_stream_is_adapted_to_and_shows_its_figures(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept: list[FakePreview] = []
+    adapted: list[float] = []
+    lines: list[str] = []
+    monkeypatch.setattr(vidsal.live, "open_preview", _previewing(lambda _: [], kept))
+    monkeypatch.setattr(Adaptive, "adapt", lambda _, now_s, counting: adapted.append(now_s))
+    real = Figures.line
+
+    def line(figures: Figures) -> str:
+        lines.append(real(figures))
+        return lines[-1]
+
+    monkeypatch.setattr(Figures, "line", line)
+    _live(FakeCapture(40, step_s=0.05), BrightnessStage())
+    # Four times a second, at the next frame each time.
+    assert 6 <= len(adapted) <= 9
+    assert np.diff(adapted).max() < 0.4
+    # All but the first that counts, and the one before it.
+    assert len(lines) == len(kept[0].shown) - 2
+    assert lines[-1].startswith("in 20/s  out 20/s  ")
+    assert kept[0].shown[-1][1].fps_out == pytest.approx(20, abs=2)
+
+
+def test_the_figures_stand_on_a_dark_strip(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[FakePreview] = []
+    monkeypatch.setattr(vidsal.live, "open_preview", _previewing(lambda _: [], kept))
+    white = FakeCapture(12, step_s=0.02)
+    monkeypatch.setattr(white, "read", _always(white, np.full((240, 320, 3), 240, np.uint8)))
+    white._size = (240, 320)
+    _live(white, layout="side-by-side", colormap="viridis")
+    # At the right edge, where there are no words: before there are figures, and with them.
+    before, after = (kept[0].shown[n][0][:, -2:].mean(axis=(1, 2)) for n in (0, -1))
+    rows = np.flatnonzero(after < 0.6 * before)
+    assert 10 <= rows.size <= 30
+    assert np.diff(rows).max() == 1
+    assert rows[0] >= 5
+    assert rows[-1] < 80
+
+
+def _always(capture: FakeCapture, picture: Rgb) -> Callable[[], Rgb | None]:
+    """Let a capture deliver the same picture all the time."""
+    real = capture.read
+    return lambda: None if real() is None else picture.copy()
+
+
+class BrokenStage(BrightnessStage):
+    """Fails at its fifth map."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._left = 5
+
+    def maps(self, rgb: Rgb, requests: Sequence[Request]) -> Map:
+        self._left -= 1
+        if self._left < 0:
+            raise RuntimeError("out of memory")
+        return super().maps(rgb, requests)
+
+
+def test_an_error_of_the_analysis_comes_out_however_slow_the_preview_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def slow(_: Figures | None) -> list[Button]:
+        time.sleep(0.2)
+        return []
+
+    monkeypatch.setattr(vidsal.live, "open_preview", _previewing(slow))
+    with pytest.raises(RuntimeError, match="out of memory"):
+        _live(FakeCapture(9999), BrokenStage(), static_every=1)
+
+
 def test_ctrl_c_ends_it_and_keeps_the_recording(tmp_path: Path) -> None:
     out = tmp_path / "o.mp4"
     before = signal.getsignal(signal.SIGINT)
@@ -586,6 +707,94 @@ def test_ctrl_c_ends_it_and_keeps_the_recording(tmp_path: Path) -> None:
     assert _length(out)[1] == pytest.approx(summary.seconds, abs=0.15)
     assert signal.getsignal(signal.SIGINT) is before
     assert capture.is_closed
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals that Windows does not send")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_told_to_end_it_keeps_the_recording(name: str, tmp_path: Path) -> None:
+    out, number = tmp_path / "o.mp4", getattr(signal, name)
+    before = signal.getsignal(number)
+    # Twice in a row is once.
+    kill = {n: lambda: os.kill(os.getpid(), number) for n in (30, 31)}
+    summary = _live(FakeCapture(9999, at=kill), output=out)
+    assert 1.0 < _length(out)[1] == pytest.approx(summary.seconds, abs=0.15)
+    assert signal.getsignal(number) is before
+    assert [path.name for path in tmp_path.iterdir()] == ["o.mp4"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="os.kill ends the process there")
+def test_while_the_network_loads_ctrl_c_interrupts(tmp_path: Path) -> None:
+    def loading() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
+
+    capture = FakeCapture(9999)
+    began_s = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        live(
+            "7", _settings(output=tmp_path / "o.mp4"), LiveOptions(preview="none"),
+            open_source=lambda address, settings: LiveSource(
+                address, settings, open_capture=lambda _: capture
+            ),
+            static=loading,
+        )  # fmt: skip
+    assert time.monotonic() - began_s < 2
+    assert capture.is_closed
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_recorded_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    options = LiveOptions(preview="none", warmup_s=9)
+    summary = _live(FakeCapture(5), options=options, output=tmp_path / "o.mp4")
+    assert summary.files == ()
+    assert "nothing was recorded" in caplog.text
+
+
+def test_a_button_that_fails_does_not_end_the_show(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    presses: list[Button] = ["record", "snapshot"]
+    kept: list[FakePreview] = []
+
+    def pressed(_: Figures | None) -> list[Button]:
+        return [presses.pop()] if presses and len(kept[0].shown) > 3 else []
+
+    def refused(*_: Any) -> Any:
+        raise VidsalError("no room left")
+
+    monkeypatch.setattr(vidsal.live, "open_preview", _previewing(pressed, kept))
+    monkeypatch.setattr("vidsal.recording.open_sinks", refused)
+    monkeypatch.setattr(vidsal.live, "image_sink", refused)
+    summary = _live(FakeCapture(20))
+    assert len(kept[0].shown) >= 19
+    assert summary.files == ()
+    assert [one.getMessage() for one in caplog.records].count("no room left") == 2
+    # What was asked for at the start is another matter.
+    with pytest.raises(VidsalError, match="no room left"):
+        _live(FakeCapture(20), output=tmp_path / "o.mp4")
+
+
+def test_a_pause_is_no_reason_for_smaller_maps(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[FakePreview] = []
+    rates: list[tuple[float, ...]] = []
+    due: list[tuple[float, Button]] = [(1.0, "pause"), (2.5, "pause")]
+    began_s = time.monotonic()
+
+    def pressed(_: Figures | None) -> list[Button]:
+        is_due = due and time.monotonic() - began_s > due[0][0]
+        return [due.pop(0)[1]] if is_due else []
+
+    def adapt(_: Adaptive, now_s: float, counting: Counting) -> None:
+        if not due:
+            rates.append(counting.rates)
+
+    monkeypatch.setattr(vidsal.live, "open_preview", _previewing(pressed, kept))
+    monkeypatch.setattr(Adaptive, "adapt", adapt)
+    _live(FakeCapture(80, step_s=0.05), BrightnessStage())
+    assert any(figures.is_paused and figures.fps_out == 0 for _, figures in kept[0].shown)
+    assert len(rates) >= 4
+    assert all(came * 0.85 <= out for came, out, _ in rates[1:])
 
 
 def test_warming_up_is_neither_counted_nor_recorded(tmp_path: Path) -> None:
@@ -622,6 +831,17 @@ def test_buttons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # A pause shows the last picture again and again.
     assert shown[-1][1].is_paused
     assert shown[-1][0] is shown[-2][0]
+
+
+def test_what_is_no_camera_and_no_stream_is_said() -> None:
+    for address, said in {
+        "a.mp4": r"^a.mp4: not a camera or a stream \(a file: vidsal run a.mp4\)$",
+        "ftp://me:secret@a/b": "^ftp:// is not a stream that can be read",
+    }.items():
+        with pytest.raises(UsageError, match=said):
+            live(address, _settings(), LiveOptions(preview="none"))
+    with pytest.raises(UsageError, match="--table goes with a recording: give -o as well"):
+        live("7", _settings(table=Path("t.csv")), LiveOptions(preview="none"))
 
 
 def test_options_that_cannot_be() -> None:

@@ -90,6 +90,18 @@ def test_an_error_comes_as_the_same_object_after_the_last_item() -> None:
         list(slot)
 
 
+def test_what_failed_is_not_over_before_somebody_knows() -> None:
+    def pull() -> int:
+        raise RuntimeError("pulled")
+
+    with newest(pull() for _ in range(1)) as slot:
+        time.sleep(0.1)  # The taker is slow: the thread is done by now.
+        assert not slot.is_over
+        with pytest.raises(RuntimeError, match="pulled"):
+            slot.take(0)
+        assert slot.is_over
+
+
 def test_a_slow_taker_gets_items_no_older_than_one_period() -> None:
     """Latency does not grow: after any wait what is taken has just come."""
 

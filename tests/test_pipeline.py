@@ -561,8 +561,9 @@ def test_ctrl_c_on_a_camera_is_the_end_of_a_recording_that_is_kept(plug_in: Plug
     assert _left() == ["camera0_saliency.mp4", "t.csv"]
 
 
-def test_a_second_ctrl_c_is_an_interrupt(plug_in: PlugIn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_later_ctrl_c_is_an_interrupt(plug_in: PlugIn, monkeypatch: pytest.MonkeyPatch) -> None:
     plug_in(FakeCamera(10_000))
+    monkeypatch.setattr(pipeline, "_NERVOUS_S", 0.2)
     real, calls = render.draw, itertools.count()
 
     def draw(*words: Any) -> Rgb:

@@ -117,6 +117,39 @@ def test_other_sites_in_the_same_browser_can_neither_press_nor_read(page: WebPre
     assert page.pressed() == ["pause"]
 
 
+def test_pictures_are_not_for_the_pages_of_other_sites(page: WebPreview) -> None:
+    for site in ("cross-site", "same-site"):
+        assert _ask(page, "/pictures", **{"Sec-Fetch-Site": site})[0] == 403
+    port = urlsplit(page.address).port or 0
+    page.show(np.zeros((96, 128, 3), np.uint8), FIGURES)
+    for headers in ({}, {"Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection.request("GET", "/pictures?n=7", headers=headers)
+        answer = connection.getresponse()
+        assert answer.status == 200
+        assert answer.getheader("Cross-Origin-Resource-Policy") == "same-origin"
+        connection.close()
+
+
+def test_names_of_the_page_are_taken_as_browsers_write_them(page: WebPreview) -> None:
+    port = urlsplit(page.address).port
+    assert _ask(page, "/", Host=f"LocalHost:{port}")[0] == 200
+    assert _ask(page, "/", Host="localhost")[0] == 403
+    for origin in ("http://[", "null", "", "http://127.0.0.1"):
+        assert _ask(page, "/press/quit", "POST", Origin=origin)[0] == 403
+    for path in ("/quit", "quit", "/press/press/quit", "/PRESS/quit"):
+        assert _ask(page, path, "POST")[0] in (400, 404)
+    assert page.pressed() == []
+
+
+def test_on_port_80_the_port_goes_without_saying(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Served:
+        server_address = ("127.0.0.1", 80)
+
+    monkeypatch.setattr("vidsal.previews.web._Server", lambda *_: Served())
+    assert {"localhost", "localhost:80", "127.0.0.1"} <= WebPreview("127.0.0.1", 80).names
+
+
 def test_on_loopback_only_unless_asked(page: WebPreview) -> None:
     assert page.server.server_address[0] == "127.0.0.1"
     assert page.token is None

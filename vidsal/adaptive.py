@@ -112,6 +112,10 @@ class Adaptive:
         if size != self._wanted[0]:
             self._wanted = (size, self._wanted[1])
 
+    def resume(self) -> None:
+        """Go on after a pause, of which the size takes no notice."""
+        self._sizing.resume()
+
     def aim_next(self, seen: Prediction | None) -> None:
         """Explain the next target: what was asked for, the best class, a locked one, that seen."""
         static = self._wanted[1]

@@ -174,8 +174,19 @@ class Counting:
         self.has_begun = True
         self._before = self._now = (seen, dropped)
 
-    def after(self, now_s: float, seen: int, dropped: int, age_s: float | None = None) -> None:
-        """Take in where things stand, and the age of a frame that was just shown."""
+    def resume(self) -> None:
+        """Forget the last two seconds: nothing was to be shown in them."""
+        self._in, self._out, self._dropped = Rate(), Rate(), Rate()
+        self._recent.clear()
+
+    def after(
+        self, now_s: float, seen: int, dropped: int, age_s: float | None = None,
+        *, is_idle: bool = False,
+    ) -> None:  # fmt: skip
+        """Take in where things stand, and the age of a frame that was just shown.
+
+        While it `is_idle`, nothing is to be shown, and that is no rate.
+        """
         if not self.has_begun:
             return
         self._now_s, self._now = now_s, (seen, dropped)
@@ -186,7 +197,7 @@ class Counting:
         while self._recent and self._recent[0][0] < now_s - _RECENT_S:
             self._recent.popleft()
         self.rates = (
-            self._in.at(now_s, seen), self._out.at(now_s, self.shown),
+            self._in.at(now_s, seen), 0.0 if is_idle else self._out.at(now_s, self.shown),
             self._dropped.at(now_s, dropped),
         )  # fmt: skip
 

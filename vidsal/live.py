@@ -10,11 +10,14 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
+
 from vidsal.adaptive import Adaptive
-from vidsal.errors import UsageError
+from vidsal.errors import UsageError, VidsalError
 from vidsal.figures import Counting, Figures, Summary
 from vidsal.frames import Frame, Rgb, Saliency, StaticStage
 from vidsal.newest import Slot, newest
@@ -25,6 +28,7 @@ from vidsal.recording import Recording, free_name
 from vidsal.render import Style, draw, write_line
 from vidsal.settings import Layout, Settings
 from vidsal.sinks.image import image_sink
+from vidsal.sources.capture import check_address
 from vidsal.sources.live import LiveSource
 from vidsal.static.models import check_target, choose, open_static
 
@@ -105,26 +109,38 @@ def live(
 
     Raises
     ------
+    UsageError
+        If `address` is neither a camera nor a stream, or a table has no video to go with.
     VidsalError
         If there is no camera, or something cannot be written.
     """
+    check_address(address)
+    if settings.table is not None and settings.output is None:
+        raise UsageError("--table goes with a recording: give -o as well")
     check_target(settings)
     choice = choose(settings)
     opened = (open_source or _open_source)(address, replace(settings, duration=None))
     segment_s = options.segment_minutes and options.segment_minutes * 60
     with (
         opened as source,
-        stopped_by_ctrl_c(source),
         Recording(source.info, settings, choice.name, segment_s=segment_s) as recording,
         newest(source.frames()) as frames,
+        _ended(source),
         open_preview(options.preview, host=options.host, port=options.port, say=say) as preview,
     ):
         stage = static() if static else open_static(choice, settings)
         analysis = Adaptive(stage, settings, source.info, options.latency_target_ms)
         analysis.prepare()
         show = _Show(source, frames, analysis, preview, recording, settings, options, choice.name)
-        with newest(analysis.results(frames), drops=False) as results, _ended(source):
+        with (
+            # Until here there is nothing to keep: a plain interrupt, while a network loads.
+            stopped_by_ctrl_c(source),
+            newest(analysis.results(frames), drops=False) as results,
+            _ended(source),
+        ):
             show.run(results)
+    if settings.output is not None and not recording.files:
+        log.warning("nothing was recorded: it ended before a frame that counts was shown")
     return show.counting.summary(tuple(str(path) for path in recording.files))
 
 
@@ -139,6 +155,27 @@ def _ended(source: LiveSource) -> Iterator[None]:
         yield
     finally:
         source.stop()
+
+
+@lru_cache
+def _strip(shape: tuple[int, ...], below: bool) -> slice:
+    """Return the rows of a picture in which `write_line` writes."""
+    blank = np.zeros(shape, np.uint8)
+    write_line(blank, "K", below=below)
+    rows = np.flatnonzero(blank.any(axis=(1, 2)))
+    if not rows.size:
+        return slice(0)
+    margin = (rows[-1] - rows[0]) // 2
+    return slice(max(0, rows[0] - margin), rows[-1] + margin + 1)
+
+
+@contextmanager
+def _forgiven() -> Iterator[None]:
+    """Say what failed, and go on: a button must not end the show."""
+    try:
+        yield
+    except (VidsalError, OSError) as error:
+        log.warning("%s", error)
 
 
 class _Show:
@@ -163,7 +200,9 @@ class _Show:
             settings.boxes,
         )  # fmt: skip
         self._records, self._since_s = settings.output is not None, 0.0
-        self._paused = self._quits = False
+        # What was asked for at the start must not fail quietly; what a button began may.
+        self._by_button = False
+        self._paused = self._quits = self._idles = False
         self._came, self._first_s = 0, 0.0
         self._last: tuple[Saliency, Rgb] | None = None
         self._figures: Figures | None = None
@@ -179,9 +218,10 @@ class _Show:
             else:
                 self._wait()
             for button in self._preview.pressed():
-                self._do(button)
+                with _forgiven():
+                    self._do(button)
         # Here and now, not when all threads have ended: a recording lasts as long as it was shown.
-        self._recording.end(self._end_s())
+        self._recorded(lambda: self._recording.end(self._end_s()))
 
     def _is_due(self) -> bool:
         """Say whether the run has lasted as long as was asked for."""
@@ -203,12 +243,15 @@ class _Show:
         now_s = self._source.now_s()
         if self._figures is not None and self._settings.annotate:
             below = self._style.layout in ("side-by-side", "triptych", "quad")
+            # White on white cannot be read at a glance, outlined or not.
+            picture[_strip(picture.shape, below)] //= 2
             write_line(picture, self._figures.line(), below=below)
         self._last = (saliency, picture)
         self._count(now_s, saliency)
-        self._preview.show(picture, self._figures or self._figured(now_s))
+        self._preview.show(picture, self._figures or self._figured())
         if self._records and self.counting.has_begun:
-            self._recording.write(saliency, picture, since_s=self._since_s)
+            since_s = self._since_s
+            self._recorded(lambda: self._recording.write(saliency, picture, since_s=since_s))
 
     def _count(self, now_s: float, saliency: Saliency) -> None:
         """Count a frame that is shown now, once the start is over."""
@@ -220,25 +263,31 @@ class _Show:
                 self.counting.begin(now_s, self._frames.seen, self._frames.dropped)
                 self._since_s = now_s
             return
+        if self._idles:
+            # A rate across a pause would say that this machine is slow.
+            self._idles = False
+            self.counting.resume()
+            self._analysis.resume()
         age_s = now_s - saliency.frame.time_s
         self.counting.after(now_s, self._frames.seen, self._frames.dropped, age_s)
-        if now_s - self._figured_s >= _FIGURES_S:
+        if self._figures is None or now_s - self._figured_s >= _FIGURES_S:
             self._analysis.adapt(now_s, self.counting)
-            self._figures = self._figured(now_s)
+            self._figures, self._figured_s = self._figured(), now_s
 
     def _wait(self) -> None:
         """Keep time where nothing new is to be shown."""
-        now_s = self._source.now_s()
-        self.counting.after(now_s, self._frames.seen, self._frames.dropped)
-        if self._last is None or not (self._paused or self._source.is_lost):
+        now_s, is_idle = self._source.now_s(), self._paused or self._source.is_lost
+        self._idles |= is_idle
+        self.counting.after(now_s, self._frames.seen, self._frames.dropped, is_idle=is_idle)
+        if self._last is None or not is_idle:
             return
-        self._recording.hold(now_s)
+        self._recorded(lambda: self._recording.hold(now_s))
         if now_s - self._figured_s >= _FIGURES_S:
-            self._preview.show(self._last[1], self._figured(now_s))
+            self._figured_s = now_s
+            self._preview.show(self._last[1], self._figured())
 
-    def _figured(self, now_s: float) -> Figures:
+    def _figured(self) -> Figures:
         """Return how things go."""
-        self._figured_s = now_s
         counting, analysis = self.counting, self._analysis
         seen = self._last[0].prediction if self._last else None
         return Figures(
@@ -267,8 +316,21 @@ class _Show:
             self._records, self._since_s = not self._records, self._source.now_s()
             if not self._records:
                 self._recording.end(self._source.now_s())
+            self._by_button = True
         elif self._last is not None:
             self._snapshot(*self._last)
+
+    def _recorded(self, work: Callable[[], None]) -> None:
+        """Record; what a button began and cannot be written ends, and the show goes on."""
+        try:
+            work()
+        except VidsalError as error:
+            if not self._by_button:
+                raise
+            log.warning("%s", error)
+            self._records = False
+            with _forgiven():
+                self._recording.end(self._source.now_s())
 
     def _snapshot(self, saliency: Saliency, picture: Rgb) -> None:
         path = free_name(Path("snapshot.png"))

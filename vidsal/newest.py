@@ -28,7 +28,7 @@ class Slot(Generic[T]):
     dropped : int
         Of these, those that a newer one replaced before they were taken.
     is_over : bool
-        Whether the items have ended, and the last one was taken.
+        Whether the items have ended, and the last one was taken, or the error that ended them.
     """
 
     def __init__(self, *, drops: bool) -> None:
@@ -42,7 +42,8 @@ class Slot(Generic[T]):
     @property
     def is_over(self) -> bool:
         with self._changed:
-            return self._is_done and not self._held
+            # An error that nobody has received is still to come.
+            return self._is_done and not self._held and self._error is None
 
     def take(self, timeout_s: float) -> T | None:
         """Return the newest item, or None where none came in time or will come any more.
@@ -63,7 +64,7 @@ class Slot(Generic[T]):
             return None
 
     def __iter__(self) -> Iterator[T]:
-        while not self.is_over or self._error is not None:
+        while not self.is_over:
             item = self.take(_POLL_S)
             if item is not None:
                 yield item

@@ -1,6 +1,7 @@
 """A recording of something live: real time kept, rolled over, whole however it ends."""
 
 import logging
+import math
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import chain, count
@@ -77,10 +78,7 @@ class Recording:
             If it cannot be written.
         """
         piece, now_s = self._piece, saliency.frame.time_s
-        if piece is not None and (
-            picture.shape != piece.shape
-            or (self._segment_s is not None and now_s - piece.began_s >= self._segment_s)
-        ):
+        if piece is not None and (picture.shape != piece.shape or now_s >= self._full_s(piece)):
             self.end(now_s)
         if self._piece is None:
             # Without a gap: the next file begins where the last one ended.
@@ -89,9 +87,26 @@ class Recording:
         self._piece.write(saliency, picture)
 
     def hold(self, now_s: float) -> None:
-        """Go on showing the last picture until now."""
-        if self._piece is not None:
-            self._piece.hold(now_s, least_s=_HOLD_S)
+        """Go on showing the last picture until now, in a new file where a segment is over.
+
+        Raises
+        ------
+        VidsalError
+            If it cannot be written.
+        """
+        piece = self._piece
+        if piece is None:
+            return
+        if piece.last is not None and now_s >= self._full_s(piece):
+            self.end(self._full_s(piece))
+            following = self._begun_at(piece.ended_s, piece.last[1])
+            following.begin(*piece.last)
+            self._piece = piece = following
+        piece.hold(now_s, least_s=_HOLD_S)
+
+    def _full_s(self, piece: "_Piece") -> float:
+        """When a segment is over."""
+        return math.inf if self._segment_s is None else piece.began_s + self._segment_s
 
     def end(self, now_s: float) -> None:
         """Finish the file: it lasts until now.
@@ -133,6 +148,8 @@ class _Piece:
         Times on the clock of the frames.
     shape : tuple of int
         Of its pictures.
+    last : tuple of Saliency and picture, or None
+        What is on show.
     """
 
     def __init__(
@@ -149,19 +166,28 @@ class _Piece:
         self.shape = picture.shape
         self._step_s = 1 / float(info.fps)
         self._paths = [output, *([settings.table] if settings.table else [])]
-        self._last: tuple[Saliency, Rgb] | None = None
-        self._stack = ExitStack()
+        self.last: tuple[Saliency, Rgb] | None = None
         self._row: Write | None = None
-        if settings.table:
-            sink = table_sink(settings.table, info, model_name, settings)
-            self._row = self._stack.enter_context(sink)
-        # The video by itself: what is held is shown again, but is no row of the table.
-        alone = replace(settings, table=None, maps=None)
-        self._show = self._stack.enter_context(open_sinks(info, alone, output, model_name))
+        with ExitStack() as stack:
+            if settings.table:
+                sink = table_sink(settings.table, info, model_name, settings)
+                self._row = stack.enter_context(sink)
+            # The video by itself: what is held is shown again, but is no row of the table.
+            alone = replace(settings, table=None, maps=None)
+            self._show = stack.enter_context(open_sinks(info, alone, output, model_name))
+            self._stack = stack.pop_all()
+
+    def begin(self, saliency: Saliency, picture: Rgb) -> None:
+        """Show a picture from the very beginning, whenever it was seen; it is no row."""
+        self.last = (saliency, picture)
+        self._show(self._at(self.began_s), picture)
 
     def write(self, saliency: Saliency, picture: Rgb) -> None:
-        self._last = (saliency, picture)
         time_s = saliency.frame.time_s
+        if self.last is None and time_s > self.began_s:
+            # A video's time runs from its first picture, and the table's from the beginning.
+            self.begin(saliency, picture)
+        self.last = (saliency, picture)
         if self._row:
             self._row(self._at(time_s), picture)
         # What was held until now is not taken back.
@@ -170,9 +196,9 @@ class _Piece:
 
     def hold(self, now_s: float, *, least_s: float = 0.0) -> None:
         """Show the last picture until now, where it did not just come."""
-        if self._last and now_s - self.ended_s > max(least_s, self._step_s):
+        if self.last and now_s - self.ended_s > max(least_s, self._step_s):
             # A frame is shown for one step from its own time on.
-            self._show(self._at(now_s - self._step_s), self._last[1])
+            self._show(self._at(now_s - self._step_s), self.last[1])
             self.ended_s = now_s
 
     def finish(self, now_s: float | None) -> list[Path]:
@@ -184,6 +210,6 @@ class _Piece:
 
     def _at(self, time_s: float) -> Saliency:
         """Return the last frame's saliency at a time of this file."""
-        assert self._last is not None
-        frame = replace(self._last[0].frame, time_s=max(0.0, time_s - self.began_s))
-        return replace(self._last[0], frame=frame)
+        assert self.last is not None
+        frame = replace(self.last[0].frame, time_s=max(0.0, time_s - self.began_s))
+        return replace(self.last[0], frame=frame)

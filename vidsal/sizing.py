@@ -96,6 +96,10 @@ class Sizing:
             self._since_s, self._spare_since_s = time_s, None
         return self.now
 
+    def resume(self) -> None:
+        """Begin to wait anew: nothing was to be done for a while."""
+        self._since_s = self._spare_since_s = None
+
     def _down(self, time_s: float) -> None:
         if self._place + 1 < len(self._steps):
             self._place += 1

@@ -70,7 +70,11 @@ class WebPreview:
             ) from error
         self.server.preview = self
         port = int(self.server.server_address[1])
-        self.names = {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]", host)}
+        names = {"127.0.0.1", "localhost", "[::1]", host.lower()}
+        self.names = {f"{name}:{port}" for name in names}
+        if port == 80:
+            # A browser leaves out the port that goes without saying.
+            self.names |= names
         query = f"?token={self.token}" if self.token else ""
         self.address = f"http://{host}:{port}/{query}"
 
@@ -123,6 +127,14 @@ def _html() -> bytes:
     return (files("vidsal.previews") / "page.html").read_bytes()
 
 
+def _place(origin: str) -> str | None:
+    """Return the host and port of an origin; None where it is none."""
+    try:
+        return urlsplit(origin).netloc.lower() or None
+    except ValueError:
+        return None
+
+
 class _Page(BaseHTTPRequestHandler):
     server: _Server
     protocol_version = "HTTP/1.1"
@@ -139,6 +151,10 @@ class _Page(BaseHTTPRequestHandler):
         if not self._may_look():
             return
         if path == "/pictures":
+            # A picture needs no leave to be shown on another site's page, which would measure it.
+            if self.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
+                self._answer(HTTPStatus.FORBIDDEN)
+                return
             self._send_pictures()
         elif path in answers:
             kind, content = answers[path]
@@ -149,8 +165,8 @@ class _Page(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         if not self._may_look():
             return
-        name = urlsplit(self.path).path.removeprefix("/press/")
-        button = next((one for one in BUTTONS if one == name), None)
+        path = urlsplit(self.path).path
+        button = next((one for one in BUTTONS if path == f"/press/{one}"), None)
         if button is None:
             self._answer(HTTPStatus.NOT_FOUND)
         else:
@@ -160,9 +176,9 @@ class _Page(BaseHTTPRequestHandler):
     def _may_look(self) -> bool:
         """Check who asks; answer those who may not."""
         preview = self.server.preview
-        host, origin = self.headers.get("Host", ""), self.headers.get("Origin")
+        host, origin = self.headers.get("Host", "").lower(), self.headers.get("Origin")
         # Another site that the same browser is looking at must neither press nor read.
-        is_own = origin is None or urlsplit(origin).netloc == host
+        is_own = origin is None or _place(origin) == host
         if preview.token is None:
             may = is_own and host in preview.names
         else:
@@ -197,6 +213,7 @@ class _Page(BaseHTTPRequestHandler):
         self.send_header("Content-Type", kind)
         self.send_header("Cache-Control", "no-store")
         self.send_header("Content-Security-Policy", _POLICY)
+        self.send_header("Cross-Origin-Resource-Policy", "same-origin")
         self.send_header("Referrer-Policy", "no-referrer")
         self.send_header("X-Content-Type-Options", "nosniff")
 

@@ -12,11 +12,12 @@ from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import IO, Any, Protocol
+from urllib.parse import urlsplit
 
 import numpy as np
 
 from vidsal import ffmpeg
-from vidsal.errors import VidsalError
+from vidsal.errors import UsageError, VidsalError
 from vidsal.frames import Rgb
 from vidsal.opencv import cv2
 from vidsal.sources.camera import permission_hint
@@ -24,6 +25,12 @@ from vidsal.sources.camera import permission_hint
 _STREAM = re.compile(r"(rtsps?|https?|udp|tcp|rtmp|srt)://", re.IGNORECASE)
 # A stream that sends nothing for so long is lost.
 _SILENCE_S = 5.0
+# Causes that ffmpeg names before it goes on to say that something could not be opened.
+_REASONS = (
+    "already in use", "refused", "not known", "No address associated", "No route to host",
+    "unreachable", "401 Unauthorized", "403 Forbidden", "404 Not Found", "Permission denied",
+    "Protocol not found",
+)  # fmt: skip
 # Room of the pipe between ffmpeg and us: fewer turns between the two for a frame.
 _PIPE_BYTES = 1 << 20
 
@@ -36,6 +43,33 @@ def is_stream(what: object) -> bool:
 def is_device(what: object) -> bool:
     """Say whether a word is the path of a camera."""
     return re.fullmatch(r"/dev/video\d+", str(what)) is not None
+
+
+def spoken(address: str) -> str:
+    """Return a source as a person would say it, fit for a file, without a stream's secrets."""
+    if not is_stream(address):
+        return f"camera {address.removeprefix('/dev/video').rpartition('/')[2]}"
+    there = urlsplit(address)
+    # Not `there.port`, which raises where that is no number.
+    place = there.netloc.rpartition("@")[2].replace("[", "").replace("]", "")
+    return "stream " + place.replace(":", "-")
+
+
+def check_address(address: str) -> None:
+    """Refuse what is neither a camera nor a stream.
+
+    Raises
+    ------
+    UsageError
+    """
+    if address.isdigit() or address.startswith("/dev/") or is_stream(address):
+        return
+    scheme, colons, _ = address.partition("://")
+    if colons:
+        raise UsageError(
+            f"{scheme}:// is not a stream that can be read: rtsp, http, udp, tcp, rtmp, srt can"
+        )
+    raise UsageError(f"{address}: not a camera or a stream (a file: vidsal run {address})")
 
 
 class Capture(Protocol):
@@ -141,7 +175,7 @@ class StreamCapture:
         header = self._process.stdout.readline().decode(errors="replace")
         words = {word[0]: word[1:] for word in header.split()[1:]}
         if not header.startswith("YUV4MPEG2") or "W" not in words:
-            raise VidsalError(f"{self._address} cannot be read: {self._why()}")
+            raise VidsalError(f"{spoken(self._address)} cannot be read: {self._why()}")
         self._size = int(words["H"]), int(words["W"])
         rate = words.get("F", "0:1").split(":")
         return *self._size, float(Fraction(int(rate[0]), max(1, int(rate[1]))))
@@ -177,8 +211,15 @@ class StreamCapture:
         assert self._process is not None
         self._process.wait()
         self._words.seek(0)
-        lines = self._words.read().decode(errors="replace").strip().splitlines()
-        return lines[-1].rpartition(": ")[2] if lines else f"nothing came in {_SILENCE_S:g} s"
+        words = self._words.read().decode(errors="replace").strip()
+        lines = re.sub(r"//[^/\s]*@", "//", words).splitlines()
+        # The first line has the cause, those that follow only what came of it.
+        for line in lines:
+            if any(reason in line for reason in _REASONS):
+                return line.rpartition(": ")[2]
+        if not lines or lines[-1].endswith((": Input/output error", "timed out")):
+            return f"nothing came in {_SILENCE_S:g} s: is the sender on?"
+        return lines[-1].rpartition(": ")[2]
 
 
 def reading(address: str) -> list[str]:

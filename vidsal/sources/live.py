@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Self
-from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from vidsal.frames import Findings, Frame, Rgb, SourceInfo
 from vidsal.media import snapped
 from vidsal.opencv import cv2
 from vidsal.settings import Settings
-from vidsal.sources.capture import Capture, capture_of, is_stream
+from vidsal.sources.capture import Capture, capture_of, spoken
 
 log = logging.getLogger(__name__)
 
@@ -26,14 +25,6 @@ _USUAL_FPS = Fraction(30)
 _PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
 # A pause is left this soon after `stop`.
 _POLL_S = 0.05
-
-
-def spoken(address: str) -> str:
-    """Return a source as a person would say it, fit for a file, without a stream's secrets."""
-    if not is_stream(address):
-        return f"camera {address.removeprefix('/dev/video')}"
-    there = urlsplit(address)
-    return "stream " + "-".join(str(part) for part in (there.hostname, there.port) if part)
 
 
 class LiveSource:
@@ -139,7 +130,7 @@ class LiveSource:
         height, width, claimed = self._capture.open()
         if _SLOWEST_FPS <= claimed <= _FASTEST_FPS:
             return (height, width), snapped(claimed)
-        log.debug("%s claims %g frames a second; taken for %s", self._address, claimed, _USUAL_FPS)
+        log.debug("%s claims %g frames a second; taken for %s", self._name, claimed, _USUAL_FPS)
         return (height, width), _USUAL_FPS
 
     def _found_again(self, lost_s: float) -> bool:
