@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import namedtuple
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
@@ -414,6 +415,32 @@ def test_a_recording_begun_while_nothing_comes_lasts_from_then_on(tmp_path: Path
     assert _length(out)[1] == pytest.approx(6.0, abs=0.06)
     rows = [float(row["time_s"]) for row in csv.DictReader(table.open())]
     assert rows == pytest.approx([3.0, 4.0], abs=1e-6)
+
+
+def test_a_disk_that_fills_up_ends_the_recording_while_it_can_be_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = [10**12] * 4 + [10**6]
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(
+        "vidsal.recording.shutil.disk_usage", lambda _: usage(0, 0, free.pop(0) if free else 0)
+    )
+    settings = _settings(output=tmp_path / "o.mp4", table=tmp_path / "t.csv")
+    saliencies = _saliencies([n / 10 for n in range(100)])
+    written = 0
+    with (
+        pytest.raises(VidsalError, match=r"nearly full, so the recording ends here; .*o\.mp4"),
+        Recording(INFO, settings, None) as recording,
+    ):
+        for one in saliencies:
+            recording.write(one, one.frame.rgb)
+            written += 1
+    # It is looked at once a second, one of which the claim of the name took.
+    assert 20 <= written <= 50
+    assert recording.files == [tmp_path / "o.mp4", tmp_path / "t.csv"]
+    assert _length(tmp_path / "o.mp4")[1] == pytest.approx(written / 10, abs=0.15)
+    rows = list(csv.DictReader((tmp_path / "t.csv").open()))
+    assert len(rows) == written + 1
 
 
 def test_a_segment_that_is_over_while_nothing_comes_ends_in_time(tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 import logging
 import math
+import shutil
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import chain, count
 from pathlib import Path
 from typing import Self
 
+from vidsal.errors import VidsalError
 from vidsal.frames import Rgb, Saliency, SourceInfo
 from vidsal.settings import Settings
 from vidsal.sink import Write
@@ -18,6 +20,10 @@ log = logging.getLogger(__name__)
 
 # While nothing comes, what was last seen is held this much at a time.
 _HOLD_S = 0.5
+# How often the disk's room is looked at, and what of it is left alone: enough for what the encoder
+# still holds, the index of a long file, and whoever else writes there.
+_LOOK_S = 1.0
+_SPARE_BYTES = 64_000_000
 
 
 def free_name(path: Path) -> Path:
@@ -55,6 +61,7 @@ class Recording:
         self._info, self._settings, self._model_name = info, settings, model_name
         self._segment_s = segment_s
         self._piece: _Piece | None = None
+        self._looked_s = -math.inf
         self.files: list[Path] = []
         # Before any work, so that a name that cannot be used is said at once; what nobody asked
         # for yet takes a name that is free when it begins.
@@ -85,6 +92,7 @@ class Recording:
             begin_s = now_s if since_s is None else since_s
             self._piece = self._begun_at(piece.ended_s if piece else begin_s, picture)
         self._piece.write(saliency, picture)
+        self._look_for_room(now_s)
 
     def hold(self, now_s: float) -> None:
         """Go on showing the last picture until now, in a new file where a segment is over.
@@ -103,6 +111,26 @@ class Recording:
             following.begin(*piece.last)
             self._piece = piece = following
         piece.hold(now_s, least_s=_HOLD_S)
+        self._look_for_room(now_s)
+
+    def _look_for_room(self, now_s: float) -> None:
+        """End the recording while there is still room on the disk to end it well.
+
+        Raises
+        ------
+        VidsalError
+            If there is hardly any left; what was recorded is whole then.
+        """
+        if now_s - self._looked_s < _LOOK_S:
+            return
+        self._looked_s = now_s
+        folder = self._first.absolute().parent
+        if shutil.disk_usage(folder).free < _SPARE_BYTES:
+            self.end(now_s)
+            raise VidsalError(
+                f"the disk is nearly full, so the recording ends here; {self.files[0]} and what "
+                "follows it are whole"
+            )
 
     def _full_s(self, piece: "_Piece") -> float:
         """When a segment is over."""
