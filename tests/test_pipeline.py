@@ -27,7 +27,8 @@ from vidsal.errors import UsageError, VidsalError
 from vidsal.frames import Frame, Map, Request, Rgb
 from vidsal.settings import Settings
 from vidsal.sinks.maps import sixteen_bit
-from vidsal.sources.camera import CameraSource
+from vidsal.sources.capture import CameraCapture
+from vidsal.sources.live import LiveSource
 from vidsal.static import models
 from vidsal.static.models import ModelChoice
 
@@ -499,6 +500,9 @@ class FakeCamera:
     def get(self, _: int) -> float:
         return 20.0
 
+    def set(self, *_: Any) -> bool:
+        return False
+
     def release(self) -> None:
         self.released = True
 
@@ -512,9 +516,11 @@ def plug_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[FakeCamera], None]:
 
     def plug(camera: FakeCamera) -> None:
         source = functools.partial(
-            CameraSource, open_capture=lambda number: camera, clock=camera.clock
+            LiveSource,
+            open_capture=lambda address: CameraCapture(address, open_capture=lambda _: camera),
+            clock=camera.clock,
         )
-        monkeypatch.setattr("vidsal.sources.CameraSource", source)
+        monkeypatch.setattr("vidsal.sources.LiveSource", source)
 
     return plug
 

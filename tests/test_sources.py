@@ -21,8 +21,9 @@ from vidsal.opencv import cv2
 from vidsal.settings import Settings
 from vidsal.source import Source
 from vidsal.sources import open_source
-from vidsal.sources.camera import CameraSource
+from vidsal.sources.capture import CameraCapture, camera_fault
 from vidsal.sources.image import ImageSource
+from vidsal.sources.live import LiveSource
 from vidsal.sources.video import VideoSource
 
 # The clip with a long way between key frames: (height, width), rate, frames.
@@ -76,18 +77,22 @@ class FakeCapture:
     def get(self, _: int) -> float:
         return self._fps
 
+    def set(self, *_: Any) -> bool:
+        return False
+
     def release(self) -> None:
         self.released = True
 
 
 def _camera(
     capture: FakeCapture, *, times_s: Iterator[float] | None = None, **options: Any
-) -> CameraSource:
-    times_s = times_s or itertools.count(100.0, 0.05)
-    return CameraSource(
-        0,
+) -> LiveSource:
+    # The clock is looked at once before the first picture.
+    times_s = itertools.chain([0.0], times_s or itertools.count(100.0, 0.05))
+    return LiveSource(
+        "0",
         Settings(**options),
-        open_capture=lambda number: capture,
+        open_capture=lambda address: CameraCapture(address, open_capture=lambda number: capture),
         clock=lambda: float(next(times_s)),
     )
 
@@ -607,8 +612,9 @@ def test_camera_that_cannot_be_used_is_one_line(name: str) -> None:
     capture = FakeCapture(0)
     if name.endswith("nothing"):
         capture.isOpened = lambda: True  # type: ignore[method-assign]
-    with pytest.raises(VidsalError, match="camera 0 cannot be used: none is connected") as caught:
+    with pytest.raises(VidsalError) as caught:
         _camera(capture)
+    assert str(caught.value) == f"camera 0 cannot be used: {camera_fault('0')}"
     assert "\n" not in str(caught.value)
     assert capture.released
 
@@ -619,18 +625,18 @@ def test_number_means_a_camera_unless_a_file_is_called_so(
     monkeypatch.chdir(tmp_path)
     asked = []
 
-    def camera(number: int, settings: Settings) -> Any:
-        asked.append(number)
+    def camera(address: str, settings: Settings) -> Any:
+        asked.append(address)
 
-    monkeypatch.setattr("vidsal.sources.CameraSource", camera)
+    monkeypatch.setattr("vidsal.sources.LiveSource", camera)
     open_source("7", Settings())
     open_source(3, Settings())
-    assert asked == [7, 3]
+    assert asked == ["7", "3"]
     Image.new("RGB", (20, 10)).save(tmp_path / "a.png")
     (tmp_path / "a.png").rename(tmp_path / "7")
     with open_source("7", Settings()) as source:
         assert source.info.height_px == 10
-    assert asked == [7, 3]
+    assert asked == ["7", "3"]
 
 
 # What is no source.

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -160,22 +161,37 @@ def last_words(stderr: bytes, process: Any) -> str:
     return lines[-1] if lines else f"exit code {process.returncode}"
 
 
-def packets(path: Path | str, until_s: float | None = None) -> tuple[list[str], str]:
-    """Return ffmpeg's list of a file's packets, of its picture and its sound, and its words.
-
-    Of those in its first `until_s` seconds, if that is given.
+def list_packets(
+    path: Path | str, take: Callable[[str], None], *, until_s: float | None = None
+) -> str:
+    """Hand on ffmpeg's list of a file's packets, of its picture and its sound; return its words.
 
     ``-f framecrc`` writes a line a packet: stream, decoding and presentation time, duration, size,
     checksum, flags; before these, lines that begin with ``#`` tell of each stream.
+
+    Parameters
+    ----------
+    path : Path or str
+    take : callable
+        Gets each line. A long file has more of them than should be held.
+    until_s : float, optional
+        Only the packets of the first so many seconds.
     """
     part = [] if until_s is None else ["-t", f"{until_s:.6f}"]
-    process = subprocess.run(
-        [executable(), "-hide_banner", "-nostdin", "-copyts", *part, "-i", named(path),
-         # The upper case leaves covers and thumbnails out.
-         "-map", "0:V:0?", "-map", "0:a:0?", "-c", "copy", "-f", "framecrc", "-"],
-        stdin=subprocess.DEVNULL, capture_output=True, check=False, **APART,
-    )  # fmt: skip
-    return (
-        process.stdout.decode(errors="replace").splitlines(),
-        process.stderr.decode(errors="replace"),
-    )
+    with tempfile.TemporaryFile() as words:
+        process = subprocess.Popen(
+            [executable(), "-hide_banner", "-nostdin", "-copyts", *part, "-i", named(path),
+             # The upper case leaves covers and thumbnails out.
+             "-map", "0:V:0?", "-map", "0:a:0?", "-c", "copy", "-f", "framecrc", "-"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=words, **APART,
+        )  # fmt: skip
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                take(line.decode(errors="replace"))
+        finally:
+            process.kill()
+            process.stdout.close()
+            process.wait()
+        words.seek(0)
+        return words.read().decode(errors="replace")

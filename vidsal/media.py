@@ -6,19 +6,16 @@ not. Reading them costs what reading the file costs.
 
 import math
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from array import array
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidsal import ffmpeg
 
-# Times, durations, and whether each is incomplete.
-_Packets = tuple[NDArray[np.float64], NDArray[np.float64], list[bool]]
 # What frames of a stream without times, and rate, are shown at.
 USUAL_FPS = Fraction(25)
 # Beyond this a claimed rate is a time base, not a rate.
@@ -92,14 +89,14 @@ class Picture:
         return len(self.times_s)
 
     @property
+    def offsets_s(self) -> NDArray[np.float64]:
+        """Seconds from the first frame to each, (n,) float64."""
+        return np.asarray(self.times_s - self.times_s[0])
+
+    @property
     def upright_px(self) -> tuple[int, int]:
         """(height, width) as it is meant to be seen: turned, and with square pixels."""
-        height, width = self.coded_px
-        # Pixels are added, never taken away.
-        if self.sample_aspect >= 1:
-            width = round(width * self.sample_aspect)
-        else:
-            height = round(height / self.sample_aspect)
+        height, width = square_size(*self.coded_px, self.sample_aspect)
         return (width, height) if self.rotation_deg in (90, 270) else (height, width)
 
 
@@ -155,74 +152,89 @@ def inspect(path: Path | str, *, until_s: float | None = None) -> Media:
     until_s : float, optional
         Seconds after its beginning that are looked at; then nothing is known of its end.
     """
-    packets, words = ffmpeg.packets(path, until_s)
+    packets = _Packets()
+    words = ffmpeg.list_packets(path, packets.take, until_s=until_s)
     banner = words.partition("Stream mapping:")[0]
-    kinds = _kinds(packets)
-    rows = _rows(packets)
-    begin, duration = _about(banner)
+    picture, sound = _streams(packets, banner)
+    begin_s, duration_s = _about(banner)
+    # A file's name and its tags are in ffmpeg's words, too: only what it says itself counts.
+    said = "\n".join(line for line in words.splitlines() if re.match(r"\[.+ @ \w+\]", line))
+    is_cut_off = any(one in said for one in _CUT_OFF)
+    is_cut_off |= picture is not None and picture.is_cut_off
+    streams = [one for one in (picture, sound) if one]
+    # Subtitles or a second sound may be what lasts as long as the container says.
+    are_all = len(re.findall(r"Stream #0", banner)) == len(streams)
+    if duration_s is not None and streams and are_all and until_s is None:
+        lasts_s = max(one.end_s for one in streams) - begin_s
+        is_cut_off |= lasts_s < duration_s - max(_SHORT_S, _SHORT * duration_s)
+    return Media(picture, sound, begin_s, duration_s, is_cut_off, _NO_INDEX in said)
+
+
+def _streams(packets: "_Packets", banner: str) -> tuple[Picture | None, Sound | None]:
+    """Return the picture and the sound from the list of packets and ffmpeg's words."""
     picture = sound = None
     # Text is no video, though ffmpeg can show it as a terminal would.
     if re.search(r"^Input #0, tty", banner, re.MULTILINE):
-        kinds = {}
-    for number, head in kinds.items():
-        own = rows.get(number)
-        if own is None:
-            continue
-        if head.get("media_type") == "video":
-            picture = _picture(head, own, banner)
-        elif head.get("media_type") == "audio":
-            times, lasts, _ = own
-            begins, ends = times * head["tb"], (times + lasts) * head["tb"]
-            sound = Sound(head["codec_id"], float(np.nanmin(begins)), float(np.nanmax(ends)))
-    ends = [stream.end_s for stream in (picture, sound) if stream]
-    is_short = False
-    # Subtitles or a second sound may be what lasts as long as the container says.
-    are_all = len(re.findall(r"Stream #0", banner)) == len(ends)
-    if duration is not None and ends and are_all and until_s is None:
-        is_short = max(ends) - begin < duration - max(_SHORT_S, _SHORT * duration)
-    # A file's name and its tags are in ffmpeg's words, too: only what it says itself counts.
-    said = "\n".join(line for line in words.splitlines() if re.match(r"\[.+ @ \w+\]", line))
-    is_cut_off = is_short or any(one in said for one in _CUT_OFF)
-    is_cut_off |= picture is not None and picture.is_cut_off
-    return Media(picture, sound, begin, duration, is_cut_off, _NO_INDEX in said)
+        return None, None
+    for number, stream in packets.streams.items():
+        kind, has_any = packets.heads.get(number, {}), len(stream.times) > 0
+        if kind.get("media_type") == "video" and has_any:
+            picture = _picture(kind, stream, banner)
+        elif kind.get("media_type") == "audio" and has_any:
+            tick_s = float(Fraction(kind["tb"]))
+            begins = np.array(stream.times) * tick_s
+            ends = begins + np.array(stream.lasts) * tick_s
+            sound = Sound(kind["codec_id"], float(np.nanmin(begins)), float(np.nanmax(ends)))
+    return picture, sound
 
 
-def _kinds(lines: Iterable[str]) -> dict[int, dict[str, Any]]:
-    """Return what the head of ffmpeg's list of packets says of each stream."""
-    kinds: dict[int, dict[str, Any]] = {}
-    for line in lines:
-        if match := re.fullmatch(r"#(\w+) (\d+): *(.*)", line):
-            name, number, value = match.groups()
-            kinds.setdefault(int(number), {})[name] = Fraction(value) if name == "tb" else value
-        elif not line.startswith("#"):
-            break
-    return kinds
+@dataclass(frozen=True, slots=True, eq=False)
+class _Stream:
+    """The packets of one stream; times in units of its time base, nan where not known."""
+
+    times: "array[float]" = field(default_factory=lambda: array("d"))
+    lasts: "array[float]" = field(default_factory=lambda: array("d"))
+    corrupt: bytearray = field(default_factory=bytearray)
 
 
-def _rows(
-    lines: Iterable[str],
-) -> dict[int, _Packets]:
-    """Return presentation times and durations of each stream's packets, and which are corrupt.
+class _Packets:
+    """ffmpeg's list of packets, taken in line by line.
 
-    In units of the stream's time base; a time that is not known is nan.
+    Attributes
+    ----------
+    heads : dict of int to dict of str to str
+        What the list says of each stream.
+    streams : dict of int to _Stream
     """
-    times: dict[int, list[float]] = {}
-    lasts: dict[int, list[float]] = {}
-    corrupt: dict[int, list[bool]] = {}
-    for line in lines:
+
+    def __init__(self) -> None:
+        self.heads: dict[int, dict[str, str]] = {}
+        self.streams: dict[int, _Stream] = {}
+
+    def take(self, line: str) -> None:
+        """Take in a line."""
         if line.startswith("#"):
-            continue
+            if match := re.match(r"#(\w+) (\d+): *(.*)", line):
+                name, number, value = match.groups()
+                self.heads.setdefault(int(number), {})[name] = value.strip()
+            return
         cells = [cell.strip() for cell in line.split(",")]
         if len(cells) < 6 or not cells[0].isdigit():
-            continue
-        number = int(cells[0])
+            return
         flags = sum(int(cell[2:], 16) for cell in cells[6:] if cell.startswith("F="))
         if flags & _DISCARDED:
-            continue
-        times.setdefault(number, []).append(_number(cells[2]))
-        lasts.setdefault(number, []).append(max(0.0, _number(cells[3])))
-        corrupt.setdefault(number, []).append(bool(flags & _CORRUPT))
-    return {one: (np.array(times[one]), np.array(lasts[one]), corrupt[one]) for one in times}
+            return
+        stream = self.streams.setdefault(int(cells[0]), _Stream())
+        stream.times.append(_number(cells[2]))
+        stream.lasts.append(max(0.0, _number(cells[3])))
+        stream.corrupt.append(bool(flags & _CORRUPT))
+
+
+def square_size(height_px: int, width_px: int, aspect: Fraction) -> tuple[int, int]:
+    """Return the (height, width) at which pixels of an aspect are square; none are taken away."""
+    if aspect >= 1:
+        return height_px, round(width_px * aspect)
+    return round(height_px / aspect), width_px
 
 
 def _number(cell: str) -> float:
@@ -240,11 +252,7 @@ def _about(banner: str) -> tuple[float, float | None]:
     return float(begin.group(1)) if begin else 0.0, seconds
 
 
-def _picture(
-    head: dict[str, Any],
-    rows: _Packets,
-    banner: str,
-) -> Picture | None:
+def _picture(head: dict[str, str], packets: _Stream, banner: str) -> Picture | None:
     """Return the picture stream from the list of its packets and ffmpeg's words."""
     size = re.fullmatch(r"(\d+)x(\d+)", head.get("dimensions", ""))
     stream = re.search(r"Stream #0.*?: Video: (?!.*\(attached pic\)).*", banner)
@@ -253,8 +261,8 @@ def _picture(
         return None
     claimed = re.search(r" ([\d.]+k?) fps", said)
     turned = re.search(r"rotation of (-?[\d.]+) degrees", banner[banner.index(said) :])
-    times, lasts, corrupt = rows
-    tick = head["tb"]
+    times, lasts = np.array(packets.times), np.array(packets.lasts)
+    tick = Fraction(head["tb"])
     rate = snapped(Fraction(claimed.group(1).replace("k", "000"))) if claimed else USUAL_FPS
     is_variable = False
     known = np.isfinite(times)
@@ -281,8 +289,8 @@ def _picture(
         rate=rate,
         is_variable=is_variable,
         end_s=float(ticks[-1] * tick) + last_s,
-        damaged=sum(corrupt),
-        is_cut_off=corrupt[-1],
+        damaged=sum(packets.corrupt),
+        is_cut_off=bool(packets.corrupt[-1]),
     )
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from vidsal.errors import UsageError, VidsalError
 from vidsal.settings import Settings, flag
 from vidsal.source import Source
-from vidsal.sources.camera import CameraSource
 from vidsal.sources.capture import is_device, is_stream
 from vidsal.sources.image import ImageSource, is_image
 from vidsal.sources.live import LiveSource
@@ -39,11 +38,9 @@ def open_source(what: What, settings: Settings) -> Source:
     path = Path(str(what))
     is_number = re.fullmatch("[0-9]+", str(what)) is not None
     if isinstance(what, int) or (is_number and not path.exists()):
-        _refuse(settings, ("start", "end"), "a camera begins now; --duration ends it")
-        return CameraSource(int(str(what)), settings)
+        return _live(str(int(str(what))), settings)
     if is_stream(what) or is_device(what):
-        _refuse(settings, ("start", "end"), "a stream begins now; --duration ends it")
-        return LiveSource(str(what), settings)
+        return _live(str(what), settings)
     if path.is_dir():
         raise VidsalError(f"{path} is a folder: --sequence makes one video of its pictures")
     if not path.exists():
@@ -61,6 +58,11 @@ def open_source(what: What, settings: Settings) -> Source:
         return VideoSource(path, settings)
     _refuse(settings, ("start", "end", "duration", "every", "fps"), "a photo has no time")
     return ImageSource(path)
+
+
+def _live(address: str, settings: Settings) -> LiveSource:
+    _refuse(settings, ("start", "end"), "it begins now; --duration ends it")
+    return LiveSource(address, settings)
 
 
 def _refuse(settings: Settings, names: tuple[str, ...], why: str) -> None:

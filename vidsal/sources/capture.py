@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -20,7 +21,6 @@ from vidsal import ffmpeg
 from vidsal.errors import UsageError, VidsalError
 from vidsal.frames import Rgb
 from vidsal.opencv import cv2
-from vidsal.sources.camera import permission_hint
 
 _STREAM = re.compile(r"(rtsps?|https?|udp|tcp|rtmp|srt)://", re.IGNORECASE)
 # A stream that sends nothing for so long is lost.
@@ -100,18 +100,20 @@ def capture_of(address: str) -> Capture:
 
 
 class CameraCapture:
-    """A camera by its number or path."""
+    """A camera by its number or path, through what OpenCV calls ``VideoCapture``."""
 
-    def __init__(self, address: str) -> None:
-        self._address = address
+    def __init__(
+        self, address: str, *, open_capture: Callable[..., Any] = cv2.VideoCapture
+    ) -> None:
+        self._address, self._open_capture = address, open_capture
         self._capture: Any = None
         self._stopped = False
 
     def open(self) -> tuple[int, int, float]:
         if self._address.isdigit():
-            self._capture = cv2.VideoCapture(int(self._address))
+            self._capture = self._open_capture(int(self._address))
         else:
-            self._capture = cv2.VideoCapture(self._address, cv2.CAP_V4L2)
+            self._capture = self._open_capture(self._address, cv2.CAP_V4L2)
         # What waits in the driver is old; not every driver listens.
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         first = self.read() if self._capture.isOpened() else None
@@ -142,7 +144,8 @@ def camera_fault(address: str, *, devices: Path = Path("/dev")) -> str:
     device = devices / f"video{address}" if address.isdigit() else Path(address)
     if not device.exists():
         there = sorted(str(path) for path in devices.glob("video*"))
-        return f"there is no {device}" + (f", but {', '.join(there)}" if there else "")
+        others = f", but {', '.join(there)}" if there else ": no camera is connected"
+        return f"there is no {device}{others}"
     try:
         with device.open("rb"):
             pass
@@ -151,6 +154,15 @@ def camera_fault(address: str, *, devices: Path = Path("/dev")) -> str:
     except OSError as error:
         return f"{device}: {error.strerror} (`fuser {device}` shows which program has it)"
     return f"{device} delivers nothing; another program may have it (`fuser {device}` shows which)"
+
+
+def permission_hint() -> str:
+    """Return what keeps a program from a camera on this system, and the way out."""
+    if sys.platform == "darwin":
+        return "the terminal lacks the camera permission (System Settings, Privacy)"
+    if sys.platform == "win32":
+        return "desktop apps lack the camera permission (Settings, Privacy)"
+    return "you are not in the group that may use it (sudo usermod -aG video $USER)"
 
 
 class StreamCapture:

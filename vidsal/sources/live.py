@@ -7,14 +7,12 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Self
 
-import numpy as np
-
 from vidsal.errors import VidsalError
-from vidsal.frames import Findings, Frame, Rgb, SourceInfo
+from vidsal.frames import Findings, Frame, SourceInfo
 from vidsal.media import snapped
-from vidsal.opencv import cv2
 from vidsal.settings import Settings
 from vidsal.sources.capture import Capture, capture_of, spoken
+from vidsal.sources.readers import resized
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +107,7 @@ class LiveSource:
             if time_s >= self._end_s:
                 return
             if index % self._every == 0:
-                yield Frame(self._fitted(rgb), index, time_s)
+                yield Frame(resized(rgb, self._size), index, time_s)
             index += 1
 
     def stop(self) -> None:
@@ -165,10 +163,3 @@ class LiveSource:
         while seconds > 0 and not self._stopped:
             self._sleep(min(seconds, _POLL_S))
             seconds -= _POLL_S
-
-    def _fitted(self, rgb: Rgb) -> Rgb:
-        """Bring a picture to the size of the first one; sources change it on the way."""
-        if rgb.shape[:2] == self._size:
-            return rgb
-        resized = cv2.resize(rgb, self._size[::-1], interpolation=cv2.INTER_AREA)
-        return np.asarray(resized, np.uint8)

@@ -14,7 +14,7 @@ import numpy as np
 from vidsal import ffmpeg
 from vidsal.errors import VidsalError
 from vidsal.frames import Rgb
-from vidsal.media import Picture
+from vidsal.media import Picture, square_size
 from vidsal.opencv import cv2
 
 # HDR to SDR: to linear light, a curve that keeps bright parts apart, and to the usual transfer.
@@ -89,7 +89,7 @@ class OpencvReader:
         if not ok:
             return None
         rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
-        return resized(rgb, square_size(rgb.shape[0], rgb.shape[1], float(self._aspect)))
+        return resized(rgb, square_size(rgb.shape[0], rgb.shape[1], self._aspect))
 
     def jump(self, time_s: float) -> float | None:
         """Go to a frame near a time, at least 0; return its time, or None where that failed."""
@@ -166,13 +166,6 @@ class FfmpegReader:
         assert self._process.stdout is not None
         self._process.stdout.close()
         self._stamps.close()
-
-
-def square_size(height_px: int, width_px: int, aspect: float) -> tuple[int, int]:
-    """Return the (height, width) at which pixels of an aspect are square; none are taken away."""
-    if aspect >= 1:
-        return height_px, round(width_px * aspect)
-    return round(height_px / aspect), width_px
 
 
 def resized(rgb: Rgb, size: tuple[int, int]) -> Rgb:

@@ -158,9 +158,9 @@ class VideoSource:
             return
         aim = self._start_s - 1.0
         time_s = self._reader.jump(aim)
-        times_s = self._picture.times_s - self._picture.times_s[0]
         if time_s is not None and aim - 2 < time_s <= self._start_s:
-            self._index, self._time_s = int(np.abs(times_s - time_s).argmin()), time_s
+            self._index = int(np.abs(self._picture.offsets_s - time_s).argmin())
+            self._time_s = time_s
             self._seen = self._index + 1
             return
         log.info("%s cannot be searched; decoding from its beginning", self._path)
@@ -225,8 +225,7 @@ class VideoSource:
         """Return how many of the pictures up to where the file was read did not come."""
         if self._picture.codec in _UNCOUNTED:
             return self._picture.damaged
-        times_s = self._picture.times_s - self._picture.times_s[0]
-        passed = int((times_s <= self._time_s + _ROUNDING_S).sum())
+        passed = int((self._picture.offsets_s <= self._time_s + _ROUNDING_S).sum())
         there = self._picture.frames if self._ended else passed
         return max(there - self._seen, self._picture.damaged)
 
@@ -256,7 +255,7 @@ class VideoSource:
 
     def _hint(self) -> int | None:
         """Return how many frames there may be."""
-        times_s = self._picture.times_s - self._picture.times_s[0]
+        times_s = self._picture.offsets_s
         inside = (times_s >= self._first.time_s - _ROUNDING_S) & (times_s < self._end_s)
         # As `frames` chooses them: one for each step of the output that has any.
         steps = {self._slot(time_s) for time_s in times_s[inside][:: self._every].tolist()}
