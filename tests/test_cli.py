@@ -22,6 +22,7 @@ from conftest import MakeClip, run_ffmpeg
 from PIL import Image
 
 import vidsal
+from vidsal.sources.capture import camera_fault
 
 # A shared machine is slower and noisier than the one that the limits are meant for.
 SLACK = 2.0 if os.environ.get("CI") else 1.0
@@ -108,7 +109,7 @@ def _source(kind: str, folder: Path) -> str:
         ("empty", "../empty.mp4 is an empty file"),
         ("text", "../text.mp4 is not a video or picture that can be read"),
         ("audio", "../audio.mp4 holds sound but no moving picture"),
-        ("no camera", "camera 99 cannot be used: none is connected, another program has it, or"),
+        ("no camera", f"camera 99 cannot be used: {camera_fault('99')}"),
     ],
 )
 def test_bad_source_is_one_line_and_exit_code_1(

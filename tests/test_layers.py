@@ -19,7 +19,7 @@ LAYERS = [
     ["datasets", "report", "adaptive", "previews", "recording"],
     ["preview"],
     ["sources", "stream", "sinks", "static.models", "render"],
-    ["parts", "identity"],
+    ["parts", "identity", "stopping"],
     ["source", "sink", "static", "media", "encoding"],
     ["ffmpeg", "memory"],
     ["motion", "accumulate", "cuts", "scaling", "fusion", "targets", "pace", "metrics", "curves"],

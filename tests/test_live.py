@@ -857,7 +857,34 @@ def test_buttons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (tmp_path / "snapshot.png").exists()
     # A pause shows the last picture again and again.
     assert shown[-1][1].is_paused
-    assert shown[-1][0] is shown[-2][0]
+    assert (shown[-1][0] == shown[-2][0]).all()
+
+
+def test_a_pause_is_marked_and_takes_a_new_layout(monkeypatch: pytest.MonkeyPatch) -> None:
+    presses: list[tuple[int, Button]] = [(12, "pause"), (14, "layout"), (16, "quit")]
+    kept: list[FakePreview] = []
+    lines: list[str] = []
+
+    def pressed(_: Figures | None) -> list[Button]:
+        if presses and len(kept[0].shown) >= presses[0][0]:
+            return [presses.pop(0)[1]]
+        return []
+
+    monkeypatch.setattr(vidsal.live, "open_preview", _previewing(pressed, kept))
+    real = Figures.line
+
+    def line(figures: Figures) -> str:
+        lines.append(real(figures))
+        return lines[-1]
+
+    monkeypatch.setattr(Figures, "line", line)
+    _live(FakeCapture(9999))
+    shown = kept[0].shown
+    height, width = SIZE
+    assert [picture.shape for picture, _ in shown[12:14]] == [(height, width, 3)] * 2
+    assert shown[-1][0].shape == (height, 2 * width, 3)
+    assert lines[-1].startswith("PAUSED  in ")
+    assert not any("PAUSED" in line for line in lines[:5])
 
 
 def test_what_is_no_camera_and_no_stream_is_said() -> None:

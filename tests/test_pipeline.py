@@ -22,7 +22,7 @@ from conftest import BrightnessStage, LoadScript, MakeClip
 from PIL import Image
 
 import vidsal
-from vidsal import pipeline, render, sinks, sources
+from vidsal import pipeline, render, sinks, sources, stopping
 from vidsal.errors import UsageError, VidsalError
 from vidsal.frames import Frame, Map, Request, Rgb
 from vidsal.settings import Settings
@@ -569,7 +569,7 @@ def test_ctrl_c_on_a_camera_is_the_end_of_a_recording_that_is_kept(plug_in: Plug
 
 def test_a_later_ctrl_c_is_an_interrupt(plug_in: PlugIn, monkeypatch: pytest.MonkeyPatch) -> None:
     plug_in(FakeCamera(10_000))
-    monkeypatch.setattr(pipeline, "_NERVOUS_S", 0.2)
+    monkeypatch.setattr(stopping, "_NERVOUS_S", 0.2)
     real, calls = render.draw, itertools.count()
 
     def draw(*words: Any) -> Rgb:

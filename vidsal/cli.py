@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, NoReturn
 from cyclopts import App, CycloptsError, Group, Parameter
 
 import vidsal
-from vidsal.errors import UsageError, VidsalError
+from vidsal.errors import UsageError, VidsalError, flat, one_line
 from vidsal.settings import Fusion, Settings, parse_rate, parse_time
 
 app = App(
@@ -47,7 +47,7 @@ def _run(arguments: list[str]) -> int:
     try:
         app(arguments)
     except (CycloptsError, UsageError) as error:
-        _say(f"{_one_line(error)}\nTry `vidsal {_command(arguments)}--help`.")
+        _say(f"{flat(error)}\nTry `vidsal {_command(arguments)}--help`.")
         return 2
     except KeyboardInterrupt as error:
         # A run that can be gone on with says so.
@@ -60,9 +60,7 @@ def _run(arguments: list[str]) -> int:
     except Exception as error:
         if verbose:
             raise
-        known = isinstance(error, VidsalError)
-        more = "" if known else f" ({type(error).__name__}; --verbose shows where)"
-        _say(_one_line(error) + more)
+        _say(one_line(error, hint="; --verbose shows where"))
         return 1
     return 0
 
@@ -74,10 +72,6 @@ def _terminate(*_: object) -> NoReturn:
 
 def _say(text: str) -> None:
     print(f"vidsal: {text}", file=sys.stderr)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
 
 
 def _command(arguments: list[str]) -> str:

@@ -7,3 +7,15 @@ class VidsalError(Exception):
 
 class UsageError(VidsalError, ValueError):
     """An argument is wrong: the line names the argument, what was expected and what came."""
+
+
+def flat(text: object) -> str:
+    """Return a text in one line."""
+    return " ".join(str(text).split())
+
+
+def one_line(error: BaseException, *, hint: str = "") -> str:
+    """Return what an error says in one line; one that nobody worded says what it is, and a hint."""
+    if isinstance(error, VidsalError):
+        return flat(error)
+    return f"{flat(error)} ({type(error).__name__}{hint})"

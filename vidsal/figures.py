@@ -101,7 +101,7 @@ class Figures:
             f"in {self.fps_in:.0f}/s  out {self.fps_out:.0f}/s  {self.latency_ms:.0f} ms  "
             f"dropped {self.dropped_share:.0%}  K {self.every}"
         )
-        marks = {"REC": self.is_recording, "LOST": self.is_lost}
+        marks = {"REC": self.is_recording, "PAUSED": self.is_paused, "LOST": self.is_lost}
         return "  ".join([*(mark for mark, is_set in marks.items() if is_set), text])
 
 

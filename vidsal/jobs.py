@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vidsal import encoding
-from vidsal.errors import UsageError, VidsalError
+from vidsal.errors import UsageError, VidsalError, one_line
 from vidsal.outcome import Outcome
 from vidsal.pipeline import Progress, process
 from vidsal.settings import Settings
@@ -68,7 +68,7 @@ def run_all(
             is_told = isinstance(error, VidsalError) and not isinstance(error, UsageError)
             if len(sources) == 1 and not is_told:
                 raise
-            done(Outcome(str(source), error=_line(error)))
+            done(Outcome(str(source), error=one_line(error)))
     return outcomes
 
 
@@ -86,14 +86,8 @@ def _sources(
         try:
             sources += expand(word, is_sequence=settings.sequence)
         except (VidsalError, OSError) as error:
-            failed(Outcome(str(word), error=_line(error)))
+            failed(Outcome(str(word), error=one_line(error)))
     return sources
-
-
-def _line(error: Exception) -> str:
-    """Return an error in one line; one that nobody has worded says what it is."""
-    more = "" if isinstance(error, VidsalError) else f" ({type(error).__name__})"
-    return " ".join(str(error).split()) + more
 
 
 def _each(sources: Sequence[What], settings: Settings) -> Iterator[tuple[What, Settings]]:

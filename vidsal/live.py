@@ -10,18 +10,14 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import get_args
-
-import numpy as np
 
 from vidsal.adaptive import Adaptive
 from vidsal.errors import UsageError, VidsalError
 from vidsal.figures import Counting, Figures, Summary
 from vidsal.frames import Frame, Rgb, Saliency, StaticStage
 from vidsal.newest import Slot, newest
-from vidsal.pipeline import stopped_by_ctrl_c
 from vidsal.preview import Button, Preview
 from vidsal.previews import Kind, open_preview
 from vidsal.recording import Recording, free_name
@@ -30,7 +26,8 @@ from vidsal.settings import Layout, Settings
 from vidsal.sinks.image import image_sink
 from vidsal.sources.capture import check_address
 from vidsal.sources.live import LiveSource
-from vidsal.static.models import check_target, choose, open_static
+from vidsal.static.models import Network
+from vidsal.stopping import stopped_after, stopped_by_ctrl_c
 
 log = logging.getLogger(__name__)
 
@@ -117,26 +114,27 @@ def live(
     check_address(address)
     if settings.table is not None and settings.output is None:
         raise UsageError("--table goes with a recording: give -o as well")
-    check_target(settings)
-    choice = choose(settings)
+    network = Network(settings)
+    name = network.choice.name
     opened = (open_source or _open_source)(address, replace(settings, duration=None))
     segment_s = options.segment_minutes and options.segment_minutes * 60
     with (
         opened as source,
-        Recording(source.info, settings, choice.name, segment_s=segment_s) as recording,
+        Recording(source.info, settings, name, segment_s=segment_s) as recording,
         newest(source.frames()) as frames,
-        _ended(source),
+        stopped_after(source),
         open_preview(options.preview, host=options.host, port=options.port, say=say) as preview,
     ):
-        stage = static() if static else open_static(choice, settings)
+        stage = static() if static else network.stage
         analysis = Adaptive(stage, settings, source.info, options.latency_target_ms)
         analysis.prepare()
-        show = _Show(source, frames, analysis, preview, recording, settings, options, choice.name)
+        style = Style.of(settings, name)
+        show = _Show(source, frames, analysis, preview, recording, settings, options, style)
         with (
             # Until here there is nothing to keep: a plain interrupt, while a network loads.
             stopped_by_ctrl_c(source),
             newest(analysis.results(frames), drops=False) as results,
-            _ended(source),
+            stopped_after(source),
         ):
             show.run(results)
     if settings.output is not None and not recording.files:
@@ -146,27 +144,6 @@ def live(
 
 def _open_source(address: str, settings: Settings) -> LiveSource:
     return LiveSource(address, settings, keeps_trying=True)
-
-
-@contextmanager
-def _ended(source: LiveSource) -> Iterator[None]:
-    """See to it that the source ends first: then whoever waits for its frames ends as well."""
-    try:
-        yield
-    finally:
-        source.stop()
-
-
-@lru_cache
-def _strip(shape: tuple[int, ...], below: bool) -> slice:
-    """Return the rows of a picture in which `write_line` writes."""
-    blank = np.zeros(shape, np.uint8)
-    write_line(blank, "K", below=below)
-    rows = np.flatnonzero(blank.any(axis=(1, 2)))
-    if not rows.size:
-        return slice(0)
-    margin = (rows[-1] - rows[0]) // 2
-    return slice(max(0, rows[0] - margin), rows[-1] + margin + 1)
 
 
 @contextmanager
@@ -190,21 +167,18 @@ class _Show:
         recording: Recording,
         settings: Settings,
         options: LiveOptions,
-        model_name: str | None,
+        style: Style,
     ) -> None:
         self._source, self._frames, self._analysis = source, frames, analysis
         self._preview, self._recording = preview, recording
         self._settings, self._options = settings, options
-        self._style = Style(
-            settings.layout, settings.colormap, settings.alpha, settings.annotate, model_name,
-            settings.boxes,
-        )  # fmt: skip
+        self._style = style
         self._records, self._since_s = settings.output is not None, 0.0
         # What was asked for at the start must not fail quietly; what a button began may.
         self._by_button = False
         self._paused = self._quits = self._idles = False
         self._came, self._first_s = 0, 0.0
-        self._last: tuple[Saliency, Rgb] | None = None
+        self._last: Saliency | None = None
         self._figures: Figures | None = None
         self._figured_s = 0.0
         self.counting = Counting()
@@ -239,19 +213,21 @@ class _Show:
 
     def _take_in(self, saliency: Saliency) -> None:
         """Draw, show and record one analysed frame."""
-        picture = draw(saliency, self._style)
-        now_s = self._source.now_s()
-        if self._figures is not None and self._settings.annotate:
-            below = self._style.layout in ("side-by-side", "triptych", "quad")
-            # White on white cannot be read at a glance, outlined or not.
-            picture[_strip(picture.shape, below)] //= 2
-            write_line(picture, self._figures.line(), below=below)
-        self._last = (saliency, picture)
-        self._count(now_s, saliency)
+        picture = self._drawn(saliency)
+        self._last = saliency
+        self._count(self._source.now_s(), saliency)
         self._preview.show(picture, self._figures or self._figured())
         if self._records and self.counting.has_begun:
             since_s = self._since_s
             self._recorded(lambda: self._recording.write(saliency, picture, since_s=since_s))
+
+    def _drawn(self, saliency: Saliency) -> Rgb:
+        """Return the picture of a frame, with the figures on it."""
+        picture = draw(saliency, self._style)
+        if self._figures is not None and self._settings.annotate:
+            below = self._style.layout in ("side-by-side", "triptych", "quad")
+            write_line(picture, self._figures.line(), below=below)
+        return picture
 
     def _count(self, now_s: float, saliency: Saliency) -> None:
         """Count a frame that is shown now, once the start is over."""
@@ -281,15 +257,17 @@ class _Show:
         self.counting.after(now_s, self._frames.seen, self._frames.dropped, is_idle=is_idle)
         if self._last is None or not is_idle:
             return
-        self._recorded(lambda: self._recording.hold(now_s))
         if now_s - self._figured_s >= _FIGURES_S:
-            self._figured_s = now_s
-            self._preview.show(self._last[1], self._figured())
+            self._figures, self._figured_s = self._figured(), now_s
+            # Drawn anew: in the layout that is wanted now, and marked as what it is.
+            picture = self._drawn(self._last)
+            self._preview.show(picture, self._figures)
+            self._recorded(lambda: self._recording.hold(now_s, picture))
 
     def _figured(self) -> Figures:
         """Return how things go."""
         counting, analysis = self.counting, self._analysis
-        seen = self._last[0].prediction if self._last else None
+        seen = self._last.prediction if self._last else None
         return Figures(
             time_s=counting.seconds, fps_in=counting.rates[0], fps_out=counting.rates[1],
             latency_ms=counting.latency_ms, dropped_share=counting.dropped_share,
@@ -311,14 +289,14 @@ class _Show:
             place = (layouts.index(self._style.layout) + 1) % len(layouts)
             self._style = self._style._replace(layout=layouts[place])
         elif button == "target":
-            self._analysis.aim_next(self._last[0].prediction if self._last else None)
+            self._analysis.aim_next(self._last.prediction if self._last else None)
         elif button == "record":
             self._records, self._since_s = not self._records, self._source.now_s()
             if not self._records:
                 self._recording.end(self._source.now_s())
             self._by_button = True
         elif self._last is not None:
-            self._snapshot(*self._last)
+            self._snapshot(self._last)
 
     def _recorded(self, work: Callable[[], None]) -> None:
         """Record; what a button began and cannot be written ends, and the show goes on."""
@@ -332,8 +310,8 @@ class _Show:
             with _forgiven():
                 self._recording.end(self._source.now_s())
 
-    def _snapshot(self, saliency: Saliency, picture: Rgb) -> None:
+    def _snapshot(self, saliency: Saliency) -> None:
         path = free_name(Path("snapshot.png"))
         with image_sink(path) as write:
-            write(saliency, picture)
+            write(saliency, self._drawn(saliency))
         log.warning("wrote %s", path)

@@ -5,10 +5,8 @@ The only module that knows everybody.
 
 import logging
 import math
-import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -30,17 +28,13 @@ from vidsal.source import Source
 from vidsal.sources import open_source
 from vidsal.sources.names import What
 from vidsal.static.models import Network
+from vidsal.stopping import stopped_after, stopped_by_ctrl_c
 from vidsal.stream import analyse_frames
 from vidsal.timing import Stages
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-# What ends a live recording; a terminal that is closed is nothing that Windows tells of.
-_ENDS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-# Whoever presses Ctrl-C twice within so long means it once.
-_NERVOUS_S = 2.0
-
 # Takes the results and how many there may be; hands the results on.
 Progress = Callable[[Iterable[T], int | None], Iterable[T]]
 
@@ -160,8 +154,7 @@ class _Job:
 
     @property
     def style(self) -> Style:
-        one = self.settings
-        return Style(one.layout, one.colormap, one.alpha, one.annotate, self.model_name, one.boxes)
+        return Style.of(self.settings, self.model_name)
 
 
 def _write(job: _Job, progress: Progress[Any]) -> tuple[int, float]:
@@ -201,7 +194,7 @@ def _write_in_segments(job: _Job, progress: Progress[Any]) -> tuple[int, float]:
         decoded = islice(stages.items("decode", job.source.frames()), done, None)
         with prefetch(decoded, _DECODED) as frames:
             kept = _kept(_maps(frames, static, job, memory), memory, every, done)
-            with prefetch(kept, _ANALYSED) as results, _ended(job.source):
+            with prefetch(kept, _ANALYSED) as results, stopped_after(job.source):
                 waited = stages.items("wait for maps", results)
                 hint = info.frame_count_hint
                 for saliency, state in progress(waited, max(0, hint - done) if hint else None):
@@ -222,15 +215,6 @@ def _kept(
     """Yield results, and with the last one of each segment what is remembered after it."""
     for n, saliency in enumerate(results, start=done + 1):
         yield saliency, frozen(memory) if n % every == 0 else None
-
-
-@contextmanager
-def _ended(source: Source) -> Iterator[None]:
-    """Let a source end with the block: it may be far from the first frame that is wanted."""
-    try:
-        yield
-    finally:
-        source.stop()
 
 
 def _analysed(
@@ -256,39 +240,3 @@ def _maps(
     saliencies = _analysed(waited, timed, settings, job.info, memory)
     inside = ("wait for frames", "network")
     yield from stages.items("motion, maps", saliencies, inside=inside)
-
-
-@contextmanager
-def stopped_by_ctrl_c(source: Source) -> Iterator[None]:
-    """Let Ctrl-C be the end of a live recording, which is kept; a later one is an interrupt.
-
-    The same goes for being told to end, and for a terminal that is closed.
-    """
-    if not source.info.is_live:
-        yield
-        return
-    stopped_s: float | None = None
-    before: dict[int, Any] = {}
-
-    def stop(number: int, _: object) -> None:
-        nonlocal stopped_s
-        if stopped_s is None:
-            stopped_s = time.monotonic()
-            source.stop()
-        elif time.monotonic() - stopped_s >= _NERVOUS_S:
-            signal.signal(number, before[number])
-            signal.raise_signal(number)
-
-    try:
-        for number in _ENDS:
-            # What is ignored stays so, as under nohup; what did not come from Python is not ours.
-            if signal.getsignal(number) not in (signal.SIG_IGN, None):
-                before[number] = signal.signal(number, stop)
-    except ValueError:  # Not the main thread: Ctrl-C is somebody else's business.
-        yield
-        return
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -94,8 +94,10 @@ class Recording:
         self._piece.write(saliency, picture)
         self._look_for_room(now_s)
 
-    def hold(self, now_s: float) -> None:
+    def hold(self, now_s: float, picture: Rgb | None = None) -> None:
         """Go on showing the last picture until now, in a new file where a segment is over.
+
+        Or, from now on, another `picture` of the same moment, if it has the size of the file.
 
         Raises
         ------
@@ -110,6 +112,8 @@ class Recording:
             following = self._begun_at(piece.ended_s, piece.last[1])
             following.begin(*piece.last)
             self._piece = piece = following
+        if picture is not None and piece.last is not None and picture.shape == piece.shape:
+            piece.last = (piece.last[0], picture)
         piece.hold(now_s, least_s=_HOLD_S)
         self._look_for_room(now_s)
 

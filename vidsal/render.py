@@ -10,7 +10,7 @@ from vidsal.frames import Map, Prediction, Rgb, Saliency
 from vidsal.fusion import Box, boxes, peak
 from vidsal.motion import camera_flow
 from vidsal.opencv import cv2
-from vidsal.settings import Colormap, Layout
+from vidsal.settings import Colormap, Layout, Settings
 
 # A caption's height as a share of the picture's shorter side, and the smallest that can be read.
 _TEXT = 1 / 26
@@ -30,6 +30,14 @@ class Style(NamedTuple):
     annotate: bool = True
     model_name: str | None = None
     boxes: float = 0.0
+
+    @classmethod
+    def of(cls, settings: Settings, model_name: str | None) -> "Style":
+        """Return the style that the settings ask for."""
+        return cls(
+            settings.layout, settings.colormap, settings.alpha, settings.annotate, model_name,
+            settings.boxes,
+        )  # fmt: skip
 
 
 def draw(saliency: Saliency, style: Style) -> Rgb:
@@ -107,6 +115,9 @@ def colours(name: Colormap) -> Rgb:
 def write_line(picture: Rgb, text: str, *, below: bool = False) -> None:
     """Write a line into the top of a picture, in place, where it has room for words.
 
+    Its ground is darkened from side to side: on a bright picture even outlined letters are hard to
+    read at a glance.
+
     Parameters
     ----------
     picture : (H, W, 3) uint8 array
@@ -117,8 +128,11 @@ def write_line(picture: Rgb, text: str, *, below: bool = False) -> None:
     if min(picture.shape[:2]) < _ROOM_PX:
         return
     size = _text_px(picture)
-    small = max(_TEXT_PX - 1, round(size * 0.8))
-    _write(picture, text, small, left=size // 2, top=size // 3 + (2 * size if below else 0))
+    small, margin = max(_TEXT_PX - 1, round(size * 0.8)), size // 3
+    top = margin + (2 * size if below else 0)
+    ground = picture[top - margin : top + _line_px(small) + margin]
+    ground //= 2
+    _write(picture, text, small, left=size // 2, top=top)
 
 
 def _map(rgb: Rgb, saliency: Map, style: Style) -> Rgb:
@@ -273,21 +287,31 @@ class _Words(NamedTuple):
     outline: Map
 
 
-@lru_cache(maxsize=256)
+# What changes with every frame, such as its time, must not pile up.
+@lru_cache(maxsize=32)
 def _words(text: str, size_px: int) -> _Words:
     """Return the masks of a line of text."""
-    font = ImageFont.load_default(size_px)
-    edge = _edge_px(size_px)
-    ascent, descent = font.getmetrics() if isinstance(font, ImageFont.FreeTypeFont) else (11, 3)
-    size = _width_px(text, size_px), ascent + descent + 2 * edge
+    font, edge = ImageFont.load_default(size_px), _edge_px(size_px)
+    size = _width_px(text, size_px), _line_px(size_px)
     masks = []
     for stroke in (0, edge):
         mask = Image.new("L", size)
         ImageDraw.Draw(mask).text(
-            (edge, edge + ascent), text, 255, font, anchor="ls", stroke_width=stroke
+            (edge, edge + _metrics(size_px)[0]), text, 255, font, anchor="ls", stroke_width=stroke
         )
         masks.append(np.asarray(mask, np.float32) / np.float32(255))
     return _Words(*masks)
+
+
+def _metrics(size_px: int) -> tuple[int, int]:
+    """Return how far letters reach above and below their line."""
+    font = ImageFont.load_default(size_px)
+    return font.getmetrics() if isinstance(font, ImageFont.FreeTypeFont) else (11, 3)
+
+
+def _line_px(size_px: int) -> int:
+    """Return how high a line of text is, its outline included."""
+    return sum(_metrics(size_px)) + 2 * _edge_px(size_px)
 
 
 def _edge_px(size_px: int) -> int:

@@ -223,7 +223,6 @@ def _check_picture(seen: media.Media, name: Path, codec: str, meant: Meant) -> N
     picture = seen.picture
     if picture is None:
         raise VidsalError(f"{name} came out wrong: {wanted} were meant, no picture is in it")
-    times_s = picture.times_s - picture.times_s[0]
     found_s = picture.end_s - float(picture.times_s[0])
     tick_s = _TICK_S.get(name.suffix.lower(), _EXACT_S)
     is_whole = (picture.frames, picture.coded_px, picture.codec) == (
@@ -233,7 +232,7 @@ def _check_picture(seen: media.Media, name: Path, codec: str, meant: Meant) -> N
     # last frame's time and its length are rounded to ticks.
     if (
         not is_whole
-        or np.abs(times_s - np.arange(meant.frames) / float(meant.fps)).max() > tick_s
+        or np.abs(picture.offsets_s - np.arange(meant.frames) / float(meant.fps)).max() > tick_s
         or abs(found_s - length_s) > 2 * tick_s
     ):
         found = _told(picture.frames, picture.coded_px, picture.codec, picture.rate, found_s)
