@@ -1,15 +1,17 @@
-"""Measure `vidsal live`: a clock in the picture is sent, and read back from the page.
+"""Measure `vidsal live`: a clock in the picture is sent, and read back from the recording.
 
 A process of its own sends a moving picture in real time, with the time drawn into it as a strip of
-black and white fields; `vidsal live` runs as a user runs it, with its page and a recording; this
-script reads the pictures of the page as a browser does, and compares the clock in them with its
-own: camera to browser, but for the browser's own drawing.
+black and white fields; `vidsal live` runs as a user runs it, with its page, a recording and its
+table. The clock in each recorded picture, against when the table says that it was on show, is the
+latency from the camera to the screen. This script also reads the pictures of the page as a browser
+does, and compares the clock in them with its own.
 
     python scripts/bench_live.py --seconds 60 --sizes 640x360 1280x720 --over udp http
 """
 
 import argparse
 import contextlib
+import csv
 import http.client
 import multiprocessing
 import os
@@ -37,10 +39,11 @@ ROWS = (0.3, 0.6)
 
 
 class Measured(NamedTuple):
-    """One line of the table."""
+    """One line of the table: what the page showed, what the recording tells, and the price."""
 
     name: str
     shown: float
+    page_ms: list[float]
     latency_ms: list[float]
     times_s: list[float]
     rss_mib: list[float]
@@ -50,11 +53,10 @@ class Measured(NamedTuple):
 
 
 class Followed(NamedTuple):
-    """What was seen of a page: ages of pictures in ms and when, memory in MiB, how many, and the
+    """What was seen of a page: ages of pictures in ms, memory in MiB, how many pictures, and the
     processor time that all of it took in seconds."""
 
     ages: list[float]
-    times: list[float]
     memory: list[float]
     pictures: int
     busy_s: float
@@ -94,7 +96,40 @@ def read_stamp(grey: np.ndarray) -> int | None:
 
 
 def now_ms() -> int:
-    return int(time.monotonic() * 1000)
+    return int(time.time() * 1000)
+
+
+def age_ms(shown_ms: float, sent_ms: int) -> float:
+    """Return the time between what a clock in the picture says and the moment it was seen."""
+    return float((round(shown_ms) - sent_ms) % (1 << CLOCK))
+
+
+def recorded(video: Path, table: Path) -> tuple[list[float], list[float]]:
+    """Return how old each analysed frame was when it was on show, in ms, and its time in s.
+
+    A picture of the recording is found by its time, the moment it was on show by its row; of two
+    frames at one of the recording's steps the nearer one is in it.
+    """
+    with table.open(newline="") as file:
+        rows = [(float(row["time_s"]), float(row["shown_unix_s"])) for row in csv.DictReader(file)]
+    capture = cv2.VideoCapture(str(video))
+    fps, clocks = capture.get(cv2.CAP_PROP_FPS), []
+    while True:
+        ok, picture = capture.read()
+        if not ok:
+            break
+        clocks.append(read_stamp(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)))
+    ages, times = [], []
+    nearest = {
+        round(row[0] * fps): row
+        for row in sorted(rows, key=lambda row: -abs(row[0] * fps - round(row[0] * fps)))
+    }
+    for step, (time_s, shown_s) in sorted(nearest.items()):
+        sent = clocks[step] if step < len(clocks) else None
+        if sent is not None:
+            ages.append(age_ms(1000 * shown_s, sent))
+            times.append(time_s)
+    return ages, times
 
 
 def send(over: str, port: int, size: tuple[int, int], fps: int, seconds: float) -> None:
@@ -158,9 +193,8 @@ def pictures(port: int) -> Iterator[bytes]:
 
 
 def follow(port: int, seconds: float, process: psutil.Process) -> Followed:
-    """Read the page's pictures; return ages, when they were seen, memory in MiB, and how many."""
+    """Read the page's pictures for so long."""
     ages: list[float] = []
-    times: list[float] = []
     memory: list[float] = []
     count, began_s, busy_s = 0, time.monotonic(), busy(process)
     for data in pictures(port):
@@ -171,13 +205,12 @@ def follow(port: int, seconds: float, process: psutil.Process) -> Followed:
             grey = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_2)
             sent = None if grey is None else read_stamp(grey)
             if sent is not None:
-                ages.append(float((came_ms - sent) % (1 << CLOCK)))
-                times.append(since_s)
+                ages.append(age_ms(came_ms, sent))
         if count % 30 == 0:
             memory.append(process.memory_info().rss / 2**20)
         if since_s > seconds:
             break
-    return Followed(ages, times, memory, count, busy(process) - busy_s)
+    return Followed(ages, memory, count, busy(process) - busy_s)
 
 
 def busy(process: psutil.Process) -> float:
@@ -201,7 +234,7 @@ def wait_for_page(port: int, process: subprocess.Popen[str]) -> None:
 
 
 def measure(
-    over: str, size: tuple[int, int], fps: int, seconds: float, *, records: bool, more: list[str]
+    over: str, size: tuple[int, int], fps: int, seconds: float, more: list[str]
 ) -> Measured:
     """Run one case."""
     port = free_port(socket.SOCK_DGRAM if over == "udp" else socket.SOCK_STREAM)
@@ -212,25 +245,28 @@ def measure(
     with tempfile.TemporaryDirectory() as folder:
         if over == "http":
             time.sleep(1.5)
-        file = Path(folder) / "live.mp4"
-        recorded = ["-o", str(file)] if records else []
+        file, table = Path(folder) / "live.mp4", Path(folder) / "live.csv"
         process = subprocess.Popen(
             [sys.executable, "-m", "vidsal", "live", address, "--preview", "web", "--port",
-             str(page), "--model", "lite0", "--duration", str(seconds + 3), *recorded, *more],
+             str(page), "--model", "lite0", "--duration", str(seconds + 3), "-o",
+             str(file), "--table", str(table), *more],
             stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
         try:
             wait_for_page(page, process)
-            ages, times, memory, seen, busy_s = follow(page, seconds, psutil.Process(process.pid))
+            page_ms, memory, seen, busy_s = follow(page, seconds, psutil.Process(process.pid))
             said = process.communicate(timeout=60)[1].strip().splitlines()[-1]
-            file_s = imageio_ffmpeg.count_frames_and_secs(str(file))[1] if records else 0.0
+            file_s = imageio_ffmpeg.count_frames_and_secs(str(file))[1]
+            ages, times = recorded(file, table)
         finally:
             process.kill()
             sender.terminate()
             sender.join()
     name = f"{over} {size[1]}x{size[0]}"
-    return Measured(name, seen / seconds, ages, times, memory, busy_s / seconds, said, file_s)
+    return Measured(
+        name, seen / seconds, page_ms, ages, times, memory, busy_s / seconds, said, file_s
+    )
 
 
 def main() -> None:
@@ -239,25 +275,24 @@ def main() -> None:
     parser.add_argument("--fps", type=int, default=30)
     parser.add_argument("--sizes", nargs="+", default=["640x360", "1280x720"])
     parser.add_argument("--over", nargs="+", choices=["udp", "http"], default=["udp", "http"])
-    parser.add_argument("--no-record", action="store_true", help="without -o")
     options, more = parser.parse_known_args()
     print(
-        "| stream | shown/s | latency median | 95 % | first third | last third "
+        "| stream | shown/s | latency median | 95 % | first third | last third | page "
         "| RSS begin, end | cores |"
     )
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for over in options.over:
         for text in options.sizes:
             width, height = map(int, text.split("x"))
-            one = measure(over, (height, width), options.fps, options.seconds,
-                          records=not options.no_record, more=more)  # fmt: skip
+            one = measure(over, (height, width), options.fps, options.seconds, more)
             ages, times = np.array(one.latency_ms), np.array(one.times_s)
             third = options.seconds / 3
             begin, end = ages[times < third], ages[times > 2 * third]
             print(
                 f"| {one.name} | {one.shown:.1f} | {np.median(ages):.0f} ms "
                 f"| {np.percentile(ages, 95):.0f} ms | {np.median(begin):.0f} ms "
-                f"| {np.median(end):.0f} ms | {one.rss_mib[0]:.0f}, {one.rss_mib[-1]:.0f} MiB "
+                f"| {np.median(end):.0f} ms | {np.median(one.page_ms):.0f} ms "
+                f"| {one.rss_mib[0]:.0f}, {one.rss_mib[-1]:.0f} MiB "
                 f"| {one.cores:.2f} |",
                 flush=True,
             )

@@ -8,7 +8,7 @@ pixels. Sizes are (height, width), points (row, column), frame numbers start at 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -325,6 +325,21 @@ class StaticStage(Protocol):
         """
 
 
+class Shown(NamedTuple):
+    """When something live was on show.
+
+    Attributes
+    ----------
+    unix_s : float
+        By the computer's clock, seconds since 1970: ties a recording to other instruments.
+    latency_ms : float
+        How old the frame was then, from its arrival on.
+    """
+
+    unix_s: float
+    latency_ms: float
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Saliency:
     """Everything vidsal knows about one frame.
@@ -353,6 +368,8 @@ class Saliency:
     static_high, motion_high, fused_high : float
         The values shown as 1: of the gradient map, of ``speed``, and of the fused map in the unit
         of the gradient map (without a network, of ``speed``).
+    shown : Shown or None
+        For what is live, when it was on show.
     """
 
     frame: Frame
@@ -367,6 +384,7 @@ class Saliency:
     static_high: float
     motion_high: float
     fused_high: float
+    shown: Shown | None = None
 
     def __post_init__(self) -> None:
         for name in ("static", "motion", "fused", "speed"):

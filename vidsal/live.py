@@ -7,6 +7,7 @@ one frame or two, however slow that is.
 
 import logging
 import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from typing import get_args
 from vidsal.adaptive import Adaptive
 from vidsal.errors import UsageError, VidsalError
 from vidsal.figures import Counting, Figures, Summary
-from vidsal.frames import Frame, Rgb, Saliency, StaticStage
+from vidsal.frames import Frame, Rgb, Saliency, Shown, StaticStage
 from vidsal.newest import Slot, newest
 from vidsal.preview import Button, Preview
 from vidsal.previews import Kind, open_preview
@@ -214,8 +215,11 @@ class _Show:
     def _take_in(self, saliency: Saliency) -> None:
         """Draw, show and record one analysed frame."""
         picture = self._drawn(saliency)
+        now_s = self._source.now_s()
+        age_s = now_s - saliency.frame.time_s
+        saliency = replace(saliency, shown=Shown(time.time(), 1000 * age_s))
         self._last = saliency
-        self._count(self._source.now_s(), saliency)
+        self._count(now_s, age_s)
         self._preview.show(picture, self._figures or self._figured())
         if self._records and self.counting.has_begun:
             since_s = self._since_s
@@ -229,7 +233,7 @@ class _Show:
             write_line(picture, self._figures.line(), below=below)
         return picture
 
-    def _count(self, now_s: float, saliency: Saliency) -> None:
+    def _count(self, now_s: float, age_s: float) -> None:
         """Count a frame that is shown now, once the start is over."""
         self._came += 1
         if not self.counting.has_begun:
@@ -244,7 +248,6 @@ class _Show:
             self._idles = False
             self.counting.resume()
             self._analysis.resume()
-        age_s = now_s - saliency.frame.time_s
         self.counting.after(now_s, self._frames.seen, self._frames.dropped, age_s)
         if self._figures is None or now_s - self._figured_s >= _FIGURES_S:
             self._analysis.adapt(now_s, self.counting)

@@ -24,6 +24,7 @@ COLUMNS = (
     "cut", "fusion", "gain", "centre_prior", "static_share", "motion_share",
     "static_high", "motion_high", "fused_high",
     "peak_row_px", "peak_column_px", "centroid_row_px", "centroid_column_px", "boxes",
+    "shown_unix_s", "latency_ms",
 )  # fmt: skip
 
 
@@ -77,6 +78,9 @@ def row(
         if point:
             values[f"{what}_row_px"] = f"{point[0] * info.height_px:.1f}"
             values[f"{what}_column_px"] = f"{point[1] * info.width_px:.1f}"
+    if saliency.shown:
+        values["shown_unix_s"] = f"{saliency.shown.unix_s:.3f}"
+        values["latency_ms"] = f"{saliency.shown.latency_ms:.1f}"
     return values
 
 
