@@ -159,6 +159,12 @@ def make_clip(tmp_path: Path) -> MakeClip:
     return make
 
 
+@pytest.fixture
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in the test's own folder."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture(autouse=True)
 def threads_and_children() -> Iterator[None]:
     """See after each test that no thread of vidsal's and no ffmpeg of ours is left behind."""

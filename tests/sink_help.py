@@ -1,0 +1,120 @@
+"""What the tests of the sinks share: frames to write, and what came of them."""
+
+import time
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+import vidsal
+from vidsal.frames import Frame, Map, Rgb, Saliency, SoundPart, SourceInfo
+from vidsal.motion import still
+from vidsal.settings import Settings
+from vidsal.sinks.video import video_sink
+
+FILM = Fraction(24000, 1001)
+
+
+def make_saliency(
+    index: int = 0,
+    *,
+    time_s: float | None = None,
+    size: tuple[int, int] = (48, 64),
+    static: Map | None = None,
+    motion: Map | None = None,
+    fused: Map | None = None,
+    **others: Any,
+) -> Saliency:
+    """A result of black pictures and empty maps, but for what is given."""
+    zeros = np.zeros((12, 16), np.float32)
+    frame = Frame(np.zeros((*size, 3), np.uint8), index, index / 25 if time_s is None else time_s)
+    values: dict[str, Any] = {
+        "movement": still((12, 16)),
+        "speed": zeros,
+        "prediction": None,
+        "is_cut": False,
+        "motion_share": 0.0,
+        "static_high": 0.0,
+        "motion_high": 0.0,
+        "fused_high": 0.0,
+    } | others
+    return Saliency(
+        frame=frame,
+        static=static,
+        motion=zeros if motion is None else motion,
+        fused=zeros if fused is None else fused,
+        **values,
+    )
+
+
+def make_info(fps: Fraction | None = FILM, **others: Any) -> SourceInfo:
+    """A video of the size of these frames."""
+    return SourceInfo("source.mp4", 48, 64, fps, **others)
+
+
+def make_picture(seed: int, size: tuple[int, int] = (48, 64)) -> Rgb:
+    """A picture of blocks of colour, so that chroma at half size loses nothing."""
+    blocks = np.random.default_rng(seed).integers(0, 256, (size[0] // 16, size[1] // 16, 3))
+    return np.ascontiguousarray(np.kron(blocks, np.ones((16, 16, 1))), np.uint8)
+
+
+def write_video(path: Path, pictures: Iterable[Rgb], info: SourceInfo, **options: Any) -> None:
+    """Write frames at the rate that the source has."""
+    assert info.fps is not None
+    with video_sink(path, info, Settings(**options)) as write:
+        for index, picture in enumerate(pictures):
+            write(make_saliency(index, time_s=float(index / info.fps)), picture)
+
+
+def names_in(folder: Path) -> list[str]:
+    """All that is in a folder, hidden or not."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def boxes_of(data: bytes) -> list[str]:
+    """The names of an MP4 file's outermost boxes, in order."""
+    names, place = [], 0
+    while place < len(data):
+        size = int.from_bytes(data[place : place + 4], "big")
+        names.append(data[place + 4 : place + 8].decode())
+        if size == 1:
+            size = int.from_bytes(data[place + 8 : place + 16], "big")
+        assert size >= 8
+        place += size
+    return names
+
+
+def run_vidsal(clip: Path, output: Path, **options: Any) -> Path:
+    """Run the whole programme without a network."""
+    return vidsal.run(clip, Settings(model="none", output=output, **options))
+
+
+def write_with_sound(
+    sound: SoundPart,
+    output: Path,
+    *,
+    frames: int = 25,
+    fps: Fraction = Fraction(25),
+    **options: Any,
+) -> Path:
+    """Write a video whose source has this sound."""
+    pictures = (make_picture(n % 5) for n in range(frames))
+    write_video(output, pictures, make_info(fps, sound=sound), **options)
+    return output
+
+
+def our_ffmpeg() -> psutil.Process:
+    """The one ffmpeg that runs for us."""
+    (process,) = (one for one in psutil.Process().children() if "ffmpeg" in one.name())
+    return process
+
+
+def kill_ffmpeg() -> None:
+    """End it, and wait until it has ended; who started it is left to collect its exit code."""
+    process = our_ffmpeg()
+    process.kill()
+    while process.status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.005)
