@@ -133,7 +133,7 @@ def test_speed_is_where_things_are_now(load_script: LoadScript, velocity: tuple[
     assert np.linalg.norm(middles[1] - middles[2]) == pytest.approx(gone)
     assert np.linalg.norm(middles[0] - middles[1]) < 0.3 * gone
     assert np.linalg.norm(middles[0] - middles[2]) > 0.8 * gone
-    assert moved.known.mean() > 0.97
+    assert moved.known.mean() > 0.965
 
 
 @pytest.mark.parametrize("comes_back", [True, False])
@@ -147,10 +147,8 @@ def test_speed_is_zero_where_flow_does_not_come_back(
     if comes_back:
         forward[40:140, 94:194, 0] = 6
 
-    def flow(before: Rgb, after: Rgb, *, how: Flow) -> Map:
-        return forward if after is second else backward
-
-    monkeypatch.setattr(motion, "optical_flow", flow)
+    monkeypatch.setattr(motion, "rough_flow", lambda *_, how: forward)
+    monkeypatch.setattr(motion, "optical_flow", lambda *_, how: backward)
     moved = motion.measure(first, second)
     assert np.array_equal(moved.flow, forward) and np.array_equal(moved.backward, backward)
     block = np.zeros(SIZE, bool)
@@ -478,7 +476,7 @@ def test_both_ways_at_a_time_are_those_of_one_after_the_other(
     load_script: LoadScript, how: Flow
 ) -> None:
     first, second, *_ = _pair(load_script)
-    forward = motion.optical_flow(first, second, how=how)
+    forward = motion.rough_flow(first, second, how=how)
     backward = motion.optical_flow(second, first, how=how)
     for _ in range(20):
         moved = motion.measure(first, second, how=how)

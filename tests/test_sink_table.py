@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from sink_help import FILM, make_info, make_picture, make_saliency, names_in
 
-from vidsal.frames import CameraMotion, Prediction, Saliency, SourceInfo
+from vidsal.frames import CameraMotion, Prediction, Saliency, Shown, SourceInfo
 from vidsal.motion import still
 from vidsal.settings import Settings
 from vidsal.sinks.table import COLUMNS, table_sink
@@ -49,6 +49,7 @@ def _rich() -> Saliency:
         static_high=1234567.0,
         motion_high=0.625,
         fused_high=0.000123456,
+        shown=Shown(1_795_392_000.123456, 61.25),
     )
 
 
@@ -93,6 +94,7 @@ def test_table_row_is_exact(tmp_path: Path) -> None:
         # The two cells themselves, the hotter first.
         "boxes": '[{"top": 8, "left": 16, "bottom": 12, "right": 20, "saliency": 1.0}, '
         '{"top": 32, "left": 48, "bottom": 36, "right": 52, "saliency": 0.5}]',
+        "shown_unix_s": "1795392000.123", "latency_ms": "61.2",
     }  # fmt: skip
 
 
@@ -135,6 +137,8 @@ def test_table_leaves_out_what_does_not_exist(tmp_path: Path) -> None:
             # Without a network there is nothing to fuse.
             "fusion", "gain", "centre_prior", "static_high",
             "peak_row_px", "peak_column_px", "centroid_row_px", "centroid_column_px", "boxes",
+            # Nothing of it was live.
+            "shown_unix_s", "latency_ms",
         }  # fmt: skip
 
 
@@ -147,7 +151,7 @@ def test_table_names_every_column_once_in_order(tmp_path: Path) -> None:
         "speed_median,speed_p95,camera_model,camera_row_px,camera_column_px,camera_zoom,"
         "camera_turn_deg,camera_inlier_share,cut,fusion,gain,centre_prior,static_share,"
         "motion_share,static_high,motion_high,fused_high,peak_row_px,peak_column_px,"
-        "centroid_row_px,centroid_column_px,boxes\n"
+        "centroid_row_px,centroid_column_px,boxes,shown_unix_s,latency_ms\n"
     )
 
 

@@ -241,7 +241,7 @@ def test_motion_is_measured_against_the_frame_before(clip: list[Rgb]) -> None:
 @pytest.mark.parametrize("how", get_args(Flow))
 def test_flow_is_of_the_kind_that_was_asked_for(clip: list[Rgb], how: Flow) -> None:
     grey = [motion.grey(rgb) for rgb in clip[:2]]
-    expected = {one: motion.optical_flow(*grey, how=one) for one in get_args(Flow)}
+    expected = {one: motion.rough_flow(*grey, how=one) for one in get_args(Flow)}
     result = _analysed(_frames(clip[:2]), dataclasses.replace(PLAIN, flow=how))[1]
     assert [np.array_equal(result.movement.flow, one) for one in expected.values()] == [
         one == how for one in expected

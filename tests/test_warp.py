@@ -55,7 +55,7 @@ def test_what_a_moving_square_uncovers_is_unknown() -> None:
     assert (known[:6] == 1).all() and (known[14:] == 1).all()
 
 
-@pytest.mark.parametrize(("rows", "columns"), [(0, 4), (0, -4), (3, 0), (-3, 3)])
+@pytest.mark.parametrize(("rows", "columns"), [(0, 4), (0, -4), (4, 0), (-3, 3)])
 def test_only_what_a_square_uncovers_has_no_past(rows: int, columns: int) -> None:
     was, now = np.zeros((20, 30), bool), np.zeros((20, 30), bool)
     was[6:14, 10:18] = True
@@ -70,13 +70,13 @@ def test_only_what_a_square_uncovers_has_no_past(rows: int, columns: int) -> Non
 
 @pytest.mark.parametrize(
     ("gone", "missed", "known"),
-    [(0, 0, 1), (0, 1.9, 1), (0, 2.1, 0), (8, 2.2, 1), (8, 2.5, 0), (20, 3.4, 1), (20, 3.6, 0)],
+    [(0, 0, 1), (0, 2.9, 1), (0, 3.1, 0), (8, 3.1, 1), (8, 3.3, 0), (20, 4.1, 1), (20, 4.2, 0)],
 )
-def test_flow_may_miss_by_two_pixels_and_a_share_of_the_way(
+def test_flow_may_miss_by_three_pixels_and_a_share_of_the_way(
     gone: int, missed: float, known: int
 ) -> None:
-    # |miss|^2 <= 0.01 (|there|^2 + |back|^2) + 2^2
-    assert (missed**2 <= 0.01 * (2 * gone**2 + missed**2) + 4) == bool(known)
+    # |miss|^2 <= 0.01 (|there|^2 + |back|^2) + 3^2
+    assert (missed**2 <= 0.01 * (2 * gone**2 + missed**2) + 9) == bool(known)
     forward = _flow(0, gone)
     forward[..., 1] = missed
     assert warp.returns(_flow(0, -gone), forward)[10, 29] == known

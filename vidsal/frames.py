@@ -192,7 +192,7 @@ class Motion:
     ----------
     flow : (h, w, 2) float32 array
         From the previous frame to this one, on the previous frame's grid; [..., 0] columns,
-        [..., 1] rows, working pixels a frame.
+        [..., 1] rows, working pixels a frame. Found at half the size: the other is checked by it.
     backward : (h, w, 2) float32 array
         From this frame to the previous one, on this frame's grid.
     known : (h, w) float32 array
