@@ -3,6 +3,7 @@
 import http.client
 import json
 import re
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -205,6 +206,39 @@ def test_a_port_in_use_is_one_line(page: WebPreview) -> None:
     port = urlsplit(page.address).port or 0
     with pytest.raises(VidsalError, match="give another --port"), open_page("127.0.0.1", port):
         pass
+
+
+def test_a_name_that_is_none_is_one_line() -> None:
+    with (
+        pytest.raises(VidsalError, match=r"at no\.such\.host\.invalid:0: .+; give another --host"),
+        open_page("no.such.host.invalid", 0),
+    ):
+        pass
+
+
+def test_a_page_at_an_address_of_ipv6() -> None:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    with open_page("::1", 0) as page:
+        assert page.address.startswith("http://[::1]:") and page.token is None
+        port = urlsplit(page.address).port or 0
+        connection = http.client.HTTPConnection("::1", port)
+        connection.request("GET", "/figures")
+        assert connection.getresponse().status == 200
+        connection.close()
+
+
+def test_two_who_look_get_the_same_picture(page: WebPreview) -> None:
+    page.show(np.full((96, 128, 3), 90, np.uint8), FIGURES)
+    one, other = (next(page.jpegs()) for _ in range(2))
+    assert one is other
+    page.show(np.full((96, 128, 3), 190, np.uint8), FIGURES)
+    later = next(page.jpegs())
+    grey = cv2.imdecode(np.frombuffer(later, np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert grey is not None and abs(float(grey.mean()) - 190) < 2
 
 
 def test_without_a_display_there_is_a_page(

@@ -287,7 +287,7 @@ def _drawn(
     """Ask the network, a group of frames at a time, for the maps that are due and for classes."""
     began_s, waited_s = clock(), 0.0
     for group in batched(steps, batch):
-        pictures = np.stack([network_picture(step.frame.rgb, static, settings) for step in group])
+        pictures = _Pictures(group, static, settings)
         words = classes.of(group, pictures)
         due = [n for n, step in enumerate(group) if step.samples]
         drawing_s = clock()
@@ -299,13 +299,29 @@ def _drawn(
                 Request(group[n].frame.index, group[n].samples, class_id)
                 for n, class_id in zip(due, locked, strict=True)
             ]
-            maps = dict(zip(due, static.maps(pictures[due], wanted), strict=True))
+            maps = dict(zip(due, static.maps(pictures.of(due), wanted), strict=True))
         drawing_s = clock() - drawing_s
         for n, step in enumerate(group):
             yield step, maps.get(n), words[n]
         working_s = clock() - began_s - (awaited.waited_s - waited_s)
         pace.took(len(group), len(due), drawing_s, working_s)
         began_s, waited_s = clock(), awaited.waited_s
+
+
+class _Pictures:
+    """The frames of a group at the size of the network's input, made when they are first needed."""
+
+    def __init__(self, steps: list[_Step], static: StaticStage, settings: Settings) -> None:
+        self._steps, self._static, self._settings = steps, static, settings
+        self._made: dict[int, Rgb] = {}
+
+    def of(self, numbers: list[int]) -> Rgb:
+        """Return some of them, (n, h, w, 3) uint8."""
+        for n in numbers:
+            if n not in self._made:
+                rgb = self._steps[n].frame.rgb
+                self._made[n] = network_picture(rgb, self._static, self._settings)
+        return np.stack([self._made[n] for n in numbers])
 
 
 class _Classes:
@@ -316,7 +332,7 @@ class _Classes:
         self._every_s = every_s
         self._memory = memory
 
-    def of(self, steps: list[_Step], pictures: Rgb) -> list[Prediction]:
+    def of(self, steps: list[_Step], pictures: "_Pictures") -> list[Prediction]:
         """Return what is seen in each frame of a group; between two looks, what was seen last."""
         memory, due = self._memory, []
         for n, step in enumerate(steps):
@@ -326,7 +342,7 @@ class _Classes:
             if is_new or (is_later and step.verdict != "flash"):
                 due.append(n)
                 memory.looked_s = step.frame.time_s
-        looks = iter(self._static.predict(pictures[due])) if due else iter(())
+        looks = iter(self._static.predict(pictures.of(due))) if due else iter(())
         words = []
         for n, step in enumerate(steps):
             if n in due:

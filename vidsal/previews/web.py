@@ -8,6 +8,7 @@ import hmac
 import ipaddress
 import json
 import secrets
+import socket
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +17,7 @@ from functools import cache
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
+from threading import Lock
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -61,22 +63,28 @@ class WebPreview:
         self._pictures: Latest[Rgb] = Latest()
         self._figures: dict[str, Any] = {}
         self._pressed: deque[Button] = deque(maxlen=32)
+        self._encoding = Lock()
+        self._encoded: tuple[int, bytes] = (0, b"")
         self.is_over = False
+        # In an address the colons of IPv6 stand in brackets.
+        place = f"[{host}]" if ":" in host else host
         try:
-            self.server = _Server((host, port), _Page)
+            self.server = _Server(host, port)
         except OSError as error:
+            other = "--host" if isinstance(error, socket.gaierror) else "--port"
             raise VidsalError(
-                f"the page cannot be served at {host}:{port}: {error.strerror}; give another --port"
+                f"the page cannot be served at {place}:{port}: {error.strerror}; give another "
+                f"{other}"
             ) from error
         self.server.preview = self
         port = int(self.server.server_address[1])
-        names = {"127.0.0.1", "localhost", "[::1]", host.lower()}
+        names = {"127.0.0.1", "localhost", "[::1]", place.lower()}
         self.names = {f"{name}:{port}" for name in names}
         if port == 80:
             # A browser leaves out the port that goes without saying.
             self.names |= names
         query = f"?token={self.token}" if self.token else ""
-        self.address = f"http://{host}:{port}/{query}"
+        self.address = f"http://{place}:{port}/{query}"
 
     def show(self, picture: Rgb, figures: Figures) -> None:
         self._figures = asdict(figures)
@@ -103,13 +111,16 @@ class WebPreview:
             now, picture = self._pictures.after(number, _POLL_S)
             if picture is not None and now != number:
                 number = now
-                yield _jpeg(picture)
+                yield self._jpeg(number, picture)
 
-
-def _jpeg(picture: Rgb) -> bytes:
-    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
-    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    return data.tobytes()
+    def _jpeg(self, number: int, picture: Rgb) -> bytes:
+        """Return a picture encoded, once for all who look at it."""
+        with self._encoding:
+            if self._encoded[0] != number:
+                bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+                _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+                self._encoded = (number, data.tobytes())
+            return self._encoded[1]
 
 
 class _Server(ThreadingHTTPServer):
@@ -117,6 +128,10 @@ class _Server(ThreadingHTTPServer):
     # A page that stands still must not hold up the end.
     block_on_close = False
     preview: WebPreview
+
+    def __init__(self, host: str, port: int) -> None:
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        super().__init__((host, port), _Page)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing: a page that was closed in the middle of a picture is no fault."""
