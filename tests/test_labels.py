@@ -20,10 +20,11 @@ def test_classes_are_the_thousand_in_order() -> None:
     assert classes[999].name == "toilet tissue"
 
 
-@pytest.mark.parametrize("text", ["auto", "AUTO", " Auto ", "all"])
-def test_auto_is_all_classes(text: str) -> None:
-    assert find_target(text) == Target(is_all=True)
-    assert find_target(text, numbered(3)) == Target(is_all=True)
+@pytest.mark.parametrize("text", ["auto", "AUTO", " Auto "])
+def test_auto_is_the_five_largest(text: str) -> None:
+    assert find_target(text) == Target(top=5)
+    # Or all that there are.
+    assert find_target(text, numbered(3)) == Target(top=3)
 
 
 @pytest.mark.parametrize(

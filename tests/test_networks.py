@@ -183,7 +183,7 @@ def test_labels(tmp_path: Path) -> None:
     stage = _open(path, labels=names, target="House-Cat")
     assert stage.names == ("cat", "dog", "horse", "cow", "sheep", "goat")
     assert stage.target == Target(class_id=0)
-    assert _open(path, labels=names).target == Target(is_all=True)
+    assert _open(path, labels=names).target == Target(top=5)
     with pytest.raises(UsageError, match=r"^--target 'hoarse' is .*; did you mean 'horse'\?$"):
         _open(path, labels=names, target="hoarse")
     names.write_text("cat\ndog\n")
@@ -203,7 +203,7 @@ def test_a_thousand_classes_are_imagenets(tmp_path: Path) -> None:
 def test_few_classes(tmp_path: Path) -> None:
     model = keras.Sequential([keras.Input((None, None, 3)), L.GlobalAveragePooling2D(), L.Dense(2)])
     stage = _open(_save(model, tmp_path / "mine.keras"))
-    assert stage.target == Target(is_all=True)
+    assert stage.target == Target(top=2)
     assert stage.predict(_pictures()).shape == (3, 2)
 
 

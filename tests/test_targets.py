@@ -57,8 +57,7 @@ def test_it_changes_to_that_seconds_majority() -> None:
 
 @pytest.mark.parametrize(
     "words", [{}, {"top": 1, "class_id": 2}, {"top": 1, "is_locked": True},
-              {"class_id": 0, "is_locked": True}, {"is_all": True, "is_locked": True},
-              {"is_all": True, "class_id": 0}, {"is_all": True, "top": 2}]
+              {"class_id": 0, "is_locked": True}]
 )  # fmt: skip
 def test_exactly_one_thing_is_meant(words: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="exactly one"):
@@ -68,23 +67,18 @@ def test_exactly_one_thing_is_meant(words: dict[str, int]) -> None:
 def test_prediction_in_words() -> None:
     probabilities = np.array([0.1, 0.4, 0.05, 0.2, 0.15, 0.1], np.float32)
     names = tuple("abcdef")
-    seen = prediction(probabilities, names, Target(top=1))
+    seen = prediction(probabilities, names, None)
     assert seen.class_ids == (1, 3, 4, 0, 5)
     assert seen.names == tuple("bdeaf")
     assert seen.probabilities == pytest.approx((0.4, 0.2, 0.15, 0.1, 0.1))
     assert (seen.target_id, seen.target_name) == (1, "b")
-    several = prediction(probabilities, names, Target(top=3))
+    several = prediction(probabilities, names, None, top=3)
     assert (several.target_id, several.target_name) == (None, "top 3")
     assert several.target_probability == pytest.approx(0.75)
-    chosen = prediction(probabilities, names, Target(class_id=2))
+    chosen = prediction(probabilities, names, 2)
     assert (chosen.target_id, chosen.target_name) == (2, "c")
     assert chosen.target_probability == pytest.approx(0.05)
     assert chosen.class_ids == seen.class_ids
-    assert prediction(probabilities, names, Target(is_locked=True), 2) == chosen
-    every = prediction(probabilities, names, Target(is_all=True))
-    assert (every.target_id, every.target_name) == (None, "all classes")
-    assert every.target_probability == 1
-    assert every.class_ids == seen.class_ids
 
 
 @pytest.mark.parametrize("rate", [4, 12.5, 24, 25, 30, 1000])
@@ -146,7 +140,7 @@ def test_a_lock_is_not_written_to() -> None:
 @examples(deadline=None)
 def test_most_likely_first(values: list[float]) -> None:
     p = np.array(values, np.float32)
-    seen = prediction(p, tuple(map(str, range(len(p)))), Target(top=1))
+    seen = prediction(p, tuple(map(str, range(len(p)))), None)
     assert len(seen.class_ids) == len(seen.names) == len(seen.probabilities) == min(5, len(p))
     assert list(seen.probabilities) == sorted(p.tolist(), reverse=True)[:5]
     assert all(p[k] == value for k, value in zip(seen.class_ids, seen.probabilities, strict=True))

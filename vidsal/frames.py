@@ -231,23 +231,15 @@ class Target:
         One class throughout.
     is_locked : bool
         The class that most of the last second was about, see `vidsal.targets.Lock`.
-    is_all : bool
-        All classes, each as much as the network believes in it.
     """
 
     top: int | None = None
     class_id: int | None = None
     is_locked: bool = False
-    is_all: bool = False
 
     def __post_init__(self) -> None:
-        if (self.top, self.class_id).count(None) != 1 + self.is_locked + self.is_all:
-            raise ValueError(f"exactly one of the fields is meant, got {self}")
-
-    @property
-    def is_one(self) -> bool:
-        """Whether it is one class, known here or chosen along the stream."""
-        return self.top is None and not self.is_all
+        if (self.top is not None) + (self.class_id is not None) + self.is_locked != 1:
+            raise ValueError(f"exactly one of top, class_id and is_locked is meant, got {self}")
 
 
 @dataclass(frozen=True, slots=True)

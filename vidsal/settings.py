@@ -228,10 +228,9 @@ class Settings:
         "between; auto keeps up with the source's rate.", parse=_every,
         check=lambda n: n == "auto" or n >= 1, expected="auto or a whole number of 1 or more")
     target: str = _option(
-        "auto", "Static map", "What to explain: all (every class as much as the network believes "
-        "in it: the log-sum-exp of the logits), auto (the same), top1, topN (the sum of the N "
-        "largest scores), lock (the class most often on top in the first second, kept until it "
-        "was not on top for a second), a class name, or an index.", parse=_word)
+        "auto", "Static map", "What to explain: top1, topN (the sum of the N largest scores), "
+        "auto (top5), lock (the class most often on top in the first second, kept until it was "
+        "not on top for a second), a class name, or an index.", parse=_word)
     score: Score = _option(
         "logit", "Static map", "What is differentiated: the class's logit, its softmax "
         "probability or that one's logarithm.")

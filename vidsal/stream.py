@@ -356,8 +356,8 @@ class _Classes:
         lock = locks.at(step.verdict, Lock).after(step.frame.time_s, int(probabilities.argmax()))
         locks.now = lock
         target = self._static.target
-        locked = lock.class_id if target.is_locked else None
-        return prediction(probabilities, self._static.names, target, locked)
+        explained = lock.class_id if target.is_locked else target.class_id
+        return prediction(probabilities, self._static.names, explained, top=target.top or 1)
 
 
 def _gathered(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vidsal.frames import Prediction, Target
+from vidsal.frames import Prediction
 
 _TOP = 5
 # A class is kept until it was not on top for this long, and chosen by what was seen in it.
@@ -53,8 +53,9 @@ class Lock:
 def prediction(
     probabilities: NDArray[np.float32],
     names: tuple[str, ...],
-    target: Target,
-    class_id: int | None = None,
+    target_id: int | None,
+    *,
+    top: int = 1,
 ) -> Prediction:
     """Return in words what a network sees.
 
@@ -64,27 +65,20 @@ def prediction(
         Softmax, 0..1.
     names : tuple of str
         Of the classes.
-    target : Target
-        What is explained.
-    class_id : int, optional
-        The class of a target that is chosen along the stream.
+    target_id : int or None
+        The class that is explained; ``None`` for the most likely ones.
+    top : int
+        How many of these.
     """
     ranked = np.argsort(-probabilities, kind="stable")
+    target = int(ranked[0]) if target_id is None and top == 1 else target_id
+    explained = ranked[:top] if target is None else [target]
     seen = ranked[:_TOP]
-    one = target.class_id if class_id is None else class_id
-    if target.top == 1:
-        one = int(ranked[0])
-    if one is not None:
-        name, share = names[one], probabilities[one]
-    elif target.top is not None:
-        name, share = f"top {target.top}", probabilities[ranked[: target.top]].sum()
-    else:
-        name, share = "all classes", np.float32(1)
     return Prediction(
         class_ids=tuple(int(i) for i in seen),
         names=tuple(names[i] for i in seen),
         probabilities=tuple(float(probabilities[i]) for i in seen),
-        target_id=one,
-        target_name=name,
-        target_probability=float(share),
+        target_id=target,
+        target_name=f"top {top}" if target is None else names[target],
+        target_probability=float(probabilities[explained].sum()),
     )
