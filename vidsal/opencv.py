@@ -1,7 +1,11 @@
 """The one door to OpenCV: its import fails on a server without X libraries, so say what to do."""
 
+import os
+
 from vidsal.errors import VidsalError
 
+# A camera that hangs is given up after so many seconds, not ten; until then nothing can end.
+os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "3")
 try:
     import cv2 as cv2
 except ImportError as error:
