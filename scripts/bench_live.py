@@ -278,7 +278,7 @@ def main() -> None:
     options, more = parser.parse_known_args()
     print(
         "| stream | shown/s | latency median | 95 % | first third | last third | page "
-        "| RSS begin, end | cores |"
+        "| RSS begin, third, end | cores |"
     )
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for over in options.over:
@@ -292,7 +292,8 @@ def main() -> None:
                 f"| {one.name} | {one.shown:.1f} | {np.median(ages):.0f} ms "
                 f"| {np.percentile(ages, 95):.0f} ms | {np.median(begin):.0f} ms "
                 f"| {np.median(end):.0f} ms | {np.median(one.page_ms):.0f} ms "
-                f"| {one.rss_mib[0]:.0f}, {one.rss_mib[-1]:.0f} MiB "
+                f"| {one.rss_mib[0]:.0f}, {one.rss_mib[len(one.rss_mib) // 3]:.0f}, "
+                f"{one.rss_mib[-1]:.0f} MiB "
                 f"| {one.cores:.2f} |",
                 flush=True,
             )

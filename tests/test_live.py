@@ -1,5 +1,6 @@
 """Live, the whole programme: with fakes, and its command line."""
 
+import csv
 import os
 import signal
 import subprocess
@@ -55,15 +56,28 @@ def _live(
 def test_latency_does_not_grow_when_analysis_is_slow(tmp_path: Path) -> None:
     """Forty frames a second, six of which can be analysed: what is shown is never older than two
     rounds, and the recording keeps real time."""
-    out = tmp_path / "o.mp4"
+    out, table = tmp_path / "o.mp4", tmp_path / "t.csv"
+    began_s = time.time()
     summary = _live(
-        FakeCapture(9999, step_s=0.025, fps=40), SlowStage(0.15), output=out, duration=3.0
-    )
+        FakeCapture(9999, step_s=0.025, fps=40), SlowStage(0.15), output=out, table=table,
+        duration=3.0,
+    )  # fmt: skip
     assert summary.seen == pytest.approx(115, abs=15)
     assert 8 <= summary.analysed <= 20
     assert summary.dropped == pytest.approx(summary.seen - summary.analysed, abs=3)
     assert 150 <= summary.latency_ms <= summary.latency_p95_ms <= 450
     assert length_of(out)[1] == pytest.approx(3.0, abs=0.1)
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    shown = np.array([float(row["shown_unix_s"]) for row in rows])
+    assert began_s < shown[0] and shown[-1] < time.time()
+    assert np.diff(shown).min() > 0.1
+    ages_ms = np.array([float(row["latency_ms"]) for row in rows])
+    assert np.median(ages_ms) == pytest.approx(summary.latency_ms, abs=60)
+    # When a frame was on show, less its age, is when it came; the first may be older than the file.
+    came = shown - ages_ms / 1000
+    times_s = np.array([float(row["time_s"]) for row in rows])
+    assert np.diff(came)[2:] == pytest.approx(np.diff(times_s)[2:], abs=0.01)
 
 
 def test_frames_are_all_analysed_where_that_is_fast_enough() -> None:
@@ -283,7 +297,9 @@ def test_buttons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_pause_is_marked_and_takes_a_new_layout(monkeypatch: pytest.MonkeyPatch) -> None:
-    presses: list[tuple[int, Button]] = [(12, "pause"), (14, "layout"), (16, "quit")]
+    presses: list[tuple[int, Button]] = [
+        (12, "pause"), (14, "layout"), (16, "pause"), (20, "quit"),
+    ]  # fmt: skip
     kept: list[FakePreview] = []
     lines: list[str] = []
 
@@ -304,9 +320,13 @@ def test_a_pause_is_marked_and_takes_a_new_layout(monkeypatch: pytest.MonkeyPatc
     shown = kept[0].shown
     height, width = SIZE
     assert [picture.shape for picture, _ in shown[12:14]] == [(height, width, 3)] * 2
-    assert shown[-1][0].shape == (height, 2 * width, 3)
-    assert lines[-1].startswith("PAUSED  in ")
-    assert not any("PAUSED" in line for line in lines[:5])
+    assert shown[15][0].shape == shown[-1][0].shape == (height, 2 * width, 3)
+    marked = [line.startswith("PAUSED  in ") for line in lines]
+    # From the first picture of the pause to the last one, and no further.
+    first, last = marked.index(True), len(marked) - marked[::-1].index(True)
+    assert all(marked[first:last]) and last - first == sum(one.is_paused for _, one in shown)
+    assert len(marked) - last >= 3
+    assert not any(one.is_paused for _, one in shown[-3:])
 
 
 def test_what_is_no_camera_and_no_stream_is_said() -> None:

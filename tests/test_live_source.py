@@ -120,10 +120,15 @@ def test_a_clock_that_goes_back_stands_still_and_goes_on() -> None:
     assert times == pytest.approx([0, 0.05, 0.05, 0.1])
 
 
-def test_what_is_wrong_with_a_camera_is_said(tmp_path: Path) -> None:
+def test_what_is_wrong_with_a_camera_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "video2").write_bytes(b"")
-    if sys.platform != "linux":
-        return
+    for system, way_out in {"darwin": "System Settings, Privacy", "win32": "desktop apps"}.items():
+        monkeypatch.setattr(sys, "platform", system)
+        assert way_out in camera_fault("0", devices=tmp_path)
+        assert camera_fault("0").endswith("; `vidsal doctor` lists the cameras that answer")
+    monkeypatch.setattr(sys, "platform", "linux")
     assert camera_fault("0", devices=tmp_path) == (
         f"there is no {tmp_path / 'video0'}, but {tmp_path / 'video2'}"
     )

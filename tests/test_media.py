@@ -1,5 +1,6 @@
 """What a file holds, against files whose contents are known."""
 
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -150,3 +151,21 @@ def test_high_dynamic_range_is_known_by_its_transfer(
     tags = f"setparams=color_primaries=bt2020:color_trc={trc}:colorspace=bt2020nc"
     found = inspect(make_clip(frames=2, options=["-vf", f"format=yuv420p,{tags}"])).picture
     assert found is not None and found.is_hdr == is_hdr
+
+
+def test_a_stream_without_any_time_is_no_sound(monkeypatch: pytest.MonkeyPatch) -> None:
+    head = ["#tb 0: 1/25", "#media_type 0: audio", "#codec_id 0: aac", "#tb 1: 1/25"]
+    head += ["#media_type 1: video", "#codec_id 1: h264", "#dimensions 1: 64x48", "#sar 1: 1/1"]
+    rows = [f"{stream}, {n}, NOPTS, 1, 100, 0x1" for n in range(3) for stream in (0, 1)]
+
+    def listed(path: str, take: Callable[[str], None], *, until_s: float | None) -> str:
+        for line in [*head, *rows]:
+            take(line + "\n")
+        return "Stream #0:1: Video: h264, 25 fps\nStream mapping:"
+
+    monkeypatch.setattr("vidsal.ffmpeg.list_packets", listed)
+    found = inspect("a.mp4")
+    assert found.sound is None
+    assert found.picture is not None
+    # A picture without times is shown at an even pace.
+    assert found.picture.times_s == pytest.approx([0, 0.04, 0.08])

@@ -130,16 +130,24 @@ def test_leaving_early_closes_the_items_and_joins() -> None:
 
 
 def test_the_latest_value_reaches_every_reader_once() -> None:
-    latest: Latest[str] = Latest()
+    made: list[str] = []
+
+    def make(value: str) -> str:
+        made.append(value)
+        return value.upper()
+
+    latest = Latest(make)
     assert latest.after(0, 0.01) == (0, None)
     latest.put("a")
     latest.put("b")
-    assert latest.after(0, 0.01) == (2, "b")
-    assert latest.after(2, 0.01) == (2, "b")
+    assert latest.after(0, 0.01) == (2, "B")
+    assert latest.after(2, 0.01) == (2, "B")
 
     def later() -> None:
         time.sleep(0.03)
         latest.put("c")
 
     with beside(later):
-        assert latest.after(2, 5) == (3, "c")
+        assert latest.after(2, 5) == (3, "C")
+    # Once for all who ask, and never for what nobody saw.
+    assert made == ["b", "c"]

@@ -216,13 +216,19 @@ def test_a_name_that_is_none_is_one_line() -> None:
         pass
 
 
-def test_a_page_at_an_address_of_ipv6() -> None:
+def test_an_address_of_another_machine_is_one_line() -> None:
+    with pytest.raises(VidsalError, match="give another --host"), open_page("203.0.113.5", 0):
+        pass
+
+
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_a_page_at_an_address_of_ipv6(host: str) -> None:
     try:
         with socket.socket(socket.AF_INET6) as probe:
             probe.bind(("::1", 0))
     except OSError:
         pytest.skip("this machine has no IPv6")
-    with open_page("::1", 0) as page:
+    with open_page(host, 0) as page:
         assert page.address.startswith("http://[::1]:") and page.token is None
         port = urlsplit(page.address).port or 0
         connection = http.client.HTTPConnection("::1", port)

@@ -5,6 +5,7 @@ from collections import namedtuple
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 from live_fakes import INFO, SIZE, Clock, FakeCapture, faked_source, length_of, live_settings
@@ -54,6 +55,24 @@ def test_what_is_held_shows_the_last_picture_and_is_no_row(tmp_path: Path) -> No
         recording.end(12.0)
     assert length_of(out)[0] == pytest.approx(240, abs=2)
     assert [row["time_s"] for row in csv.DictReader(table.open())] == ["0.000000", "10.000000"]
+
+
+def test_what_is_held_may_be_drawn_anew_in_the_size_of_the_file(tmp_path: Path) -> None:
+    out = tmp_path / "o.mp4"
+    (first,) = _saliencies([0.0])
+    marked = np.full_like(first.frame.rgb, 200)
+    with Recording(INFO, live_settings(output=out), None) as recording:
+        recording.write(first, np.full_like(first.frame.rgb, 40))
+        for n in range(1, 41):
+            # Another size is no picture of this file.
+            other = np.zeros((SIZE[0], 2 * SIZE[1], 3), np.uint8)
+            recording.hold(n / 10, marked if n >= 20 else other)
+        recording.end(4.0)
+    levels = np.array([float(picture.mean()) for picture in iio.imiter(out, plugin="pyav")])
+    assert levels.size == pytest.approx(4 * float(INFO.fps or 0), abs=2)
+    half = levels.size // 2
+    assert levels[: half - 12] == pytest.approx(40, abs=3)
+    assert levels[half + 12 :] == pytest.approx(200, abs=3)
 
 
 def test_segments_follow_one_another_without_a_gap(tmp_path: Path) -> None:

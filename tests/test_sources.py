@@ -14,7 +14,7 @@ import pytest
 from conftest import MakeClip, run_ffmpeg
 from PIL import Image
 
-from vidsal.errors import VidsalError
+from vidsal.errors import UsageError, VidsalError
 from vidsal.frames import Frame, Rgb
 from vidsal.media import snapped
 from vidsal.opencv import cv2
@@ -637,6 +637,11 @@ def test_number_means_a_camera_unless_a_file_is_called_so(
     with open_source("7", Settings()) as source:
         assert source.info.height_px == 10
     assert asked == ["7", "3"]
+
+
+def test_no_camera_has_a_negative_number() -> None:
+    with pytest.raises(UsageError, match="the number of a camera is 0 or more, got -1"):
+        open_source(-1, Settings())
 
 
 # What is no source.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from vidsal import ffmpeg
-from vidsal.errors import VidsalError
+from vidsal.errors import VidsalError, flat
 from vidsal.static import weights
 from vidsal.static.models import load_tensorflow
 
@@ -51,7 +51,7 @@ def report() -> Iterator[str]:
             answer = ask()
         # A diagnosis that ends at the first broken part would be no diagnosis.
         except Exception as error:
-            answer = f"PROBLEM: {' '.join(str(error).split()) or type(error).__name__}"
+            answer = f"PROBLEM: {flat(error) or type(error).__name__}"
         yield f"{name:<11} {answer}"
 
 

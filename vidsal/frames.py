@@ -369,7 +369,7 @@ class Saliency:
         The values shown as 1: of the gradient map, of ``speed``, and of the fused map in the unit
         of the gradient map (without a network, of ``speed``).
     shown : Shown or None
-        For what is live, when it was on show.
+        In a live show, when it was seen.
     """
 
     frame: Frame

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -25,7 +26,7 @@ from vidsal.recording import Recording, free_name
 from vidsal.render import Style, draw, write_line
 from vidsal.settings import Layout, Settings
 from vidsal.sinks.image import image_sink
-from vidsal.sources.capture import check_address
+from vidsal.sources.capture import capture_of, check_address
 from vidsal.sources.live import LiveSource
 from vidsal.static.models import Network
 from vidsal.stopping import stopped_after, stopped_by_ctrl_c
@@ -144,7 +145,8 @@ def live(
 
 
 def _open_source(address: str, settings: Settings) -> LiveSource:
-    return LiveSource(address, settings, keeps_trying=True)
+    capture = partial(capture_of, newest_only=True)
+    return LiveSource(address, settings, keeps_trying=True, open_capture=capture)
 
 
 @contextmanager
@@ -230,7 +232,12 @@ class _Show:
         picture = draw(saliency, self._style)
         if self._figures is not None and self._settings.annotate:
             below = self._style.layout in ("side-by-side", "triptych", "quad")
-            write_line(picture, self._figures.line(), below=below)
+            # The rest of them is renewed now and then, what the picture is marked as at once.
+            now = replace(
+                self._figures, is_paused=self._paused, is_lost=self._source.is_lost,
+                is_recording=self._recording.is_on,
+            )  # fmt: skip
+            write_line(picture, now.line(), below=below)
         return picture
 
     def _count(self, now_s: float, age_s: float) -> None:
@@ -245,7 +252,7 @@ class _Show:
             return
         if self._idles:
             # A rate across a pause would say that this machine is slow.
-            self._idles = False
+            self._idles, self._figured_s = False, -math.inf
             self.counting.resume()
             self._analysis.resume()
         self.counting.after(now_s, self._frames.seen, self._frames.dropped, age_s)

@@ -177,10 +177,10 @@ def _streams(packets: "_Packets", banner: str) -> tuple[Picture | None, Sound | 
     if re.search(r"^Input #0, tty", banner, re.MULTILINE):
         return None, None
     for number, stream in packets.streams.items():
-        kind, has_any = packets.heads.get(number, {}), len(stream.times) > 0
-        if kind.get("media_type") == "video" and has_any:
+        kind = packets.heads.get(number, {})
+        if kind.get("media_type") == "video":
             picture = _picture(kind, stream, banner)
-        elif kind.get("media_type") == "audio" and has_any:
+        elif kind.get("media_type") == "audio" and np.isfinite(stream.times).any():
             tick_s = float(Fraction(kind["tb"]))
             begins = np.array(stream.times) * tick_s
             ends = begins + np.array(stream.lasts) * tick_s

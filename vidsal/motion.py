@@ -269,11 +269,11 @@ def measure(
     )
     known = returns(backward, flow)
     # The way back is the finer one, so the camera's is found from that.
-    camera = _reversed(camera_motion(backward, model=model))
-    own = backward - camera_flow(camera, current.shape[:2], backward=True)
+    back = camera_motion(backward, model=model)
+    own = backward - camera_flow(back, current.shape[:2])
     # A point that is lost is no evidence that something moves there.
     speed = np.sqrt(own[..., 0] ** 2 + own[..., 1] ** 2) * known
-    return Motion(flow, backward, known, smoothed(speed, _SMOOTH), camera)
+    return Motion(flow, backward, known, smoothed(speed, _SMOOTH), _reversed(back))
 
 
 def _reversed(camera: CameraMotion) -> CameraMotion:

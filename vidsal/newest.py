@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 # How long a thread may take to end once it was told to; a driver that hangs in a read for longer is
 # left to the end of the process, which it does not hold up.
@@ -139,13 +140,22 @@ def newest(items: Iterable[T], *, drops: bool = True) -> Iterator[Slot[T]]:
         thread.join(_LEAVE_S)
 
 
-class Latest(Generic[T]):
-    """The latest value of something that any number of threads follow, each at its own speed."""
+class Latest(Generic[T, U]):
+    """The latest value of something that any number of threads follow, each at its own speed.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    make : callable
+        What the threads get of a value; made when the first one asks, once for all.
+    """
+
+    def __init__(self, make: Callable[[T], U]) -> None:
         self._changed = threading.Condition()
         self._value: T | None = None
         self._number = 0
+        self._make = make
+        self._making = threading.Lock()
+        self._made: tuple[int, U | None] = (0, None)
 
     def put(self, value: T) -> None:
         """Replace the value."""
@@ -153,14 +163,20 @@ class Latest(Generic[T]):
             self._value, self._number = value, self._number + 1
             self._changed.notify_all()
 
-    def after(self, number: int, timeout_s: float) -> tuple[int, T | None]:
-        """Return a value newer than that of this number, and its own number; wait for it.
+    def after(self, number: int, timeout_s: float) -> tuple[int, U | None]:
+        """Return what is made of a value newer than that of this number, and its own number.
 
-        Where none comes in time, the number is the same again and the value the last one.
+        Where none comes in time, the number is the same again, and what was made of the last one.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._number > number, timeout_s)
-            return self._number, self._value
+        with self._making:
+            # By now there may be a newer one.
+            with self._changed:
+                newest, value = self._number, self._value
+            if value is not None and self._made[0] < newest:
+                self._made = (newest, self._make(value))
+            return self._made
 
 
 @contextmanager

@@ -303,6 +303,7 @@ def _words(text: str, size_px: int) -> _Words:
     return _Words(*masks)
 
 
+@lru_cache
 def _metrics(size_px: int) -> tuple[int, int]:
     """Return how far letters reach above and below their line."""
     font = ImageFont.load_default(size_px)

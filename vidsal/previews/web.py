@@ -4,6 +4,7 @@ Standard library only. Served on loopback, unless another address is asked for; 
 has the token in the printed address.
 """
 
+import errno
 import hmac
 import ipaddress
 import json
@@ -17,7 +18,6 @@ from functools import cache
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
-from threading import Lock
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -59,22 +59,21 @@ class WebPreview:
     """
 
     def __init__(self, host: str, port: int) -> None:
+        # In an address the colons of IPv6 stand in brackets.
+        host = host.strip("[]")
         self.token = None if is_loopback(host) else secrets.token_urlsafe(16)
-        self._pictures: Latest[Rgb] = Latest()
+        self._pictures = Latest(_jpeg)
         self._figures: dict[str, Any] = {}
         self._pressed: deque[Button] = deque(maxlen=32)
-        self._encoding = Lock()
-        self._encoded: tuple[int, bytes] = (0, b"")
         self.is_over = False
-        # In an address the colons of IPv6 stand in brackets.
         place = f"[{host}]" if ":" in host else host
         try:
             self.server = _Server(host, port)
         except OSError as error:
-            other = "--host" if isinstance(error, socket.gaierror) else "--port"
+            other = "port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "host"
             raise VidsalError(
                 f"the page cannot be served at {place}:{port}: {error.strerror}; give another "
-                f"{other}"
+                f"--{other}"
             ) from error
         self.server.preview = self
         port = int(self.server.server_address[1])
@@ -108,19 +107,16 @@ class WebPreview:
         """Yield the newest picture each time there is one, until the end."""
         number = 0
         while not self.is_over:
-            now, picture = self._pictures.after(number, _POLL_S)
-            if picture is not None and now != number:
+            now, jpeg = self._pictures.after(number, _POLL_S)
+            if jpeg is not None and now != number:
                 number = now
-                yield self._jpeg(number, picture)
+                yield jpeg
 
-    def _jpeg(self, number: int, picture: Rgb) -> bytes:
-        """Return a picture encoded, once for all who look at it."""
-        with self._encoding:
-            if self._encoded[0] != number:
-                bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
-                _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-                self._encoded = (number, data.tobytes())
-            return self._encoded[1]
+
+def _jpeg(picture: Rgb) -> bytes:
+    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    return data.tobytes()
 
 
 class _Server(ThreadingHTTPServer):
@@ -130,7 +126,7 @@ class _Server(ThreadingHTTPServer):
     preview: WebPreview
 
     def __init__(self, host: str, port: int) -> None:
-        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.address_family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         super().__init__((host, port), _Page)
 
     def handle_error(self, request: Any, client_address: Any) -> None:

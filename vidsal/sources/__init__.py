@@ -37,6 +37,8 @@ def open_source(what: What, settings: Settings) -> Source:
         return SequenceSource(what.name, what.paths, settings)
     path = Path(str(what))
     is_number = re.fullmatch("[0-9]+", str(what)) is not None
+    if isinstance(what, int) and what < 0:
+        raise UsageError(f"the number of a camera is 0 or more, got {what}")
     if isinstance(what, int) or (is_number and not path.exists()):
         return _live(str(int(str(what))), settings)
     if is_stream(what) or is_device(what):

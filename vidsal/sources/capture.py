@@ -94,18 +94,28 @@ class Capture(Protocol):
         """Let everything go."""
 
 
-def capture_of(address: str) -> Capture:
-    """Return what reads a camera's number or path, or a stream's address; not yet connected."""
-    return StreamCapture(address) if is_stream(address) else CameraCapture(address)
+def capture_of(address: str, *, newest_only: bool = False) -> Capture:
+    """Return what reads a camera's number or path, or a stream's address; not yet connected.
+
+    With `newest_only` a camera's driver is asked to keep nothing back.
+    """
+    if is_stream(address):
+        return StreamCapture(address)
+    return CameraCapture(address, newest_only=newest_only)
 
 
 class CameraCapture:
     """A camera by its number or path, through what OpenCV calls ``VideoCapture``."""
 
     def __init__(
-        self, address: str, *, open_capture: Callable[..., Any] = cv2.VideoCapture
+        self,
+        address: str,
+        *,
+        newest_only: bool = False,
+        open_capture: Callable[..., Any] = cv2.VideoCapture,
     ) -> None:
-        self._address, self._open_capture = address, open_capture
+        self._address, self._newest_only = address, newest_only
+        self._open_capture = open_capture
         self._capture: Any = None
         self._stopped = False
 
@@ -114,8 +124,9 @@ class CameraCapture:
             self._capture = self._open_capture(int(self._address))
         else:
             self._capture = self._open_capture(self._address, cv2.CAP_V4L2)
-        # What waits in the driver is old; not every driver listens.
-        self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        if self._newest_only:
+            # What waits in the driver is old; not every driver listens.
+            self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         first = self.read() if self._capture.isOpened() else None
         if first is None:
             raise VidsalError(
@@ -140,7 +151,10 @@ class CameraCapture:
 def camera_fault(address: str, *, devices: Path = Path("/dev")) -> str:
     """Return why a camera cannot be used, as far as this system tells, and what to do."""
     if sys.platform != "linux":
-        return f"none is connected, another program has it, or {permission_hint()}"
+        return (
+            f"none is connected, another program has it, or {permission_hint()}; `vidsal doctor` "
+            "lists the cameras that answer"
+        )
     device = devices / f"video{address}" if address.isdigit() else Path(address)
     if not device.exists():
         there = sorted(str(path) for path in devices.glob("video*"))
