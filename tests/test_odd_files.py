@@ -224,6 +224,19 @@ def test_opencv_that_gives_up_is_taken_over_from(
     assert "OpenCV ends after 7 of 30 frames" in caplog.text
 
 
+def test_a_codec_that_is_not_known_is_one_line(make_clip: MakeClip) -> None:
+    path = make_clip("a.mp4", frames=5)
+    data = bytearray(path.read_bytes())
+    # The sample entry: its size and codec, 24 bytes of no matter here, width and height.
+    at = data.index(b"avc1", data.index(b"stsd"))
+    data[at : at + 4], data[at + 28 : at + 32] = b"qqqq", bytes(4)
+    path.write_bytes(data)
+    found = media.inspect(path).picture
+    assert found is not None and found.coded_px == (0, 0)
+    with pytest.raises(VidsalError, match="no picture that can be decoded: its codec"):
+        open_source(path, Settings())
+
+
 def test_a_gif_that_ends_anywhere_is_what_it_holds_or_one_line(tmp_path: Path) -> None:
     path = _make(tmp_path / "a.gif", [])
     whole = path.read_bytes()

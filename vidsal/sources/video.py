@@ -288,6 +288,8 @@ def _checked(path: Path, media: Media, settings: Settings) -> Picture:
     if picture is None:
         raise VidsalError(f"{path} is not a video or picture that can be read")
     height, width = picture.upright_px
+    if height * width == 0:
+        raise VidsalError(f"{path} holds no picture that can be decoded: its codec is not known")
     if height * width > _LARGEST_PX:
         raise VidsalError(
             f"{path} claims pictures of {width}x{height}: it is damaged, or too large"
