@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -19,6 +20,16 @@ SIZE = (180, 320)
 # Farneback averages over 15 pixels, so that truth is asked for this far away from an edge; and
 # farther of the speed, which is blurred after that.
 EDGE_PX, BLURRED_PX = 16, 22
+
+
+class Noting(ThreadPoolExecutor):
+    """Counts what it is given to do."""
+
+    count = 0
+
+    def submit(self, *work: Any, **named: Any) -> Future[Any]:
+        self.count += 1
+        return super().submit(*work, **named)
 
 
 class Pair(NamedTuple):
@@ -407,6 +418,16 @@ def test_identical_frames_are_exactly_still(
     moved = motion.measure(picture, picture.copy(), model=model, how=how)
     _assert_still(moved, picture.shape)
     assert (moved.known == 1).all()
+
+
+def test_a_helper_finds_the_way_there_and_changes_nothing(load_script: LoadScript) -> None:
+    pair = _pair(load_script, square_velocity=(3, 2))
+    alone = motion.measure(pair.first, pair.second)
+    with Noting(1) as helper:
+        helped = motion.measure(pair.first, pair.second, helper=helper)
+    assert helper.count == 1
+    for name in ("flow", "backward", "known", "speed"):
+        assert np.array_equal(getattr(helped, name), getattr(alone, name)), name
 
 
 @pytest.mark.parametrize("known", [False, True])

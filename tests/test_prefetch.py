@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidsal.prefetch import prefetch, together
+from vidsal.prefetch import prefetch
 
 
 def _threads() -> list[threading.Thread]:
@@ -198,31 +198,3 @@ def test_negative_depth_is_refused() -> None:
     ):
         pass
     assert not _threads()
-
-
-# Two at a time
-
-
-def test_two_functions_run_at_the_same_time() -> None:
-    met = threading.Barrier(2, timeout=5)
-
-    def meet(value: str) -> str:
-        met.wait()
-        return value
-
-    assert together(lambda: meet("one"), lambda: meet("other")) == ("one", "other")
-
-
-@pytest.mark.parametrize("failing", [(True, False), (False, True), (True, True)])
-def test_an_error_of_either_is_raised_when_both_are_done(failing: tuple[bool, bool]) -> None:
-    done = []
-
-    def work(name: str, fails: bool) -> None:
-        if fails:
-            raise ValueError(name)
-        time.sleep(0.05)
-        done.append(name)
-
-    with pytest.raises(ValueError, match="one" if failing[0] else "other"):
-        together(lambda: work("one", failing[0]), lambda: work("other", failing[1]))
-    assert len(done) == 2 - sum(failing)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, get_args
 
 import cv2
@@ -247,6 +248,20 @@ def test_flow_is_of_the_kind_that_was_asked_for(clip: list[Rgb], how: Flow) -> N
         one == how for one in expected
     ]
     assert np.array_equal(result.movement.backward, motion.optical_flow(*grey[::-1], how=how))
+
+
+def test_one_thread_helps_with_the_flow_and_goes_with_the_stream(clip: list[Rgb]) -> None:
+    def helpers() -> list[threading.Thread]:
+        return [one for one in threading.enumerate() if one.name.startswith("vidsal-flow")]
+
+    results = analyse_frames(_frames(clip), None, PLAIN, batch=1)
+    list(itertools.islice(results, 2))
+    (first,) = helpers()
+    list(itertools.islice(results, 3))
+    assert helpers() == [first]
+    assert isinstance(results, Generator)
+    results.close()
+    assert not first.is_alive() and not helpers()
 
 
 def test_a_cut_on_the_last_frame_is_a_cut(clip: list[Rgb], other_clip: list[Rgb]) -> None:

@@ -3,6 +3,7 @@ the other. Pure maths on grey pictures of working size.
 """
 
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
@@ -11,7 +12,6 @@ import numpy as np
 
 from vidsal.frames import CameraMotion, Map, Motion, Rgb
 from vidsal.opencv import cv2
-from vidsal.prefetch import together
 from vidsal.settings import Camera, Flow
 from vidsal.warp import returns
 
@@ -245,7 +245,12 @@ def camera_flow(camera: CameraMotion, size: tuple[int, int], *, backward: bool =
 
 
 def measure(
-    previous: Rgb, current: Rgb, *, model: Camera = "auto", how: Flow = "farneback"
+    previous: Rgb,
+    current: Rgb,
+    *,
+    model: Camera = "auto",
+    how: Flow = "farneback",
+    helper: Executor | None = None,
 ) -> Motion:
     """Return what moved between two grey pictures, the camera's own movement taken off.
 
@@ -257,16 +262,24 @@ def measure(
         See `camera_motion`.
     how : {"farneback", "dis"}
         See `optical_flow`.
+    helper : Executor, optional
+        To find the flow there at the same time as the flow back.
 
     Returns
     -------
     Motion
         All zero for identical pictures.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
     """
-    flow, backward = together(
-        partial(rough_flow, previous, current, how=how),
-        partial(optical_flow, current, previous, how=how),
-    )
+    _require_alike(previous, current)
+    forward = partial(rough_flow, previous, current, how=how)
+    found = helper.submit(forward) if helper else None
+    backward = optical_flow(current, previous, how=how)
+    flow = found.result() if found else forward()
     known = returns(backward, flow)
     # The way back is the finer one, so the camera's is found from that.
     back = camera_motion(backward, model=model)

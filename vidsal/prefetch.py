@@ -1,18 +1,15 @@
 """Overlap in one word: run an iterator ahead of its consumer, in one thread, over a bounded queue.
 
-And in another one: two functions `together`.
-
 Nothing else in vidsal but ``newest.py``, for what is live, imports ``threading`` or ``queue``.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from queue import Empty, Full, Queue
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-U = TypeVar("U")
 
 _END = object()
 # How often a waiting side looks whether the other one has gone; short enough that leaving the
@@ -67,31 +64,6 @@ def prefetch(items: Iterable[T], depth: int) -> Iterator[Iterator[T]]:
     finally:
         stop.set()
         thread.join()
-
-
-def together(one: Callable[[], T], other: Callable[[], U]) -> tuple[T, U]:
-    """Return what two functions return that run at the same time, the second in its own thread.
-
-    An error of the second one is raised when the first is done; if both fail, that of the first.
-    """
-    queue: Queue[Any] = Queue(maxsize=1)
-
-    def work() -> None:
-        try:
-            queue.put(other())
-        except BaseException as error:
-            queue.put(_Failure(error))
-
-    thread = threading.Thread(target=work, name="vidsal-together")
-    thread.start()
-    try:
-        first = one()
-    finally:
-        thread.join()
-    second = queue.get()
-    if isinstance(second, _Failure):
-        raise second.error
-    return first, second
 
 
 def _produce(items: Iterable[Any], queue: "Queue[Any]", stop: threading.Event) -> None:

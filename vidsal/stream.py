@@ -6,6 +6,7 @@ of this runs in tests with a fake of a few lines.
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -198,24 +199,32 @@ def _moved(
     frames: Iterable[Frame], settings: Settings, memory: Memory, *, ahead: bool
 ) -> Iterator[_Step]:
     """Measure motion, and notice where a scene begins."""
-    trails = memory.trails
-    for frame, small, verdict in _judged(frames, settings, memory, ahead=ahead):
-        size = small.shape[:2]
-        now = motion.grey(small)
-        trail = trails.at(verdict, partial(Trail.empty, size))
-        if memory.grey is None or verdict != "same":
-            # In a flash nothing shows where things went: they stand still for it.
-            movement = motion.still(size, known=verdict in ("flash", "return"))
-        else:
-            movement = motion.measure(memory.grey, now, model=settings.camera, how=settings.flow)
-            seconds = frame.time_s - memory.before_s
-            seconds = max(seconds, _LEAST_S) if seconds > 0 else _STEP_S
-            speed = motion.diagonals_a_second(movement.speed, seconds)
-            trail = trails.now = trail.after(speed, movement.backward, seconds)
-        if verdict != "flash":
-            # The frame after a flash is compared with the one before it.
-            memory.grey, memory.before_s = now, frame.time_s
-        yield _Step(frame, movement, trail.mean, verdict)
+    # One thread for all frames: of one for each, the allocator keeps a little more every time.
+    with ThreadPoolExecutor(1, "vidsal-flow") as helper:
+        measure = partial(motion.measure, model=settings.camera, how=settings.flow, helper=helper)
+        for frame, small, verdict in _judged(frames, settings, memory, ahead=ahead):
+            yield _measured(frame, motion.grey(small), verdict, measure, memory)
+
+
+def _measured(
+    frame: Frame, now: Rgb, verdict: Verdict, measure: Callable[[Rgb, Rgb], Motion], memory: Memory
+) -> _Step:
+    """Return how a frame moves against the one before it, and remember it for the next."""
+    size = (now.shape[0], now.shape[1])
+    trail = memory.trails.at(verdict, partial(Trail.empty, size))
+    if memory.grey is None or verdict != "same":
+        # In a flash nothing shows where things went: they stand still for it.
+        movement = motion.still(size, known=verdict in ("flash", "return"))
+    else:
+        movement = measure(memory.grey, now)
+        seconds = frame.time_s - memory.before_s
+        seconds = max(seconds, _LEAST_S) if seconds > 0 else _STEP_S
+        speed = motion.diagonals_a_second(movement.speed, seconds)
+        trail = memory.trails.now = trail.after(speed, movement.backward, seconds)
+    if verdict != "flash":
+        # The frame after a flash is compared with the one before it.
+        memory.grey, memory.before_s = now, frame.time_s
+    return _Step(frame, movement, trail.mean, verdict)
 
 
 def _judged(
