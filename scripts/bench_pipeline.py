@@ -3,6 +3,7 @@
     python scripts/bench_pipeline.py                     # 720p, ResNet50 with random weights
     python scripts/bench_pipeline.py --frames 200 --memory-frames 0   # the quick part only
     python scripts/bench_pipeline.py --model none --memory-frames 20020
+    python scripts/bench_pipeline.py --clip FILE      # on footage of yours
 
 Three things are printed: the frame rate of `vidsal run` beside that of the bare gradient call at
 the same batch and input size, measured in the same process one after the other (so only their ratio
@@ -10,8 +11,8 @@ says something on a noisy machine); where the time goes, stage by stage, in thre
 and the resident memory of a run early and late in a long clip.
 
 The clip is made here: a moving test picture (`--grain` adds noise to it, which is hard to decode,
-to follow and to encode). With random weights a network does the same arithmetic as with trained
-ones.
+to follow and to encode). Its patterns jump, which costs more gradients than most footage does. With
+random weights a network does the same arithmetic as with trained ones.
 """
 
 import argparse
@@ -30,6 +31,7 @@ import psutil
 import vidsal
 from vidsal import ffmpeg
 from vidsal.frames import Request
+from vidsal.sources import open_source
 from vidsal.static.models import ModelChoice, open_static
 from vidsal.stream import network_size
 
@@ -44,6 +46,7 @@ def main() -> None:
     parser.add_argument("--model", choices=["resnet50", "lite0", "none"], default="resnet50")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--grain", action="store_true", help="noise on the picture")
+    parser.add_argument("--clip", type=Path, help="time a run on this video, or a part of it")
     arguments = parser.parse_args()
     print(machine())
     with tempfile.TemporaryDirectory() as folder:
@@ -56,13 +59,20 @@ def main() -> None:
         )  # fmt: skip
         logging.basicConfig(format="  %(message)s")
         logging.getLogger("vidsal").setLevel(logging.INFO)
-        clip = make_clip(Path(folder) / "clip.mp4", arguments.frames, grain=arguments.grain)
-        bare = None if arguments.model == "none" else bare_rate(settings)
-        whole, _ = timed_run(clip, settings)
+        clip = arguments.clip or make_clip(
+            Path(folder) / "clip.mp4", arguments.frames, grain=arguments.grain
+        )
+        with open_source(clip, settings) as source:
+            size, fps = (source.info.height_px, source.info.width_px), source.info.fps
+        assert fps is not None
+        bare = None if arguments.model == "none" else bare_rate(settings, size)
+        part = dataclasses.replace(settings, duration=float(arguments.frames / fps))
+        whole, _ = timed_run(clip, part)
         if bare:
             print(f"bare gradient call, batch {settings.batch}: {bare:6.2f} frames/s")
         share = f", {whole / bare:.0%} of it" if bare else ""
-        print(f"vidsal run, 1280x720:         {whole:6.2f} frames/s{share}", flush=True)
+        label = f"vidsal run, {size[1]}x{size[0]}:"
+        print(f"{label:<29} {whole:6.2f} frames/s{share}", flush=True)
         if arguments.memory_frames:
             frames = arguments.memory_frames
             clip = make_clip(Path(folder) / "long.mp4", frames, grain=arguments.grain)
@@ -104,12 +114,12 @@ def make_clip(path: Path, frames: int, *, grain: bool) -> Path:
     return path
 
 
-def bare_rate(settings: vidsal.Settings, repeats: int = 6) -> float:
+def bare_rate(settings: vidsal.Settings, size: tuple[int, int], repeats: int = 6) -> float:
     """Return the frames/s of gradient calls on ready batches, after the first one."""
     plain = dataclasses.replace(settings, method="gradient", target="top1")
     stage = open_static(ModelChoice(settings.model, settings.weights), plain)
     assert stage is not None
-    height, width = network_size(720, 1280, settings.short_side)
+    height, width = network_size(*size, settings.short_side)
     shape = (settings.batch, height, width, 3)
     batch = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     requests = [Request(n, 1) for n in range(settings.batch)]

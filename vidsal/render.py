@@ -146,8 +146,11 @@ def _overlay(rgb: Rgb, saliency: Map, style: Style) -> Rgb:
     levels = cv2.convertScaleAbs(_upsampled(saliency, rgb.shape[:2]), alpha=255)
     # What is laid over depends on the level alone, so it and what it leaves are looked up.
     laid, left = _laid_over(style.colormap, style.alpha)
-    kept = cv2.multiply(rgb, cv2.applyColorMap(levels, left), scale=1 / 255)
-    return np.asarray(cv2.add(kept, cv2.applyColorMap(levels, laid)), np.uint8)
+    kept = cv2.applyColorMap(levels, left)
+    # In place: to get memory for a whole picture takes longer than to fill it.
+    cv2.multiply(rgb, kept, dst=kept, scale=1 / 255)
+    cv2.add(kept, cv2.applyColorMap(levels, laid), dst=kept)
+    return np.asarray(kept, np.uint8)
 
 
 @lru_cache
