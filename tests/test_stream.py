@@ -29,7 +29,7 @@ FPS = 25
 SQUARE = float(np.hypot(4, 2) * FPS / np.hypot(90, 160))
 BRIGHTNESS = BrightnessStage()
 # Fixed scales below are of the map's energy.
-PLAIN = Settings(working_width=160, short_side=64, contrast=2.0)
+PLAIN = Settings(working_width=160, short_side=64, contrast=2.0, gain=2.0)
 PLAIN_WITH = {
     scale: dataclasses.replace(PLAIN, scale=scale)
     for scale in ("stable", "frame", "minmax", "fixed:0,140,0,0.5")
@@ -413,7 +413,9 @@ def _place_px(values: Map) -> tuple[float, float]:
     return found[0] * values.shape[0] - 0.5, found[1] * values.shape[1] - 0.5
 
 
-BARE = Settings(working_width=160, short_side=64, smooth=0, contrast=1, scale="frame")
+BARE = Settings(
+    working_width=160, short_side=64, smooth=0, contrast=1, scale="frame", gain=2.0
+)  # fmt: skip
 
 
 def test_a_cold_start_draws_all_samples_and_later_frames_the_fresh(clip: list[Rgb]) -> None:

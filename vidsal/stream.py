@@ -6,7 +6,7 @@ of this runs in tests with a fake of a few lines.
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -155,21 +155,23 @@ def halves(
         To go on from, and to keep up to date; an empty one if not given.
     """
     memory = memory or Memory()
-    if static is None:
-        for step in _moved(frames, settings, memory, ahead=ahead):
-            yield Halves(step, None, None)
-        return
-    pace = pace or Pace(settings.static_every, fps)
-    budget = _budget(settings)
-    remembers = budget.remembers or settings.static_every != 1
-    awaited = _Awaited(frames, clock)
-    moved = _moved(awaited, settings, memory, ahead=ahead)
-    planned = _planned(moved, budget, pace, memory, remembers=remembers)
-    classes = _Classes(static, settings.predict_every, memory)
-    drawn = _drawn(
-        planned, static, settings, classes, batch=batch, pace=pace, awaited=awaited, clock=clock
-    )
-    yield from _gathered(drawn, budget, settings, memory, remembers=remembers)
+    # One thread for all frames: of one for each, the allocator keeps a little more every time.
+    with ThreadPoolExecutor(1, "vidsal-flow") as helper:
+        if static is None:
+            for step in _moved(frames, settings, memory, helper, ahead=ahead):
+                yield Halves(step, None, None)
+            return
+        pace = pace or Pace(settings.static_every, fps)
+        budget = _budget(settings)
+        remembers = budget.remembers or settings.static_every != 1
+        awaited = _Awaited(frames, clock)
+        moved = _moved(awaited, settings, memory, helper, ahead=ahead)
+        planned = _planned(moved, budget, pace, memory, remembers=remembers)
+        classes = _Classes(static, settings.predict_every, memory)
+        drawn = _drawn(
+            planned, static, settings, classes, batch=batch, pace=pace, awaited=awaited, clock=clock
+        )
+        yield from _gathered(drawn, budget, settings, memory, remembers=remembers)
 
 
 class _Awaited:
@@ -196,14 +198,12 @@ def _budget(settings: Settings) -> Budget:
 
 
 def _moved(
-    frames: Iterable[Frame], settings: Settings, memory: Memory, *, ahead: bool
+    frames: Iterable[Frame], settings: Settings, memory: Memory, helper: Executor, *, ahead: bool
 ) -> Iterator[_Step]:
     """Measure motion, and notice where a scene begins."""
-    # One thread for all frames: of one for each, the allocator keeps a little more every time.
-    with ThreadPoolExecutor(1, "vidsal-flow") as helper:
-        measure = partial(motion.measure, model=settings.camera, how=settings.flow, helper=helper)
-        for frame, small, verdict in _judged(frames, settings, memory, ahead=ahead):
-            yield _measured(frame, motion.grey(small), verdict, measure, memory)
+    measure = partial(motion.measure, model=settings.camera, how=settings.flow, helper=helper)
+    for frame, small, verdict in _judged(frames, settings, memory, ahead=ahead):
+        yield _measured(frame, motion.grey(small), verdict, measure, memory)
 
 
 def _measured(
