@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple
+import threading
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -14,22 +14,13 @@ from hypothesis import strategies as st
 
 from vidsal import motion
 from vidsal.frames import CameraMotion, Map, Motion, Rgb
+from vidsal.prefetch import helper
 from vidsal.settings import Camera, Flow
 
 SIZE = (180, 320)
 # Farneback averages over 13 pixels, of coarser pictures first, so that truth is asked for this far
 # away from an edge; and farther of the speed, which is blurred after that.
 EDGE_PX, BLURRED_PX = 16, 22
-
-
-class Noting(ThreadPoolExecutor):
-    """Counts what it is given to do."""
-
-    count = 0
-
-    def submit(self, *work: Any, **named: Any) -> Future[Any]:
-        self.count += 1
-        return super().submit(*work, **named)
 
 
 class Pair(NamedTuple):
@@ -295,6 +286,19 @@ def test_what_no_other_camera_could_beat_is_taken_at_once(monkeypatch: pytest.Mo
         motion.camera_motion(flow)
 
 
+def test_the_simplest_camera_is_compared_with_the_best_of_all() -> None:
+    # Votes for a similarity, an affinity and a homography: .84, .94 and all.
+    matrix = np.array(
+        [
+            [1.00658735, -0.00561558, -1.66086],
+            [-0.0110731, 0.995373, -1.80959],
+            [3.24462e-5, -4.26574e-5, 1],
+        ],
+        np.float32,
+    )
+    assert motion.camera_motion(_flow_of(matrix)).model == "affine"
+
+
 SHEAR = np.array([[1, 0.05, -4], [0, 1, 1], [0, 0, 1]])
 PERSPECTIVE = np.array([[1.02, 0.004, -3], [0.006, 1.01, 2], [1.5e-4, -1e-4, 1]])
 
@@ -431,14 +435,42 @@ def test_identical_frames_are_exactly_still(
     assert (moved.known == 1).all()
 
 
-def test_a_helper_finds_the_way_there_and_changes_nothing(load_script: LoadScript) -> None:
+def test_a_helper_changes_nothing(load_script: LoadScript) -> None:
     pair = _pair(load_script, square_velocity=(3, 2))
     alone = motion.measure(pair.first, pair.second)
-    with Noting(1) as helper:
-        helped = motion.measure(pair.first, pair.second, helper=helper)
-    assert helper.count == 1
+    with helper("test") as begin:
+        helped = motion.measure(pair.first, pair.second, begin=begin)
     for name in ("flow", "backward", "known", "speed"):
         assert np.array_equal(getattr(helped, name), getattr(alone, name)), name
+
+
+def test_with_a_helper_both_ways_are_found_at_the_same_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    met = threading.Barrier(2, timeout=5)
+
+    def meet(*_: Rgb, how: Flow) -> Map:
+        met.wait()
+        return np.zeros((*SIZE, 2), np.float32)
+
+    monkeypatch.setattr(motion, "rough_flow", meet)
+    monkeypatch.setattr(motion, "optical_flow", meet)
+    first, second = np.zeros(SIZE, np.uint8), np.ones(SIZE, np.uint8)
+    with helper("test") as begin:
+        assert motion.measure(first, second, begin=begin).known.all()
+
+
+def test_an_error_of_the_helper_comes_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    failure = MemoryError("no room")
+
+    def failing(*_: Rgb, how: Flow) -> Map:
+        raise failure
+
+    monkeypatch.setattr(motion, "rough_flow", failing)
+    first, second = np.zeros(SIZE, np.uint8), np.ones(SIZE, np.uint8)
+    with helper("test") as begin, pytest.raises(MemoryError) as caught:
+        motion.measure(first, second, begin=begin)
+    assert caught.value is failure
 
 
 @pytest.mark.parametrize("known", [False, True])

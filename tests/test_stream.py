@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from vidsal import motion
+from vidsal import motion, stream
 from vidsal.frames import Frame, Map, Request, Rgb, Saliency, StaticStage, Target
 from vidsal.fusion import centroid
 from vidsal.memory import Memory, frozen, thawed
@@ -28,7 +28,7 @@ FPS = 25
 # What the fastest thing in `clip` does by itself, (-4, 2) pixels a frame, in diagonals a second.
 SQUARE = float(np.hypot(4, 2) * FPS / np.hypot(90, 160))
 BRIGHTNESS = BrightnessStage()
-# Fixed scales below are of the map's energy.
+# Fixed scales below are of the map's energy; numbers were worked out for this contrast and gain.
 PLAIN = Settings(working_width=160, short_side=64, contrast=2.0, gain=2.0)
 PLAIN_WITH = {
     scale: dataclasses.replace(PLAIN, scale=scale)
@@ -264,6 +264,22 @@ def test_one_thread_helps_with_the_flow_and_goes_with_the_stream(clip: list[Rgb]
     assert not first.is_alive() and not helpers()
 
 
+def test_the_helping_thread_goes_when_fusion_fails(
+    clip: list[Rgb], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object, **__: object) -> Map:
+        raise ZeroDivisionError
+
+    results = analyse_frames(_frames(clip), BRIGHTNESS, PLAIN, batch=4)
+    next(results)
+    monkeypatch.setattr(stream, "fuse", failing)
+    # The error is kept, and with it all frames of the call.
+    with pytest.raises(ZeroDivisionError) as error:
+        list(results)
+    assert error.tb is not None
+    assert not [one for one in threading.enumerate() if one.name.startswith("vidsal-flow")]
+
+
 def test_a_cut_on_the_last_frame_is_a_cut(clip: list[Rgb], other_clip: list[Rgb]) -> None:
     results = _analysed(_frames(clip[:4] + other_clip[:1]))
     assert [result.is_cut for result in results] == [False] * 4 + [True]
@@ -413,9 +429,7 @@ def _place_px(values: Map) -> tuple[float, float]:
     return found[0] * values.shape[0] - 0.5, found[1] * values.shape[1] - 0.5
 
 
-BARE = Settings(
-    working_width=160, short_side=64, smooth=0, contrast=1, scale="frame", gain=2.0
-)  # fmt: skip
+BARE = Settings(working_width=160, short_side=64, smooth=0, contrast=1, scale="frame", gain=2.0)
 
 
 def test_a_cold_start_draws_all_samples_and_later_frames_the_fresh(clip: list[Rgb]) -> None:

@@ -1,10 +1,13 @@
 """Overlap in one word: run an iterator ahead of its consumer, in one thread, over a bounded queue.
 
+And a `helper`, a thread for what can be found at the same time as something else.
+
 Nothing else in vidsal but ``newest.py``, for what is live, imports ``threading`` or ``queue``.
 """
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from queue import Empty, Full, Queue
 from typing import Any, TypeVar
@@ -64,6 +67,24 @@ def prefetch(items: Iterable[T], depth: int) -> Iterator[Iterator[T]]:
     finally:
         stop.set()
         thread.join()
+
+
+@contextmanager
+def helper(name: str) -> Iterator[Callable[[Callable[[], T]], Callable[[], T]]]:
+    """Lend a thread that does one thing after the other, beside whoever has it.
+
+    Parameters
+    ----------
+    name : str
+        Of the thread, without "vidsal-".
+
+    Yields
+    ------
+    callable
+        Takes some work, and begins it; returns what waits for its result, or raises its error.
+    """
+    with ThreadPoolExecutor(1, f"vidsal-{name}") as thread:
+        yield lambda work: thread.submit(work).result
 
 
 def _produce(items: Iterable[Any], queue: "Queue[Any]", stop: threading.Event) -> None:

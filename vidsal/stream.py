@@ -5,8 +5,8 @@ of this runs in tests with a fake of a few lines.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -21,6 +21,7 @@ from vidsal.frames import Frame, Map, Motion, Prediction, Request, Rgb, Saliency
 from vidsal.fusion import centre_prior, fuse, motion_share
 from vidsal.memory import Memory
 from vidsal.pace import Pace
+from vidsal.prefetch import helper
 from vidsal.scaling import Scale, Scales, clipped, contrasted, modes
 from vidsal.settings import Settings
 from vidsal.targets import Lock, prediction
@@ -117,7 +118,9 @@ def analyse_frames(
         frames, static, settings, batch=batch, fps=fps, pace=pace, ahead=ahead, clock=clock,
         memory=memory,
     )  # fmt: skip
-    return fused(both, settings, memory=memory)
+    # Not left to whoever keeps an error, and with it all that was going on.
+    with closing(both):
+        yield from fused(both, settings, memory=memory)
 
 
 def halves(
@@ -131,8 +134,10 @@ def halves(
     ahead: bool = True,
     clock: Callable[[], float] = time.perf_counter,
     memory: Memory | None = None,
-) -> Iterator[Halves]:
+) -> Generator[Halves, None, None]:
     """Yield the static and the dynamic half of each frame, in order.
+
+    A thread helps until the last one came, or this is closed.
 
     Parameters
     ----------
@@ -156,16 +161,16 @@ def halves(
     """
     memory = memory or Memory()
     # One thread for all frames: of one for each, the allocator keeps a little more every time.
-    with ThreadPoolExecutor(1, "vidsal-flow") as helper:
+    with helper("flow") as begin:
         if static is None:
-            for step in _moved(frames, settings, memory, helper, ahead=ahead):
+            for step in _moved(frames, settings, memory, begin, ahead=ahead):
                 yield Halves(step, None, None)
             return
         pace = pace or Pace(settings.static_every, fps)
         budget = _budget(settings)
         remembers = budget.remembers or settings.static_every != 1
         awaited = _Awaited(frames, clock)
-        moved = _moved(awaited, settings, memory, helper, ahead=ahead)
+        moved = _moved(awaited, settings, memory, begin, ahead=ahead)
         planned = _planned(moved, budget, pace, memory, remembers=remembers)
         classes = _Classes(static, settings.predict_every, memory)
         drawn = _drawn(
@@ -198,10 +203,15 @@ def _budget(settings: Settings) -> Budget:
 
 
 def _moved(
-    frames: Iterable[Frame], settings: Settings, memory: Memory, helper: Executor, *, ahead: bool
+    frames: Iterable[Frame],
+    settings: Settings,
+    memory: Memory,
+    begin: motion.Begin,
+    *,
+    ahead: bool,
 ) -> Iterator[_Step]:
     """Measure motion, and notice where a scene begins."""
-    measure = partial(motion.measure, model=settings.camera, how=settings.flow, helper=helper)
+    measure = partial(motion.measure, model=settings.camera, how=settings.flow, begin=begin)
     for frame, small, verdict in _judged(frames, settings, memory, ahead=ahead):
         yield _measured(frame, motion.grey(small), verdict, measure, memory)
 
