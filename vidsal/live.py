@@ -222,7 +222,7 @@ class _Show:
         saliency = replace(saliency, shown=Shown(time.time(), 1000 * age_s))
         self._last = saliency
         self._count(now_s, age_s)
-        self._preview.show(picture, self._figures or self._figured())
+        self._preview.show(picture, self._marked())
         if self._records and self.counting.has_begun:
             since_s = self._since_s
             self._recorded(lambda: self._recording.write(saliency, picture, since_s=since_s))
@@ -232,12 +232,7 @@ class _Show:
         picture = draw(saliency, self._style)
         if self._figures is not None and self._settings.annotate:
             below = self._style.layout in ("side-by-side", "triptych", "quad")
-            # The rest of them is renewed now and then, what the picture is marked as at once.
-            now = replace(
-                self._figures, is_paused=self._paused, is_lost=self._source.is_lost,
-                is_recording=self._recording.is_on,
-            )  # fmt: skip
-            write_line(picture, now.line(), below=below)
+            write_line(picture, self._marked().line(), below=below)
         return picture
 
     def _count(self, now_s: float, age_s: float) -> None:
@@ -271,7 +266,7 @@ class _Show:
             self._figures, self._figured_s = self._figured(), now_s
             # Drawn anew: in the layout that is wanted now, and marked as what it is.
             picture = self._drawn(self._last)
-            self._preview.show(picture, self._figures)
+            self._preview.show(picture, self._marked())
             self._recorded(lambda: self._recording.hold(now_s, picture))
 
     def _figured(self) -> Figures:
@@ -284,7 +279,13 @@ class _Show:
             every=analysis.every, size=str(analysis.size), model=self._style.model_name or "none",
             target=seen.target_name if seen else "motion",
             seen=f"{seen.names[0]} {seen.probabilities[0]:.0%}" if seen else "",
-            layout=self._style.layout, is_recording=self._recording.is_on,
+            layout=self._style.layout,
+        )  # fmt: skip
+
+    def _marked(self) -> Figures:
+        """Return the figures, which change now and then, with the marks that hold at once."""
+        return replace(
+            self._figures or self._figured(), is_recording=self._recording.is_on,
             is_paused=self._paused, is_lost=self._source.is_lost,
         )  # fmt: skip
 

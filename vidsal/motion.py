@@ -11,12 +11,11 @@ import numpy as np
 
 from vidsal.frames import CameraMotion, Map, Motion, Rgb
 from vidsal.opencv import cv2
+from vidsal.prefetch import Begin
 from vidsal.settings import Camera, Flow
 from vidsal.warp import returns
 
 Pixels = TypeVar("Pixels", Rgb, Map)
-# Begins some work, and returns what waits for its result.
-Begin = Callable[[Callable[[], Map]], Callable[[], Map]]
 
 # Farneback averages over a window of so many pixels, so many times over. A wide one blurs what
 # moves into what does not, a narrow one overshoots beside it. 13 twice is no worse than 15 thrice
@@ -179,18 +178,20 @@ def camera_motion(flow: Map, *, model: Camera = "auto") -> CameraMotion:
     if model == "none" or not flow.any():
         return steady()
     before, shift = _votes(flow)
-    able: list[CameraMotion] = []
+    able: list[tuple[float, CameraMotion]] = []
     for name in _TRIED[model]:
         fit = _fitted(name, before, before + shift)
-        if fit is not None and (fit.inlier_share or 0) >= _INLIER_SHARE:
-            able.append(fit)
-            # No other one can bring so many more than the simplest.
-            if model != "auto" or (able[0].inlier_share or 0) >= 1 - _BETTER_SHARE:
-                break
+        if fit is None or fit.inlier_share is None or fit.inlier_share < _INLIER_SHARE:
+            continue
+        able.append((fit.inlier_share, fit))
+        simplest, _ = able[0]
+        # No other one can bring so many more than that.
+        if model != "auto" or simplest >= 1 - _BETTER_SHARE:
+            break
     if not able:
         return _median(shift)
-    enough = max(fit.inlier_share or 0 for fit in able) - _BETTER_SHARE
-    return next(fit for fit in able if (fit.inlier_share or 0) >= enough)
+    enough = max(share for share, _ in able) - _BETTER_SHARE
+    return next(fit for share, fit in able if share >= enough)
 
 
 def _votes(flow: Map) -> tuple[Map, Map]:
@@ -260,7 +261,7 @@ def measure(
     *,
     model: Camera = "auto",
     how: Flow = "farneback",
-    begin: Begin | None = None,
+    begin: Begin[Map] | None = None,
 ) -> Motion:
     """Return what moved between two grey pictures, the camera's own movement taken off.
 

@@ -2,7 +2,8 @@
 
 And a `helper`, a thread for what can be found at the same time as something else.
 
-Nothing else in vidsal but ``newest.py``, for what is live, imports ``threading`` or ``queue``.
+Nothing else in vidsal but ``newest.py``, for what is live, imports ``threading``, ``queue`` or
+``concurrent.futures``.
 """
 
 import threading
@@ -13,6 +14,8 @@ from queue import Empty, Full, Queue
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+# Begins some work, and returns what waits for its result, or raises its error.
+Begin = Callable[[Callable[[], T]], Callable[[], T]]
 
 _END = object()
 # How often a waiting side looks whether the other one has gone; short enough that leaving the
@@ -70,7 +73,7 @@ def prefetch(items: Iterable[T], depth: int) -> Iterator[Iterator[T]]:
 
 
 @contextmanager
-def helper(name: str) -> Iterator[Callable[[Callable[[], T]], Callable[[], T]]]:
+def helper(name: str) -> Iterator[Begin[Any]]:
     """Lend a thread that does one thing after the other, beside whoever has it.
 
     Parameters
@@ -81,7 +84,7 @@ def helper(name: str) -> Iterator[Callable[[Callable[[], T]], Callable[[], T]]]:
     Yields
     ------
     callable
-        Takes some work, and begins it; returns what waits for its result, or raises its error.
+        See `Begin`.
     """
     with ThreadPoolExecutor(1, f"vidsal-{name}") as thread:
         yield lambda work: thread.submit(work).result

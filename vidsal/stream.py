@@ -21,7 +21,7 @@ from vidsal.frames import Frame, Map, Motion, Prediction, Request, Rgb, Saliency
 from vidsal.fusion import centre_prior, fuse, motion_share
 from vidsal.memory import Memory
 from vidsal.pace import Pace
-from vidsal.prefetch import helper
+from vidsal.prefetch import Begin, helper
 from vidsal.scaling import Scale, Scales, clipped, contrasted, modes
 from vidsal.settings import Settings
 from vidsal.targets import Lock, prediction
@@ -206,7 +206,7 @@ def _moved(
     frames: Iterable[Frame],
     settings: Settings,
     memory: Memory,
-    begin: motion.Begin,
+    begin: Begin[Map],
     *,
     ahead: bool,
 ) -> Iterator[_Step]:

@@ -7,7 +7,7 @@ import math
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -75,7 +75,6 @@ class OpencvReader:
         if picture.rotation_deg in (90, 270):
             self._aspect = 1 / self._aspect
         self._first_s: float | None = None
-        self._bgr: Any = None
 
     def grab(self) -> float | None:
         if not self._capture.grab():
@@ -86,11 +85,10 @@ class OpencvReader:
         return time_s - self._first_s
 
     def picture(self) -> Rgb | None:
-        # Into the same memory each time, where the size allows it.
-        ok, self._bgr = self._capture.retrieve(self._bgr)
+        ok, bgr = self._capture.retrieve()
         if not ok:
             return None
-        rgb = np.asarray(cv2.cvtColor(self._bgr, cv2.COLOR_BGR2RGB), np.uint8)
+        rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
         return resized(rgb, square_size(rgb.shape[0], rgb.shape[1], self._aspect))
 
     def jump(self, time_s: float) -> float | None:
