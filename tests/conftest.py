@@ -190,3 +190,19 @@ def loggers() -> Iterator[None]:
     yield
     logger.setLevel(before[0])
     logger.handlers = before[1]
+
+
+@pytest.fixture(scope="module")
+def clip(load_script: LoadScript) -> list[Rgb]:
+    """Ten frames of a square that moves over a pan, both evenly."""
+    script = load_script("make_synthetic_clip")
+    scene = script.Scene(
+        width=160, height=90, frame_count=10, square_size=32, square_start=(100, 20)
+    )
+    return list(script.frames(scene))
+
+
+@pytest.fixture(scope="module")
+def other_clip(clip: list[Rgb]) -> list[Rgb]:
+    """Ten frames of another scene: the same motion in other colours."""
+    return [np.ascontiguousarray(255 - rgb[..., ::-1]) for rgb in clip]
