@@ -137,16 +137,16 @@ def write_line(picture: Rgb, text: str, *, below: bool = False) -> None:
 
 def _map(rgb: Rgb, saliency: Map, style: Style) -> Rgb:
     """Return a map in colours, at the size of the picture."""
-    height, width = rgb.shape[:2]
-    return _coloured(_upsampled(saliency, (height, width)), style.colormap)
+    table = np.ascontiguousarray(colours(style.colormap)[:, None, :])
+    return np.asarray(cv2.applyColorMap(_levels(saliency, rgb), table), np.uint8)
 
 
 def _overlay(rgb: Rgb, saliency: Map, style: Style) -> Rgb:
     """Lay a map over the picture; its opacity follows saliency, so cold regions stay clear."""
-    levels = cv2.convertScaleAbs(_upsampled(saliency, rgb.shape[:2]), alpha=255)
+    levels = _levels(saliency, rgb)
     # What is laid over depends on the level alone, so it and what it leaves are looked up.
     laid, left = _laid_over(style.colormap, style.alpha)
-    kept = cv2.applyColorMap(levels, left)
+    kept = cv2.cvtColor(cv2.LUT(levels, left), cv2.COLOR_GRAY2RGB)
     # In place: to get memory for a whole picture takes longer than to fill it.
     cv2.multiply(rgb, kept, dst=kept, scale=1 / 255)
     cv2.add(kept, cv2.applyColorMap(levels, laid), dst=kept)
@@ -157,16 +157,14 @@ def _overlay(rgb: Rgb, saliency: Map, style: Style) -> Rgb:
 def _laid_over(colormap: Colormap, alpha: float) -> tuple[Rgb, Rgb]:
     """Return what each of 256 levels adds to a picture, and how much of it it leaves, of 255.
 
-    Both (256, 1, 3) uint8.
+    (256, 1, 3) and (256, 1) uint8.
     """
     level = np.arange(256)[:, None] / 255
     # Smoothstep: flat at both ends, so that a faint everywhere is not a veil over the picture.
     opacity = alpha * level**2 * (3 - 2 * level)
     left = np.rint(255 * (1 - opacity))
     laid = np.rint(colours(colormap) * (1 - left / 255))
-    both = (np.broadcast_to(laid, (256, 3)), np.broadcast_to(left, (256, 3)))
-    one, other = (np.ascontiguousarray(table[:, None, :], np.uint8) for table in both)
-    return one, other
+    return laid[:, None, :].astype(np.uint8), left.astype(np.uint8)
 
 
 def _part(rgb: Rgb, saliency: Map | None, style: Style) -> Rgb:
@@ -174,17 +172,13 @@ def _part(rgb: Rgb, saliency: Map | None, style: Style) -> Rgb:
     return rgb // 3 if saliency is None else _overlay(rgb, saliency, style)
 
 
-def _upsampled(saliency: Map, size: tuple[int, int]) -> Map:
-    height, width = size
-    return np.asarray(
-        cv2.resize(saliency, (width, height), interpolation=cv2.INTER_LINEAR), np.float32
-    )
-
-
-def _coloured(saliency: Map, colormap: Colormap) -> Rgb:
-    levels = cv2.convertScaleAbs(saliency, alpha=255)
-    table = np.ascontiguousarray(colours(colormap)[:, None, :])
-    return np.asarray(cv2.applyColorMap(levels, table), np.uint8)
+def _levels(saliency: Map, rgb: Rgb) -> Rgb:
+    """Return a map in 256 levels at the size of a picture, (H, W) uint8."""
+    height, width = rgb.shape[:2]
+    # First to levels, then to size: a whole picture of floats takes as long as all the rest.
+    small = cv2.convertScaleAbs(saliency, alpha=255)
+    large = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(large, np.uint8)
 
 
 def _arranged(panels: list[tuple[str, Rgb]], columns: int, style: Style) -> Rgb:
@@ -284,32 +278,41 @@ def _colour_bar(picture: Rgb, size: int, colormap: Colormap) -> tuple[int, int]:
 
 
 class _Words(NamedTuple):
-    """Text as two masks of one size, (h, w) float32 in [0, 1]: the letters, and their outline."""
+    """Text, as what it leaves of a picture, of 255, and what it adds: (h, w, 3) uint8 each."""
 
-    fill: Map
-    outline: Map
+    left: Rgb
+    added: Rgb
 
 
 # What changes with every frame, such as its time, must not pile up.
 @lru_cache(maxsize=32)
 def _words(text: str, size_px: int) -> _Words:
-    """Return the masks of a line of text."""
-    font, edge = ImageFont.load_default(size_px), _edge_px(size_px)
+    """Return a line of white text with a dark outline."""
+    edge = _edge_px(size_px)
     size = _width_px(text, size_px), _line_px(size_px)
     masks = []
     for stroke in (0, edge):
         mask = Image.new("L", size)
         ImageDraw.Draw(mask).text(
-            (edge, edge + _metrics(size_px)[0]), text, 255, font, anchor="ls", stroke_width=stroke
-        )
+            (edge, edge + _metrics(size_px)[0]), text, 255, _font(size_px), anchor="ls",
+            stroke_width=stroke,
+        )  # fmt: skip
         masks.append(np.asarray(mask, np.float32) / np.float32(255))
-    return _Words(*masks)
+    fill, outline = masks
+    left = (1 - 0.75 * np.maximum(outline, fill)) * (1 - fill)
+    one, other = (np.rint(255 * np.repeat(mask[..., None], 3, axis=2)) for mask in (left, fill))
+    return _Words(one.astype(np.uint8), other.astype(np.uint8))
+
+
+@lru_cache
+def _font(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size_px)
 
 
 @lru_cache
 def _metrics(size_px: int) -> tuple[int, int]:
     """Return how far letters reach above and below their line."""
-    font = ImageFont.load_default(size_px)
+    font = _font(size_px)
     return font.getmetrics() if isinstance(font, ImageFont.FreeTypeFont) else (11, 3)
 
 
@@ -322,9 +325,10 @@ def _edge_px(size_px: int) -> int:
     return max(1, size_px // 9)
 
 
+@lru_cache(maxsize=64)
 def _width_px(text: str, size_px: int) -> int:
     """Return how wide a line of text is, its outline included."""
-    return int(ImageFont.load_default(size_px).getlength(text)) + 2 * _edge_px(size_px) + 1
+    return int(_font(size_px).getlength(text)) + 2 * _edge_px(size_px) + 1
 
 
 def _fitting(text: str, size_px: int, room: int, *, tail: str = "") -> str:
@@ -346,12 +350,12 @@ def _write(
 ) -> int:
     """Write white text with a dark outline; return its height. What lies outside is left out."""
     words = _words(_fitting(text, size_px, room or picture.shape[1] - left), size_px)
-    height, width = (int(side) for side in words.fill.shape)
+    height, width = (int(side) for side in words.left.shape[:2])
     row = top if top is not None else (bottom or 0) - height
     row = max(0, row)
     place = picture[row : row + height, left : left + width]
-    fill = words.fill[: place.shape[0], : place.shape[1], None]
-    outline = words.outline[: place.shape[0], : place.shape[1], None]
-    shaded = place * (1 - 0.75 * np.maximum(outline, fill))
-    place[:] = np.rint(shaded * (1 - fill) + 255 * fill).astype(np.uint8)
+    rows, columns = place.shape[:2]
+    if place.size:
+        cv2.multiply(place, words.left[:rows, :columns], dst=place, scale=1 / 255)
+        cv2.add(place, words.added[:rows, :columns], dst=place)
     return height
