@@ -44,7 +44,7 @@ def test_memory_in_closed_form() -> None:
         state = remember(state, value, time_s)
         if n:
             weight = math.exp(-(time_s - times[n - 1]) / MEMORY_S)
-            expected = weight * expected + (1 - weight) * value
+            expected = (weight * expected**0.5 + (1 - weight) * value**0.5) ** 2
         assert state.high == pytest.approx(expected, rel=1e-12)
         assert state.time_s == time_s
 
@@ -53,21 +53,29 @@ def test_after_a_step_two_thirds_are_forgotten_in_the_memory_time() -> None:
     state = remember(ScaleState(), 1.0, 0.0)
     for n in range(1, 101):
         state = remember(state, 0.0, n * MEMORY_S / 100)
-    assert state.high == pytest.approx(math.exp(-1), rel=1e-9)
+    # Of its root.
+    assert state.high == pytest.approx(math.exp(-1) ** 2, rel=1e-9)
+
+
+def test_a_burst_counts_as_much_as_a_lull() -> None:
+    # About as far down, as a factor, after a moment at a third as up after one at three times.
+    up = remember(ScaleState(1.0, 0.0), 3.0, 0.04).high or 0
+    down = remember(ScaleState(1.0, 0.0), 1 / 3, 0.04).high or 0
+    assert 1 < math.log(up) / -math.log(down) < 2
 
 
 @pytest.mark.parametrize("fps", [1, 5, 25, 60, 240])
 def test_memory_does_not_depend_on_the_frame_rate(fps: int) -> None:
-    state = remember(ScaleState(), 2.0, 0.0)
+    state = remember(ScaleState(), 4.0, 0.0)
     for n in range(1, 3 * fps + 1):
-        state = remember(state, 10.0, n / fps)
-    assert state.high == pytest.approx(10 - 8 * math.exp(-3 / MEMORY_S), rel=1e-9)
+        state = remember(state, 9.0, n / fps)
+    assert state.high == pytest.approx((3 - math.exp(-3 / MEMORY_S)) ** 2, rel=1e-9)
 
 
 def test_time_that_stands_still_or_runs_back_changes_nothing() -> None:
     state = ScaleState(5.0, 2.0)
-    assert remember(state, 100.0, 2.0).high == 5.0
-    assert remember(state, 100.0, 1.0).high == 5.0
+    assert remember(state, 100.0, 2.0).high == pytest.approx(5.0, rel=1e-12)
+    assert remember(state, 100.0, 1.0).high == pytest.approx(5.0, rel=1e-12)
 
 
 def test_stable_scale_divides_by_the_remembered_end() -> None:
@@ -76,7 +84,7 @@ def test_stable_scale_divides_by_the_remembered_end() -> None:
         values = _noise(n, high)
         end = float(np.percentile(values, 99.8))
         weight = 0.0 if remembered is None else math.exp(-0.04 / MEMORY_S)
-        remembered = weight * (remembered or 0.0) + (1 - weight) * end
+        remembered = (weight * (remembered or 0.0) ** 0.5 + (1 - weight) * end**0.5) ** 2
         result = scale(values, n * 0.04)
         assert scale.low == 0 and scale.high == pytest.approx(remembered)
         # Not clipped: what is above the end says so.

@@ -23,6 +23,7 @@ from stream_help import (
 
 from vidsal import motion
 from vidsal.frames import Frame, Map, Request, Rgb, Saliency
+from vidsal.outlines import outlined
 from vidsal.settings import Fusion, Settings
 
 # Scale
@@ -66,6 +67,11 @@ class Pattern(BrightnessStage):
 ONCE = dataclasses.replace(PLAIN, method="gradient", smooth=0.01, contrast=1.0)
 
 
+def sharp(static: Map, result: Saliency) -> Map:
+    """Return what motion amplifies of a static map, with the settings of `ONCE`."""
+    return outlined(static, motion.shrink(result.frame.rgb, (90, 160)), 0.01 * 160)
+
+
 def test_scales_are_remembered_over_the_frames_own_times(clip: list[Rgb]) -> None:
     times_s = [0.0, 0.04, 0.5, 2.5, 2.6, 9.0]
     strengths = [1.0, 3.0, 0.2, 5.0, 1.0, 2.0]
@@ -75,22 +81,26 @@ def test_scales_are_remembered_over_the_frames_own_times(clip: list[Rgb]) -> Non
     stage = Pattern(strengths)
     results = analysed(frames, ONCE, static=stage)
     static_end, motion_end, fused_end = 0.0, 0.0, 0.0
+
+    def remembered(before: float, kept: float, now: float) -> float:
+        return float((kept * before**0.5 + (1 - kept) * now**0.5) ** 2)
+
     for n, result in enumerate(results):
         fast = max(0.03, float(np.percentile(result.speed, 99.8)))
-        kept = float(np.exp(-(times_s[n] - times_s[n - 1]) / 2.0)) if n else 0.0
+        kept = float(np.exp(-(times_s[n] - times_s[n - 1]) / 3.0)) if n else 0.0
         bright = strengths[n] * float(np.percentile(stage.shown, 99.8))
-        static_end = kept * static_end + (1 - kept) * bright
+        static_end = remembered(static_end, kept, bright)
         # That and the fused map's memory begin one frame later, with the first motion there is.
-        motion_end = kept * motion_end + (1 - kept) * fast if n > 1 else fast
+        motion_end = remembered(motion_end, kept, fast) if n > 1 else fast
         assert result.motion == pytest.approx(np.clip(result.speed / motion_end, 0, 1), abs=1e-5)
         assert result.static_high == pytest.approx(static_end, rel=1e-5)
         assert result.motion_high == pytest.approx(motion_end, rel=1e-5)
         on_scale = strengths[n] * stage.shown / static_end
         assert result.static == pytest.approx(np.clip(on_scale, 0, 1), abs=1e-5)
         # What is fused is not clipped before, and has a scale and a memory of its own.
-        both = on_scale * (1 + 2 * result.motion)
+        both = on_scale + 2 * result.motion * sharp(on_scale, result)
         high = float(np.percentile(both, 99.8))
-        fused_end = kept * fused_end + (1 - kept) * high if n > 1 else high
+        fused_end = remembered(fused_end, kept, high) if n > 1 else high
         assert result.fused == pytest.approx(np.clip(both / fused_end, 0, 1), abs=1e-5)
         assert result.fused_high == pytest.approx(static_end * fused_end, rel=1e-5)
 
@@ -250,16 +260,17 @@ def test_without_a_network_motion_is_all_there_is(clip: list[Rgb]) -> None:
         assert np.array_equal(result.fused, result.motion)
 
 
-# Static map S, motion map D and gain to the fused map, and to what motion brought in.
+# Static map S, what is amplified of it T, motion map D and gain to the fused map, and to what
+# motion brought in.
 FUSIONS: dict[Fusion, tuple[Callable[..., Map], Callable[..., Map] | None]] = {
-    "gain": (lambda s, d, gain: s * (1 + gain * d), lambda s, d, gain: s * gain * d),
-    "sum": (lambda s, d, gain: s + gain * d, lambda s, d, gain: gain * d),
+    "gain": (lambda s, t, d, gain: s + gain * d * t, lambda s, t, d, gain: gain * d * t),
+    "sum": (lambda s, t, d, gain: s + gain * d, lambda s, t, d, gain: gain * d),
     "max": (
-        lambda s, d, gain: np.maximum(s, gain * d),
-        lambda s, d, gain: np.maximum(0, gain * d - s),
+        lambda s, t, d, gain: np.maximum(s, gain * d),
+        lambda s, t, d, gain: np.maximum(0, gain * d - s),
     ),
-    "static": (lambda s, d, gain: s, lambda s, d, gain: 0 * s),
-    "motion": (lambda s, d, gain: d, None),
+    "static": (lambda s, t, d, gain: s, lambda s, t, d, gain: 0 * s),
+    "motion": (lambda s, t, d, gain: d, None),
 }
 
 
@@ -275,12 +286,13 @@ def test_fusion_in_closed_form(clip: list[Rgb], fusion: Fusion, gain: float) -> 
     fuse, brought = FUSIONS[fusion]
     for result in results:
         assert result.motion.max() == 1
-        both = fuse(static_map, result.motion, gain)
+        amplified = sharp(static_map, result)
+        both = fuse(static_map, amplified, result.motion, gain)
         expected = np.clip(both / np.percentile(both, 99.8), 0, 1)
         assert result.static == pytest.approx(np.clip(static_map, 0, 1), abs=1e-5)
         assert result.fused == pytest.approx(expected, abs=1e-5)
         if brought:
-            share = brought(static_map, result.motion, gain).sum() / both.sum()
+            share = brought(static_map, amplified, result.motion, gain).sum() / both.sum()
             assert result.motion_share == pytest.approx(share, abs=1e-5)
             assert (result.motion_share > 0.01) == (gain > 0 and fusion != "static")
 

@@ -169,14 +169,18 @@ def test_scales_go_on_across_aflash_of(kind: str, clip: list[Rgb]) -> None:
     stage = Placed(lambda one: pattern * np.float32(strengths[one.frame]))
     settings = dataclasses.replace(BARE, scale="stable", method="gradient")
     results = analysed(frames_of(pictures), settings, static=stage)
-    kept = np.exp(-0.04 / 2.0)
+    kept = np.exp(-0.04 / 3.0)
+
+    def remembered(before: float, now: float) -> float:
+        return float((kept * before**0.5 + (1 - kept) * now**0.5) ** 2)
+
     static_end, motion_end = strengths[0], None
     for n, result in enumerate(results):
-        static_end = kept * static_end + (1 - kept) * strengths[n]
+        static_end = remembered(static_end, strengths[n])
         assert result.static_high / results[0].static_high == pytest.approx(static_end, rel=1e-5)
         if n:
             fast = float(np.percentile(result.speed, 99.8))
-            motion_end = fast if motion_end is None else kept * motion_end + (1 - kept) * fast
+            motion_end = fast if motion_end is None else remembered(motion_end, fast)
             assert result.motion_high == pytest.approx(motion_end, rel=1e-5)
             assert result.motion_high == pytest.approx(SQUARE, rel=0.05)
 

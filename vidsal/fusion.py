@@ -32,10 +32,17 @@ class Box(NamedTuple):
     saliency: float
 
 
-def fuse(static: Map, motion: Map, *, how: Fusion = "gain", gain: float = 1.0) -> Map:
+def fuse(
+    static: Map,
+    motion: Map,
+    *,
+    how: Fusion = "gain",
+    gain: float = 1.0,
+    amplified: Map | None = None,
+) -> Map:
     """Put both halves together.
 
-    As a gain, S x (1 + gain x D), motion amplifies what the network looks at, and no motion is the
+    As a gain, S + gain x D x S', motion amplifies what the network looks at, and no motion is the
     identity: a still, a first frame and a frame after a cut need no case of their own. A sum or a
     maximum lets a weak motion map drag a good static one down; both are there for comparison.
 
@@ -46,9 +53,11 @@ def fuse(static: Map, motion: Map, *, how: Fusion = "gain", gain: float = 1.0) -
     motion : (h, w) float32 array
         [0, 1].
     how : {"gain", "sum", "max", "static", "motion"}
-        S x (1 + gain x D), S + gain x D, the larger of S and gain x D, S alone, D alone.
+        S + gain x D x S', S + gain x D, the larger of S and gain x D, S alone, D alone.
     gain : float
         At least 0.
+    amplified : (h, w) float32 array, optional
+        S', what motion amplifies: the static map, or a sharper one of the same scale.
 
     Returns
     -------
@@ -60,11 +69,15 @@ def fuse(static: Map, motion: Map, *, how: Fusion = "gain", gain: float = 1.0) -
     ValueError
         If the shapes differ.
     """
-    if static.shape != motion.shape:
-        raise ValueError(f"static is {static.shape} but motion is {motion.shape}")
+    amplified = static if amplified is None else amplified
+    if not static.shape == motion.shape == amplified.shape:
+        raise ValueError(
+            f"static is {static.shape} but motion is {motion.shape} and what it amplifies "
+            f"{amplified.shape}"
+        )
     weighted = np.float32(gain) * motion
     if how == "gain":
-        return np.asarray(static * (1 + weighted), np.float32)
+        return np.asarray(static + weighted * amplified, np.float32)
     if how == "sum":
         return np.asarray(static + weighted, np.float32)
     if how == "max":

@@ -12,8 +12,8 @@ from vidsal.frames import Map
 # makes plateaus of the peaks (gaze NSS of the fused map: 1.57 at 99, 1.64 at 99.8, 1.65 at 100).
 PERCENTILE = 99.8
 # Seconds after which a scale has forgotten two thirds of what it saw: slower than the changes
-# that a viewer should see as changes, faster than a change of subject.
-MEMORY_S = 2.0
+# that a viewer should see as changes, faster than a change of subject; about a shot in a film.
+MEMORY_S = 3.0
 # So many times the extent of a scale are kept above it: its tenth power is a float32 yet.
 _FAR = 1e3
 
@@ -38,7 +38,10 @@ def remember(state: ScaleState, value: float, time_s: float) -> ScaleState:
     """Return the state after a map with upper end `value` at `time_s`.
 
     The memory is an exponential average over time, not over frames, so that a clip looks the
-    same at 25 and at 60 frames a second. The first value is taken as it is.
+    same at 25 and at 60 frames a second. It is one of square roots: a scale is off by a factor,
+    and a moment three times as strong must not count for more than one a third as strong.
+    (Logarithms would have it exactly so, but for maps of nothing.) The first value is taken as it
+    is.
 
     Parameters
     ----------
@@ -51,7 +54,8 @@ def remember(state: ScaleState, value: float, time_s: float) -> ScaleState:
     if state.high is None:
         return ScaleState(value, time_s)
     weight = math.exp(-max(0.0, time_s - state.time_s) / MEMORY_S)
-    return ScaleState(weight * state.high + (1 - weight) * value, time_s)
+    root = weight * math.sqrt(state.high) + (1 - weight) * math.sqrt(value)
+    return ScaleState(root**2, time_s)
 
 
 def upper_end(values: Map, *, percentile: float = PERCENTILE) -> float:

@@ -20,6 +20,7 @@ from vidsal.cuts import Verdict, histogram
 from vidsal.frames import Frame, Map, Motion, Prediction, Request, Rgb, Saliency, StaticStage
 from vidsal.fusion import centre_prior, fuse, motion_share
 from vidsal.memory import Memory
+from vidsal.outlines import outlined
 from vidsal.pace import Pace
 from vidsal.prefetch import Begin, helper
 from vidsal.scaling import Scale, Scales, clipped, contrasted, modes
@@ -52,6 +53,8 @@ class _Step:
 
     Attributes
     ----------
+    small : (h, w, 3) uint8 array
+        The frame at working size.
     speed : (h, w) float32 array
         Own speed of things, averaged along the flow, in diagonals a second.
     verdict : str
@@ -61,6 +64,7 @@ class _Step:
     """
 
     frame: Frame
+    small: Rgb
     movement: Motion
     speed: Map
     verdict: Verdict
@@ -213,13 +217,18 @@ def _moved(
     """Measure motion, and notice where a scene begins."""
     measure = partial(motion.measure, model=settings.camera, how=settings.flow, begin=begin)
     for frame, small, verdict in _judged(frames, settings, memory, ahead=ahead):
-        yield _measured(frame, motion.grey(small), verdict, measure, memory)
+        yield _measured(frame, small, verdict, measure, memory)
 
 
 def _measured(
-    frame: Frame, now: Rgb, verdict: Verdict, measure: Callable[[Rgb, Rgb], Motion], memory: Memory
+    frame: Frame,
+    small: Rgb,
+    verdict: Verdict,
+    measure: Callable[[Rgb, Rgb], Motion],
+    memory: Memory,
 ) -> _Step:
     """Return how a frame moves against the one before it, and remember it for the next."""
+    now = motion.grey(small)
     size = (now.shape[0], now.shape[1])
     trail = memory.trails.at(verdict, partial(Trail.empty, size))
     if memory.grey is None or verdict != "same":
@@ -234,7 +243,7 @@ def _measured(
     if verdict != "flash":
         # The frame after a flash is compared with the one before it.
         memory.grey, memory.before_s = now, frame.time_s
-    return _Step(frame, movement, trail.mean, verdict)
+    return _Step(frame, small, movement, trail.mean, verdict)
 
 
 def _judged(
@@ -427,10 +436,8 @@ def _scaled(item: Halves, scales: Scales, settings: Settings) -> Saliency:
     moving = clipped(scales.motion(step.speed, time_s, remembers=not step.is_first))
     static, both, share, high = None, moving, 1.0, scales.motion.high
     if item.static is not None:
-        # Not clipped before it is fused: motion is to choose from its peaks.
         on_scale = scales.static(item.static, time_s)
-        peaks = contrasted(on_scale, settings.contrast, strength=scales.static.strength)
-        both, share = _together(peaks, moving, settings)
+        peaks, both, share = _together(on_scale, scales.static.strength, moving, step, settings)
         both = clipped(scales.both(both, time_s, remembers=not step.is_first))
         static = clipped(peaks)
         if settings.fusion != "motion":
@@ -443,12 +450,20 @@ def _scaled(item: Halves, scales: Scales, settings: Settings) -> Saliency:
     )  # fmt: skip
 
 
-def _together(static: Map, moving: Map, settings: Settings) -> tuple[Map, float]:
-    """Return both halves fused, and the share of it that motion brought in."""
-    how, prior = settings.fusion, settings.centre_prior
-    both = fuse(static, moving, how=how, gain=settings.gain)
+def _together(
+    on_scale: Map, strength: float, moving: Map, step: _Step, settings: Settings
+) -> tuple[Map, Map, float]:
+    """Return the static map with its contrast, both halves fused, and what share motion brought."""
+    how, gain, prior = settings.fusion, settings.gain, settings.centre_prior
+    contrast = partial(contrasted, power=settings.contrast, strength=strength)
+    # Not clipped before it is fused: motion is to choose from its peaks.
+    static, sharp = contrast(on_scale), None
+    if how == "gain" and gain and moving.any():
+        # What moves ends at an edge of the picture, which the smoothing of gradients went across.
+        sharp = contrast(outlined(on_scale, step.small, settings.smooth * max(on_scale.shape)))
+    both = fuse(static, moving, how=how, gain=gain, amplified=sharp)
     share = 1.0 if how == "motion" else motion_share(static, both)
-    return both * centre_prior(both.shape, prior) if prior else both, share
+    return static, both * centre_prior(both.shape, prior) if prior else both, share
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
