@@ -83,6 +83,23 @@ def test_a_map_of_something_else_is_not(photo: Path, monkeypatch: pytest.MonkeyP
     assert report.randomised.mean < 0.2
 
 
+class _Unsure(_LooksAt):
+    """It is the surer of its class the fewer details there are anywhere: of a part, surest."""
+
+    def predict(self, rgb: Rgb) -> Map:
+        detail = np.abs(np.diff(rgb.astype(np.float32), axis=2)).mean(axis=(1, 2, 3))
+        seen = np.clip(0.95 - detail / 200, 0.5, 1)
+        return np.stack([seen, 1 - seen], axis=1).astype(np.float32)
+
+
+def test_a_part_explains_no_more_than_all(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = _Unsure(honest=True)
+    monkeypatch.setattr(faithfulness, "open_static", lambda *_, **__: stage)
+    report = faithfulness.measure([photo], Settings(model="lite0"), choice=ModelChoice("lite0"))
+    for row in report.rows.values():
+        assert (row.deletion.mean, row.insertion.mean) == (1.0, 1.0)
+
+
 def test_the_report_as_text_and_json(
     photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

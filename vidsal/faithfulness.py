@@ -36,8 +36,8 @@ class Row:
     Attributes
     ----------
     deletion, insertion : Interval
-        Area under the curve of the class's probability, as a share of that of the whole picture;
-        low, and high, are good.
+        Area under the curve of the class's probability, as a share of that of the whole picture,
+        at most 1; low, and high, are good.
     difference : Interval
         Insertion minus deletion of each picture.
     behind : Interval or None
@@ -192,17 +192,21 @@ def _static_map(
 
 
 def _areas(rgb: Rgb, saliency: Map, static: StaticStage) -> tuple[float, float]:
-    """Return the areas under the deletion and the insertion curve of the explained class."""
+    """Return the areas under the deletion and the insertion curve of the explained class.
+
+    A part that is likelier than the whole picture explains all of it and not more, as in the
+    average drop of A. Chattopadhay et al., "Grad-CAM++", WACV 2018,
+    https://doi.org/10.1109/WACV.2018.00097. Without that bound a few pictures of which the network
+    is unsure, at shares of 3 and 4, would decide the mean.
+    """
     deleted = static.predict(curves.deletion(rgb, saliency))
     inserted = static.predict(curves.insertion(rgb, saliency))
     # The class that the whole picture is taken for; every map is asked about the same one.
     fixed = static.target.class_id
     explained = int(deleted[0].argmax()) if fixed is None else fixed
     whole = max(float(deleted[0, explained]), float(np.finfo(np.float32).tiny))
-    return (
-        curves.area(deleted[:, explained] / whole),
-        curves.area(inserted[:, explained] / whole),
-    )
+    kept, back = (np.minimum(curve[:, explained] / whole, 1) for curve in (deleted, inserted))
+    return curves.area(kept), curves.area(back)
 
 
 def write_json(report: Report, path: Path) -> None:
