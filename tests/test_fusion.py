@@ -55,6 +55,20 @@ def test_each_way_to_fuse_in_closed_form(how: Fusion, expected: list[float]) -> 
     assert np.array_equal(static, kept[0]) and np.array_equal(motion, kept[1])
 
 
+def test_motion_may_amplify_another_map() -> None:
+    static, motion = _map([0.5, 0.5, 0.0, 2.0]), _map([1.0, 0.5, 1.0, 0.0])
+    sharp = _map([0.0, 1.0, 0.25, 9.0])
+    fused = fuse(static, motion, gain=2.0, amplified=sharp)
+    assert fused == pytest.approx(_map([0.5, 1.5, 0.5, 2.0]), abs=1e-6)
+    # Where both halves stand side by side, nothing is amplified.
+    for how in get_args(Fusion):
+        if how != "gain":
+            alone = fuse(static, motion, how=how, gain=2.0)
+            assert np.array_equal(fuse(static, motion, how=how, gain=2.0, amplified=sharp), alone)
+    with pytest.raises(ValueError, match=r"amplifies \(1, 2\)"):
+        fuse(static, motion, amplified=sharp[:, :2])
+
+
 @pytest.mark.parametrize("how", ["gain", "sum", "max", "static"])
 @given(static=OPEN, gain=st.floats(0, 100))
 @settings(deadline=None)
