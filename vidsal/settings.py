@@ -273,8 +273,8 @@ class Settings:
         "values that a run used.", parse=_scale)
     fusion: Fusion = _option(
         "gain", "Scale and fusion", "Of the static map S and the motion map D: gain (S + gain x "
-        "D x S', which is S along the picture's outlines), sum (S + gain x D), max (of S and gain x "
-        "D), static or motion alone.")
+        "D x S', which is S along the picture's outlines), sum (S + gain x D), max (of S and gain "
+        "x D), static or motion alone.")
     gain: float = _option(
         4.0, "Scale and fusion", "How much motion weighs in the fusion; 0 leaves it out.",
         check=lambda gain: 0 <= gain <= 100, expected="0 to 100")
