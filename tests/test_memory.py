@@ -19,7 +19,7 @@ from vidsal.targets import Lock
 def _full() -> Memory:
     rng = np.random.default_rng(0)
     values = rng.random((4, 6)).astype(np.float32)
-    memory = Memory(grey=rng.integers(0, 256, (4, 6), np.uint8), before_s=1 / 3, undrawn=2)
+    memory = Memory(small=rng.integers(0, 256, (4, 6, 3), np.uint8), before_s=1 / 3, undrawn=2)
     memory.scenes.verdict(values, None, 0.0)
     memory.trails.now = Trail(values, 0.1)
     memory.weights.now = values * 2
@@ -36,8 +36,8 @@ def _full() -> Memory:
 def test_a_memory_comes_back_as_it_was() -> None:
     memory = _full()
     back = thawed(frozen(memory), Memory)
-    assert memory.grey is not None and back.grey is not None
-    assert np.array_equal(back.grey, memory.grey) and back.grey.dtype == np.uint8
+    assert memory.small is not None and back.small is not None
+    assert np.array_equal(back.small, memory.small) and back.small.dtype == np.uint8
     assert (back.before_s, back.undrawn, back.looked_s) == (1 / 3, 2, 0.24)
     assert back.words == memory.words and back.locks.now == memory.locks.now
     assert back.trails.now and memory.trails.now and memory.histories.now

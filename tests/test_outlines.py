@@ -71,25 +71,57 @@ def test_it_follows_the_size_of_the_values(factor: float) -> None:
     assert np.allclose(outlined(values * np.float32(factor), rgb, 6), one * factor, rtol=1e-3)
 
 
+@pytest.mark.parametrize("shape", [(64, 96), (45, 81), (7, 9), (2, 320)])
 @pytest.mark.parametrize("axis", [0, 1])
-def test_it_knows_no_direction(axis: int) -> None:
+def test_it_knows_no_direction(axis: int, shape: tuple[int, int]) -> None:
     rng = np.random.default_rng(3)
-    rgb = rng.integers(0, 256, (64, 96, 3), dtype=np.uint8)
-    values = smoothed(rng.random((64, 96), dtype=np.float32), 0.05)
+    rgb = rng.integers(0, 256, (*shape, 3), dtype=np.uint8)
+    values = smoothed(rng.random(shape, dtype=np.float32), 0.05)
     turned = outlined(np.flip(values, axis), np.flip(rgb, axis), 9)
     assert np.allclose(np.flip(turned, axis), outlined(values, rgb, 9), atol=1e-4)
 
 
-def test_it_is_never_negative() -> None:
+def test_a_bright_speck_draws_no_peak() -> None:
+    # Fine texture is all but gone where lines are fitted, so it lies far off what these know.
+    rgb = halves((20, 20, 20), (130, 130, 130))
+    rgb[4::9, 52::9] = 255
+    step = blurred_step()
+    result = outlined(step, rgb, 10)
+    assert result.max() <= step.max() and result.min() >= step.min()
+    far = np.s_[:, 64:]
+    assert np.abs(result[far] - step[far]).max() < 0.1
+
+
+@pytest.mark.parametrize("reach_px", [1, 3, 6])
+def test_values_stay_within_those_in_reach(reach_px: int) -> None:
     rng = np.random.default_rng(4)
     rgb = rng.integers(0, 256, (40, 60, 3), dtype=np.uint8)
-    assert outlined(rng.random((40, 60), dtype=np.float32) ** 8, rgb, 3).min() >= 0
+    values = rng.random((40, 60), dtype=np.float32) ** 8
+    result = outlined(values, rgb, reach_px)
+    for row, column in [(0, 0), (17, 31), (39, 59), (5, 58)]:
+        near = values[
+            max(0, row - reach_px) : row + reach_px + 1,
+            max(0, column - reach_px) : column + reach_px + 1,
+        ]
+        assert near.min() <= result[row, column] <= near.max()
+
+
+@pytest.mark.parametrize("reach_px", [1.0, 2.0, 5.0, 10.0])
+def test_a_smoothed_spot_on_an_even_picture_stays_one(reach_px: float) -> None:
+    spot = np.zeros((90, 160), np.float32)
+    spot[45, 80] = 1
+    spot = smoothed(spot, reach_px / 160)
+    spot /= spot.max()
+    result = outlined(spot, np.full((90, 160, 3), 128, np.uint8), reach_px)
+    assert np.unravel_index(result.argmax(), result.shape)[0] == pytest.approx(45, abs=2)
+    assert result.max() > 0.35
 
 
 def test_no_reach_is_no_change() -> None:
     rng = np.random.default_rng(5)
     values = rng.random((8, 8), dtype=np.float32)
-    assert np.array_equal(outlined(values, np.zeros((8, 8, 3), np.uint8), 0.0), values)
+    result = outlined(values, np.zeros((8, 8, 3), np.uint8), 0.0)
+    assert np.array_equal(result, values) and not np.shares_memory(result, values)
 
 
 def test_sizes_must_agree() -> None:
@@ -128,4 +160,6 @@ def test_against_the_definition(monkeypatch: pytest.MonkeyPatch) -> None:
             fitted[row, column] = [*slope, p.mean() - slope @ i.mean(0)]
     line = windows(fitted).mean(axis=2)
     expected = (line[..., :3] * guide).sum(axis=-1) + line[..., 3]
+    near = windows(values[..., None].astype(np.float64))[..., 0]
+    expected = np.clip(expected, near.min(axis=2), near.max(axis=2))
     assert np.allclose(outlined(values, rgb, radius), expected, atol=2e-4)

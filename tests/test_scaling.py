@@ -49,16 +49,16 @@ def test_memory_in_closed_form() -> None:
         assert state.time_s == time_s
 
 
-def test_after_a_step_two_thirds_are_forgotten_in_the_memory_time() -> None:
+def test_after_a_step_the_root_forgets_two_thirds_in_the_memory_time() -> None:
     state = remember(ScaleState(), 1.0, 0.0)
     for n in range(1, 101):
         state = remember(state, 0.0, n * MEMORY_S / 100)
-    # Of its root.
     assert state.high == pytest.approx(math.exp(-1) ** 2, rel=1e-9)
 
 
-def test_a_burst_counts_as_much_as_a_lull() -> None:
-    # About as far down, as a factor, after a moment at a third as up after one at three times.
+def test_a_burst_counts_for_little_more_than_a_lull() -> None:
+    # Up, as a factor, after a moment at three times; down after one at a third. Of plain means the
+    # one is three times as far as the other.
     up = remember(ScaleState(1.0, 0.0), 3.0, 0.04).high or 0
     down = remember(ScaleState(1.0, 0.0), 1 / 3, 0.04).high or 0
     assert 1 < math.log(up) / -math.log(down) < 2

@@ -57,10 +57,14 @@ class Pattern(BrightnessStage):
     def maps(self, rgb: Rgb, requests: Sequence[Request]) -> Map:
         return np.stack([self._pattern * np.float32(self.strengths[r.frame]) for r in requests])
 
+    def shown_with(self, smooth: float) -> Map:
+        """The pattern at working size, smoothed."""
+        return motion.smoothed(motion.shrink(self._pattern, (90, 160)), smooth)
+
     @property
     def shown(self) -> Map:
-        """The pattern at working size, smoothed as `ONCE` has it."""
-        return motion.smoothed(motion.shrink(self._pattern, (90, 160)), 0.01)
+        """The same, as `ONCE` has it."""
+        return self.shown_with(0.01)
 
 
 # Without a memory of earlier maps, of which the scale's own could not be told.
@@ -258,6 +262,21 @@ def test_without_a_network_motion_is_all_there_is(clip: list[Rgb]) -> None:
     for result in analysed(frames_of(clip), static=None):
         assert result.static is None and result.prediction is None
         assert np.array_equal(result.fused, result.motion)
+
+
+@pytest.mark.parametrize(("smooth", "contrast"), [(0.05, 3.0), (0.02, 1.0), (0.0, 2.0)])
+def test_motion_amplifies_the_outlined_map(clip: list[Rgb], smooth: float, contrast: float) -> None:
+    """Outlined over the reach of the smoothing, and before the contrast."""
+    stage = Pattern([1.0] * 10)
+    settings = dataclasses.replace(ONCE, scale="frame", gain=4.0, smooth=smooth, contrast=contrast)
+    shown = stage.shown_with(smooth)
+    on_scale = shown / np.float32(np.percentile(shown, 99.8))
+    for result in analysed(frames_of(clip[:3]), settings, static=stage)[1:]:
+        small = motion.shrink(result.frame.rgb, (90, 160))
+        amplified = outlined(on_scale, small, smooth * 160) ** contrast
+        both = on_scale**contrast + 4 * result.motion * amplified
+        expected = np.clip(both / np.percentile(both, 99.8), 0, 1)
+        assert result.fused == pytest.approx(expected, abs=1e-4)
 
 
 # Static map S, what is amplified of it T, motion map D and gain to the fused map, and to what

@@ -185,6 +185,19 @@ def test_scales_go_on_across_aflash_of(kind: str, clip: list[Rgb]) -> None:
             assert result.motion_high == pytest.approx(SQUARE, rel=0.05)
 
 
+@pytest.mark.parametrize("kind", ["white", "black", "other"])
+def test_the_fused_map_stands_still_in_a_flash(kind: str, clip: list[Rgb]) -> None:
+    # Outlines are those of the scene, not of what the flash shows.
+    pictures = clip.copy()
+    pictures[4] = flash_of(kind)
+    pattern = np.random.default_rng(0).random((90, 160)).astype(np.float32)
+    stage = Placed(lambda one: pattern)
+    settings = dataclasses.replace(BARE, scale="stable", smooth=0.03, gain=4.0)
+    results = analysed(frames_of(pictures), settings, static=stage)
+    assert results[3].motion.max() > 0.9
+    assert results[4].fused == pytest.approx(results[3].fused, abs=0.01)
+
+
 def test_what_was_drawn_before_a_flash_stays_on_its_texture(load_script: LoadScript) -> None:
     # As below, without a flash: all pans by (2, -1), and what the first frame drew is hot.
     _, pictures = scene_of(load_script, square_velocity=(2, -1))

@@ -57,7 +57,8 @@ def fuse(
     gain : float
         At least 0.
     amplified : (h, w) float32 array, optional
-        S', what motion amplifies: the static map, or a sharper one of the same scale.
+        S', what motion amplifies: another map of the static one's scale, by default itself. Plays
+        a part in "gain" only.
 
     Returns
     -------

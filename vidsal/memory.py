@@ -28,8 +28,9 @@ class Memory:
     ----------
     scenes : Scenes
         The colours by which a cut is told from a flash.
-    grey : (h, w) uint8 array or None
-        What the next frame's motion is measured against; ``None`` before the first frame.
+    small : (h, w, 3) uint8 array or None
+        The last frame that was no flash, at working size: what the next one's motion is measured
+        against; ``None`` before the first.
     before_s : float
         Time of that frame, in seconds.
     trails : PerScene of Trail
@@ -51,7 +52,7 @@ class Memory:
     """
 
     scenes: Scenes = field(default_factory=Scenes)
-    grey: Rgb | None = None
+    small: Rgb | None = None
     before_s: float = 0.0
     trails: PerScene[Trail] = field(default_factory=PerScene)
     weights: PerScene[Map] = field(default_factory=PerScene)

@@ -5,8 +5,8 @@ import numpy as np
 from vidsal.frames import Map, Rgb
 from vidsal.opencv import cv2
 
-# The lines are fitted at so many times less the width and height: they vary slowly, the picture
-# that they are of does not (K. He, J. Sun, "Fast guided filter", 2015,
+# The lines are fitted at up to so many times less the width and height: they vary slowly, the
+# picture that they are of does not (K. He, J. Sun, "Fast guided filter", 2015,
 # https://arxiv.org/abs/1505.00996).
 _COARSER = 4
 # Variance of a colour, 0..1, within which a place has no edge: a thirtieth of the range, squared.
@@ -14,10 +14,11 @@ _FLAT = 1e-3
 
 
 def outlined(values: Map, rgb: Rgb, reach_px: float) -> Map:
-    """Return a map that changes where its picture does, and is as smooth as before elsewhere.
+    """Return a map that changes where its picture does, and is smoother where that does not.
 
     The guided filter: around each pixel the map is taken for a linear function of the three
-    colours, so that an edge of the picture becomes one of the map.
+    colours, so that an edge of the picture becomes one of the map. No value leaves the range of
+    those within reach, however bright a speck the line is drawn to.
 
     Parameters
     ----------
@@ -25,13 +26,12 @@ def outlined(values: Map, rgb: Rgb, reach_px: float) -> Map:
     rgb : (h, w, 3) uint8 array
         The picture.
     reach_px : float
-        How far, in pixels, the map may be off: the filter's radius. Below half a pixel nothing is
-        done.
+        About the filter's radius: how far, in pixels, the map may be off, such as the standard
+        deviation of the Gaussian that it was smoothed by. Below half a pixel nothing is done.
 
     Returns
     -------
     (h, w) float32 array
-        At least 0.
 
     Raises
     ------
@@ -47,19 +47,30 @@ def outlined(values: Map, rgb: Rgb, reach_px: float) -> Map:
     if rgb.shape != (height, width, 3):
         raise ValueError(f"the map is {values.shape} but its picture {rgb.shape}")
     if reach_px < 0.5:
-        return values
-    side = 2 * max(1, round(reach_px / _COARSER)) + 1
+        return values.copy()
+    picture = rgb.astype(np.float32) / np.float32(255)
+    line = cv2.resize(_lines(values, picture, reach_px), (width, height))
+    drawn = np.asarray((line[..., :3] * picture).sum(axis=-1) + line[..., 3], np.float32)
+    within = np.ones((2 * round(reach_px) + 1,) * 2, np.uint8)
+    lowest, highest = cv2.erode(values, within), cv2.dilate(values, within)
+    return np.asarray(np.clip(drawn, lowest, highest), np.float32)
 
-    def coarse(picture: Map) -> Map:
-        size = max(1, width // _COARSER), max(1, height // _COARSER)
-        return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.float32)
 
-    def mean(picture: Map) -> Map:
-        around = cv2.blur(picture, (side, side), borderType=cv2.BORDER_REFLECT)
+def _lines(values: Map, picture: Map, reach_px: float) -> Map:
+    """Return slopes by the three colours and offset of the lines near each place, coarser."""
+    height, width = values.shape
+    coarser = min(_COARSER, max(1, int(reach_px)))
+    size = max(1, width // coarser), max(1, height // coarser)
+    side = 2 * max(1, round(reach_px / coarser)) + 1
+
+    def mean(one: Map) -> Map:
+        around = cv2.blur(one, (side, side), borderType=cv2.BORDER_REFLECT)
         return np.asarray(around, np.float32)
 
-    picture = rgb.astype(np.float32) / np.float32(255)
-    colours, wanted = coarse(picture), coarse(values)
+    colours, wanted = (
+        np.asarray(cv2.resize(one, size, interpolation=cv2.INTER_AREA), np.float32)
+        for one in (picture, values)
+    )
     colour, level = mean(colours), mean(wanted)
     products = [mean(colours * colours[..., channel, None]) for channel in range(3)]
     together = np.stack(products, axis=-1) - colour[..., None] * colour[..., None, :]
@@ -67,6 +78,4 @@ def outlined(values: Map, rgb: Rgb, reach_px: float) -> Map:
     regular = together + np.float32(_FLAT) * np.eye(3, dtype=np.float32)
     slope = np.linalg.solve(regular, with_map[..., None])[..., 0]
     offset = level - (slope * colour).sum(axis=-1)
-    line = cv2.resize(mean(np.dstack([slope, offset])), (width, height))
-    drawn = (line[..., :3] * picture).sum(axis=-1) + line[..., 3]
-    return np.maximum(np.asarray(drawn, np.float32), 0)
+    return mean(np.dstack([slope, offset]))

@@ -120,7 +120,7 @@ def write_line(picture: Rgb, text: str, *, below: bool = False) -> None:
 
     Parameters
     ----------
-    picture : (H, W, 3) uint8 array
+    picture : (H, W, 3) uint8 array, contiguous
     text : str
     below : bool
         Leave the first line to the labels of panels.
@@ -144,27 +144,27 @@ def _map(rgb: Rgb, saliency: Map, style: Style) -> Rgb:
 def _overlay(rgb: Rgb, saliency: Map, style: Style) -> Rgb:
     """Lay a map over the picture; its opacity follows saliency, so cold regions stay clear."""
     levels = _levels(saliency, rgb)
-    # What is laid over depends on the level alone, so it and what it leaves are looked up.
-    laid, left = _laid_over(style.colormap, style.alpha)
-    kept = cv2.cvtColor(cv2.LUT(levels, left), cv2.COLOR_GRAY2RGB)
+    # What is laid over depends on the level alone, so it and what it keeps are looked up.
+    added, kept = _laid_over(style.colormap, style.alpha)
+    result = cv2.cvtColor(cv2.LUT(levels, kept), cv2.COLOR_GRAY2RGB)
     # In place: to get memory for a whole picture takes longer than to fill it.
-    cv2.multiply(rgb, kept, dst=kept, scale=1 / 255)
-    cv2.add(kept, cv2.applyColorMap(levels, laid), dst=kept)
-    return np.asarray(kept, np.uint8)
+    cv2.multiply(rgb, result, dst=result, scale=1 / 255)
+    cv2.add(result, cv2.applyColorMap(levels, added), dst=result)
+    return np.asarray(result, np.uint8)
 
 
 @lru_cache
 def _laid_over(colormap: Colormap, alpha: float) -> tuple[Rgb, Rgb]:
-    """Return what each of 256 levels adds to a picture, and how much of it it leaves, of 255.
+    """Return what each of 256 levels adds to a picture, and how much of it it keeps, of 255.
 
     (256, 1, 3) and (256, 1) uint8.
     """
     level = np.arange(256)[:, None] / 255
     # Smoothstep: flat at both ends, so that a faint everywhere is not a veil over the picture.
     opacity = alpha * level**2 * (3 - 2 * level)
-    left = np.rint(255 * (1 - opacity))
-    laid = np.rint(colours(colormap) * (1 - left / 255))
-    return laid[:, None, :].astype(np.uint8), left.astype(np.uint8)
+    kept = np.rint(255 * (1 - opacity))
+    added = np.rint(colours(colormap) * (1 - kept / 255))
+    return added[:, None, :].astype(np.uint8), kept.astype(np.uint8)
 
 
 def _part(rgb: Rgb, saliency: Map | None, style: Style) -> Rgb:
@@ -278,9 +278,9 @@ def _colour_bar(picture: Rgb, size: int, colormap: Colormap) -> tuple[int, int]:
 
 
 class _Words(NamedTuple):
-    """Text, as what it leaves of a picture, of 255, and what it adds: (h, w, 3) uint8 each."""
+    """Text, as what it keeps of a picture, of 255, and what it adds: (h, w, 3) uint8 each."""
 
-    left: Rgb
+    kept: Rgb
     added: Rgb
 
 
@@ -299,9 +299,9 @@ def _words(text: str, size_px: int) -> _Words:
         )  # fmt: skip
         masks.append(np.asarray(mask, np.float32) / np.float32(255))
     fill, outline = masks
-    left = (1 - 0.75 * np.maximum(outline, fill)) * (1 - fill)
-    one, other = (np.rint(255 * np.repeat(mask[..., None], 3, axis=2)) for mask in (left, fill))
-    return _Words(one.astype(np.uint8), other.astype(np.uint8))
+    kept = (1 - 0.75 * np.maximum(outline, fill)) * (1 - fill)
+    levels = (np.rint(255 * mask).astype(np.uint8) for mask in (kept, fill))
+    return _Words(*(np.repeat(one[..., None], 3, axis=2) for one in levels))
 
 
 @lru_cache
@@ -350,12 +350,12 @@ def _write(
 ) -> int:
     """Write white text with a dark outline; return its height. What lies outside is left out."""
     words = _words(_fitting(text, size_px, room or picture.shape[1] - left), size_px)
-    height, width = (int(side) for side in words.left.shape[:2])
+    height, width = (int(side) for side in words.kept.shape[:2])
     row = top if top is not None else (bottom or 0) - height
     row = max(0, row)
     place = picture[row : row + height, left : left + width]
     rows, columns = place.shape[:2]
     if place.size:
-        cv2.multiply(place, words.left[:rows, :columns], dst=place, scale=1 / 255)
+        cv2.multiply(place, words.kept[:rows, :columns], dst=place, scale=1 / 255)
         cv2.add(place, words.added[:rows, :columns], dst=place)
     return height

@@ -11,8 +11,8 @@ from vidsal.frames import Map
 # object that is seen as one, and a few wild pixels do not move its lower edge. A lower percentile
 # makes plateaus of the peaks (gaze NSS of the fused map: 1.57 at 99, 1.64 at 99.8, 1.65 at 100).
 PERCENTILE = 99.8
-# Seconds after which a scale has forgotten two thirds of what it saw: slower than the changes
-# that a viewer should see as changes, faster than a change of subject; about a shot in a film.
+# Seconds after which the root of a scale has forgotten two thirds of what it saw: slower than the
+# changes that a viewer should see as changes, faster than a change of subject.
 MEMORY_S = 3.0
 # So many times the extent of a scale are kept above it: its tenth power is a float32 yet.
 _FAR = 1e3
@@ -39,9 +39,8 @@ def remember(state: ScaleState, value: float, time_s: float) -> ScaleState:
 
     The memory is an exponential average over time, not over frames, so that a clip looks the
     same at 25 and at 60 frames a second. It is one of square roots: a scale is off by a factor,
-    and a moment three times as strong must not count for more than one a third as strong.
-    (Logarithms would have it exactly so, but for maps of nothing.) The first value is taken as it
-    is.
+    and a moment three times as strong should count for little more than one a third as strong.
+    (Logarithms would have it equal, but for maps of nothing.) The first value is taken as it is.
 
     Parameters
     ----------

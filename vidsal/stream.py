@@ -54,7 +54,7 @@ class _Step:
     Attributes
     ----------
     small : (h, w, 3) uint8 array
-        The frame at working size.
+        The scene at working size: the frame, or in a flash the one before it.
     speed : (h, w) float32 array
         Own speed of things, averaged along the flow, in diagonals a second.
     verdict : str
@@ -228,22 +228,21 @@ def _measured(
     memory: Memory,
 ) -> _Step:
     """Return how a frame moves against the one before it, and remember it for the next."""
-    now = motion.grey(small)
-    size = (now.shape[0], now.shape[1])
+    size = (small.shape[0], small.shape[1])
     trail = memory.trails.at(verdict, partial(Trail.empty, size))
-    if memory.grey is None or verdict != "same":
+    if memory.small is None or verdict != "same":
         # In a flash nothing shows where things went: they stand still for it.
         movement = motion.still(size, known=verdict in ("flash", "return"))
     else:
-        movement = measure(memory.grey, now)
+        movement = measure(motion.grey(memory.small), motion.grey(small))
         seconds = frame.time_s - memory.before_s
         seconds = max(seconds, _LEAST_S) if seconds > 0 else _STEP_S
         speed = motion.diagonals_a_second(movement.speed, seconds)
         trail = memory.trails.now = trail.after(speed, movement.backward, seconds)
-    if verdict != "flash":
+    if verdict != "flash" or memory.small is None:
         # The frame after a flash is compared with the one before it.
-        memory.grey, memory.before_s = now, frame.time_s
-    return _Step(frame, small, movement, trail.mean, verdict)
+        memory.small, memory.before_s = small, frame.time_s
+    return _Step(frame, memory.small, movement, trail.mean, verdict)
 
 
 def _judged(
@@ -453,7 +452,7 @@ def _scaled(item: Halves, scales: Scales, settings: Settings) -> Saliency:
 def _together(
     on_scale: Map, strength: float, moving: Map, step: _Step, settings: Settings
 ) -> tuple[Map, Map, float]:
-    """Return the static map with its contrast, both halves fused, and what share motion brought."""
+    """Return the static map with its contrast, the fused map, and motion's share of that."""
     how, gain, prior = settings.fusion, settings.gain, settings.centre_prior
     contrast = partial(contrasted, power=settings.contrast, strength=strength)
     # Not clipped before it is fused: motion is to choose from its peaks.
