@@ -1,5 +1,6 @@
 """What several test files use: media made on the spot, scripts as modules, a check for leaks."""
 
+import functools
 import importlib.util
 import logging
 import signal
@@ -10,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
-from typing import Protocol
+from typing import Any, Protocol
 
 import imageio_ffmpeg
 import numpy as np
@@ -192,14 +193,20 @@ def loggers() -> Iterator[None]:
     logger.handlers = before[1]
 
 
+def scene_of(load_script: LoadScript, **options: Any) -> tuple[Any, list[Rgb]]:
+    """A synthetic scene of ten frames, the square's place in each, and its frames."""
+    script = load_script("make_synthetic_clip")
+    given_options = {
+        "width": 160, "height": 90, "frame_count": 10, "square_size": 32, "square_start": (100, 20)
+    }  # fmt: skip
+    scene = script.Scene(**given_options | options)
+    return functools.partial(script.square_box, scene=scene), list(script.frames(scene))
+
+
 @pytest.fixture(scope="module")
 def clip(load_script: LoadScript) -> list[Rgb]:
     """Ten frames of a square that moves over a pan, both evenly."""
-    script = load_script("make_synthetic_clip")
-    scene = script.Scene(
-        width=160, height=90, frame_count=10, square_size=32, square_start=(100, 20)
-    )
-    return list(script.frames(scene))
+    return scene_of(load_script)[1]
 
 
 @pytest.fixture(scope="module")

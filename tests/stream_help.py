@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from conftest import BrightnessStage, LoadScript
+from conftest import BrightnessStage
 
 from vidsal import motion
 from vidsal.frames import Frame, Map, Request, Rgb, Saliency, StaticStage, Target
@@ -17,23 +16,18 @@ from vidsal.settings import Settings
 from vidsal.stream import analyse_frames
 
 FPS = 25
-
-
 # What the fastest thing in `clip` does by itself, (-4, 2) pixels a frame, in diagonals a second.
 SQUARE = float(np.hypot(4, 2) * FPS / np.hypot(90, 160))
-
-
+TEXTURE = (90, 160)
 BRIGHTNESS = BrightnessStage()
 
-
-# Fixed scales below are of the map's energy; numbers were worked out for this contrast and gain.
+# Fixed scales are of the map's energy; numbers were worked out for this contrast and gain.
 PLAIN = Settings(working_width=160, short_side=64, contrast=2.0, gain=2.0)
-
-
 PLAIN_WITH = {
     scale: dataclasses.replace(PLAIN, scale=scale)
     for scale in ("stable", "frame", "minmax", "fixed:0,140,0,0.5")
 }
+BARE = Settings(working_width=160, short_side=64, smooth=0, contrast=1, scale="frame", gain=2.0)
 
 
 def frames_of(pictures: Sequence[Rgb], first: int = 0) -> list[Frame]:
@@ -50,6 +44,11 @@ def analysed(
     return list(analyse_frames(iter(frames), static, settings, batch=batch))
 
 
+def remembered(before: float, now: float, kept: float) -> float:
+    """What a scale's memory holds after `now`, if that leaves a share `kept` of it: of roots."""
+    return float((kept * before**0.5 + (1 - kept) * now**0.5) ** 2)
+
+
 def assert_same(one: Saliency, other: Saliency) -> None:
     assert one.static is not None and other.static is not None
     assert np.array_equal(one.static, other.static)
@@ -60,19 +59,6 @@ def assert_same(one: Saliency, other: Saliency) -> None:
         assert np.array_equal(getattr(one.movement, name), getattr(other.movement, name))
     for name in ("motion_share", "static_high", "motion_high", "fused_high"):
         assert getattr(one, name) == getattr(other, name)
-
-
-TEXTURE = (90, 160)
-
-
-def scene_of(load_script: LoadScript, **options: Any) -> tuple[Any, list[Rgb]]:
-    """A synthetic scene of ten frames, the square's place in each, and its frames."""
-    script = load_script("make_synthetic_clip")
-    given_options = {
-        "width": 160, "height": 90, "frame_count": 10, "square_size": 32, "square_start": (100, 20)
-    }  # fmt: skip
-    scene = script.Scene(**given_options | options)
-    return functools.partial(script.square_box, scene=scene), list(script.frames(scene))
 
 
 class Placed(BrightnessStage):
@@ -100,9 +86,6 @@ def place_px(values: Map) -> tuple[float, float]:
     found = centroid(values)
     assert found is not None
     return found[0] * values.shape[0] - 0.5, found[1] * values.shape[1] - 0.5
-
-
-BARE = Settings(working_width=160, short_side=64, smooth=0, contrast=1, scale="frame", gain=2.0)
 
 
 class Voting(BrightnessStage):

@@ -9,7 +9,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
-from conftest import BrightnessStage, LoadScript
+from conftest import BrightnessStage, LoadScript, scene_of
 from stream_help import (
     BARE,
     FPS,
@@ -21,7 +21,6 @@ from stream_help import (
     bump,
     frames_of,
     place_px,
-    scene_of,
 )
 
 from vidsal import motion

@@ -8,7 +8,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
-from conftest import BrightnessStage, LoadScript
+from conftest import BrightnessStage, LoadScript, scene_of
 from stream_help import (
     BARE,
     PLAIN,
@@ -18,7 +18,7 @@ from stream_help import (
     Placed,
     analysed,
     frames_of,
-    scene_of,
+    remembered,
 )
 
 from vidsal import motion
@@ -85,17 +85,13 @@ def test_scales_are_remembered_over_the_frames_own_times(clip: list[Rgb]) -> Non
     stage = Pattern(strengths)
     results = analysed(frames, ONCE, static=stage)
     static_end, motion_end, fused_end = 0.0, 0.0, 0.0
-
-    def remembered(before: float, kept: float, now: float) -> float:
-        return float((kept * before**0.5 + (1 - kept) * now**0.5) ** 2)
-
     for n, result in enumerate(results):
         fast = max(0.03, float(np.percentile(result.speed, 99.8)))
         kept = float(np.exp(-(times_s[n] - times_s[n - 1]) / 3.0)) if n else 0.0
         bright = strengths[n] * float(np.percentile(stage.shown, 99.8))
-        static_end = remembered(static_end, kept, bright)
+        static_end = remembered(static_end, bright, kept)
         # That and the fused map's memory begin one frame later, with the first motion there is.
-        motion_end = remembered(motion_end, kept, fast) if n > 1 else fast
+        motion_end = remembered(motion_end, fast, kept) if n > 1 else fast
         assert result.motion == pytest.approx(np.clip(result.speed / motion_end, 0, 1), abs=1e-5)
         assert result.static_high == pytest.approx(static_end, rel=1e-5)
         assert result.motion_high == pytest.approx(motion_end, rel=1e-5)
@@ -104,7 +100,7 @@ def test_scales_are_remembered_over_the_frames_own_times(clip: list[Rgb]) -> Non
         # What is fused is not clipped before, and has a scale and a memory of its own.
         both = on_scale + 2 * result.motion * sharp(on_scale, result)
         high = float(np.percentile(both, 99.8))
-        fused_end = remembered(fused_end, kept, high) if n > 1 else high
+        fused_end = remembered(fused_end, high, kept) if n > 1 else high
         assert result.fused == pytest.approx(np.clip(both / fused_end, 0, 1), abs=1e-5)
         assert result.fused_high == pytest.approx(static_end * fused_end, rel=1e-5)
 

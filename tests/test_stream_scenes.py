@@ -10,7 +10,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
-from conftest import LoadScript
+from conftest import LoadScript, scene_of
 from stream_help import (
     BARE,
     BRIGHTNESS,
@@ -25,7 +25,7 @@ from stream_help import (
     flash_of,
     frames_of,
     place_px,
-    scene_of,
+    remembered,
 )
 
 from vidsal import motion, stream
@@ -170,17 +170,13 @@ def test_scales_go_on_across_aflash_of(kind: str, clip: list[Rgb]) -> None:
     settings = dataclasses.replace(BARE, scale="stable", method="gradient")
     results = analysed(frames_of(pictures), settings, static=stage)
     kept = np.exp(-0.04 / 3.0)
-
-    def remembered(before: float, now: float) -> float:
-        return float((kept * before**0.5 + (1 - kept) * now**0.5) ** 2)
-
     static_end, motion_end = strengths[0], None
     for n, result in enumerate(results):
-        static_end = remembered(static_end, strengths[n])
+        static_end = remembered(static_end, strengths[n], kept)
         assert result.static_high / results[0].static_high == pytest.approx(static_end, rel=1e-5)
         if n:
             fast = float(np.percentile(result.speed, 99.8))
-            motion_end = fast if motion_end is None else remembered(motion_end, fast)
+            motion_end = fast if motion_end is None else remembered(motion_end, fast, kept)
             assert result.motion_high == pytest.approx(motion_end, rel=1e-5)
             assert result.motion_high == pytest.approx(SQUARE, rel=0.05)
 

@@ -239,9 +239,10 @@ def _measured(
         seconds = max(seconds, _LEAST_S) if seconds > 0 else _STEP_S
         speed = motion.diagonals_a_second(movement.speed, seconds)
         trail = memory.trails.now = trail.after(speed, movement.backward, seconds)
-    if verdict != "flash" or memory.small is None:
+    if verdict != "flash":
         # The frame after a flash is compared with the one before it.
         memory.small, memory.before_s = small, frame.time_s
+    assert memory.small is not None
     return _Step(frame, memory.small, movement, trail.mean, verdict)
 
 
