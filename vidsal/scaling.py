@@ -9,7 +9,8 @@ from vidsal.frames import Map
 
 # The top 0.2 % of a map is a region a twentieth as wide and high as the picture: the smallest
 # object that is seen as one, and a few wild pixels do not move its lower edge. A lower percentile
-# makes plateaus of the peaks (gaze NSS of the fused map: 1.57 at 99, 1.64 at 99.8, 1.65 at 100).
+# makes plateaus of the peaks (gaze NSS of the fused map when this was chosen: 1.57 at 99, 1.64 at
+# 99.8, 1.65 at 100).
 PERCENTILE = 99.8
 # Seconds after which the root of a scale has forgotten two thirds of what it saw: slower than the
 # changes that a viewer should see as changes, faster than a change of subject.
