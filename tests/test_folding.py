@@ -14,8 +14,7 @@ load_tensorflow()
 import keras  # noqa: E402 -- after the choice of its backend
 import tensorflow as tf  # noqa: E402
 
-from vidsal.static.folding import fold  # noqa: E402
-from vidsal.static.stem import StackedConv2D  # noqa: E402
+from vidsal.static.folding import StackedConv2D, fold  # noqa: E402
 
 L = keras.layers
 

@@ -301,15 +301,15 @@ def _keras_logits(model: Any, rgb: np.ndarray) -> np.ndarray:
     return np.asarray(model(pixels, training=False))
 
 
-def _save_as_published(model: Any, path: Path) -> None:
+def _save_as_published(model: Any, path: Path, *, prefix: str = "") -> None:
     """Write weights in the layout of the files that Keras publishes: a group for each layer."""
     with h5py.File(path, "w") as file:
-        file.attrs["layer_names"] = [layer.name.encode() for layer in model.layers]
+        file.attrs["layer_names"] = [(prefix + layer.name).encode() for layer in model.layers]
         file.attrs["backend"] = b"tensorflow"
         file.attrs["keras_version"] = b"2.0.1"
         for layer in model.layers:
-            group = file.create_group(layer.name)
-            names = [f"{layer.name}/{variable.name}:0" for variable in layer.weights]
+            group = file.create_group(prefix + layer.name)
+            names = [f"{prefix}{layer.name}/{variable.name}:0" for variable in layer.weights]
             group.attrs["weight_names"] = [name.encode() for name in names]
             for name, variable in zip(names, layer.weights, strict=True):
                 group.create_dataset(name, data=np.asarray(variable))
@@ -319,16 +319,21 @@ def _photo_batch() -> np.ndarray:
     return np.random.default_rng(1).integers(0, 256, (2, 224, 224, 3), np.uint8)
 
 
-@pytest.mark.parametrize("name", ["published.h5", "mine.weights.h5"])
+@pytest.mark.parametrize("name", ["published.h5", "mine.weights.h5", "other_names.h5"])
 def test_loaded_network_is_keras_own(name: str, resnet: Any, tmp_path: Path) -> None:
     import keras
     import tensorflow as tf
 
+    from vidsal.static import resnet50
+
     path = tmp_path / name
-    if name == "published.h5":
-        _save_as_published(resnet, path)
-    else:
+    if name == "mine.weights.h5":
         resnet.save_weights(path)
+    else:
+        # Keras takes such files by the order of their layers, whatever these are called.
+        _save_as_published(resnet, path, prefix="" if name == "published.h5" else "res_")
+    needs_keras = resnet50.open_logits(path, "float32") is None
+    assert needs_keras == (name == "other_names.h5")
     settings = Settings(target=str(TABBY), method="gradient")
     choice = choose(Settings(weights=path))
     classifier, _ = open_classifier(choice, settings)
@@ -380,6 +385,46 @@ def _assert_other_sizes(classifier: Any, resnet: Any) -> None:
     wanted = _keras_logits(bare, rgb) @ kernel + bias
     got = np.asarray(classifier.logits(rgb.astype(np.float32)))
     assert np.abs(got - wanted).max() < 1e-3 * np.abs(wanted).max()
+
+
+def test_the_network_in_bfloat16(resnet: Any, tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    from vidsal.static import resnet50
+
+    path = tmp_path / "published.h5"
+    _save_as_published(resnet, path)
+    network = resnet50.open_logits(path, "bfloat16")
+    assert network is not None
+    rgb = _photo_batch()
+    wanted, found = _keras_logits(resnet, rgb), network(tf.constant(rgb, tf.float32))
+    assert found.dtype == tf.float32
+    # 8 bits a number, fifty layers deep; some difference shows that they are 8 bits.
+    missed = np.abs(np.asarray(found) - wanted).max()
+    assert 1e-3 * np.abs(wanted).max() < missed < 0.1 * np.abs(wanted).max()
+
+
+@pytest.mark.parametrize("missing", ["conv3_block2_2_bn", "conv1_conv", "predictions"])
+@pytest.mark.parametrize("how", ["gone", "of another shape"])
+def test_weights_that_are_not_all_there_are_left_to_keras(
+    missing: str, how: str, resnet: Any, tmp_path: Path
+) -> None:
+    from vidsal.static import resnet50
+
+    path = tmp_path / "published.h5"
+    _save_as_published(resnet, path)
+    with h5py.File(path, "a") as file:
+        group = file[missing]
+        if how == "gone":
+            del file[missing]
+        else:
+            name = group.attrs["weight_names"][0]
+            values = group[name][()]
+            del group[name]
+            group[name] = values[..., :-1]
+    assert resnet50.open_logits(path, "float32") is None
+    with pytest.raises(VidsalError, match=r"published\.h5 does not hold weights of ResNet50: "):
+        open_static(choose(Settings(weights=path)), Settings())
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,37 @@ from typing import Any
 import keras
 import numpy as np
 
-from vidsal.static.stem import StackedConv2D
+from vidsal.static.batchnorm import scale_and_shift
+from vidsal.static.stem import stacked_conv2d
 
 # Layers whose kernel has one slice a channel, on which axis, and whose output channels are those.
 _OUTPUT_AXIS = {"Conv2D": 3, "DepthwiseConv2D": 2, "Dense": 1}
+# A first convolution of more channels than this has nothing to gain from being stacked.
+_FEW = 4
+
+
+class StackedConv2D(keras.layers.Conv2D):  # type: ignore[misc]
+    """A strided convolution of few channels; same arguments, weights and result as Conv2D."""
+
+    @classmethod
+    def suits(cls, layer: Any) -> bool:
+        """Say whether a layer is one that this does more quickly."""
+        return (
+            type(layer) is keras.layers.Conv2D
+            and layer.data_format == "channels_last"
+            and layer.strides[0] == layer.strides[1] > 1
+            and layer.dilation_rate == (1, 1)
+            and layer.groups == 1
+            and layer.kernel.shape[2] <= _FEW
+            # Filled up to whole blocks, a small kernel would mostly multiply zeros.
+            and min(layer.kernel_size) > 2 * layer.strides[0]
+        )
+
+    def convolution_op(self, inputs: Any, kernel: Any) -> Any:
+        """Return the convolution, without bias and activation; Keras' place for another way."""
+        if None in inputs.shape[1:3]:
+            return super().convolution_op(inputs, kernel)
+        return stacked_conv2d(inputs, kernel, self.strides[0], self.padding)
 
 
 def fold(model: Any, *, dtype: str | None = None, input_tensors: Any = None) -> tuple[Any, int]:
@@ -105,14 +132,18 @@ def _normalises_channels(layer: Any) -> bool:
 def _folded(layer: Any, normaliser: Any) -> list[Any]:
     """Return the kernel and bias of a convolution that does its normalisation as well."""
     kernel, *bias = layer.get_weights()
-    mean = np.asarray(normaliser.moving_mean, np.float64)
-    variance = np.asarray(normaliser.moving_variance, np.float64)
-    scale = 1 / np.sqrt(variance + normaliser.epsilon)
-    if normaliser.scale:
-        scale = scale * np.asarray(normaliser.gamma, np.float64)
-    shift = -mean * scale + (bias[0] * scale if bias else 0)
-    if normaliser.center:
-        shift = shift + np.asarray(normaliser.beta, np.float64)
+    mean, variance, gamma, beta = (
+        None if one is None else np.asarray(one)
+        for one in (
+            normaliser.moving_mean, normaliser.moving_variance,
+            normaliser.gamma if normaliser.scale else None,
+            normaliser.beta if normaliser.center else None,
+        )
+    )  # fmt: skip
+    assert mean is not None and variance is not None
+    scale, shift = scale_and_shift(mean, variance, gamma, beta, normaliser.epsilon)
+    if bias:
+        shift = shift + bias[0] * scale
     axis = _OUTPUT_AXIS[type(layer).__name__]
     shape = [1] * kernel.ndim
     shape[axis] = kernel.shape[axis]

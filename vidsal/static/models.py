@@ -157,30 +157,41 @@ def open_classifier(
     VidsalError
         If the weights or the model cannot be used.
     """
-    from vidsal.static import networks
     from vidsal.static.gradient import Classifier
 
-    model, preprocess = _network(choice, settings)
-    if not trained:
-        model = networks.reinitialised(model, settings.seed)
-    model = networks.prepared(model, precision=settings.precision)
-    count = int(model.output.shape[-1])
+    logits, count, input_size = _logits(choice, settings, trained=trained)
     classes = _classes(settings, count)
     if len(classes) != count:
         raise VidsalError(
             f"--labels {settings.labels} names {len(classes)} classes, {choice.name} has {count}"
         )
+    names = tuple(one.name for one in classes)
+    return Classifier(str(choice.name), logits, names, input_size), classes
+
+
+def _logits(
+    choice: ModelChoice, settings: Settings, *, trained: bool
+) -> tuple[Callable[[Any], Any], int, tuple[int, int] | None]:
+    """Return what turns pixels into logits, how many these are, and the only input size."""
+    if choice.key == "resnet50" and choice.weights is not None and trained:
+        from vidsal.static import resnet50
+
+        written_down = resnet50.open_logits(choice.weights, settings.precision)
+        if written_down is not None:
+            return written_down, resnet50.CLASSES, None
+    from vidsal.static import networks
+
+    model, preprocess = _network(choice, settings)
+    if not trained:
+        model = networks.reinitialised(model, settings.seed)
+    model = networks.prepared(model, precision=settings.precision)
 
     def logits(rgb: Any) -> Any:
         import tensorflow as tf
 
         return tf.cast(model(preprocess(rgb), training=False), tf.float32)
 
-    classifier = Classifier(
-        name=str(choice.name), logits=logits, names=tuple(one.name for one in classes),
-        input_size=networks.fixed_size(model),
-    )  # fmt: skip
-    return classifier, classes
+    return logits, int(model.output.shape[-1]), networks.fixed_size(model)
 
 
 def _classes(settings: Settings, count: int) -> Sequence[labels.NamedClass]:

@@ -1,0 +1,159 @@
+"""ResNet50 written down as it is run, its normalisations folded while the weights are read.
+
+Keras' own ResNet50 takes two seconds to be built, loaded and folded; this is the same function of
+the same weights, without Keras.
+
+K. He, X. Zhang, S. Ren, J. Sun, "Deep residual learning for image recognition", CVPR 2016.
+https://doi.org/10.1109/CVPR.2016.90
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from vidsal.settings import Precision
+from vidsal.static.batchnorm import scale_and_shift
+from vidsal.static.stem import stacked_conv2d
+
+log = logging.getLogger(__name__)
+
+CLASSES = 1000
+# Stages 2 to 5: channels within a block, blocks, and the stride of the first one.
+_STAGES = ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2))
+# Blue, green and red of ImageNet's mean pixel: the preprocessing that the weights were made with.
+_MEAN_BGR = (103.939, 116.779, 123.68)
+_EPSILON = 1.001e-5
+
+
+class _Layer(NamedTuple):
+    """A convolution, or the matrix at the end: kernel and bias."""
+
+    kernel: Any
+    bias: Any
+
+
+def open_logits(path: Path, precision: Precision) -> Callable[[Any], Any] | None:
+    """Return the network with the weights of a file, or None where these are not found by name.
+
+    Then Keras has to look, and to say what is wrong.
+
+    Parameters
+    ----------
+    path : Path
+        ``.h5`` as Keras publishes it, or ``.weights.h5`` as Keras 3 writes it.
+    precision : {"float32", "bfloat16"}
+        Type of the arithmetic.
+
+    Returns
+    -------
+    callable or None
+        (N, h, w, 3) float32 tensor, RGB, 0..255, to (N, 1000) float32 logits.
+    """
+    try:
+        with h5py.File(path) as file:
+            layers = _folded(file)
+    except (OSError, KeyError, ValueError) as error:
+        log.debug("%s is left to Keras: %s", path, error)
+        return None
+    variables = {
+        name: _Layer(*(tf.Variable(one, trainable=False, dtype=precision) for one in layer))
+        for name, layer in layers.items()
+    }
+    return lambda rgb: _logits(rgb, variables, tf.as_dtype(precision))
+
+
+def _logits(rgb: Any, layers: dict[str, _Layer], dtype: Any) -> Any:
+    """Return the scores of pictures before softmax."""
+
+    def convolved(x: Any, name: str, stride: int = 1) -> Any:
+        kernel, bias = layers[name]
+        return tf.nn.bias_add(tf.nn.conv2d(x, kernel, stride, "SAME"), bias)
+
+    x = tf.cast(rgb[..., ::-1] - tf.constant(_MEAN_BGR), dtype)
+    stem = layers["conv1"]
+    x = stacked_conv2d(_bordered(x, 3), stem.kernel, 2, "valid")
+    x = tf.nn.relu(tf.nn.bias_add(x, stem.bias))
+    # What relu gives is at least 0, so a border of zeros never wins.
+    x = tf.nn.max_pool2d(_bordered(x, 1), 3, 2, "VALID")
+    for block in _blocks():
+        name, stride = block.name, block.stride
+        beside = convolved(x, f"{name}_0", stride) if block.is_first else x
+        within = tf.nn.relu(convolved(x, f"{name}_1", stride))
+        within = tf.nn.relu(convolved(within, f"{name}_2"))
+        x = tf.nn.relu(beside + convolved(within, f"{name}_3"))
+    last = layers["predictions"]
+    pooled = tf.reduce_mean(x, axis=[1, 2])
+    return tf.cast(tf.matmul(pooled, last.kernel) + last.bias, tf.float32)
+
+
+def _bordered(x: Any, pixels: int) -> Any:
+    return tf.pad(x, [[0, 0], [pixels, pixels], [pixels, pixels], [0, 0]])
+
+
+class _Block(NamedTuple):
+    """A residual block; only the first of a stage changes what goes around it."""
+
+    name: str
+    channels: int
+    stride: int
+    is_first: bool
+
+
+def _blocks() -> Iterator[_Block]:
+    for stage, (channels, blocks, stride) in enumerate(_STAGES, start=2):
+        for n in range(1, blocks + 1):
+            yield _Block(f"conv{stage}_block{n}", channels, stride if n == 1 else 1, n == 1)
+
+
+def _shapes() -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield name and kernel shape of each layer."""
+    yield "conv1", (7, 7, 3, 64)
+    given = 64
+    for name, channels, _, is_first in _blocks():
+        made = 4 * channels
+        if is_first:
+            yield f"{name}_0", (1, 1, given, made)
+        yield f"{name}_1", (1, 1, given, channels)
+        yield f"{name}_2", (3, 3, channels, channels)
+        yield f"{name}_3", (1, 1, channels, made)
+        given = made
+    yield "predictions", (given, CLASSES)
+
+
+def _folded(file: Any) -> dict[str, _Layer]:
+    """Return all layers of a weights file, each normalisation folded into its convolution.
+
+    Raises
+    ------
+    KeyError, ValueError
+        If one is missing or of another shape.
+    """
+    arrays = _reader(file)
+    layers = {}
+    for name, shape in _shapes():
+        if name == "predictions":
+            kernel, bias = arrays(name)
+        else:
+            kernel, bias = arrays(f"{name}_conv")
+            gamma, beta, mean, variance = arrays(f"{name}_bn")
+            scale, shift = scale_and_shift(mean, variance, gamma, beta, _EPSILON)
+            kernel, bias = kernel * scale.astype(np.float32), bias * scale + shift
+        if kernel.shape != shape or bias.shape != shape[-1:]:
+            raise ValueError(f"{name} is {kernel.shape}, {bias.shape} and not {shape}")
+        layers[name] = _Layer(kernel, bias)
+    return layers
+
+
+def _reader(file: Any) -> Callable[[str], list[NDArray[Any]]]:
+    """Return what gives the arrays of a layer, in the order in which Keras keeps them."""
+    if "layer_names" in file.attrs:
+        return lambda name: [file[name][one][()] for one in file[name].attrs["weight_names"]]
+    # Keras 3 numbers its groups, and notes the layer's name beside the arrays.
+    named = {one["vars"].attrs["name"]: one["vars"] for one in file["layers"].values()}
+    return lambda name: [named[name][str(n)][()] for n in range(len(named[name]))]
