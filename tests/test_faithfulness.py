@@ -105,7 +105,7 @@ def test_the_report_as_text_and_json(
 ) -> None:
     report = _measured(photo, monkeypatch, honest=True)
     lines = report.lines()
-    assert "EfficientNet-Lite0, 1 pictures" in lines[0]
+    assert "EfficientNet-Lite0, 1 picture," in lines[0]
     assert [line.split()[0] for line in lines[2:6]] == list(report.rows)
     assert f"{report.rows['vidsal'].insertion.mean:.3f}" in lines[2]
     faithfulness.write_json(report, tmp_path / "report.json")

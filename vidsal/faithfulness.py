@@ -19,6 +19,7 @@ from vidsal import curves, motion
 from vidsal.errors import VidsalError
 from vidsal.frames import Frame, Map, Rgb, StaticStage
 from vidsal.intervals import Interval, bootstrap
+from vidsal.report import counted
 from vidsal.settings import Settings
 from vidsal.sink import write_text
 from vidsal.sources import open_source
@@ -78,7 +79,8 @@ class Report:
     def lines(self) -> list[str]:
         """Return the report as a table for people."""
         head = ("map", "deletion", "insertion", "insertion - deletion", "vidsal's is larger by")
-        lines = [f"{self.model}, {self.pictures} pictures, mean [95 % interval]", _line(head)]
+        pictures = counted(self.pictures, "picture")
+        lines = [f"{self.model}, {pictures}, mean [95 % interval]", _line(head)]
         for name, row in self.rows.items():
             cells = (row.deletion, row.insertion, row.difference, row.behind)
             lines.append(_line((name, *(_cell(one) if one else "" for one in cells))))

@@ -58,8 +58,8 @@ class Table:
     def title(self) -> str:
         """What was scored, in words."""
         if self.are_photos:
-            return f"{self.dataset}: {_counted(self.clips, 'photo')}"
-        return f"{self.dataset}: {_counted(self.frames, 'frame')} of {_counted(self.clips, 'clip')}"
+            return f"{self.dataset}: {counted(self.clips, 'photo')}"
+        return f"{self.dataset}: {counted(self.frames, 'frame')} of {counted(self.clips, 'clip')}"
 
     @property
     def _measures(self) -> list[str]:
@@ -72,7 +72,8 @@ class Table:
             yield row, [_cell(scores[name]) if name in scores else "" for name in self._measures]
 
 
-def _counted(count: int, what: str) -> str:
+def counted(count: int, what: str) -> str:
+    """Return a number with its noun, which has a plural in s."""
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
