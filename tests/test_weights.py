@@ -301,18 +301,24 @@ def _keras_logits(model: Any, rgb: np.ndarray) -> np.ndarray:
     return np.asarray(model(pixels, training=False))
 
 
-def _save_as_published(model: Any, path: Path, *, prefix: str = "") -> None:
+def _save_as_published(
+    model: Any, path: Path, *, prefix: str = "", last: str = "predictions"
+) -> None:
     """Write weights in the layout of the files that Keras publishes: a group for each layer."""
+    named = {
+        prefix + (last if layer.name == "predictions" else layer.name): layer
+        for layer in model.layers
+    }
     with h5py.File(path, "w") as file:
-        file.attrs["layer_names"] = [(prefix + layer.name).encode() for layer in model.layers]
+        file.attrs["layer_names"] = [name.encode() for name in named]
         file.attrs["backend"] = b"tensorflow"
         file.attrs["keras_version"] = b"2.0.1"
-        for layer in model.layers:
-            group = file.create_group(prefix + layer.name)
-            names = [f"{prefix}{layer.name}/{variable.name}:0" for variable in layer.weights]
-            group.attrs["weight_names"] = [name.encode() for name in names]
-            for name, variable in zip(names, layer.weights, strict=True):
-                group.create_dataset(name, data=np.asarray(variable))
+        for name, layer in named.items():
+            group = file.create_group(name)
+            weights_of = [f"{name}/{variable.name}:0" for variable in layer.weights]
+            group.attrs["weight_names"] = [one.encode() for one in weights_of]
+            for one, variable in zip(weights_of, layer.weights, strict=True):
+                group.create_dataset(one, data=np.asarray(variable))
 
 
 def _photo_batch() -> np.ndarray:
@@ -404,27 +410,68 @@ def test_the_network_in_bfloat16(resnet: Any, tmp_path: Path) -> None:
     assert 1e-3 * np.abs(wanted).max() < missed < 0.1 * np.abs(wanted).max()
 
 
-@pytest.mark.parametrize("missing", ["conv3_block2_2_bn", "conv1_conv", "predictions"])
-@pytest.mark.parametrize("how", ["gone", "of another shape"])
+def _damaged(group: h5py.Group, how: str) -> None:
+    """Put other numbers in the place of a layer's last ones."""
+    name = group.attrs["weight_names"][-1]
+    values = group[name][()]
+    del group[name]
+    if how == "short":
+        values = values[:-1]
+    elif how == "one number":
+        # numpy would take it for all channels.
+        values = values[:1]
+    else:
+        values = np.array(["word"] * len(values), "S4")
+    group[name] = values
+
+
+@pytest.mark.parametrize("layer", ["conv3_block2_2_bn", "conv1_conv", "predictions"])
+@pytest.mark.parametrize("how", ["gone", "short", "one number", "words"])
 def test_weights_that_are_not_all_there_are_left_to_keras(
-    missing: str, how: str, resnet: Any, tmp_path: Path
+    layer: str, how: str, resnet: Any, tmp_path: Path
 ) -> None:
     from vidsal.static import resnet50
 
     path = tmp_path / "published.h5"
     _save_as_published(resnet, path)
     with h5py.File(path, "a") as file:
-        group = file[missing]
         if how == "gone":
-            del file[missing]
+            del file[layer]
         else:
-            name = group.attrs["weight_names"][0]
-            values = group[name][()]
-            del group[name]
-            group[name] = values[..., :-1]
+            _damaged(file[layer], how)
     assert resnet50.open_logits(path, "float32") is None
     with pytest.raises(VidsalError, match=r"published\.h5 does not hold weights of ResNet50: "):
         open_static(choose(Settings(weights=path)), Settings())
+
+
+def test_weights_of_a_deeper_network_are_not_taken_for_these(resnet: Any, tmp_path: Path) -> None:
+    from vidsal.static import resnet50
+
+    path = tmp_path / "deeper.h5"
+    _save_as_published(resnet, path)
+    with h5py.File(path, "a") as file:
+        # ResNet101 has all the layers of ResNet50, and more blocks after them.
+        names = [resnet50._text(name).encode() for name in file.attrs["layer_names"]]
+        for kind in ("conv", "bn"):
+            file.copy(f"conv4_block6_3_{kind}", f"conv4_block7_3_{kind}")
+            names.append(f"conv4_block7_3_{kind}".encode())
+        file.attrs["layer_names"] = names
+    assert resnet50.open_logits(path, "float32") is None
+    with pytest.raises(VidsalError, match=r"deeper\.h5 does not hold weights of ResNet50: "):
+        open_static(choose(Settings(weights=path)), Settings())
+
+
+def test_the_last_layer_may_be_called_as_it_once_was(resnet: Any, tmp_path: Path) -> None:
+    from vidsal.static import resnet50
+
+    path = tmp_path / "published.h5"
+    _save_as_published(resnet, path, last="probs")
+    network = resnet50.open_logits(path, "float32")
+    assert network is not None
+    rgb = _photo_batch()
+    expected = _keras_logits(resnet, rgb)
+    found = np.asarray(network(rgb.astype(np.float32)))
+    assert np.abs(found - expected).max() < 1e-3 * np.abs(expected).max()
 
 
 @pytest.mark.parametrize(

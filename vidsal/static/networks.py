@@ -54,7 +54,7 @@ def application(name: str, weights: Path | None) -> tuple[Any, Callable[[Any], A
             # Keras 3.15 warns of each layer that it does not find; the error says it in one line.
             with warnings.catch_warnings(action="ignore"):
                 model.load_weights(weights)
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
             raise VidsalError(
                 f"{weights} does not hold weights of {name}: {_brief(error)}"
             ) from error

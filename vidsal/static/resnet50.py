@@ -28,7 +28,10 @@ CLASSES = 1000
 _STAGES = ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2))
 # Red, green and blue of ImageNet's mean pixel: the preprocessing that the weights were made with.
 _MEAN = (123.68, 116.779, 103.939)
+# What these layers have as the network is published.
 _EPSILON = 1.001e-5
+# Channels of the last stage.
+_FEATURES = 4 * _STAGES[-1][0]
 
 
 class _Layer(NamedTuple):
@@ -57,8 +60,9 @@ def open_logits(path: Path, precision: Precision) -> Callable[[Any], Any] | None
     """
     try:
         with h5py.File(path) as file:
-            layers = _folded(file)
-    except (OSError, KeyError, ValueError) as error:
+            layers = _folded(_arrays(file))
+    # What a file that is made in another way raises depends on where that shows.
+    except (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         log.debug("%s is left to Keras: %s", path, error)
         return None
     variables = {
@@ -112,7 +116,7 @@ def _blocks() -> Iterator[_Block]:
 
 
 def _shapes() -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Yield name and kernel shape of each layer."""
+    """Yield name and kernel shape of each convolution."""
     yield "conv1", (7, 7, 3, 64)
     given = 64
     for name, channels, _, is_first in _blocks():
@@ -123,41 +127,66 @@ def _shapes() -> Iterator[tuple[str, tuple[int, ...]]]:
         yield f"{name}_2", (3, 3, channels, channels)
         yield f"{name}_3", (1, 1, channels, made)
         given = made
-    yield "predictions", (given, CLASSES)
 
 
-def _folded(file: Any) -> dict[str, _Layer]:
-    """Return all layers of a weights file, each normalisation folded into its convolution.
+def _folded(arrays: dict[str, list[Any]]) -> dict[str, _Layer]:
+    """Return all layers of the network, each normalisation folded into its convolution.
 
     Raises
     ------
     KeyError, ValueError
-        If one is missing or of another shape.
+        If one is missing or of another shape, or if there are more: a deeper network has layers
+        of all these names as well.
     """
-    arrays = _reader(file)
+    rest = dict(arrays)
     layers: dict[str, _Layer] = {}
     for name, shape in _shapes():
-        if name == "predictions":
-            kernel, bias = arrays(name)
-        else:
-            kernel, bias = arrays(f"{name}_conv")
-            gamma, beta, mean, variance = arrays(f"{name}_bn")
-            scale, shift = scale_and_shift(mean, variance, gamma, beta, _EPSILON)
-            kernel, bias = kernel * scale.astype(np.float32), bias * scale + shift
-        if kernel.shape != shape or bias.shape != shape[-1:]:
-            raise ValueError(f"{name} is {kernel.shape}, {bias.shape} and not {shape}")
-        layers[name] = _Layer(kernel, bias)
-    # The weights are for blue, green and red. To turn the kernel round is done once; to turn every
-    # picture, and every derivative back, takes 3 to 5 % of a call.
+        channels = shape[-1:]
+        kernel, bias = _read(rest.pop(f"{name}_conv"), shape, channels)
+        gamma, beta, mean, variance = _read(rest.pop(f"{name}_bn"), *[channels] * 4)
+        scale, shift = scale_and_shift(mean, variance, gamma, beta, _EPSILON)
+        layers[name] = _Layer(kernel * scale.astype(np.float32), bias * scale + shift)
+    # The matrix at the end has been called probs, and predictions.
+    (last,) = rest.values()
+    layers["predictions"] = _Layer(*_read(last, (_FEATURES, CLASSES), (CLASSES,)))
+    # The weights are for blue, green and red. The kernel is turned round once; every picture, and
+    # every derivative, would have to be turned at every call.
     first = layers["conv1"]
     layers["conv1"] = _Layer(first.kernel[:, :, ::-1], first.bias)
     return layers
 
 
-def _reader(file: Any) -> Callable[[str], list[NDArray[Any]]]:
-    """Return what gives the arrays of a layer, in the order in which Keras keeps them."""
+def _read(datasets: list[Any], *shapes: tuple[int, ...]) -> list[NDArray[Any]]:
+    """Return a layer's arrays.
+
+    Raises
+    ------
+    ValueError
+        If they are not floating-point numbers of these shapes.
+    """
+    found = [(one.shape, one.dtype.kind) for one in datasets]
+    if found != [(shape, "f") for shape in shapes]:
+        raise ValueError(f"there are arrays of {found}, and not of {shapes}")
+    return [one[()] for one in datasets]
+
+
+def _arrays(file: Any) -> dict[str, list[Any]]:
+    """Return the arrays of each layer that has any, not read yet, in the order Keras keeps.
+
+    That is kernel, bias; gamma, beta, mean, variance.
+    """
     if "layer_names" in file.attrs:
-        return lambda name: [file[name][one][()] for one in file[name].attrs["weight_names"]]
-    # Keras 3 numbers its groups, and notes the layer's name beside the arrays.
-    named = {one["vars"].attrs["name"]: one["vars"] for one in file["layers"].values()}
-    return lambda name: [named[name][str(n)][()] for n in range(len(named[name]))]
+        groups = {_text(name): file[name] for name in file.attrs["layer_names"]}
+        found = {
+            name: [group[one] for one in group.attrs["weight_names"]]
+            for name, group in groups.items()
+        }
+    else:
+        # Keras 3 numbers its groups, and notes the layer's name beside the arrays.
+        groups = {one["vars"].attrs["name"]: one["vars"] for one in file["layers"].values()}
+        found = {name: [one[str(n)] for n in range(len(one))] for name, one in groups.items()}
+    return {name: arrays for name, arrays in found.items() if arrays}
+
+
+def _text(name: bytes | str) -> str:
+    return name.decode() if isinstance(name, bytes) else name
