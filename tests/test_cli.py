@@ -130,7 +130,7 @@ def test_bad_source_is_one_line_and_exit_code_1(
         (["-o", "file/o.mp4"], "file is not a folder that exists: make it first"),
         (["-o", "there.mp4"], "there.mp4 exists: give another name, or --overwrite to replace it"),
         (["--table", "no/t.csv"], "no is not a folder that exists: make it first"),
-        (["--table", "file"], "file exists: give another name, or --overwrite to replace it"),
+        (["--table", "t.csv"], "t.csv exists: give another name, or --overwrite to replace it"),
         (["--maps", "file"], "file is a file: give the name of a folder for the maps"),
         (["-o", "CLIP", "--overwrite"], "CLIP is the source itself"),
         (["--start", "5"], "--start 5 s is after the last frame of CLIP"),
@@ -142,13 +142,14 @@ def test_bad_output_is_one_line_and_exit_code_1(
     before = clip.read_bytes()
     (here / "file").write_text("a file")
     (here / "there.mp4").write_text("precious")
+    (here / "t.csv").write_text("a table")
     words = [word.replace("CLIP", str(clip)) for word in words]
     done = _vidsal("run", clip, "--model", "none", *words, cwd=here)
     assert done.returncode == 1
     assert done.stdout == ""
     (said,) = done.stderr.splitlines()
     assert said.startswith(f"vidsal: {line}".replace("CLIP", str(clip)))
-    assert _left(here) == ["file", "there.mp4"]
+    assert _left(here) == ["file", "t.csv", "there.mp4"]
     assert (here / "there.mp4").read_text() == "precious"
     assert clip.read_bytes() == before
 
@@ -184,7 +185,12 @@ def test_bad_output_is_one_line_and_exit_code_1(
         (["--boxes", "50"], r"--boxes must be 0 to 1, got 50"),
         (["-o", "o.avi"], r"--output o\.avi: a video is written as \.mp4"),
         (["-o", "o.png"], r"--output o\.png: a video is written as \.mp4"),
-        (["--table", "clip_saliency.mp4"], "--output and --table both name clip_saliency.mp4"),
+        (["--maps", "clip_saliency.mp4"], "--output and --maps both name clip_saliency.mp4"),
+        (["--table", "t.xlsx"], r"--table t\.xlsx: a table is written as \.csv"),
+        (["--output", ""], "--output: expected a name, got an empty one"),
+        (["--table", ""], "--table: expected a name, got an empty one"),
+        (["--batch", "257"], "--batch must be 1 to 256, got 257"),
+        (["--fps", "100000"], "--fps: a rate is 0.01 to 1000 frames a second"),
         (["--weights", "w.h5"], "--weights is not for --model none"),
         (["--extra"], "Unknown option: .*--extra"),
         (["-o"], ".*-o.* requires an argument"),
@@ -412,15 +418,15 @@ def _begun(clip: Path, here: Path) -> Iterator["subprocess.Popen[str]"]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has other signals")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_interrupt_removes_the_unfinished_output(
-    number: signal.Signals, make_clip: MakeClip, here: Path
+    name: str, make_clip: MakeClip, here: Path
 ) -> None:
     clip = make_clip(size=(360, 640), frames=600, sound="aac", options=["-preset", "ultrafast"])
     with _begun(clip, here) as process:
         (encoder,) = psutil.Process(process.pid).children()
         time.sleep(0.2)
-        process.send_signal(number)
+        process.send_signal(getattr(signal, name))
         begin_s = time.monotonic()
         stdout, stderr = process.communicate(timeout=30)
     assert time.monotonic() - begin_s < 5
@@ -429,6 +435,64 @@ def test_interrupt_removes_the_unfinished_output(
     assert _said(stderr) == ["vidsal: interrupted"]
     assert _left(here) == []
     assert not encoder.is_running()
+
+
+# Where the words go.
+
+_posix = pytest.mark.skipif(sys.platform == "win32", reason="a shell of another kind")
+
+
+def _through_shell(words: str, here: Path, *sources: Path) -> "subprocess.CompletedProcess[str]":
+    """Run a shell's line in which $V is vidsal, and $1, $2 are the sources."""
+    return subprocess.run(
+        ["sh", "-c", f'V="$PYTHON -m vidsal"; {words}', "sh", *map(str, sources)],
+        cwd=here, env=_environment(PYTHON=sys.executable), capture_output=True, timeout=120,
+        encoding="utf-8", errors="surrogateescape", stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+@_posix
+def test_a_reader_that_leaves_does_not_end_the_work(clip: Path, here: Path) -> None:
+    other = here.parent / "other.mp4"
+    shutil.copy(clip, other)
+    words = "{ $V run --model none --summary s.json $1 $2; echo $? >rc; } | true"
+    done = _through_shell(words, here, clip, other)
+    assert (_said(done.stderr), (here / "rc").read_text()) == ([], "0\n")
+    assert [one["error"] for one in json.loads((here / "s.json").read_text())] == [None, None]
+    assert _left(here) == ["clip_saliency.mp4", "other_saliency.mp4", "rc", "s.json"]
+
+
+@_posix
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_stdout_is_said_and_the_work_is_done(clip: Path, here: Path) -> None:
+    other = here.parent / "another.mp4"
+    shutil.copy(clip, other)
+    done = _through_shell("$V run --model none $1 $2 >/dev/full", here, clip, other)
+    why = "vidsal: standard output cannot be written to: No space left on device"
+    assert (done.returncode, _said(done.stderr)) == (1, [why])
+    assert _left(here) == ["another_saliency.mp4", "clip_saliency.mp4"]
+    done = _through_shell("$V models >/dev/full", here)
+    assert (done.returncode, _said(done.stderr)) == (1, [why])
+
+
+@_posix
+def test_closed_streams_are_no_error(clip: Path, here: Path) -> None:
+    done = _through_shell("$V run --model none -o a.mp4 $1 2>&-", here, clip)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "a.mp4\n", "")
+    done = _through_shell("$V run --model none -o b.mp4 $1 >&- 2>&- <&-", here, clip)
+    assert done.returncode == 0
+    done = _through_shell("$V run gone.mp4 >&- 2>&-", here)
+    assert done.returncode == 1
+    assert _left(here) == ["a.mp4", "b.mp4"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes")
+def test_a_name_of_any_bytes_is_printed_as_it_is(clip: Path, here: Path) -> None:
+    name = os.fsdecode(b"caf\xe9")
+    shutil.copy(clip, here.parent / f"{name}.mp4")
+    done = _through_shell("$V run --model none $1", here, here.parent / f"{name}.mp4")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{name}_saliency.mp4\n", "")
+    assert [os.fsdecode(path.name) for path in here.iterdir()] == [f"{name}_saliency.mp4"]
 
 
 # The other commands, and what is fast.

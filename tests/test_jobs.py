@@ -91,12 +91,12 @@ def test_one_source_is_named_as_always(here: Path, make_clip: MakeClip) -> None:
 
 def test_wrong_use_of_one_source_is_wrong_use(here: Path, tmp_path: Path) -> None:
     photo = _photo(tmp_path / "p.png")
-    with pytest.raises(UsageError, match="--start is not for this source"):
+    with pytest.raises(UsageError, match="--start cannot be used: "):
         run_all([photo], _settings(start=1))
     # Among many it is the failure of that one.
     outcomes = run_all([photo, photo], _settings(start=1))
     assert [one.error for one in outcomes] == [
-        "--start is not for this source: a photo has no time"
+        f"--start cannot be used: {photo} is a photo, which has no time"
     ] * 2
 
 
@@ -141,6 +141,49 @@ def test_files_of_one_name_in_two_folders_stay_apart(here: Path, make_clip: Make
     names = [one.output.name for one in outcomes if one.output]
     assert names == ["1_s.mp4_saliency.mp4", "y_s.mp4_saliency.mp4", "3_s.mp4_saliency.mp4"]
     assert sorted(names) == sorted(path.name for path in (here / "out").iterdir())
+
+
+def test_no_two_results_are_called_alike(here: Path) -> None:
+    names = ["a.mp4", "a.mkv", "a.mp4.mkv", "x/s.mp4", "2_b.mp4", "x/s.mp4", "b.mp4", "b.mkv"]
+    found = jobs._names([here / name for name in names])
+    assert found[:3] == ["a.mp4", "a.mkv", "a.mp4.mkv"]
+    assert len(set(found)) == len(names)
+
+
+def test_a_file_for_many_is_wrong_use(here: Path, make_clip: MakeClip) -> None:
+    clips = [make_clip("a.mp4", frames=2), make_clip("b.mp4", frames=2)]
+    for option, name in (("output", "o.mp4"), ("output", "o.PNG"), ("table", "t.csv")):
+        with pytest.raises(UsageError, match=f"--{option} {name}: there are 2 sources: give it a"):
+            run_all(clips, _settings(**{option: Path(name)}))
+    assert list(here.iterdir()) == []
+    # A folder of such a name is one.
+    (here / "o.mp4").mkdir()
+    run_all(clips, _settings(output=Path("o.mp4")))
+    assert len(list((here / "o.mp4").iterdir())) == 2
+
+
+def test_the_secrets_of_a_stream_are_not_told(here: Path) -> None:
+    streams = ["tcp://me:pa55@127.0.0.1:1/key", "udp://me:pa55@127.0.0.1:99999/key"]
+    outcomes = run_all([*streams, here / "gone.mp4"], _settings(output=Path("out")))
+    assert [one.source for one in outcomes[:2]] == ["stream 127.0.0.1-1", "stream 127.0.0.1-99999"]
+    assert all(one.error for one in outcomes)
+    assert "pa55" not in str(outcomes) and "key" not in str(outcomes)
+    assert jobs._names(streams) == ["stream127.0.0.1-1", "stream127.0.0.1-99999"]
+
+
+def test_an_error_of_whoever_is_told_is_not_one_of_the_source(
+    here: Path, make_clip: MakeClip
+) -> None:
+    clips = [make_clip("a.mp4", frames=2), make_clip("b.mp4", frames=2)]
+    told: list[Outcome] = []
+
+    def tell(outcome: Outcome) -> None:
+        told.append(outcome)
+        raise OSError("nobody listens")
+
+    with pytest.raises(OSError, match="nobody listens"):
+        run_all(clips, _settings(), tell=tell)
+    assert [one.error for one in told] == [None]
 
 
 def test_no_result_replaces_a_source(here: Path, make_clip: MakeClip) -> None:

@@ -152,7 +152,7 @@ def test_words_that_mean_something_live(monkeypatch: pytest.MonkeyPatch) -> None
     for word in ("UDP://127.0.0.1:5000", "http://a/b.m3u8", "tcp://a:1", "/dev/video3"):
         open_source(word, live_settings())
     assert opened == ["UDP://127.0.0.1:5000", "http://a/b.m3u8", "tcp://a:1", "/dev/video3"]
-    with pytest.raises(UsageError, match="--start is not for this source"):
+    with pytest.raises(UsageError, match="--start cannot be used: stream a begins now"):
         open_source("rtsp://a", live_settings(start=3.0))
 
 

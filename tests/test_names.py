@@ -52,8 +52,16 @@ def test_a_file_with_the_signs_of_a_glob_is_that_file(tmp_path: Path) -> None:
 def test_a_list_names_files_beside_it_or_anywhere(folder: Path) -> None:
     other = folder.parent / "other.mp4"
     names = folder / "list.txt"
-    names.write_text(f"# mine\nshot3.png\n\n{other}\n  shot1.png \n", encoding="utf-8-sig")
-    assert expand(names) == [folder / "shot3.png", other, folder / "shot1.png"]
+    live = "rtsp://me@127.0.0.1//a"
+    lines = ["# mine", "shot3.png", "", str(other), "  shot1.png ", "\t# not this", live, "0", "7"]
+    names.write_text("\n".join(lines), encoding="utf-8-sig")
+    # A number is a camera's, unless a file is called so.
+    (folder / "7").touch()
+    assert expand(names) == [
+        folder / "shot3.png", other, folder / "shot1.png", live, "0", folder / "7",
+    ]  # fmt: skip
+    (one,) = expand(names, is_sequence=True)
+    assert isinstance(one, Pictures) and len(one.paths) == 2
 
 
 @pytest.mark.parametrize("word", [0, "rtsp://127.0.0.1/a", "http://127.0.0.1:8/*.mp4", "gone.mp4"])
@@ -85,6 +93,12 @@ def test_a_word_that_means_nothing_is_one_line(folder: Path, word: str, says: st
     with pytest.raises(VidsalError, match=says) as caught:
         expand(str(folder / word))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("word", ["", "  "])
+def test_no_name_is_not_the_current_folder(word: str) -> None:
+    with pytest.raises(VidsalError, match="a source without a name"):
+        expand(word)
 
 
 def test_no_picture_for_a_sequence_is_one_line(folder: Path) -> None:

@@ -6,11 +6,13 @@ stderr.
 
 import dataclasses
 import inspect
+import io
 import logging
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
@@ -19,7 +21,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 
 import vidsal
 from vidsal.errors import UsageError, VidsalError, flat, one_line
-from vidsal.settings import Fusion, Settings, parse_rate, parse_time
+from vidsal.settings import Fusion, Settings, parse_path, parse_rate, parse_time
 
 app = App(
     name="vidsal",
@@ -38,12 +40,13 @@ app = App(
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run a command line and leave with its exit code."""
     _quiet_native_libraries()
+    _ready_streams()
     sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
 
 
 def _run(arguments: list[str]) -> int:
     verbose = "--verbose" in arguments
-    signal.signal(signal.SIGTERM, _terminate)
+    _end_as_on_ctrl_c("SIGTERM", "SIGHUP")
     try:
         app(arguments)
     except (CycloptsError, UsageError) as error:
@@ -54,9 +57,7 @@ def _run(arguments: list[str]) -> int:
         _say(str(error) or "interrupted")
         return 130
     except BrokenPipeError:
-        # Whoever read stdout has left; there is nobody to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return 1  # There is nobody to tell.
     except Exception as error:
         if verbose:
             raise
@@ -65,13 +66,53 @@ def _run(arguments: list[str]) -> int:
     return 0
 
 
-def _terminate(*_: object) -> NoReturn:
-    """End on SIGTERM as on Ctrl-C: what was begun is removed."""
-    raise KeyboardInterrupt
+def _end_as_on_ctrl_c(*names: str) -> None:
+    """Remove what was begun when told to end, too, and when the terminal is closed."""
+
+    def end(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    for name in names:
+        number = getattr(signal, name, None)  # Windows has no SIGHUP.
+        # What is ignored stays so, as under nohup.
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, end)
+
+
+def _ready_streams() -> None:
+    """Make both streams usable: where one is closed, and for any name that a file can have."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")
 
 
 def _say(text: str) -> None:
-    print(f"vidsal: {text}", file=sys.stderr)
+    # A closed terminal takes no words, and there is nobody to tell of that.
+    with suppress(OSError):
+        print(f"vidsal: {text}", file=sys.stderr, flush=True)
+
+
+def _print(text: str) -> None:
+    """Print a result.
+
+    Raises
+    ------
+    BrokenPipeError
+        If whoever read it has left.
+    VidsalError
+        If it cannot be written for another reason.
+    """
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        # What is in the buffer yet would fail once more at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise
+        why = error.strerror or str(error)
+        raise VidsalError(f"standard output cannot be written to: {why}") from error
 
 
 def _command(arguments: list[str]) -> str:
@@ -138,7 +179,8 @@ def _options() -> Iterator[tuple[str, inspect.Parameter]]:
         name = field.metadata["group"]
         group = groups.setdefault(name, Group(name, sort_key=len(groups) + 1))
         # What a field parses by itself comes to it as the word that was typed.
-        metavar = {parse_time: "TIME", parse_rate: "RATE"}.get(field.metadata["parse"])
+        metavars = {parse_time: "TIME", parse_rate: "RATE", parse_path: "PATH"}
+        metavar = metavars.get(field.metadata["parse"])
         kind = str | None if metavar else field.type
         about = Parameter(
             help=field.metadata["help"],
@@ -187,13 +229,22 @@ def run(
             raise UsageError(f"--summary {summary}: a summary is a .json file")
         claim(summary, overwrite=settings.overwrite)
     outcomes: list[Outcome] = []
+    untold = False
 
     def tell(outcome: Outcome) -> None:
+        nonlocal untold
         outcomes.append(outcome)
-        if outcome.error is None:
-            print(outcome.output, flush=True)
-        else:
+        if outcome.error is not None:
             _say(outcome.error)
+            return
+        # Neither is a reason not to work on the others.
+        try:
+            _print(str(outcome.output))
+        except BrokenPipeError:
+            pass
+        except VidsalError as error:
+            untold = True
+            _say(str(error))
 
     try:
         run_all(sources, settings, progress=_progress_bar, tell=tell)
@@ -203,7 +254,7 @@ def run(
     failed = sum(one.error is not None for one in outcomes)
     if failed and len(outcomes) > 1:
         _say(f"{failed} of {len(outcomes)} sources failed")
-    if failed:
+    if failed or untold:
         raise SystemExit(1)
 
 
@@ -266,7 +317,7 @@ def live(
     summary = run_live(source, settings, wishes, say=_say)
     _say(summary.line())
     if summary.files:
-        print("\n".join(summary.files))
+        _print("\n".join(summary.files))
 
 
 @app.command
@@ -295,7 +346,7 @@ def faithfulness(
     report = measure(sources, settings, frames=frames)
     if summary is not None:
         write_json(report, summary)
-    print("\n".join(report.lines()))
+    _print("\n".join(report.lines()))
 
 
 @app.command
@@ -354,7 +405,7 @@ def evaluate(
         frames_per_clip=frames_per_clip, seed=seed, progress=partial(_progress_bar, unit="clip"),
     )  # fmt: skip
     write_report(report, json_path=json, markdown_path=markdown)
-    print("\n".join(report.lines()))
+    _print("\n".join(report.lines()))
 
 
 def _named_folders(words: list[str]) -> dict[str, Path]:
@@ -375,7 +426,7 @@ def models() -> None:
     """List the networks that can be used, and whether their weights are here."""
     from vidsal.doctor import model_lines
 
-    print("\n".join(model_lines()))
+    _print("\n".join(model_lines()))
 
 
 @app.command
@@ -384,7 +435,7 @@ def doctor() -> None:
     from vidsal.doctor import report
 
     lines = list(report())
-    print("\n".join(lines))
+    _print("\n".join(lines))
     if any(" PROBLEM: " in line for line in lines):
         raise VidsalError("PROBLEM marks what has to be put right")
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from vidsal.outcome import Outcome
 from vidsal.pipeline import Progress, process
 from vidsal.settings import Settings
 from vidsal.sink import write_text
+from vidsal.sinks.image import IMAGE_SUFFIXES
+from vidsal.sources.capture import is_stream, spoken
 from vidsal.sources.image import is_image
 from vidsal.sources.names import What, expand
 from vidsal.static.models import Network
@@ -61,14 +64,15 @@ def run_all(
         try:
             if len(sources) > 1:
                 _require_apart(sources, own)
-            done(process(source, own, network=network, progress=progress))
+            outcome = process(source, own, network=network, progress=progress)
         except Exception as error:
             # What is wrong with the one source there is, and no fault of the file, is told by
             # whoever called.
             is_told = isinstance(error, VidsalError) and not isinstance(error, UsageError)
             if len(sources) == 1 and not is_told:
                 raise
-            done(Outcome(str(source), error=one_line(error)))
+            outcome = Outcome(_label(source), error=one_line(error))
+        done(outcome)
     return outcomes
 
 
@@ -86,8 +90,13 @@ def _sources(
         try:
             sources += expand(word, is_sequence=settings.sequence)
         except (VidsalError, OSError) as error:
-            failed(Outcome(str(word), error=one_line(error)))
+            failed(Outcome(_label(word), error=one_line(error)))
     return sources
+
+
+def _label(source: What) -> str:
+    """Return a source as it may be told: the address of a stream may hold a password."""
+    return spoken(str(source)) if is_stream(source) else str(source)
 
 
 def _each(sources: Sequence[What], settings: Settings) -> Iterator[tuple[What, Settings]]:
@@ -99,7 +108,7 @@ def _each(sources: Sequence[What], settings: Settings) -> Iterator[tuple[What, S
     folders = {name: getattr(settings, name) for name in ("output", "table", "maps")}
     for name, folder in folders.items():
         if folder is not None:
-            _make(folder, f"--{name}")
+            _make(folder, f"--{name}", len(sources))
     for source, name in zip(sources, _names(sources), strict=True):
         own = {
             "output": (folders["output"] or Path()) / _output_name(source, name, settings),
@@ -111,24 +120,28 @@ def _each(sources: Sequence[What], settings: Settings) -> Iterator[tuple[What, S
 
 def _names(sources: Sequence[What]) -> list[str]:
     """Return what the results of each source are called after: no two of them alike."""
-    paths = [Path(str(source)) for source in sources]
+    paths = [
+        Path(_label(source).replace(" ", "") if is_stream(source) else str(source))
+        for source in sources
+    ]
     ways = [
-        [path.stem for path in paths],
+        [
+            path.name if is_stream(source) else path.stem
+            for path, source in zip(paths, sources, strict=True)
+        ],
         # a.mov and a.mkv are not to end at one name,
         [path.name for path in paths],
         # nor the files of one name in two folders,
         [f"{path.absolute().parent.name}_{path.name}" for path in paths],
-        # nor any others.
-        [f"{number}_{path.name}" for number, path in enumerate(paths, start=1)],
     ]
     counts = [Counter(way) for way in ways]
-    return [
-        next(
-            way[n] for way, count in zip(ways, counts, strict=True)
-            if count[way[n]] == 1 or way is ways[-1]
-        )
-        for n in range(len(paths))
-    ]  # fmt: skip
+    names: list[str] = []
+    for n, path in enumerate(paths):
+        single = (way[n] for way, times in zip(ways, counts, strict=True) if times[way[n]] == 1)
+        # nor any others.
+        numbered = (f"{number}_{path.name}" for number in count(n + 1))
+        names.append(next(name for name in chain(single, numbered) if name not in names))
+    return names
 
 
 def _require_apart(sources: Sequence[What], settings: Settings) -> None:
@@ -154,14 +167,17 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _make(folder: Path, option: str) -> None:
+def _make(folder: Path, option: str, sources: int) -> None:
     """Make a folder for the files of many sources, if it is not there.
 
     Raises
     ------
     UsageError
-        If it is a file, or cannot be made.
+        If it is a file, is called like one, or cannot be made.
     """
+    is_named_as_file = folder.suffix.lower() in (*encoding.SUFFIXES, *IMAGE_SUFFIXES, ".csv")
+    if is_named_as_file and not folder.exists():
+        raise UsageError(f"{option} {folder}: there are {sources} sources: give it a folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

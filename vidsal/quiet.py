@@ -20,9 +20,9 @@ def native_stderr_logged(*, when: bool = True) -> Iterator[None]:
     Parameters
     ----------
     when : bool
-        With False nothing is changed.
+        With False nothing is changed; nor where there is no stderr.
     """
-    if not when:
+    if not when or sys.stderr is None:
         yield
         return
     sys.stderr.flush()

@@ -66,13 +66,28 @@ def parse_rate(text: str | float | Fraction | None) -> Fraction | None:
     except (ValueError, ZeroDivisionError):
         rate = Fraction(0)
     if not Fraction(1, 100) <= rate <= 1000:
-        raise UsageError(f"a rate is frames a second (25, 29.97, 30000/1001), got {text!r}")
+        raise UsageError(
+            f"a rate is 0.01 to 1000 frames a second (25, 29.97, 30000/1001), got {text!r}"
+        )
     # 23.976, 29.97 and 59.94 stand for these.
     near = Fraction(round(rate * Fraction(1001, 1000)) * 1000, 1001)
     if rate.denominator > 1 and abs(near - rate) < Fraction(1, 500):
         return near
     # Players and encoders have 32 bits for each part of it.
     return rate.limit_denominator(100_000)
+
+
+def parse_path(name: str | Path) -> Path:
+    """Return a path; no name at all would be the current folder's.
+
+    Raises
+    ------
+    UsageError
+        If the name is empty.
+    """
+    if not str(name).strip():
+        raise UsageError("expected a name, got an empty one")
+    return Path(name)
 
 
 def _option(
@@ -145,7 +160,7 @@ class Settings:
     output: Path | None = _option(
         None, "Output", "File to write: .mp4, .mov, .mkv, .webm or .gif for a video or a camera, "
         ".png or .jpg for a photo. Default: <name>_saliency.mp4 or .png in the current folder.",
-        parse=Path, short="-o")
+        parse=parse_path, short="-o")
     overwrite: bool = _option(False, "Output", "Replace files that exist.")
     codec: Codec | None = _option(
         None, "Output", "Codec of the video: h264, hevc, av1, vp9, prores or ffv1. Default: what "
@@ -164,10 +179,10 @@ class Settings:
         False, "Output", "Work in segments, kept beside the output until it is whole, and go on "
         "after the last whole one of an interrupted run.")
     table: Path | None = _option(
-        None, "Output", "Also write a CSV file with one row a frame.", parse=Path)
+        None, "Output", "Also write a CSV file with one row a frame.", parse=parse_path)
     maps: Path | None = _option(
         None, "Output", "Also write the maps as 16-bit grey PNG files into this folder.",
-        parse=Path)
+        parse=parse_path)
 
     start: float | None = _option(
         None, "Part of the source", "Begin at this time: seconds or HH:MM:SS.", parse=parse_time)
@@ -194,18 +209,18 @@ class Settings:
         parse=_word)
     weights: Path | None = _option(
         None, "Network", "Local weights for resnet50 or another name in keras.applications (.h5 "
-        "or .weights.h5).", parse=Path)
+        "or .weights.h5).", parse=parse_path)
     preprocess: Preprocess = _option(
         "none", "Network", "What a saved model expects: caffe (BGR minus mean), torch (mean and "
         "deviation), tf (-1 to 1), none (0 to 255, RGB).")
     labels: Path | None = _option(
-        None, "Network", "Class names of a saved model, one a line.", parse=Path)
+        None, "Network", "Class names of a saved model, one a line.", parse=parse_path)
     precision: Precision = _option(
         "float32", "Network", "Arithmetic of the network; bfloat16 is faster where the processor "
         "has it, and coarser.")
     batch: int = _option(
-        16, "Network", "Gradients in one call.", check=_positive,
-        expected="a whole number of 1 or more")
+        16, "Network", "Gradients in one call; more need more memory.",
+        check=lambda n: 1 <= n <= 256, expected="1 to 256")
 
     method: Method = _option(
         "smoothgrad", "Static map", "smoothgrad (mean of gradients at noisy copies, gathered "

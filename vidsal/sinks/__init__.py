@@ -62,6 +62,8 @@ def claim_outputs(info: SourceInfo, settings: Settings) -> Path:
     for option, place in wanted.items():
         if place and (other := places.setdefault(place.resolve(), option)) != option:
             raise UsageError(f"{other} and {option} both name {place}")
+    if settings.table and settings.table.suffix.lower() != ".csv":
+        raise UsageError(f"--table {settings.table}: a table is written as .csv")
     if settings.maps:
         claim_folder(settings.maps, overwrite=settings.overwrite)
     if info.fps:

@@ -7,7 +7,7 @@ from pathlib import Path
 from vidsal.errors import UsageError, VidsalError
 from vidsal.settings import Settings, flag
 from vidsal.source import Source
-from vidsal.sources.capture import is_device, is_stream
+from vidsal.sources.capture import is_device, is_stream, spoken
 from vidsal.sources.image import ImageSource, is_image
 from vidsal.sources.live import LiveSource
 from vidsal.sources.names import Pictures, What, expand
@@ -58,12 +58,17 @@ def open_source(what: What, settings: Settings) -> Source:
         raise VidsalError(f"{path} is an empty file")
     if not is_image(path):
         return VideoSource(path, settings)
-    _refuse(settings, ("start", "end", "duration", "every", "fps"), "a photo has no time")
+    _refuse(
+        settings,
+        ("start", "end", "duration", "every", "fps"),
+        f"{path} is a photo, which has no time",
+    )
     return ImageSource(path)
 
 
 def _live(address: str, settings: Settings) -> LiveSource:
-    _refuse(settings, ("start", "end"), "it begins now; --duration ends it")
+    name = spoken(address)
+    _refuse(settings, ("start", "end"), f"{name} begins now, and --duration ends it")
     return LiveSource(address, settings)
 
 
@@ -71,4 +76,4 @@ def _refuse(settings: Settings, names: tuple[str, ...], why: str) -> None:
     """Raise `UsageError` where an option is given that this kind of source has no use for."""
     for field in dataclasses.fields(Settings):
         if field.name in names and getattr(settings, field.name) != field.default:
-            raise UsageError(f"{flag(field.name)} is not for this source: {why}")
+            raise UsageError(f"{flag(field.name)} cannot be used: {why}")

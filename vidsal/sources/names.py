@@ -1,7 +1,7 @@
 """What the words of a command line mean: files, folders, globs, lists, cameras, streams."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path
@@ -57,8 +57,11 @@ def expand(word: str | int | Path, *, is_sequence: bool = False) -> list[What]:
         If nothing is there.
     """
     path = Path(str(word))
+    if not str(word).strip():
+        raise VidsalError("a source without a name: give a file, folder, camera or stream")
     if isinstance(word, int) or "://" in str(word):
         return [word]
+    found: Sequence[str | Path]
     if path.is_dir():
         names = [one for one in path.iterdir() if one.suffix.lower() in (*_PICTURES, *_VIDEOS)]
         found = _in_order(one for one in names if one.is_file() and one.name[0] != ".")
@@ -75,20 +78,25 @@ def expand(word: str | int | Path, *, is_sequence: bool = False) -> list[What]:
         raise VidsalError(f"{word}: there is no {kind}")
     if not is_sequence:
         return list(found)
-    pictures = tuple(one for one in found if one.suffix.lower() in _PICTURES or is_image(one))
+    files = [one for one in found if isinstance(one, Path)]
+    pictures = tuple(one for one in files if one.suffix.lower() in _PICTURES or is_image(one))
     if not pictures:
         raise VidsalError(f"{word}: there is no picture for --sequence")
     return [Pictures(_called(word), pictures)]
 
 
-def _listed(path: Path) -> list[Path]:
-    """Return the files that a list names, one a line, beside the list if not with whole paths."""
+def _listed(path: Path) -> list[str | Path]:
+    """Return what a list names, one a line: files beside it or anywhere, cameras, streams."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, ValueError) as error:
         raise VidsalError(f"{path} cannot be read as a list of files: {error}") from error
-    names = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-    return [path.parent / name for name in names]
+    names = [name for line in lines if (name := line.strip()) and not name.startswith("#")]
+    return [
+        name if "://" in name or (name.isdecimal() and not (path.parent / name).exists())
+        else path.parent / name
+        for name in names
+    ]  # fmt: skip
 
 
 def _in_order(paths: Iterable[Path]) -> list[Path]:
