@@ -69,19 +69,20 @@ def table(figures: dict[str, Any], path: str = "") -> Iterator[str]:
 
 def best(work: Callable[[], Any], repeats: int) -> float:
     """Return the seconds of the quickest of several runs, after one that warms up."""
-    work()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return min(times)
+    return best_in_turn(work, rounds=repeats)[0]
 
 
 def best_in_turn(*works: Callable[[], Any], rounds: int) -> list[float]:
     """Return the same of several works that take turns: a slow minute is one for all of them."""
-    took_s = [[best(work, 1) for work in works] for _ in range(rounds)]
-    return [min(times) for times in zip(*took_s, strict=True)]
+
+    def took_s(work: Callable[[], Any]) -> float:
+        start = time.perf_counter()
+        work()
+        return time.perf_counter() - start
+
+    for work in works:
+        work()
+    return [min(times) for times in zip(*[map(took_s, works) for _ in range(rounds)], strict=True)]
 
 
 def matrix_product(dtype: str) -> tuple[Callable[[], Any], float]:

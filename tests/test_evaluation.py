@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vidsal import evaluation, metrics
 from vidsal.datasets import Clip, Truth
-from vidsal.errors import VidsalError
+from vidsal.errors import UsageError, VidsalError
 from vidsal.evaluation import evaluate
 from vidsal.frames import Frame, Map, Request, Rgb, Saliency
 from vidsal.fusion import centre_prior
@@ -295,6 +295,16 @@ def test_several_networks_have_rows_of_their_own(
     alone = evaluate([data], _settings())
     assert _mean(alone, "raw flow", "MAE") == _mean(report, "raw flow", "MAE")
     assert report.tables[0].frames == alone.tables[0].frames == 7
+
+
+@pytest.mark.parametrize("models", [["lite0", "lite0"], ["none", "lite0", "none"]])
+def test_two_networks_of_one_name_are_not_one_row(
+    models: list[str], data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "open_static", lambda *_: pytest.fail("too late"))
+    _sequence(data, frames=8)
+    with pytest.raises(UsageError, match="two of them are called"):
+        evaluate([data], _settings(), models=models)
 
 
 def test_the_bundled_network_looks_at_the_cat(data: Path, sample_media: Path) -> None:

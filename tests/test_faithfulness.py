@@ -125,7 +125,16 @@ def test_frames_are_taken_evenly(make_clip: object, sample_media: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "explained"), [("auto", "lock"), ("top3", "lock"), ("281", "281"), ("lock", "lock")]
+    ("target", "explained"),
+    [
+        ("auto", "lock"),
+        ("top3", "lock"),
+        ("Top 3", "lock"),
+        ("TOP-10", "lock"),
+        ("281", "281"),
+        ("lock", "lock"),
+        ("tabby", "tabby"),
+    ],
 )
 def test_one_class_is_explained(target: str, explained: str) -> None:
     assert faithfulness._about_one_class(Settings(target=target)).target == explained

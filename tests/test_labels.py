@@ -150,9 +150,10 @@ def test_nonsense_is_refused_politely(text: str) -> None:
 # A network's own classes
 
 
-def test_labels_of_a_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_labels_of_a_file(encoding: str, tmp_path: Path) -> None:
     path = tmp_path / "names.txt"
-    path.write_text("cat, house cat\n\n  dog  \nÉléphant\n", encoding="utf-8")
+    path.write_text("cat, house cat\n\n  dog  \nÉléphant\n", encoding=encoding)
     classes = read_labels(path)
     assert [one.index for one in classes] == [0, 1, 2]
     assert [one.synonyms for one in classes] == [("cat", "house cat"), ("dog",), ("Éléphant",)]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -155,6 +156,7 @@ def test_a_damaged_manifest_is_refused(output: Path, three: Path, text: str) -> 
 HOLD = """
 import sys
 from pathlib import Path
+from typing import IO
 from vidsal.parts import open_parts
 with open_parts(Path(sys.argv[1]), {}):
     print("held", flush=True)
@@ -177,6 +179,33 @@ def test_two_runs_do_not_share_a_folder(output: Path) -> None:
         other.communicate()
     with open_parts(output, {}) as parts:
         assert parts.segments == ()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there what is open is not removed")
+@pytest.mark.parametrize("what", ["the lock", "the folder"])
+def test_a_lock_that_was_removed_before_it_was_locked_is_none(
+    what: str, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, folder = parts_module._lock, folder_of(output)
+    tries = []
+
+    def lock(file: IO[str]) -> None:
+        tries.append(file)
+        if len(tries) == 1:
+            # The run before ends here.
+            (folder / "lock").unlink()
+            if what == "the folder":
+                folder.rmdir()
+        real(file)
+
+    monkeypatch.setattr(parts_module, "_lock", lock)
+    with open_parts(output, IDENTITY):
+        assert len(tries) == 2 and tries[0].closed
+        monkeypatch.undo()
+        with pytest.raises(VidsalError, match="another run works in"), open_parts(output, IDENTITY):
+            pass
+        assert (folder / "lock").exists()
+    assert not folder.exists()
 
 
 def test_a_disk_without_locks_will_do(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:

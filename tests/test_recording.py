@@ -7,6 +7,7 @@ from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
+import psutil
 import pytest
 from live_fakes import INFO, SIZE, Clock, FakeCapture, faked_source, length_of, live_settings
 
@@ -128,6 +129,26 @@ def test_a_disk_that_fills_up_ends_the_recording_while_it_can_be_ended(
     assert length_of(tmp_path / "o.mp4")[1] == pytest.approx(written / 10, abs=0.15)
     rows = list(csv.DictReader((tmp_path / "t.csv").open()))
     assert len(rows) == written + 1
+
+
+def test_a_recording_whose_last_picture_cannot_be_written_leaves_nothing_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = live_settings(output=tmp_path / "o.mp4", table=tmp_path / "t.csv")
+    (one,) = _saliencies([0.0])
+    with Recording(INFO, settings, None) as recording:
+        recording.write(one, one.frame.rgb)
+        assert recording._piece is not None
+        (encoder,) = psutil.Process().children()
+
+        def fail(*_: object) -> None:
+            raise VidsalError("the encoder is gone")
+
+        monkeypatch.setattr(recording._piece, "_show", fail)
+        with pytest.raises(VidsalError, match="the encoder is gone"):
+            recording.end(5.0)
+    assert not encoder.is_running()
+    assert list(tmp_path.iterdir()) == recording.files == []
 
 
 def test_a_segment_that_is_over_while_nothing_comes_ends_in_time(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ over clips. Which frames are scored is drawn from a seed, never chosen.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile, tee
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from vidsal.opencv import cv2
 from vidsal.report import Report, Table
 from vidsal.scaling import Scale, clipped
 from vidsal.settings import Fusion, Settings
-from vidsal.static.models import check_target, choose, open_static
+from vidsal.static.models import ModelChoice, check_target, choose, open_static
 from vidsal.stream import fused, halves
 
 Progress = Callable[[Iterable[Any], int | None], Iterable[Any]]
@@ -72,7 +72,8 @@ def evaluate(
     Raises
     ------
     UsageError
-        If a folder of maps is none, or its name is that of a row of vidsal's own.
+        If a folder of maps is none, or its name is that of a row of vidsal's own; if two
+        networks are called alike.
     VidsalError
         If there is nothing to score, or a file or network cannot be used.
     """
@@ -80,23 +81,19 @@ def evaluate(
     settings = dataclasses.replace(settings or Settings(), centre_prior=0.0)
     against = against or {}
     _check_names(against)
+    networks = _networks(settings, models)
     judges = [
         _Judge(dataset, frames_per_clip, seed, against)
         for folder in folders
         for dataset in open_datasets(folder)
     ]
     ways = list(fusions) or [settings.fusion]
-    names = []
-    for model in models or [settings.model]:
-        chosen = dataclasses.replace(settings, model=model)
-        check_target(chosen)
-        choice = choose(chosen)
-        names.append(choice.name or "none")
+    for name, (choice, chosen) in networks.items():
         static = open_static(choice, chosen)
-        label = f" ({choice.name})" if len(models) > 1 else ""
+        label = f" ({name})" if len(networks) > 1 else ""
         work = [(judge, clip) for judge in judges for clip in judge.dataset.clips]
         for judge, clip in progress(work, len(work)) if progress else work:
-            for fused_by in _analysed(clip, judge.truths[clip.name], static, chosen, ways):
+            for fused_by in _analysed(clip, judge.numbers[clip.name], static, chosen, ways):
                 judge.score(clip, fused_by, label)
     tables = [table for judge in judges if (table := judge.table()).rows]
     if not tables:
@@ -108,7 +105,21 @@ def evaluate(
         f"vidsal {vidsal.__version__}, {frames_per_clip} frames a clip, fusion "
         f"{' and '.join(ways)} of gain {settings.gain:g}"
     )
-    return Report(tuple(names), seed, tables, about)
+    return Report(tuple(networks), seed, tables, about)
+
+
+def _networks(settings: Settings, models: Sequence[str]) -> dict[str, tuple[ModelChoice, Settings]]:
+    """Return the networks to be scored, and the settings of each, by what their rows say."""
+    networks: dict[str, tuple[ModelChoice, Settings]] = {}
+    for model in models or [settings.model]:
+        own = dataclasses.replace(settings, model=model)
+        check_target(own)
+        choice = choose(own)
+        name = choice.name or "none"
+        if name in networks:
+            raise UsageError(f"--models {' '.join(models)}: two of them are called {name}")
+        networks[name] = choice, own
+    return networks
 
 
 def _check_names(against: Mapping[str, Path]) -> None:
@@ -122,7 +133,7 @@ def _check_names(against: Mapping[str, Path]) -> None:
 
 def _analysed(
     clip: Clip,
-    wanted: Mapping[int, Truth],
+    wanted: Collection[int],
     static: StaticStage | None,
     settings: Settings,
     ways: Sequence[Fusion],
@@ -181,7 +192,15 @@ class _Judge:
         self, dataset: Dataset, frames_per_clip: int, seed: int, against: Mapping[str, Path]
     ) -> None:
         self.dataset = dataset
-        self.truths = {clip.name: sampled(clip, frames_per_clip, seed) for clip in dataset.clips}
+        self.numbers: dict[str, list[int]] = {}
+        # Of the truth only this is kept: a density or a mask is a picture, of each frame.
+        self._points: dict[str, list[NDArray[np.float64]]] = {}
+        for clip in dataset.clips:
+            truths = sampled(clip, frames_per_clip, seed)
+            self.numbers[clip.name] = list(truths)
+            self._points[clip.name] = [
+                truth.points for truth in truths.values() if truth.points is not None
+            ]
         self._against = against
         # By row, measure and clip.
         self._scores: dict[str, dict[str, dict[str, list[float]]]] = {}
@@ -191,7 +210,7 @@ class _Judge:
         """Take in the maps of one frame."""
         one = next(iter(fused_by.values()))
         number = one.frame.index
-        truth = self.truths[clip.name][number]
+        truth = clip.truth(number)
         others = self._others(clip.name) if truth.points is not None else None
         rows = [*_rows(fused_by, clip, label), *self._theirs(clip, number, one.fused.shape)]
         for row, values in rows:
@@ -218,13 +237,7 @@ class _Judge:
 
     def _others(self, clip: str) -> NDArray[np.float64]:
         """Return the fixations on the other clips."""
-        points = [
-            truth.points
-            for name, truths in self.truths.items()
-            if name != clip
-            for truth in truths.values()
-            if truth.points is not None
-        ]
+        points = [one for name, each in self._points.items() if name != clip for one in each]
         return np.concatenate([np.zeros((0, 2)), *points])
 
     def _theirs(self, clip: Clip, number: int, size: tuple[int, ...]) -> Rows:

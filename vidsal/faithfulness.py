@@ -7,7 +7,6 @@ against that of the same network with random weights.
 
 import dataclasses
 import json
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from vidsal.report import counted
 from vidsal.settings import Settings
 from vidsal.sink import write_text
 from vidsal.sources import open_source
+from vidsal.static import labels
 from vidsal.static.models import ModelChoice, check_target, choose, open_static
 from vidsal.stream import analyse_frames, network_picture
 
@@ -148,7 +148,7 @@ def _about_one_class(settings: Settings) -> Settings:
     Where they mean several, each picture's top class is explained.
     """
     check_target(settings)
-    if settings.target.lower() == "auto" or re.fullmatch(r"top\d+", settings.target.lower()):
+    if labels.summed(settings.target) is not None:
         return dataclasses.replace(settings, target="lock")
     return settings
 

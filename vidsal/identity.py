@@ -74,7 +74,7 @@ def _about_source(path: Path, files: list[Path]) -> dict[str, str]:
             "the input's checksum": _ends(files),
         }
     except OSError as error:
-        raise VidsalError(f"{path} cannot be read: {error.strerror}") from error
+        raise VidsalError(f"{error.filename or path} cannot be read: {error.strerror}") from error
 
 
 def _said(time_s: float) -> str:

@@ -87,22 +87,17 @@ def open_parts(output: Path, identity: Mapping[str, str]) -> Iterator["Parts"]:
         If another run works there, or the parts there are of a run that differs.
     """
     folder = folder_of(output)
-    with writing(folder):
-        folder.mkdir(exist_ok=True)
-    try:
-        with _held(folder):
-            _require_same(folder, identity)
-            parts = Parts(folder)
-            try:
-                yield parts
-            finally:
-                parts.clear()
-    finally:
-        _remove_if_empty(folder)
+    with _held(folder):
+        _require_same(folder, identity)
+        parts = Parts(folder)
+        try:
+            yield parts
+        finally:
+            parts.clear()
 
 
 def _remove_if_empty(folder: Path) -> None:
-    """Remove a folder in which there is nothing but the lock, which nobody holds."""
+    """Remove a folder in which there is nothing but the lock."""
     with suppress(OSError):
         if {one.name for one in folder.iterdir()} <= {_LOCK}:
             (folder / _LOCK).unlink(missing_ok=True)
@@ -296,21 +291,50 @@ def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 @contextmanager
 def _held(folder: Path) -> Iterator[None]:
-    """Keep other runs out of a folder; the system lets go of it however this one ends."""
+    """Keep other runs out of a folder; the system lets go of it however this one ends.
+
+    The folder is made, and removed where nothing came into it.
+    """
+    with _locked(folder):
+        try:
+            yield
+        finally:
+            # While it is held: a run that waits for it is not to get a file that is removed then.
+            _remove_if_empty(folder)
+    if os.name == "nt":
+        # There a file that is open cannot be removed, not even by who holds it.
+        _remove_if_empty(folder)
+
+
+def _locked(folder: Path) -> IO[str]:
+    """Return the open file that is the lock of a folder, locked.
+
+    Raises
+    ------
+    VidsalError
+        If another run has it, or it cannot be made.
+    """
     path = folder / _LOCK
-    with writing(folder):
-        file = path.open("a+", encoding="utf-8")
-    with file:
+    while True:
+        with writing(folder):
+            folder.mkdir(exist_ok=True)
+            file = path.open("a+", encoding="utf-8")
         try:
             _lock(file)
         except OSError as error:
             if error.errno in _TAKEN:
+                file.close()
                 raise VidsalError(
                     f"another run works in {folder}: wait for it, or end it"
                 ) from None
             # Some disks in a network know no locks.
             log.info("%s cannot be locked: %s", folder, error.strerror)
-        yield
+            return file
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        # The run before removed it, once it was open here.
+        file.close()
 
 
 def _lock(file: IO[str]) -> None:

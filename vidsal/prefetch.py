@@ -64,12 +64,14 @@ def prefetch(items: Iterable[T], depth: int) -> Iterator[Iterator[T]]:
     queue: Queue[Any] = Queue(maxsize=depth)
     stop = threading.Event()
     thread = threading.Thread(target=_produce, args=(items, queue, stop), name="vidsal-prefetch")
-    thread.start()
     try:
+        # Within the block: Ctrl-C may come once the thread runs, and before that is known here.
+        thread.start()
         yield _consume(queue, thread)
     finally:
         stop.set()
-        thread.join()
+        if thread.is_alive():
+            thread.join()
 
 
 @contextmanager

@@ -235,9 +235,10 @@ class _Piece:
 
     def finish(self, now_s: float | None) -> list[Path]:
         """Close the files and return their names."""
-        if now_s is not None:
-            self.hold(now_s)
-        self._stack.close()
+        # Where the last picture cannot be written any more, nothing of a file is left.
+        with self._stack:
+            if now_s is not None:
+                self.hold(now_s)
         return self._paths
 
     def _at(self, time_s: float) -> Saliency:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vidsal.frames import Rgb, Saliency, SourceInfo
+from vidsal.frames import Map, Prediction, Rgb, Saliency, SourceInfo
 from vidsal.fusion import Box, boxes, centroid, peak
 from vidsal.settings import Settings
 from vidsal.sink import Write, staged, writing
@@ -36,19 +36,56 @@ def row(
     Speeds are in diagonals of the picture a second, camera movement in working pixels a frame,
     points and boxes in pixels of the source.
     """
-    seen, moved = saliency.prediction, saliency.movement
     values: dict[str, Any] = {
         "index": saliency.frame.index,
         "time_s": f"{saliency.frame.time_s:.6f}",
         "model": model_name or "none",
         "cut": int(saliency.is_cut),
+    }
+    values |= _classes(saliency.prediction) if saliency.prediction else {}
+    values |= _movement(saliency) | _fusion(saliency, settings)
+    values |= _places(saliency.fused, info, settings.boxes)
+    if saliency.shown:
+        values["shown_unix_s"] = f"{saliency.shown.unix_s:.3f}"
+        values["latency_ms"] = f"{saliency.shown.latency_ms:.1f}"
+    return values
+
+
+def _classes(seen: Prediction) -> dict[str, str]:
+    """Return what the network sees."""
+    values = {
+        "target": seen.target_name,
+        "target_probability": _number(seen.target_probability),
+    }
+    for n, (name, p) in enumerate(zip(seen.names, seen.probabilities, strict=True), start=1):
+        values |= {f"class_{n}": name, f"probability_{n}": _number(p)}
+    return values
+
+
+def _movement(saliency: Saliency) -> dict[str, str]:
+    """Return how fast things move, and how the camera does."""
+    camera = saliency.movement.camera
+    values = {
         "speed_median": _number(np.median(saliency.speed)),
         "speed_p95": _number(np.percentile(saliency.speed, 95)),
-        "camera_model": moved.camera.model,
-        "camera_row_px": _number(moved.camera.shift_px[0]),
-        "camera_column_px": _number(moved.camera.shift_px[1]),
-        "camera_zoom": _number(moved.camera.zoom),
-        "camera_turn_deg": _number(moved.camera.turn_deg),
+        "camera_model": camera.model,
+        "camera_row_px": _number(camera.shift_px[0]),
+        "camera_column_px": _number(camera.shift_px[1]),
+        "camera_zoom": _number(camera.zoom),
+        "camera_turn_deg": _number(camera.turn_deg),
+    }
+    if camera.inlier_share is not None:
+        values["camera_inlier_share"] = _number(camera.inlier_share)
+    return values
+
+
+def _fusion(saliency: Saliency, settings: Settings) -> dict[str, str]:
+    """Return how both halves were put together, and on which scales."""
+    values = {
+        "static_share": _number(1 - saliency.motion_share),
+        "motion_share": _number(saliency.motion_share),
+        "motion_high": _number(saliency.motion_high),
+        "fused_high": _number(saliency.fused_high),
     }
     if saliency.static is not None:
         values |= {
@@ -57,30 +94,18 @@ def row(
             "centre_prior": _number(settings.centre_prior),
             "static_high": _number(saliency.static_high),
         }
-    values |= {
-        "static_share": _number(1 - saliency.motion_share),
-        "motion_share": _number(saliency.motion_share),
-        "motion_high": _number(saliency.motion_high),
-        "fused_high": _number(saliency.fused_high),
-    }
-    if settings.boxes:
-        values["boxes"] = json.dumps(
-            [_in_pixels(box, info) for box in boxes(saliency.fused, settings.boxes)]
-        )
-    if moved.camera.inlier_share is not None:
-        values["camera_inlier_share"] = _number(moved.camera.inlier_share)
-    if seen:
-        values["target"] = seen.target_name
-        values["target_probability"] = _number(seen.target_probability)
-        for n, (name, p) in enumerate(zip(seen.names, seen.probabilities, strict=True), start=1):
-            values |= {f"class_{n}": name, f"probability_{n}": _number(p)}
-    for what, point in (("peak", peak(saliency.fused)), ("centroid", centroid(saliency.fused))):
+    return values
+
+
+def _places(fused: Map, info: SourceInfo, level: float) -> dict[str, str]:
+    """Return where the fused map is high."""
+    values = {}
+    for what, point in (("peak", peak(fused)), ("centroid", centroid(fused))):
         if point:
             values[f"{what}_row_px"] = f"{point[0] * info.height_px:.1f}"
             values[f"{what}_column_px"] = f"{point[1] * info.width_px:.1f}"
-    if saliency.shown:
-        values["shown_unix_s"] = f"{saliency.shown.unix_s:.3f}"
-        values["latency_ms"] = f"{saliency.shown.latency_ms:.1f}"
+    if level:
+        values["boxes"] = json.dumps([_in_pixels(box, info) for box in boxes(fused, level)])
     return values
 
 

@@ -193,7 +193,7 @@ class StreamCapture:
         self._process = subprocess.Popen(
             [ffmpeg.executable(), *reading(self._address)],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._words,
-            pipesize=_PIPE_BYTES, start_new_session=True,
+            pipesize=_PIPE_BYTES, **ffmpeg.APART,
         )  # fmt: skip
         if self._stopped:
             self.stop()

@@ -130,18 +130,22 @@ class FfmpegReader:
         if after_s > -math.inf:
             filters.insert(0, f"select='gt(t,{self._first_s + after_s + 1e-6:.6f})'")
         filters.append(f"scale={width}:{height}:flags=bicubic,setsar=1")
-        self._stamps = tempfile.NamedTemporaryFile("r", suffix=".stamps")  # noqa: SIM115
+        # In a folder of its own: what is open cannot be opened once more under Windows.
+        self._folder = tempfile.TemporaryDirectory(prefix="vidsal-")
+        stamps = Path(self._folder.name) / "stamps"
+        stamps.touch()
         care = ["-xerror", "-err_detect", "explode"] if is_strict else []
         self._process = subprocess.Popen(
             [ffmpeg.executable(), "-v", "error", "-nostdin", "-copyts", *care,
              "-i", ffmpeg.named(path), "-map", "0:V:0", "-vf", ",".join(filters),
              "-fps_mode", "passthrough", "-pix_fmt", "rgb24",
              # One line a frame, written before the frame is: its time.
-             "-stats_enc_pre", self._stamps.name, "-stats_enc_pre_fmt", "{t}",
+             "-stats_enc_pre", str(stamps), "-stats_enc_pre_fmt", "{t}",
              "-f", "rawvideo", "pipe:1"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             **ffmpeg.APART,
         )  # fmt: skip
+        self._stamps = stamps.open()
 
     def grab(self) -> float | None:
         assert self._process.stdout is not None
@@ -166,6 +170,7 @@ class FfmpegReader:
         assert self._process.stdout is not None
         self._process.stdout.close()
         self._stamps.close()
+        self._folder.cleanup()
 
 
 def resized(rgb: Rgb, size: tuple[int, int]) -> Rgb:

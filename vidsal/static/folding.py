@@ -132,16 +132,13 @@ def _normalises_channels(layer: Any) -> bool:
 def _folded(layer: Any, normaliser: Any) -> list[Any]:
     """Return the kernel and bias of a convolution that does its normalisation as well."""
     kernel, *bias = layer.get_weights()
-    mean, variance, gamma, beta = (
-        None if one is None else np.asarray(one)
-        for one in (
-            normaliser.moving_mean, normaliser.moving_variance,
-            normaliser.gamma if normaliser.scale else None,
-            normaliser.beta if normaliser.center else None,
-        )
-    )  # fmt: skip
-    assert mean is not None and variance is not None
-    scale, shift = scale_and_shift(mean, variance, gamma, beta, normaliser.epsilon)
+    scale, shift = scale_and_shift(
+        np.asarray(normaliser.moving_mean),
+        np.asarray(normaliser.moving_variance),
+        np.asarray(normaliser.gamma) if normaliser.scale else None,
+        np.asarray(normaliser.beta) if normaliser.center else None,
+        normaliser.epsilon,
+    )
     if bias:
         shift = shift + bias[0] * scale
     axis = _OUTPUT_AXIS[type(layer).__name__]

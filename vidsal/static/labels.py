@@ -69,15 +69,23 @@ def find_target(text: str, classes: Sequence[NamedClass] | None = None) -> Targe
         return Target(top=min(_TOP, len(classes)))
     if _key(text) == "lock":
         return Target(is_locked=True)
-    if top := re.fullmatch(r"top ?([0-9]{1,6})", _key(text)):
-        if 1 <= int(top[1]) <= len(classes):
-            return Target(top=int(top[1]))
+    if (top := summed(text)) is not None:
+        if 1 <= top <= len(classes):
+            return Target(top=top)
         raise UsageError(f"--target top1 to top{len(classes)} are possible, got {text}")
     if re.fullmatch(r"-?[0-9]{1,9}", text):
         if 0 <= int(text) < len(classes):
             return Target(class_id=int(text))
         raise UsageError(f"--target must be 0 to {len(classes) - 1}, a name or auto, got {text}")
     return Target(class_id=_find_class(text, classes).index)
+
+
+def summed(text: str) -> int | None:
+    """Return how many of the largest scores a target is the sum of, or None where it is none."""
+    if _key(text) == "auto":
+        return _TOP
+    top = re.fullmatch(r"top ?([0-9]{1,6})", _key(text))
+    return int(top[1]) if top else None
 
 
 def _find_class(text: str, classes: Sequence[NamedClass]) -> NamedClass:
@@ -110,7 +118,7 @@ def read_labels(path: Path) -> tuple[NamedClass, ...]:
         If the file cannot be read or is empty.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise VidsalError(f"--labels {path} cannot be read: {error}") from error
     named = [line.strip() for line in lines if line.strip()]
