@@ -24,7 +24,8 @@ from PIL import Image
 import vidsal
 from vidsal import pipeline, render, sinks, sources, stopping
 from vidsal.errors import UsageError, VidsalError
-from vidsal.frames import Frame, Map, Request, Rgb
+from vidsal.frames import Frame, Map, Request, Rgb, Saliency
+from vidsal.render import Style
 from vidsal.settings import Settings
 from vidsal.sinks.maps import sixteen_bit
 from vidsal.sources.capture import CameraCapture
@@ -181,6 +182,22 @@ def test_photo_is_the_one_frame_case(tmp_path: Path) -> None:
     (row,) = _table(Path("t.csv"))
     assert (row["index"], row["time_s"], row["cut"]) == ("0", "0.000000", "0")
     assert _left() == ["photo_saliency.png", "t.csv"]
+
+
+def test_photo_is_told_no_time(
+    make_clip: MakeClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    styles = []
+
+    def draw(saliency: Saliency, style: Style) -> Rgb:
+        styles.append(style)
+        return saliency.frame.rgb
+
+    monkeypatch.setattr(pipeline, "draw", draw)
+    Image.new("RGB", (64, 48)).save(tmp_path / "photo.png")
+    vidsal.run(tmp_path / "photo.png", _settings())
+    vidsal.run(make_clip("a.mp4", frames=1), _settings())
+    assert [style.has_time for style in styles] == [False, True]
 
 
 def test_photo_shows_where_the_static_map_is(tmp_path: Path, brightness: BrightnessStage) -> None:

@@ -13,7 +13,7 @@ from vidsal import render
 from vidsal.frames import CameraMotion, Frame, Map, Prediction, Rgb, Saliency
 from vidsal.motion import still
 from vidsal.render import Style, colours, draw, even, time_code
-from vidsal.settings import Colormap, Layout
+from vidsal.settings import Colormap, Layout, Settings
 
 LAYOUTS = get_args(Layout)
 COLORMAPS = get_args(Colormap)
@@ -502,6 +502,15 @@ def test_everything_told_is_in_the_picture() -> None:
     ]
     for n, other in enumerate(others):
         assert _changed(told, other).any(), n
+
+
+def test_a_photo_is_told_no_time() -> None:
+    fused = np.zeros((12, 16), np.float32)
+    now = _saliency(_ground((240, 320)), fused, name="hen", time_s=1.0)
+    later = replace(now, frame=replace(now.frame, time_s=2.0))
+    style = Style.of(Settings(), "one", has_time=False)
+    assert np.array_equal(draw(now, style), draw(later, style))
+    assert _changed(draw(now, style), draw(now, style._replace(model_name="two"))).any()
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

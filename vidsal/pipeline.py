@@ -154,7 +154,7 @@ class _Job:
 
     @property
     def style(self) -> Style:
-        return Style.of(self.settings, self.model_name)
+        return Style.of(self.settings, self.model_name, has_time=self.info.fps is not None)
 
 
 def _write(job: _Job, progress: Progress[Any]) -> tuple[int, float]:

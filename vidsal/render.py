@@ -30,13 +30,14 @@ class Style(NamedTuple):
     annotate: bool = True
     model_name: str | None = None
     boxes: float = 0.0
+    has_time: bool = True
 
     @classmethod
-    def of(cls, settings: Settings, model_name: str | None) -> "Style":
-        """Return the style that the settings ask for."""
+    def of(cls, settings: Settings, model_name: str | None, *, has_time: bool = True) -> "Style":
+        """Return the style that the settings ask for; a photo has no time."""
         return cls(
             settings.layout, settings.colormap, settings.alpha, settings.annotate, model_name,
-            settings.boxes,
+            settings.boxes, has_time,
         )  # fmt: skip
 
 
@@ -202,8 +203,8 @@ def _annotate(picture: Rgb, saliency: Saliency, style: Style) -> None:
     bar_left, bar_top = _colour_bar(picture, size, style.colormap)
     room = bar_left - 2 * (size // 2)
     bottom = height - size // 2
-    details = time_code(saliency.frame.time_s)
-    details += f"  {style.model_name}" if style.model_name else "  motion only"
+    time = f"{time_code(saliency.frame.time_s)}  " if style.has_time else ""
+    details = time + (style.model_name or "motion only")
     small = max(_TEXT_PX - 1, round(size * 0.8))
     bottom -= _write(picture, details, small, left=size // 2, bottom=bottom, room=room)
     if saliency.prediction:
