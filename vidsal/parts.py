@@ -23,7 +23,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -295,15 +295,14 @@ def _held(folder: Path) -> Iterator[None]:
 
     The folder is made, and removed where nothing came into it.
     """
-    with _locked(folder):
-        try:
-            yield
-        finally:
-            # While it is held: a run that waits for it is not to get a file that is removed then.
-            _remove_if_empty(folder)
-    if os.name == "nt":
-        # There a file that is open cannot be removed, not even by who holds it.
-        _remove_if_empty(folder)
+    with ExitStack() as stack:
+        if os.name == "nt":
+            # There a file that is open cannot be removed, not even by who holds it.
+            stack.callback(_remove_if_empty, folder)
+        stack.enter_context(_locked(folder))
+        # While it is held: a run that waits for it is not to get a file that is removed then.
+        stack.callback(_remove_if_empty, folder)
+        yield
 
 
 def _locked(folder: Path) -> IO[str]:
