@@ -26,8 +26,13 @@ _STANDARD = (
     Fraction(48), Fraction(50), Fraction(60000, 1001), Fraction(60), Fraction(120),
 )  # fmt: skip
 _NEAR = 2e-4
+# Steps that differ by less than this are one rhythm; a rate that is less sure than this is taken as
+# it was measured.
+_JITTER, _UNSURE = 0.02, 5e-3
 # Nobody sees more frames a second than this, and no common player shows them.
 _MOST_SHOWN = 120
+# Frames may be repeated as often as this so that each is shown for as long as it is meant to be.
+_MOST_REPEATED = 60
 # Transfer functions of high dynamic range, by ffmpeg's names: PQ and HLG.
 _HDR = ("smpte2084", "arib-std-b67")
 # What ffmpeg says of files that end before they should, and of those whose index would come last.
@@ -37,6 +42,8 @@ _NO_INDEX = "moov atom not found"
 _SHORT_S, _SHORT = 1.0, 0.02
 # No frame is shown for longer.
 _LONGEST_S = 60.0
+# Bytes at the end of a GIF among which its last one, a semicolon, is; some programs fill files up.
+_TRAILER = 4096
 # Flags of ffmpeg's packets.
 _CORRUPT, _DISCARDED = 2, 4
 
@@ -57,8 +64,13 @@ class Picture:
         Width of a pixel over its height.
     is_hdr : bool
         Whether its transfer function is PQ or HLG.
+    is_interlaced : bool
+        Whether it is known to be of half pictures, two of which come at once.
     times_s : (n,) float64 array
         Presentation time of each packet, in order, in the file's own time.
+    has_times : bool
+        Whether these are the file's; else they were made of when packets are decoded, or of an
+        even pace.
     rate : Fraction
         Frames a second: exact where constant, else the usual step's.
     is_variable : bool
@@ -76,7 +88,9 @@ class Picture:
     rotation_deg: int
     sample_aspect: Fraction
     is_hdr: bool
+    is_interlaced: bool
     times_s: NDArray[np.float64]
+    has_times: bool
     rate: Fraction
     is_variable: bool
     end_s: float
@@ -160,7 +174,7 @@ def inspect(path: Path | str, *, until_s: float | None = None) -> Media:
     # A file's name and its tags are in ffmpeg's words, too: only what it says itself counts.
     said = "\n".join(line for line in words.splitlines() if re.match(r"\[.+ @ \w+\]", line))
     is_cut_off = any(one in said for one in _CUT_OFF)
-    is_cut_off |= picture is not None and picture.is_cut_off
+    is_cut_off |= (picture is not None and picture.is_cut_off) or _lacks_its_end(path, banner)
     streams = [one for one in (picture, sound) if one]
     # Subtitles or a second sound may be what lasts as long as the container says.
     are_all = len(re.findall(r"Stream #0", banner)) == len(streams)
@@ -168,6 +182,20 @@ def inspect(path: Path | str, *, until_s: float | None = None) -> Media:
         lasts_s = max(one.end_s for one in streams) - begin_s
         is_cut_off |= lasts_s < duration_s - max(_SHORT_S, _SHORT * duration_s)
     return Media(picture, sound, begin_s, duration_s, is_cut_off, _NO_INDEX in said)
+
+
+def _lacks_its_end(path: Path | str, banner: str) -> bool:
+    """Say whether a file ends before its format lets it, where ffmpeg does not say so itself."""
+    kind = re.search(r"^Input #0, (gif|mpegts)", banner, re.MULTILINE)
+    if kind is None or not Path(path).is_file():
+        return False
+    size = Path(path).stat().st_size
+    if kind[1] == "mpegts":
+        # Packets have 188 bytes, and 4 or 16 more in some recorders' files.
+        return all(size % length for length in (188, 192, 204))
+    with Path(path).open("rb") as file:
+        file.seek(max(0, size - _TRAILER))
+        return not file.read().rstrip(b"\0").endswith(b";")
 
 
 def _streams(packets: "_Packets", banner: str) -> tuple[Picture | None, Sound | None]:
@@ -193,6 +221,7 @@ class _Stream:
     """The packets of one stream; times in units of its time base, nan where not known."""
 
     times: "array[float]" = field(default_factory=lambda: array("d"))
+    decoded: "array[float]" = field(default_factory=lambda: array("d"))
     lasts: "array[float]" = field(default_factory=lambda: array("d"))
     corrupt: bytearray = field(default_factory=bytearray)
 
@@ -226,6 +255,7 @@ class _Packets:
             return
         stream = self.streams.setdefault(int(cells[0]), _Stream())
         stream.times.append(_number(cells[2]))
+        stream.decoded.append(_number(cells[1]))
         stream.lasts.append(max(0.0, _number(cells[3])))
         stream.corrupt.append(bool(flags & _CORRUPT))
 
@@ -243,8 +273,9 @@ def _number(cell: str) -> float:
 
 def _about(banner: str) -> tuple[float, float | None]:
     """Return the container's begin and claimed duration, in seconds."""
-    begin = re.search(r"Duration: .*?start: (-?[\d.]+)", banner)
-    length = re.search(r"Duration: (\d+):(\d+):([\d.]+)", banner)
+    # At the beginning of a line, where no tag can be.
+    begin = re.search(r"^  Duration: .*?start: (-?[\d.]+)", banner, re.MULTILINE)
+    length = re.search(r"^  Duration: (\d+):(\d+):([\d.]+)", banner, re.MULTILINE)
     seconds = None
     if length:
         hours, minutes, rest = length.groups()
@@ -260,22 +291,19 @@ def _picture(head: dict[str, str], packets: _Stream, banner: str) -> Picture | N
     if not size or not said:
         return None
     claimed = re.search(r" ([\d.]+k?) fps", said)
-    turned = re.search(r"rotation of (-?[\d.]+) degrees", banner[banner.index(said) :])
-    times, lasts = np.array(packets.times), np.array(packets.lasts)
+    # What is said of this stream, up to the next one; the name of a tag has spaces behind it.
+    about = banner[banner.index(said) :].partition("\n  Stream #")[0]
+    turned = re.search(r"^ +[\w ]*\w: rotation of (-?[\d.]+) degrees", about, re.MULTILINE)
     tick = Fraction(head["tb"])
     rate = snapped(Fraction(claimed.group(1).replace("k", "000"))) if claimed else USUAL_FPS
+    ticks, lasts, has_times = _in_order(packets)
     is_variable = False
-    known = np.isfinite(times)
-    if known.all() and len(np.unique(times)) == len(times):
-        order = np.argsort(times)
-        ticks, lasts = times[order], lasts[order]
-        if len(ticks) > 1:
-            rate, is_variable = measured_rate(ticks, tick, claimed=rate)
-    else:
+    if ticks is None:
         # Streams without times of their own are shown at an even pace.
-        first = times[known].min() if known.any() else 0.0
-        ticks = first + np.arange(len(times)) / float(rate * tick)
-        lasts = np.zeros(len(times))
+        known = [one for one in packets.times if math.isfinite(one)]
+        ticks = min(known, default=0.0) + np.arange(len(packets.times)) / float(rate * tick)
+    elif len(ticks) > 1:
+        rate, is_variable = measured_rate(ticks, tick, claimed=rate)
     last_s = float(lasts[-1] * tick)
     # What is said of the last frame's duration is often too little, and sometimes absurd.
     last_s = max(last_s if last_s < _LONGEST_S else 0.0, float(1 / rate))
@@ -285,13 +313,35 @@ def _picture(head: dict[str, str], packets: _Stream, banner: str) -> Picture | N
         rotation_deg=round(float(turned.group(1)) / 90) * 90 % 360 if turned else 0,
         sample_aspect=_aspect(head.get("sar", "")),
         is_hdr=any(f"/{name}" in said or f"{name}," in said for name in _HDR),
+        is_interlaced=re.search(r"\b(top|bottom) (coded )?first", said) is not None,
         times_s=ticks * float(tick),
+        has_times=has_times,
         rate=rate,
         is_variable=is_variable,
         end_s=float(ticks[-1] * tick) + last_s,
         damaged=sum(packets.corrupt),
         is_cut_off=bool(packets.corrupt[-1]),
     )
+
+
+def _in_order(
+    packets: _Stream,
+) -> tuple[NDArray[np.float64] | None, NDArray[np.float64], bool]:
+    """Return the times of packets as they are shown, how long each lasts, and if that is told.
+
+    Times of decoding stand in for those that are missing, as in AVI: there are as many of them, as
+    far apart. None where these do not do either.
+    """
+    times, lasts = np.array(packets.times), np.array(packets.lasts)
+    known = np.isfinite(times)
+    if known.all() and len(np.unique(times)) == len(times):
+        order = np.argsort(times)
+        return times[order], lasts[order], True
+    decoded = np.array(packets.decoded)
+    if len(decoded) > 1 and np.isfinite(decoded).all() and (np.diff(decoded) > 0).all():
+        first = times[known].min() if known.any() else decoded[0]
+        return decoded - decoded[0] + first, lasts, False
+    return None, np.zeros(len(times)), False
 
 
 def _aspect(said: str) -> Fraction:
@@ -331,8 +381,26 @@ def measured_rate(
         # Times are whole ticks, so each is up to one off; a drift is no rounding.
         if np.abs(ticks - ticks[0] - np.arange(len(ticks)) * step).max() <= max(1.0, 0.02 * step):
             return snapped(rate), False
-    usual = Fraction(float(np.median(steps))) * tick_s
-    return min(snapped(1 / usual), Fraction(_MOST_SHOWN)), True
+    # At the greatest step of which all are multiples, every frame is shown in its own time.
+    common = Fraction(int(np.gcd.reduce(steps.astype(np.int64)))) * tick_s
+    if 1 / common <= _MOST_REPEATED:
+        return snapped(1 / common), True
+    return min(_usual_rate(steps, tick_s), Fraction(_MOST_SHOWN)), True
+
+
+def _usual_rate(steps: NDArray[np.float64], tick_s: Fraction) -> Fraction:
+    """Return the rate of the frames whose step is the usual one.
+
+    A step of whole ticks is 33 or 34 ms for 30 a second: the mean of many is exact, but for a
+    tick at both ends of each stretch of them.
+    """
+    middle = float(np.median(steps))
+    is_usual = np.abs(steps - middle) <= max(1.0, _JITTER * middle)
+    stretches = 1 + int((np.diff(is_usual.astype(np.int8)) == 1).sum())
+    total = float(steps[is_usual].sum())
+    rate = int(is_usual.sum()) / (Fraction(total) * tick_s)
+    near = _standard(rate, tolerance=min(_UNSURE, stretches / total))
+    return near or snapped(rate)
 
 
 def snapped(rate: Fraction | float) -> Fraction:
@@ -345,7 +413,7 @@ def snapped(rate: Fraction | float) -> Fraction:
     return _standard(Fraction(rate)) or Fraction(rate).limit_denominator(1001)
 
 
-def _standard(rate: Fraction) -> Fraction | None:
+def _standard(rate: Fraction, *, tolerance: float = 0.0) -> Fraction | None:
     """Return the standard rate that a rate stands for, if there is one."""
     near = min(_STANDARD, key=lambda one: abs(one - rate))
-    return near if abs(near - rate) <= near * Fraction(_NEAR) else None
+    return near if abs(near - rate) <= near * Fraction(max(_NEAR, tolerance)) else None

@@ -1,6 +1,7 @@
 """An output that is written in segments, so that an interrupted run can go on."""
 
 import logging
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -288,9 +289,9 @@ def _join(segments: list[Segment], fps: Fraction, result: Path, settings: Settin
     ends_us = [0, *(round(count * 1_000_000 / fps) for count in counts)]
     lines = ["ffconcat version 1.0"]
     for segment, begin, end in zip(segments, ends_us, ends_us[1:], strict=False):
-        path = (segment.folder / f"video{result.suffix}").absolute()
-        quoted = ffmpeg.named(path).replace("'", r"'\''")
-        lines += [f"file '{quoted}'", f"duration {end - begin}us"]
+        # As seen from the script: the way there may have a quote, or a new line, in it.
+        path = Path(os.path.relpath(segment.folder, result.parent)) / f"video{result.suffix}"
+        lines += [f"file '{path.as_posix()}'", f"duration {end - begin}us"]
     script = result.with_suffix(".txt")
     with writing(script):
         script.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -6,6 +6,7 @@ Both go through a file frame by frame, in order, and hand out upright pictures w
 import math
 import subprocess
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import Protocol
 
@@ -22,6 +23,13 @@ _TONE_MAP = (
     "zscale=t=linear:npl=100,format=gbrpf32le,zscale=p=bt709,tonemap=hable:desat=0,"
     "zscale=t=bt709:m=bt709:r=tv,format=yuv444p10le"
 )
+
+
+# So many pictures may show nothing, as a fade from black does, before two readers count as alike.
+_DARK = 50
+# What they are compared at, in pixels, and how many levels of 255 they may differ: ways to make RGB
+# of YUV differ by 1, mirrored pictures and other primaries by 15 to 30.
+_THUMB, _ALIKE = (32, 32), 4.0
 
 
 class Reader(Protocol):
@@ -112,6 +120,8 @@ class FfmpegReader:
     picture : Picture
     after_s : float
         Frames up to this time after the first one are left out.
+    skipped : int
+        How many these are, which counts where the file does not tell their times.
     is_strict : bool
         Whether the first damaged frame is an error.
     """
@@ -119,16 +129,26 @@ class FfmpegReader:
     name = "ffmpeg"
 
     def __init__(
-        self, path: Path, picture: Picture, *, after_s: float = -math.inf, is_strict: bool = False
+        self,
+        path: Path,
+        picture: Picture,
+        *,
+        after_s: float = -math.inf,
+        skipped: int = 0,
+        is_strict: bool = False,
     ) -> None:
         self._path, self._strict = path, is_strict
         height, width = picture.upright_px
         self._shape = (height, width, 3)
-        self._first_s = float(picture.times_s[0])
+        self._first_s: float | None = float(picture.times_s[0]) if picture.has_times else None
+        self._is_timed = picture.has_times or not skipped
         self._data, self._time_s = b"", 0.0
         filters = [_TONE_MAP] if picture.is_hdr else []
-        if after_s > -math.inf:
-            filters.insert(0, f"select='gt(t,{self._first_s + after_s + 1e-6:.6f})'")
+        if skipped:
+            after = f"gte(n,{skipped})"
+            if self._first_s is not None:
+                after = f"gt(t,{self._first_s + after_s + 1e-6:.6f})"
+            filters.insert(0, f"select='{after}'")
         filters.append(f"scale={width}:{height}:flags=bicubic,setsar=1")
         # In a folder of its own: what is open cannot be opened once more under Windows.
         self._folder = tempfile.TemporaryDirectory(prefix="vidsal-")
@@ -152,7 +172,10 @@ class FfmpegReader:
         self._data = self._process.stdout.read(math.prod(self._shape))
         if len(self._data) == math.prod(self._shape):
             stamp = self._stamps.readline().strip()
-            self._time_s = float(stamp) - self._first_s if stamp else math.nan
+            time_s = float(stamp) if stamp and self._is_timed else math.nan
+            if self._first_s is None:
+                self._first_s = time_s
+            self._time_s = time_s - self._first_s
             return self._time_s
         if self._process.wait() and self._strict:
             raise VidsalError(
@@ -171,6 +194,42 @@ class FfmpegReader:
         self._process.stdout.close()
         self._stamps.close()
         self._folder.cleanup()
+
+
+def is_read_alike(path: Path, picture: Picture) -> bool:
+    """Say whether OpenCV makes of a file what ffmpeg makes of it.
+
+    Where OpenCV cannot convert a picture, such as an interlaced one or one of rare colours, it says
+    nothing and hands out what its memory held; and it does not know pictures that are mirrored. So
+    the first picture that shows something is compared.
+
+    Raises
+    ------
+    VidsalError
+        If OpenCV cannot open it.
+    """
+    with (
+        closing(OpencvReader(path, picture)) as one, closing(FfmpegReader(path, picture)) as other,
+    ):  # fmt: skip
+        for n in range(_DARK):
+            if other.grab() is None:
+                return n > 0
+            if one.grab() is None:
+                break
+            rgb, known = one.picture(), other.picture()
+            if rgb is None or known is None:
+                break
+            if rgb.shape != known.shape:
+                return False
+            found, meant = (
+                cv2.resize(picture, _THUMB, interpolation=cv2.INTER_AREA).astype(np.float32)
+                for picture in (rgb, known)
+            )
+            if np.abs(found - meant).mean() > _ALIKE:
+                return False
+            if meant.std() > _ALIKE:
+                break
+    return True
 
 
 def resized(rgb: Rgb, size: tuple[int, int]) -> Rgb:

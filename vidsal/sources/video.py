@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -12,7 +13,7 @@ from vidsal.errors import VidsalError
 from vidsal.frames import Findings, Frame, SoundPart, SourceInfo
 from vidsal.media import Media, Picture, inspect
 from vidsal.settings import Settings
-from vidsal.sources.readers import FfmpegReader, OpencvReader, Reader, resized
+from vidsal.sources.readers import FfmpegReader, OpencvReader, Reader, is_read_alike, resized
 from vidsal.timeline import step_at
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,8 @@ _BEYOND_S = 5.0
 _LARGEST_PX = 2**27
 # Times are quotients, rounded.
 _ROUNDING_S = 1e-6
+# What a decoder says of a frame's time, and what the file says, are this near to each other.
+_NEAR_S = 1e-4
 # Containers round to milliseconds: so much of a frame is no frame.
 _ROUNDING = 0.1
 # Codecs with packets that hold no picture of their own, so that one cannot be missed by counting.
@@ -61,7 +64,7 @@ class VideoSource:
             # The picture may begin long after the sound.
             self._media = inspect(path)
         picture = _checked(path, self._media, settings)
-        self._picture = picture
+        self._picture, self._offsets_s = picture, picture.offsets_s
         self._every = settings.every
         self._fps = settings.fps or picture.rate / settings.every
         self._stopped = self._ended = False
@@ -126,10 +129,24 @@ class VideoSource:
                     return None
             # What is beyond the part is looked at, so that it can end.
             is_beyond = self._time_s >= self._end_s - _ROUNDING_S
-            if (is_beyond or slot < self._slot(self._time_s) < self._slots) and (
-                frame := self._retrieved()
-            ):
+            if (is_beyond or self._is_due(slot)) and (frame := self._retrieved()):
                 return frame
+
+    def _is_due(self, slot: int) -> bool:
+        """Say whether the frame at hand is one of the output's after `slot`.
+
+        It is the first that begins in its frame of the output, or what stands there until a later
+        one.
+        """
+        due = self._slot(self._time_s)
+        if due >= self._slots:
+            return False
+        if due > slot:
+            return True
+        later = int(np.searchsorted(self._offsets_s, self._time_s + _NEAR_S)) + self._every - 1
+        is_last = later >= len(self._offsets_s)
+        until = self._slots if is_last else self._slot(float(self._offsets_s[later]))
+        return until > due + 1
 
     def _first_frame(self) -> Frame:
         """Return the first frame of the part that was asked for."""
@@ -159,7 +176,7 @@ class VideoSource:
         aim = self._start_s - 1.0
         time_s = self._reader.jump(aim)
         if time_s is not None and aim - 2 < time_s <= self._start_s:
-            self._index = int(np.abs(self._picture.offsets_s - time_s).argmin())
+            self._index = int(np.abs(self._offsets_s - time_s).argmin())
             self._time_s = time_s
             self._seen = self._index + 1
             return
@@ -190,16 +207,27 @@ class VideoSource:
     def _reader_at_hand(self) -> Reader:
         """Return what decodes the file: OpenCV, unless only ffmpeg can do what is needed."""
         if self._reader is None:
-            if self._picture.is_hdr:
-                log.info("%s is HDR: ffmpeg decodes it and maps its tones", self._path)
-            elif not self._strict:
-                try:
-                    self._reader = OpencvReader(self._path, self._picture)
-                except VidsalError as error:
-                    log.info("%s; ffmpeg decodes it", error)
-            if self._reader is None:
+            if self._objection is None:
+                self._reader = OpencvReader(self._path, self._picture)
+            else:
+                log.info("%s: %s; ffmpeg decodes it", self._path, self._objection)
                 self._reader = FfmpegReader(self._path, self._picture, is_strict=self._strict)
         return self._reader
+
+    @cached_property
+    def _objection(self) -> str | None:
+        """Why OpenCV is not to decode the file, if there is a reason."""
+        if self._strict:
+            return "OpenCV says nothing of damage"
+        if self._picture.is_hdr:
+            return "it is HDR, and its tones have to be mapped"
+        if self._picture.is_interlaced:
+            return "it is interlaced"
+        try:
+            is_alike = is_read_alike(self._path, self._picture)
+        except VidsalError as error:
+            return str(error)
+        return None if is_alike else "OpenCV makes other pictures of it"
 
     def _may_go_on(self) -> bool:
         """Let ffmpeg go on where OpenCV ended long before the file does; say whether it does."""
@@ -212,7 +240,9 @@ class VideoSource:
             self._path, self._seen, self._picture.frames,
         )  # fmt: skip
         self._close()
-        self._reader = FfmpegReader(self._path, self._picture, after_s=self._time_s)
+        self._reader = FfmpegReader(
+            self._path, self._picture, after_s=self._time_s, skipped=self._seen
+        )
         return True
 
     def _retrieved(self) -> Frame | None:
@@ -225,7 +255,7 @@ class VideoSource:
         """Return how many of the pictures up to where the file was read did not come."""
         if self._picture.codec in _UNCOUNTED:
             return self._picture.damaged
-        passed = int((self._picture.offsets_s <= self._time_s + _ROUNDING_S).sum())
+        passed = int((self._offsets_s <= self._time_s + _ROUNDING_S).sum())
         there = self._picture.frames if self._ended else passed
         return max(there - self._seen, self._picture.damaged)
 
@@ -255,11 +285,17 @@ class VideoSource:
 
     def _hint(self) -> int | None:
         """Return how many frames there may be."""
-        times_s = self._picture.offsets_s
+        times_s = self._offsets_s
         inside = (times_s >= self._first.time_s - _ROUNDING_S) & (times_s < self._end_s)
-        # As `frames` chooses them: one for each step of the output that has any.
-        steps = {self._slot(time_s) for time_s in times_s[inside][:: self._every].tolist()}
-        return max(1, sum(step < self._slots for step in steps))
+        # As `frames` chooses them: the first in each step of the output, and what stands there.
+        steps = [self._slot(time_s) for time_s in times_s[inside][:: self._every].tolist()]
+        chosen = [
+            step < self._slots and (before < step or after > step + 1)
+            for before, step, after in zip(
+                [-1, *steps], steps, [*steps[1:], self._slots], strict=False
+            )
+        ]
+        return max(1, sum(chosen))
 
     def _sound(self) -> SoundPart | None:
         """Return the sound of the part that was asked for."""
