@@ -46,6 +46,14 @@ def test_a_gap_makes_the_rate_variable_and_leaves_its_step(make_clip: MakeClip) 
     assert found.times_s[9:11] == pytest.approx([0.36, 0.84])
 
 
+@pytest.mark.parametrize("rate", [FILM, Fraction(25), Fraction(30), Fraction(60000, 1001)])
+def test_a_rate_of_rounded_times_with_gaps_is_the_one_it_was(rate: Fraction) -> None:
+    ticks = np.asarray(np.rint(np.arange(300) * 1000 / float(rate)), np.float64)
+    # Five frames are missing in each of five places.
+    kept = ticks[[n for n in range(300) if not 40 <= n % 60 < 45]]
+    assert measured_rate(kept, Fraction(1, 1000), claimed=Fraction(1000)) == (rate, True)
+
+
 def test_odd_steps_are_what_they_are() -> None:
     ticks = np.asarray(np.arange(30) * 7, np.float64)
     assert measured_rate(ticks, Fraction(1, 100), claimed=Fraction(1429, 100)) == (
@@ -108,15 +116,48 @@ def test_sound_is_where_it_is(make_clip: MakeClip) -> None:
     assert inspect(make_clip("mute.mp4")).sound is None
 
 
-@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv"])
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.ts"])
 def test_a_file_that_was_cut_off_is_known_by_it(name: str, make_clip: MakeClip) -> None:
     path = make_clip(name, frames=100, options=["-g", "10", "-movflags", "+faststart"])
     assert not inspect(path).is_cut_off
     whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
+    # No whole packets of a transport stream.
+    path.write_bytes(whole[: len(whole) // 376 * 188 + 75])
     found = inspect(path)
     assert found.picture is not None and 20 < found.picture.frames < 90
     assert found.is_cut_off
+
+
+def test_a_gif_without_its_end_is_cut_off(make_clip: MakeClip) -> None:
+    path = make_clip("a.gif", frames=30, codec="gif")
+    whole = path.read_bytes()
+    path.write_bytes(whole + bytes(100))
+    assert not inspect(path).is_cut_off
+    path.write_bytes(whole[: len(whole) // 2])
+    assert inspect(path).is_cut_off
+
+
+def test_what_a_tag_says_is_not_said_of_the_file(make_clip: MakeClip) -> None:
+    clip = make_clip("a.mkv", frames=10)
+    odd, plain = clip.with_name("odd.mkv"), inspect(clip)
+    lies = "Duration: 00:10:00.00, start: 1.500000, bitrate"
+    run_ffmpeg("-i", str(clip), "-c", "copy", "-metadata", f"title={lies}", "-metadata:s:v",
+               "comment=rotation of 90.00 degrees", str(odd))  # fmt: skip
+    found = inspect(odd)
+    assert (found.begin_s, found.duration_s) == (plain.begin_s, plain.duration_s)
+    assert not found.is_cut_off
+    assert found.picture is not None and found.picture.rotation_deg == 0
+
+
+def test_only_the_first_picture_stream_is_told_of(make_clip: MakeClip) -> None:
+    clip = make_clip("a.mp4", frames=10)
+    turned, both = clip.with_name("turned.mp4"), clip.with_name("both.mp4")
+    run_ffmpeg("-display_rotation:v:0", "90", "-i", str(clip), "-c", "copy", str(turned))
+    run_ffmpeg("-i", str(clip), "-i", str(turned), "-map", "0", "-map", "1", "-c", "copy",
+               str(both))  # fmt: skip
+    for path, degrees in ((both, 0), (turned, 90)):
+        found = inspect(path).picture
+        assert found is not None and found.rotation_deg == degrees
 
 
 def test_an_index_that_is_missing_is_told(make_clip: MakeClip) -> None:

@@ -51,6 +51,17 @@ KINDS: dict[str, tuple[list[str], tuple[int, int]]] = {
         (48, 64),
     ),
     "pictures.gif": ([], (48, 64)),
+    "b_frames.avi": (["-c:v", "mpeg4", "-bf", "2", "-q:v", "2"], (48, 64)),
+    # OpenCV converts none of these, and does not say so.
+    "interlaced.ts": ([*H264, "-flags", "+ildct+ilme"], (48, 64)),
+    "interlaced.mpg": (["-c:v", "mpeg2video", "-q:v", "2", "-flags", "+ildct+ilme"], (48, 64)),
+    "interlaced.avi": (["-c:v", "mpeg4", "-q:v", "2", "-flags", "+ildct+ilme"], (48, 64)),
+    "fields.mp4": (
+        ["-c:v", "libx265", "-x265-params", "log-level=error:interlace=tff", "-crf", "12"],
+        (48, 64),
+    ),
+    # It takes the primaries into account, which ffmpeg does not.
+    "p3.mp4": ([*H264, "-bsf:v", "h264_metadata=colour_primaries=12"], (48, 64)),
 }  # fmt: skip
 FRAMES = 12
 
@@ -96,7 +107,19 @@ def test_every_kind_of_file_gives_its_frames_upright_and_in_time(name: str, tmp_
         assert off < 12
 
 
-@pytest.mark.parametrize("name", ["plain.mp4", "av1.mp4", "anamorphic.mp4", "odd.mkv", "vp9.webm"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "plain.mp4",
+        "av1.mp4",
+        "anamorphic.mp4",
+        "odd.mkv",
+        "vp9.webm",
+        "b_frames.avi",
+        "interlaced.ts",
+        "p3.mp4",
+    ],
+)
 def test_both_decoders_give_the_same_frames(name: str, tmp_path: Path) -> None:
     path = _make(tmp_path / name, KINDS[name][0])
     usual, strict = _read(path), _read(path, strict=True)
@@ -115,6 +138,43 @@ def test_rotation_is_honoured_by_both_decoders(degrees: int, tmp_path: Path) -> 
         found = _read(turned, strict=is_strict)[3].rgb
         assert found.shape == upright.shape
         assert _difference(found, upright) < 3
+
+
+@pytest.mark.parametrize(("way", "axis"), [("-display_hflip", 1), ("-display_vflip", 0)])
+def test_a_mirrored_picture_is_mirrored_by_both_decoders(
+    way: str, axis: int, tmp_path: Path
+) -> None:
+    flat, mirrored = _make(tmp_path / "flat.mp4", H264), tmp_path / "mirrored.mp4"
+    run_ffmpeg(way, "-i", str(flat), "-c", "copy", str(mirrored))
+    for is_strict in (False, True):
+        found = _read(mirrored, strict=is_strict)[3].rgb
+        assert _difference(found, np.flip(_read(flat)[3].rgb, axis)) < 3
+
+
+def test_what_only_ffmpeg_converts_is_known_after_a_fade_from_black(tmp_path: Path) -> None:
+    words, _ = KINDS["fields.mp4"]
+    fade = ["-vf", "fade=in:start_frame=4:nb_frames=4"]
+    frames = _read(_make(tmp_path / "fields.mp4", [*words, *fade]))
+    truth = _read(_make(tmp_path / "truth.mkv", ["-c:v", "ffv1", *fade]))
+    assert frames[0].rgb.max() < 20 and frames[-1].rgb.max() > 200
+    for one, other in zip(frames, truth, strict=True):
+        assert np.abs(one.rgb.astype(float) - other.rgb.astype(float)).mean() < 12
+
+
+def test_frames_without_times_that_are_shown_come_as_they_are_decoded(
+    make_clip: MakeClip, tmp_path: Path
+) -> None:
+    # In AVI a packet's only time is when it is decoded, and the rate it claims is that of the MP4.
+    clip, avi = make_clip(frames=50, rate="24", options=["-bf", "3"]), tmp_path / "a.avi"
+    run_ffmpeg("-i", str(clip), "-c", "copy", "-video_track_timescale", "600", str(avi))
+    found = media.inspect(avi).picture
+    assert found is not None
+    assert (found.rate, found.frames, found.has_times) == (Fraction(24), 50, False)
+    for is_strict in (False, True):
+        frames = _read(avi, strict=is_strict)
+        assert [frame.time_s for frame in frames] == pytest.approx(np.arange(50) / 24, abs=2e-3)
+        for one, other in zip(frames, _read(clip), strict=True):
+            assert _difference(one.rgb, other.rgb) < 3
 
 
 def test_bright_hdr_is_not_washed_out(tmp_path: Path) -> None:
@@ -156,6 +216,39 @@ def test_gif_frames_come_at_their_own_times(tmp_path: Path) -> None:
         assert source.info.fps is not None and source.info.fps >= 5
     assert [frame.time_s for frame in frames] == pytest.approx([0, 0.1, 0.4, 0.45])
     assert [int(frame.rgb.mean()) for frame in frames] == pytest.approx([0, 80, 160, 240], abs=4)
+
+
+def test_a_short_frame_before_a_long_one_does_not_stand_for_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.gif"
+    levels = [0, 60, 120, 180, 240]
+    pictures = [np.full((20, 30, 3), level, np.uint8) for level in levels]
+    iio.imwrite(path, pictures, duration=[100, 1000, 1000, 1000, 1000], loop=0)
+    with open_source(path, Settings()) as source:
+        assert source.info.fps == 10
+        assert source.info.frame_count_hint == 5
+        assert [int(frame.rgb.mean()) for frame in source.frames()] == pytest.approx(levels, abs=4)
+
+
+@pytest.mark.parametrize("fps", [None, "30", "10"])
+def test_what_is_seen_for_long_is_shown_however_soon_it_came(
+    fps: str | None, make_clip: MakeClip, tmp_path: Path
+) -> None:
+    # A frame every 40 ms, but for the 20th: 10 ms after the one before, and then on show for 3 s.
+    times = "if(lt(N,20),N/25,if(eq(N,20),0.77,3.8+(N-21)/25))/TB"
+    ways = ["-fps_mode", "passthrough", "-enc_time_base", "1/1000", "-bf", "0"]
+    path = make_clip("a.mkv", frames=40, options=["-vf", f"settb=1/1000,setpts='{times}'", *ways])
+    settings = Settings(model="none", fps=fps)  # type: ignore[arg-type]
+    with open_source(path, settings) as source:
+        frames = list(source.frames())
+        assert source.info.frame_count_hint == len(frames)
+    assert min(abs(frame.time_s - 0.77) for frame in frames) < 1e-3
+    (stands,) = [frame for frame in frames if frame.index == 20]
+    plain = Settings(model="none", fps=fps, annotate=False, alpha=0, output=tmp_path / "o.mkv",  # type: ignore[arg-type]
+                     codec="ffv1")  # fmt: skip
+    vidsal.run(path, plain)
+    shown = {round(frame.time_s, 1): frame.rgb for frame in _read(tmp_path / "o.mkv")}
+    for time_s in (1.0, 2.0, 3.0):
+        assert _difference(shown[time_s], stands.rgb) < 1
 
 
 @pytest.mark.parametrize(("fps", "count"), [("10", 10), ("25", 25), ("50", 25), ("7", 7)])
