@@ -166,6 +166,14 @@ def test_every_kind_of_file_is_joined_whole(
     assert times == pytest.approx([float(n / Fraction(rate)) for n in range(18)], abs=tick)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="such names are none there")
+@pytest.mark.parametrize("name", ["two\nlines.mp4", "a%03d b'q\"[x]{1}\\.mp4", "it's:here.mp4"])
+def test_segments_are_joined_whatever_the_output_is_called(name: str, make_clip: MakeClip) -> None:
+    vidsal.run(make_clip(frames=10), _settings(name, table=None, maps=None))
+    assert _left() == {name}
+    assert len(_pictures(Path(name).rename("plain.mp4"))) == 10
+
+
 @pytest.mark.parametrize("rate", [3, 25, 40])
 def test_time_goes_on_across_segments(
     rate: int, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
