@@ -495,6 +495,17 @@ def test_a_name_of_any_bytes_is_printed_as_it_is(clip: Path, here: Path) -> None
     assert [os.fsdecode(path.name) for path in here.iterdir()] == [f"{name}_saliency.mp4"]
 
 
+@_posix
+def test_a_name_that_stdout_has_no_letters_for_ends_nothing(clip: Path, here: Path) -> None:
+    odd = here.parent / "łą.mp4"
+    shutil.copy(clip, odd)
+    words = "PYTHONIOENCODING=ascii $V run --model none --summary s.json $1 $2"
+    done = _through_shell(words, here, odd, clip)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "\\u0142\\u0105_saliency.mp4\nclip_saliency.mp4\n"
+    assert len(json.loads((here / "s.json").read_text())) == 2
+
+
 # The other commands, and what is fast.
 
 

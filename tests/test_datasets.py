@@ -222,6 +222,13 @@ def test_the_table_of_a_photo_needs_two_columns(data: Path) -> None:
 # Sequences.
 
 
+def test_a_sequence_of_one_picture_is_no_photo(data: Path) -> None:
+    _png(data / "bear" / "frames" / "00010.png", np.full((12, 16, 3), 40, np.uint8))
+    _png(data / "bear" / "masks" / "00010.png", _mask((12, 16), np.s_[1:3, 4:8]))
+    (clip,) = _clips(data)
+    assert (clip.numbers, clip.is_photo) == ([0], False)
+
+
 def test_a_sequence_of_pictures_has_masks_of_the_same_names(data: Path) -> None:
     for n in range(5):
         picture = np.full((12, 16, 3), 40 * n, np.uint8)

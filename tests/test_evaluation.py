@@ -754,7 +754,7 @@ def test_the_command_scores_other_programs_by_name(
          "--overwrite to replace it"),
         (["data", "--json", "no/r.json"], 1, "no is not a folder that exists: make it first"),
         (["missing"], 1, "missing is not a folder"),
-        (["empty"], 1, "empty holds no clips or photos with ground truth: expected videos/ or "),
+        (["empty"], 1, "empty holds no clips or photos with ground truth: expected videos/ bes"),
         (["data", "--against", "it=empty"], 1, "it: 0 maps for frame a of a in empty, expected "),
     ],
 )  # fmt: skip

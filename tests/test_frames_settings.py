@@ -364,6 +364,7 @@ def test_values_come_out_as_the_options_own_type() -> None:
         (12.5, Fraction(25, 2)),
         ("29.97", Fraction(30000, 1001)),
         (23.976, Fraction(24000, 1001)),
+        ("23.98", Fraction(24000, 1001)),
         ("59.94", Fraction(60000, 1001)),
         ("30000/1001", Fraction(30000, 1001)),
         (Fraction(100, 7), Fraction(100, 7)),
@@ -533,3 +534,11 @@ def test_help_of_the_command_line_mentions_every_option() -> None:
         assert re.sub(r"\s", "", field.metadata["help"]) in joined, field.name
         assert re.sub(r"[\s─]", "", field.metadata["group"]) in joined
     assert "-o" in words and "--no-annotate" in words
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [("Lite0", "lite0"), ("NONE", "none"), (" ResNet50 ", "resnet50"), ("VGG16", "VGG16")],
+)
+def test_networks_of_its_own_are_found_in_any_case(given: str, name: str) -> None:
+    assert Settings(model=given).model == name

@@ -634,5 +634,12 @@ def test_a_stage_that_is_aimed_elsewhere_explains_that(linear: Classifier, weigh
         _maps(top, rgb), _maps(_stage(linear, Target(top=2)), rgb), rtol=1e-5
     )
     assert stage.target == Target(class_id=2)
+    # On the way back nothing is traced again: whoever watches cannot wait.
+    traced = dict(stage._graphs)
+    for target in (Target(class_id=2), Target(top=2), Target(is_locked=True)):
+        again = top.aimed(target)
+        again.predict(rgb)
+        again.maps(rgb, [Request(n, 1, 1 if target.is_locked else None) for n in range(2)])
+    assert traced == stage._graphs
     with pytest.raises(ValueError, match="target must be 0 to 6"):
         stage.aimed(Target(class_id=K))

@@ -143,6 +143,23 @@ def test_files_of_one_name_in_two_folders_stay_apart(here: Path, make_clip: Make
     assert sorted(names) == sorted(path.name for path in (here / "out").iterdir())
 
 
+def test_a_folder_with_one_file_is_a_folder_all_the_same(here: Path, make_clip: MakeClip) -> None:
+    source = here / "in"
+    source.mkdir()
+    clip = make_clip("a.mp4", frames=2).rename(source / "a.mp4")
+    for word in (source, str(source / "*.mp4")):
+        settings = _settings(output=Path("out"), table=Path("t"), maps=Path("m"), overwrite=True)
+        (outcome,) = run_all([word], settings)
+        assert outcome.output == Path("out/a_saliency.mp4")
+        assert (here / "t" / "a.csv").exists() and (here / "m" / "a" / "fused").is_dir()
+    # A name of a file is one, where there is one source.
+    run_all([str(source / "*.mp4")], _settings(output=Path("b.mp4"), table=Path("b.csv")))
+    assert (here / "b.mp4").is_file() and (here / "b.csv").is_file()
+    # A folder for the output says nothing of the table.
+    run_all([clip], _settings(output=Path("out"), table=Path("c.csv"), overwrite=True))
+    assert (here / "c.csv").is_file()
+
+
 def test_no_two_results_are_called_alike(here: Path) -> None:
     names = ["a.mp4", "a.mkv", "a.mp4.mkv", "x/s.mp4", "2_b.mp4", "x/s.mp4", "b.mp4", "b.mkv"]
     found = jobs._names([here / name for name in names])

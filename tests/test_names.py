@@ -136,6 +136,23 @@ def test_a_bad_picture_of_a_sequence_is_left_out_or_an_error(folder: Path) -> No
         list(source.frames())
 
 
+def test_every_nth_picture_is_counted_from_the_start(folder: Path) -> None:
+    # As in a video.
+    settings = Settings(sequence=True, fps="10", start=0.1, every=3)  # type: ignore[arg-type]
+    with open_source(folder, settings) as source:
+        assert [frame.index for frame in source.frames()] == [1, 4, 7]
+
+
+def test_a_bad_first_picture_is_left_out_as_well(folder: Path) -> None:
+    (folder / "shot1.png").write_bytes(b"no picture")
+    with open_source(folder, Settings(sequence=True)) as source:
+        assert (source.info.height_px, source.info.width_px) == (8, 12)
+        assert [frame.index for frame in source.frames()] == list(range(1, 10))
+        assert source.findings().damaged == 1
+    with pytest.raises(VidsalError, match=r"shot1\.png is a damaged picture"):
+        open_source(folder, Settings(sequence=True, strict=True))
+
+
 def test_a_sequence_without_a_picture_in_the_part_is_one_line(folder: Path) -> None:
     with pytest.raises(VidsalError, match="none of its 10 pictures is in the part asked for"):
         open_source(folder, Settings(sequence=True, start=5))

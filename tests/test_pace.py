@@ -43,6 +43,14 @@ def test_the_first_group_does_not_count() -> None:
     assert _settled(pace, drawing_s=0.01, other_s=0.01, groups=1) == 1
 
 
+def test_the_first_group_of_another_target_does_not_count() -> None:
+    pace = Pace("auto", 25.0)
+    _settled(pace, drawing_s=0.02, other_s=0.005)
+    pace.begin_anew()
+    pace.took(1, 1, 2.0, 2.1)
+    assert pace.every == 1
+
+
 def test_one_slow_group_does_not_decide() -> None:
     pace = Pace("auto", 25.0)
     _settled(pace, drawing_s=0.02, other_s=0.005)

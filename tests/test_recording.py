@@ -13,7 +13,7 @@ from live_fakes import INFO, SIZE, Clock, FakeCapture, faked_source, length_of, 
 
 from vidsal.errors import VidsalError
 from vidsal.frames import Saliency
-from vidsal.recording import Recording, free_name
+from vidsal.recording import Recording, free_names
 from vidsal.stream import analyse_frames
 
 
@@ -192,4 +192,8 @@ def test_a_name_in_use_is_said_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "o.mp4").write_bytes(b"mine")
     with pytest.raises(VidsalError, match="exists"):
         Recording(INFO, live_settings(output=tmp_path / "o.mp4"), None)
-    assert free_name(tmp_path / "o.mp4") == tmp_path / "o_002.mp4"
+    assert free_names(tmp_path / "o.mp4") == [tmp_path / "o_002.mp4"]
+    # What belongs together has one number.
+    (tmp_path / "o_002.csv").touch()
+    both = free_names(tmp_path / "o.mp4", tmp_path / "o.csv")
+    assert both == [tmp_path / "o_003.mp4", tmp_path / "o_003.csv"]

@@ -5,6 +5,7 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -26,6 +27,7 @@ from sink_help import (
     write_with_sound,
 )
 
+import vidsal
 from vidsal import encoding, ffmpeg
 from vidsal.errors import VidsalError
 from vidsal.frames import SoundPart
@@ -163,6 +165,17 @@ def test_a_disk_that_fills_under_the_table_leaves_nothing(
     with pytest.raises(VidsalError, match=r"cannot write .*t\.csv: No space left on device"):
         run_vidsal(clip, out / "o.mp4", table=out / "t.csv")
     assert names_in(out) == []
+
+
+def test_an_error_of_the_source_is_not_told_as_one_of_the_table(
+    make_clip: MakeClip, tmp_path: Path
+) -> None:
+    def progress(items: Iterable[Any], _: int | None) -> Iterable[Any]:
+        raise OSError(5, "Input/output error", "somewhere else")
+
+    settings = Settings(model="none", output=tmp_path / "o.mp4", table=tmp_path / "t.csv")
+    with pytest.raises(OSError, match="somewhere else"):
+        vidsal.run(make_clip(frames=5), settings, progress=progress)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits on files are POSIX")

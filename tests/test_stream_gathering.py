@@ -188,6 +188,24 @@ def _noisy(sigma: float, size: tuple[int, int]) -> tuple[Map, Callable[[Request]
     return truth, draw
 
 
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
+def test_a_gradient_without_end_is_forgotten(odd: float, clip: list[Rgb]) -> None:
+    def drawn(request: Request) -> Map:
+        values = bump(45, 80)
+        if request.frame == 2:
+            values[:10, :10] = odd
+        return values
+
+    settings = Settings(batch=1)
+    with np.errstate(over="raise", invalid="raise"):
+        found = list(analyse_frames(frames_of(clip), Placed(drawn), settings, batch=1))
+    for one in found[2:]:
+        assert one.static is not None and np.isfinite(one.static).all()
+        assert np.isfinite(one.static_high)
+        row, column = place_px(one.static)
+        assert abs(row - 45) < 4 and abs(column - 80) < 4
+
+
 @pytest.mark.parametrize("fresh", [1, 4])
 def test_accumulated_maps_are_as_steady_as_their_samples_promise(fresh: int) -> None:
     size, sigma = (64, 128), 0.5

@@ -98,6 +98,7 @@ class Adaptive:
         for first in frames:
             wanted = self._wanted
             size, static = wanted
+            self._pace.begin_anew()
             # The frame with which a change is noticed is left out.
             same = takewhile(lambda _, wanted=wanted: self._wanted is wanted, frames)  # type: ignore[misc]
             yield from self._timed(chain([first], same), static, self._sized(size))

@@ -4,6 +4,7 @@
 stderr.
 """
 
+import codecs
 import dataclasses
 import inspect
 import io
@@ -85,7 +86,9 @@ def _ready_streams() -> None:
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")
+        # Bytes that are no text are printed as they are; what an older encoding lacks, by number.
+        is_utf8 = codecs.lookup(sys.stdout.encoding).name == "utf-8"
+        sys.stdout.reconfigure(errors="surrogateescape" if is_utf8 else "backslashreplace")
 
 
 def _say(text: str) -> None:

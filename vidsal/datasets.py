@@ -80,6 +80,8 @@ class Clip:
         From a frame's number to what is known of it.
     first : int
         Number of the first frame in other programs' file names.
+    is_photo : bool
+        Whether it is a photo: one frame, and no motion.
     """
 
     name: str
@@ -88,11 +90,7 @@ class Clip:
     frames: Callable[[], Iterator[Frame]]
     truth: Callable[[int], Truth]
     first: int = 0
-
-    @property
-    def is_photo(self) -> bool:
-        """Whether there is one frame, and no motion."""
-        return self.stems is not None and len(self.stems) == 1
+    is_photo: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +121,9 @@ def open_datasets(folder: Path) -> list[Dataset]:
     found = [one for path in [folder, *_folders(folder)] if (one := _dataset(path))]
     if not found:
         raise VidsalError(
-            f"{folder} holds no clips or photos with ground truth: expected videos/ or images/ "
-            "beside fixations/ or masks/, CLIP/frames beside CLIP/masks, or DHF1K's video/ beside "
-            "annotation/"
+            f"{folder} holds no clips or photos with ground truth: expected videos/ beside "
+            "fixations/, images/ beside fixations/ or masks/, CLIP/frames beside CLIP/masks, or "
+            "DHF1K's video/ beside annotation/"
         )
     return found
 
@@ -242,7 +240,7 @@ def _photo(path: Path, folder: Path) -> Clip | None:
             points = _shares(_fixations(table, "x", "y"), (info.height_px, info.width_px))
         return Truth(points=points, mask=_grey(mask) > 127 if mask.is_file() else None)
 
-    return Clip(path.stem, [path.stem], [0], partial(_frames, path), truth)
+    return Clip(path.stem, [path.stem], [0], partial(_frames, path), truth, is_photo=True)
 
 
 def _sequence(folder: Path) -> Clip:

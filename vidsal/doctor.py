@@ -87,8 +87,9 @@ def _weights() -> str:
     where = weights.RESNET50.path
     here = "in the cache" if weights.RESNET50.is_cached() else "not in the cache"
     bundled = Path(__file__).parent / "data" / "efficientnet_lite0.npz"
-    lite0 = f"lite0 {'bundled' if bundled.is_file() else 'MISSING: reinstall vidsal'}"
-    return f"resnet50 {here} ({where}), {lite0}"
+    if not bundled.is_file():
+        raise VidsalError("EfficientNet-Lite0's weights are missing: reinstall vidsal")
+    return f"resnet50 {here} ({where}), lite0 bundled"
 
 
 def _cameras() -> str:

@@ -81,12 +81,13 @@ def evaluate(
     settings = dataclasses.replace(settings or Settings(), centre_prior=0.0)
     against = against or {}
     _check_names(against)
-    networks = _networks(settings, models)
     judges = [
         _Judge(dataset, frames_per_clip, seed, against)
         for folder in folders
         for dataset in open_datasets(folder)
     ]
+    # After the data: weights may have to be downloaded.
+    networks = _networks(settings, models, with_bar=progress is not None)
     ways = list(fusions) or [settings.fusion]
     for name, (choice, chosen) in networks.items():
         static = open_static(choice, chosen)
@@ -108,13 +109,15 @@ def evaluate(
     return Report(tuple(networks), seed, tables, about)
 
 
-def _networks(settings: Settings, models: Sequence[str]) -> dict[str, tuple[ModelChoice, Settings]]:
+def _networks(
+    settings: Settings, models: Sequence[str], *, with_bar: bool
+) -> dict[str, tuple[ModelChoice, Settings]]:
     """Return the networks to be scored, and the settings of each, by what their rows say."""
     networks: dict[str, tuple[ModelChoice, Settings]] = {}
     for model in models or [settings.model]:
         own = dataclasses.replace(settings, model=model)
         check_target(own)
-        choice = choose(own)
+        choice = choose(own, progress=with_bar)
         name = choice.name or "none"
         if name in networks:
             raise UsageError(f"--models {' '.join(models)}: two of them are called {name}")

@@ -121,8 +121,9 @@ def measure(
         If a source or the network cannot be used, or there is no network to be explained.
     """
     settings = _about_one_class(settings or Settings())
-    choice = choice or choose(settings)
     pictures = [frame for source in sources for frame in _sampled(source, settings, frames)]
+    # After the pictures: weights may have to be downloaded.
+    choice = choice or choose(settings)
     trained = open_static(choice, settings)
     initial = open_static(choice, settings, trained=False)
     if trained is None or initial is None:

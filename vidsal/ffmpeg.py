@@ -95,7 +95,7 @@ class Encoder:
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(data)
-        except (BrokenPipeError, OSError) as error:
+        except OSError as error:
             self._process.wait()
             raise self._failure() from error
 

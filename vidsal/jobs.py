@@ -59,8 +59,8 @@ def run_all(
         outcomes.append(outcome)
         tell(outcome)
 
-    sources = _sources(words, settings, done)
-    for source, own in _each(sources, settings):
+    sources, is_group = _sources(words, settings, done)
+    for source, own in _each(sources, settings, is_group=is_group):
         try:
             if len(sources) > 1:
                 _require_apart(sources, own)
@@ -83,15 +83,19 @@ def write_summary(outcomes: Sequence[Outcome], path: Path) -> None:
 
 def _sources(
     words: Sequence[str | int | Path], settings: Settings, failed: Callable[[Outcome], None]
-) -> list[What]:
-    """Return what all words mean; one that means nothing has failed."""
+) -> tuple[list[What], bool]:
+    """Return what all words mean, and if that may be several; a word that means nothing fails."""
     sources: list[What] = []
+    is_group = len(words) > 1
     for word in words:
         try:
-            sources += expand(word, is_sequence=settings.sequence)
+            meant = expand(word, is_sequence=settings.sequence)
         except (VidsalError, OSError) as error:
             failed(Outcome(_label(word), error=one_line(error)))
-    return sources
+            continue
+        sources += meant
+        is_group |= meant != [word] and not settings.sequence
+    return sources, is_group
 
 
 def _label(source: What) -> str:
@@ -99,22 +103,33 @@ def _label(source: What) -> str:
     return spoken(str(source)) if is_stream(source) else str(source)
 
 
-def _each(sources: Sequence[What], settings: Settings) -> Iterator[tuple[What, Settings]]:
-    """Yield each source with the settings that name its own files."""
-    output = settings.output
-    if len(sources) <= 1 and not (output and output.is_dir()):
-        yield from ((source, settings) for source in sources)
-        return
-    folders = {name: getattr(settings, name) for name in ("output", "table", "maps")}
-    for name, folder in folders.items():
-        if folder is not None:
-            _make(folder, f"--{name}", len(sources))
+def _each(
+    sources: Sequence[What], settings: Settings, *, is_group: bool
+) -> Iterator[tuple[What, Settings]]:
+    """Yield each source with the settings that name its own files.
+
+    What a folder, a glob or a list means is one source today and several tomorrow: names of results
+    that are not those of files are those of folders.
+    """
+    are_several = len(sources) > 1
+    folders: dict[str, Path] = {}
+    for option in ("output", "table", "maps"):
+        path = getattr(settings, option)
+        if path is not None and (
+            are_several
+            or (is_group and not _is_named_as_file(path))
+            or (option != "maps" and path.is_dir())
+        ):
+            _make(path, f"--{option}", len(sources))
+            folders[option] = path
     for source, name in zip(sources, _names(sources), strict=True):
-        own = {
-            "output": (folders["output"] or Path()) / _output_name(source, name, settings),
-            "table": folders["table"] and folders["table"] / f"{name}.csv",
-            "maps": folders["maps"] and folders["maps"] / name,
-        }
+        own: dict[str, Any] = {}
+        if are_several or "output" in folders:
+            own["output"] = folders.get("output", Path()) / _output_name(source, name, settings)
+        if "table" in folders:
+            own["table"] = folders["table"] / f"{name}.csv"
+        if "maps" in folders:
+            own["maps"] = folders["maps"] / name
         yield source, dataclasses.replace(settings, **own)
 
 
@@ -167,6 +182,11 @@ def _is_file(path: Path) -> bool:
         return False
 
 
+def _is_named_as_file(path: Path) -> bool:
+    """Say whether a name ends as that of a file that vidsal writes."""
+    return path.suffix.lower() in (*encoding.SUFFIXES, *IMAGE_SUFFIXES, ".csv")
+
+
 def _make(folder: Path, option: str, sources: int) -> None:
     """Make a folder for the files of many sources, if it is not there.
 
@@ -175,8 +195,7 @@ def _make(folder: Path, option: str, sources: int) -> None:
     UsageError
         If it is a file, is called like one, or cannot be made.
     """
-    is_named_as_file = folder.suffix.lower() in (*encoding.SUFFIXES, *IMAGE_SUFFIXES, ".csv")
-    if is_named_as_file and not folder.exists():
+    if _is_named_as_file(folder) and not folder.exists():
         raise UsageError(f"{option} {folder}: there are {sources} sources: give it a folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,7 @@ from vidsal.frames import Frame, Rgb, Saliency, Shown, StaticStage
 from vidsal.newest import Slot, newest
 from vidsal.preview import Button, Preview
 from vidsal.previews import Kind, open_preview
-from vidsal.recording import Recording, free_name
+from vidsal.recording import Recording, free_names
 from vidsal.render import Style, draw, write_line
 from vidsal.settings import Layout, Settings
 from vidsal.sinks.image import image_sink
@@ -116,13 +116,13 @@ def live(
     check_address(address)
     if settings.table is not None and settings.output is None:
         raise UsageError("--table goes with a recording: give -o as well")
-    network = Network(settings)
-    name = network.choice.name
+    network = Network(settings, progress=True)
     opened = (open_source or _open_source)(address, replace(settings, duration=None))
     segment_s = options.segment_minutes and options.segment_minutes * 60
     with (
         opened as source,
-        Recording(source.info, settings, name, segment_s=segment_s) as recording,
+        # The source first: it is there or not, while weights may have to be downloaded.
+        Recording(source.info, settings, network.choice.name, segment_s=segment_s) as recording,
         newest(source.frames()) as frames,
         stopped_after(source),
         open_preview(options.preview, host=options.host, port=options.port, say=say) as preview,
@@ -130,7 +130,7 @@ def live(
         stage = static() if static else network.stage
         analysis = Adaptive(stage, settings, source.info, options.latency_target_ms)
         analysis.prepare()
-        style = Style.of(settings, name)
+        style = Style.of(settings, network.choice.name)
         show = _Show(source, frames, analysis, preview, recording, settings, options, style)
         with (
             # Until here there is nothing to keep: a plain interrupt, while a network loads.
@@ -322,7 +322,7 @@ class _Show:
                 self._recording.end(self._source.now_s())
 
     def _snapshot(self, saliency: Saliency) -> None:
-        path = free_name(Path("snapshot.png"))
+        (path,) = free_names(Path("snapshot.png"))
         with image_sink(path) as write:
             write(saliency, self._drawn(saliency))
         log.warning("wrote %s", path)

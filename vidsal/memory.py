@@ -89,8 +89,7 @@ _OWN = (
 )  # fmt: skip
 _NUMPY = {
     ("numpy", "ndarray"), ("numpy", "dtype"),
-    *((f"{core}.multiarray", "_reconstruct") for core in ("numpy.core", "numpy._core")),
-    *((f"{core}.numeric", "_frombuffer") for core in ("numpy.core", "numpy._core")),
+    ("numpy._core.multiarray", "_reconstruct"), ("numpy._core.numeric", "_frombuffer"),
 }  # fmt: skip
 
 

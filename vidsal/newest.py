@@ -132,12 +132,14 @@ def newest(items: Iterable[T], *, drops: bool = True) -> Iterator[Slot[T]]:
     """
     slot: Slot[T] = Slot(drops=drops)
     thread = threading.Thread(target=slot.run, args=(items,), name="vidsal-newest", daemon=True)
-    thread.start()
     try:
+        # Within the block: Ctrl-C may come once the thread runs, and before that is known here.
+        thread.start()
         yield slot
     finally:
         slot.leave()
-        thread.join(_LEAVE_S)
+        if thread.is_alive():
+            thread.join(_LEAVE_S)
 
 
 class Latest(Generic[T, U]):
@@ -183,8 +185,9 @@ class Latest(Generic[T, U]):
 def beside(work: Callable[[], object]) -> Iterator[None]:
     """Run a function in a thread while the block runs; whoever leaves sees to it that it ends."""
     thread = threading.Thread(target=work, name="vidsal-beside", daemon=True)
-    thread.start()
     try:
+        thread.start()
         yield
     finally:
-        thread.join(_LEAVE_S)
+        if thread.is_alive():
+            thread.join(_LEAVE_S)

@@ -29,6 +29,10 @@ class Pace:
         self._is_warm = False
         self.every = 1 if every == "auto" else every
 
+    def begin_anew(self) -> None:
+        """Take no notice of the next group: another target, or size, may have to be traced."""
+        self._is_warm = False
+
     def took(self, frames: int, drawn: int, drawing_s: float, all_s: float) -> None:
         """Take in what a group of frames cost, and choose the next step.
 
@@ -44,7 +48,7 @@ class Pace:
         if not self._is_auto or not drawn:
             return
         if not self._is_warm:
-            # The first group also traces the graph, which says nothing of the next.
+            # It also traces the graph, which says nothing of the next.
             self._is_warm = True
             return
         drawing_s, other_s = drawing_s / drawn, (all_s - drawing_s) / frames

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from vidsal import encoding
 from vidsal.errors import UsageError
@@ -121,17 +121,24 @@ def process(
         # A photo is done at once.
         write = _write_in_segments if settings.resume and info.fps else _write
         job = _Job(opened, settings, output, network, stages)
-        count, flicker = write(job, progress or (lambda results, _: results))
+        done = write(job, progress or (lambda results, _: results))
         found = opened.findings()
-    for line in stages.lines(count):
+    for line in stages.lines(done.now):
         log.info(line)
-    log.info("flicker: the display's scale changed by %.2f %% a frame", 100 * flicker)
+    log.info("flicker: the display's scale changed by %.2f %% a frame", 100 * done.flicker)
     return Outcome(
-        info.name, output, None, count, found.damaged, found.is_cut_off, found.decoder,
-        network.choice.name or "none", info.height_px, info.width_px,
-        info.fps and encoding.rate_of(output, info.fps),
-        time.perf_counter() - began_s,
-    )  # fmt: skip
+        source=info.name,
+        output=output,
+        frames=done.frames,
+        damaged=found.damaged,
+        is_cut_off=found.is_cut_off,
+        decoder=found.decoder,
+        model=network.choice.name or "none",
+        height_px=info.height_px,
+        width_px=info.width_px,
+        fps=info.fps and encoding.rate_of(output, info.fps),
+        seconds=time.perf_counter() - began_s,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +164,16 @@ class _Job:
         return Style.of(self.settings, self.model_name, has_time=self.info.fps is not None)
 
 
-def _write(job: _Job, progress: Progress[Any]) -> tuple[int, float]:
-    """Write all that is asked for, or nothing; return how many frames, and the flicker."""
+class _Done(NamedTuple):
+    """How many frames were written in all, how many by this run, and how much they flicker."""
+
+    frames: int
+    now: int
+    flicker: float
+
+
+def _write(job: _Job, progress: Progress[Any]) -> _Done:
+    """Write all that is asked for, or nothing."""
     flicker, count, stages = Flicker(), 0, job.stages
     static, style = job.network.stage, job.style
     with (
@@ -173,10 +188,10 @@ def _write(job: _Job, progress: Progress[Any]) -> tuple[int, float]:
             stages.calls("encode", write, saliency, picture)
             flicker.after(saliency.fused_high, is_cut=saliency.is_cut)
             count += 1
-    return count, flicker.mean
+    return _Done(count, count, flicker.mean)
 
 
-def _write_in_segments(job: _Job, progress: Progress[Any]) -> tuple[int, float]:
+def _write_in_segments(job: _Job, progress: Progress[Any]) -> _Done:
     """Write the same, but keep what is finished, and go on after what an earlier run finished."""
     info, stages, every = job.info, job.stages, _segment(job.info, job.settings)
     choice = job.network.choice
@@ -187,7 +202,7 @@ def _write_in_segments(job: _Job, progress: Progress[Any]) -> tuple[int, float]:
     known["frames in a segment"] = str(every)
     with open_segments(info, job.settings, job.output, choice.name, known) as segments:
         if segments.is_over:
-            return segments.frames, segments.flicker_mean
+            return _Done(segments.frames, 0, segments.flicker_mean)
         static, done, memory = job.network.stage, segments.frames, segments.memory
         style = job.style
         # The frames that are done are decoded again, which is exact, and cheap beside the rest.
@@ -200,7 +215,7 @@ def _write_in_segments(job: _Job, progress: Progress[Any]) -> tuple[int, float]:
                 for saliency, state in progress(waited, max(0, hint - done) if hint else None):
                     picture = stages.calls("draw", draw, saliency, style)
                     stages.calls("encode", segments.write, saliency, picture, state)
-    return segments.frames, segments.flicker_mean
+    return _Done(segments.frames, segments.frames - done, segments.flicker_mean)
 
 
 def _segment(info: SourceInfo, settings: Settings) -> int:

@@ -26,10 +26,16 @@ _LOOK_S = 1.0
 _SPARE_BYTES = 64_000_000
 
 
-def free_name(path: Path) -> Path:
-    """Return a name that nothing has: `path`, or with ``_002`` and so on behind its stem."""
-    names = (path.with_name(f"{path.stem}_{number:03d}{path.suffix}") for number in count(2))
-    return next(name for name in chain([path], names) if not name.exists())
+def free_names(*paths: Path) -> list[Path]:
+    """Return names that nothing has: `paths`, or all with ``_002`` and so on behind their stems."""
+    numbered = (
+        [path.with_name(f"{path.stem}_{number:03d}{path.suffix}") for path in paths]
+        for number in count(2)
+    )
+    return next(
+        names for names in chain([list(paths)], numbered)
+        if not any(name.exists() for name in names)
+    )  # fmt: skip
 
 
 class Recording:
@@ -157,7 +163,8 @@ class Recording:
         output, table = self._first, self._settings.table
         if self.files or self._settings.output is None:
             # Never in the way of what is there: this is no moment to ask for another name.
-            output, table = free_name(output), table and free_name(table)
+            output, *tables = free_names(output, *([table] if table else []))
+            table = tables[0] if tables else None
         settings = replace(self._settings, output=output, table=table)
         return _Piece(self._info, settings, output, self._model_name, now_s, picture)
 

@@ -59,7 +59,7 @@ def remember(state: ScaleState, value: float, time_s: float) -> ScaleState:
 
 
 def upper_end(values: Map, *, percentile: float = PERCENTILE) -> float:
-    """Return a robust maximum of a map: 0 for an empty one, never NaN."""
+    """Return a robust maximum of a map of finite numbers: 0 for an empty one."""
     if values.size == 0:
         return 0.0
     high = float(np.percentile(values, percentile))

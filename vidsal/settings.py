@@ -69,9 +69,9 @@ def parse_rate(text: str | float | Fraction | None) -> Fraction | None:
         raise UsageError(
             f"a rate is 0.01 to 1000 frames a second (25, 29.97, 30000/1001), got {text!r}"
         )
-    # 23.976, 29.97 and 59.94 stand for these.
+    # 23.976 (or 23.98), 29.97 and 59.94 stand for these.
     near = Fraction(round(rate * Fraction(1001, 1000)) * 1000, 1001)
-    if rate.denominator > 1 and abs(near - rate) < Fraction(1, 500):
+    if rate.denominator > 1 and abs(near - rate) < Fraction(1, 200):
         return near
     # Players and encoders have 32 bits for each part of it.
     return rate.limit_denominator(100_000)
@@ -112,6 +112,12 @@ def _positive(value: float) -> bool:
 
 def _word(value: str | int | Path) -> str:
     return str(value).strip()
+
+
+def _model(value: str | Path) -> str:
+    """Return a network's name, those of vidsal's own in any spelling of case."""
+    name = str(value).strip()
+    return name.lower() if name.lower() in ("auto", "resnet50", "lite0", "none") else name
 
 
 def _every(value: str | int) -> int | str:
@@ -206,7 +212,7 @@ class Settings:
         "auto", "Network", "Network whose score is differentiated: resnet50 (Keras' ImageNet "
         "weights), lite0 (bundled), none (motion only), auto (resnet50 where its weights can be "
         "had, else lite0), another name in keras.applications, or a saved model (.keras, .h5).",
-        parse=_word)
+        parse=_model)
     weights: Path | None = _option(
         None, "Network", "Local weights for resnet50 or another name in keras.applications (.h5 "
         "or .weights.h5).", parse=parse_path)

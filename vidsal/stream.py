@@ -405,8 +405,9 @@ def _gathered(
         has_past = remembers and not step.is_first
         history = history.carried(moved.backward, moved.known) if has_past else new()
         if sampled is not None:
-            # One number that is none would stay in the history for ever.
-            small = motion.shrink(np.nan_to_num(sampled), moved.speed.shape)
+            # One number that is none, or has no end, would stay in the history for ever.
+            finite = np.nan_to_num(sampled, posinf=0.0, neginf=0.0)
+            small = motion.shrink(finite, moved.speed.shape)
             history = history.plus(small, step.samples, budget.fading(step.samples))
         histories.now = history
         yield Halves(step, motion.smoothed(history.mean, settings.smooth), words)

@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 _TABLE, _MAPS = "table.csv", "maps"
 # In the result: the maps of an earlier run are gone from the folder that the new ones go to.
+# In the result: how many frames it is of.
+_FRAMES = "frames"
 _CLEARED = "cleared"
 
 
@@ -100,6 +102,8 @@ class Segments:
         self._open: _Open | None = None
         last = parts.segments[-1] if parts.segments else None
         self.frames = last.frames if last else 0
+        if parts.result is not None:
+            self.frames = int((parts.result / _FRAMES).read_text(encoding="ascii"))
         self.is_over = parts.result is not None or (last is not None and last.about["is_last"])
         self._standing = thawed(last.state, Standing) if last and last.state else Standing()
         self._tell()
@@ -191,6 +195,8 @@ class Segments:
             self._join_video(begun)
             if settings.table:
                 _join_tables([one.folder / _TABLE for one in parts.segments], begun / _TABLE)
+            with writing(parts.folder):
+                (begun / _FRAMES).write_text(str(self.frames), encoding="ascii")
             parts.finish_result(begun)
         result = parts.result
         assert result is not None

@@ -130,9 +130,10 @@ def table_sink(
     path: Path, info: SourceInfo, model_name: str | None, settings: Settings
 ) -> Iterator[Write]:
     """Lend a function that writes one row a frame."""
-    with staged(path) as part, writing(path), part.open("w", newline="", encoding="utf-8") as file:
+    with staged(path) as part:
+        with writing(path):
+            file = part.open("w", newline="", encoding="utf-8")
         table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        table.writeheader()
 
         def write(saliency: Saliency, picture: Rgb) -> None:
             with writing(path):
@@ -140,4 +141,11 @@ def table_sink(
                 # A full disk must show while the video can still be taken back.
                 file.flush()
 
-        yield write
+        # Not around the block: errors that are thrown into it are not the table's.
+        try:
+            with writing(path):
+                table.writeheader()
+            yield write
+        finally:
+            with writing(path):
+                file.close()

@@ -35,7 +35,8 @@ class SequenceSource:
     Raises
     ------
     VidsalError
-        If the first picture cannot be read, or none is in the part that was asked for.
+        If no picture can be read (with ``strict``, the first one), or none is in the part that was
+        asked for.
     """
 
     def __init__(self, name: str, paths: Sequence[Path], settings: Settings) -> None:
@@ -46,21 +47,34 @@ class SequenceSource:
             (settings.start or 0.0) + (settings.duration or math.inf),
         )
         self._rate, self._skipped, self._stopped = fps, 0, False
-        numbers = range(len(paths))[:: settings.every]
-        self._paths = [
-            (number, paths[number])
-            for number in numbers
+        inside = [
+            (number, path)
+            for number, path in enumerate(paths)
             if (settings.start or 0.0) - 1e-6 <= number / fps < end_s - 1e-6
         ]
+        self._paths = inside[:: settings.every]
         if not self._paths:
             raise VidsalError(f"{name}: none of its {len(paths)} pictures is in the part asked for")
-        first = ImageSource(self._paths[0][1]).info
-        self._size = first.height_px, first.width_px
+        self._size = self._first_size()
         self.info = SourceInfo(
             name, *self._size, fps / settings.every, frame_count_hint=len(self._paths),
             duration_s=float(len(self._paths) * settings.every / fps),
             files=tuple(str(path) for path in paths),
         )  # fmt: skip
+
+    def _first_size(self) -> tuple[int, int]:
+        """Return the (height, width) of the first picture that can be read."""
+        failure: VidsalError | None = None
+        for _, path in self._paths:
+            try:
+                info = ImageSource(path).info
+                return info.height_px, info.width_px
+            except VidsalError as error:
+                failure = failure or error
+                if self._strict:
+                    break
+        assert failure is not None
+        raise failure
 
     def frames(self) -> Iterator[Frame]:
         for number, path in self._paths:

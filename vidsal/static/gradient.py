@@ -102,7 +102,7 @@ class GradientStage:
         self._logits = classifier.logits
         self._recipe = recipe
         self._rows = rows
-        self._graphs: dict[tuple[str, int, int], Any] = {}
+        self._graphs: dict[tuple[str, int | None, int, int], Any] = {}
 
     def aimed(self, target: Target) -> "GradientStage":
         """Return a stage that explains something else, with the same network.
@@ -115,11 +115,8 @@ class GradientStage:
         stage = GradientStage(
             self._classifier, replace(self._recipe, target=target), rows=self._rows
         )
-        # Which class is explained is an argument of a graph; how many together is not.
-        same = target.top == self.target.top
-        stage._graphs = {
-            key: graph for key, graph in self._graphs.items() if same or key[0] == "predict"
-        }
+        # The same ones: on the way back from another target nothing is traced again.
+        stage._graphs = self._graphs
         return stage
 
     def predict(self, rgb: Rgb) -> Map:
@@ -173,7 +170,7 @@ class GradientStage:
         for start in _starts(pictures, self._rows):
             part = slice(start, start + self._rows)
             count = len(pictures[part])
-            pad = -count % min(_ROW_STEP, self._rows)
+            pad = min(-count % _ROW_STEP, self._rows - count)
 
             def padded(values: NDArray[Any], part: slice = part, pad: int = pad) -> NDArray[Any]:
                 return np.concatenate([values[part], np.repeat(values[part][-1:], pad, axis=0)])
@@ -189,9 +186,11 @@ class GradientStage:
     def _graph(self, kind: str, trace: Callable[[int, int], Any], rgb: Rgb) -> Any:
         """Return a graph for pictures of this size; traced once, for any number of them."""
         height, width = rgb.shape[1:3]
-        if (kind, height, width) not in self._graphs:
-            self._graphs[kind, height, width] = trace(height, width)
-        return self._graphs[kind, height, width]
+        # Which class is explained is an argument of a graph; how many together is not.
+        key = kind, self.target.top if kind == "maps" else None, height, width
+        if key not in self._graphs:
+            self._graphs[key] = trace(height, width)
+        return self._graphs[key]
 
     def _trace_predict(self, height: int, width: int) -> Any:
         def graph(rgb: Any) -> Any:

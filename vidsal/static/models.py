@@ -69,7 +69,7 @@ def choose(
     VidsalError
         If ResNet50 is asked for by name and its weights cannot be had, or a file is missing.
     """
-    key = "resnet50" if settings.model.lower() == "resnet50" else settings.model
+    key = settings.model
     if settings.weights is not None:
         return ModelChoice("resnet50" if key == "auto" else key, _local(settings.weights))
     if Path(key).suffix in _SAVED:
