@@ -203,6 +203,28 @@ def test_sound_that_begins_after_the_picture(begin_s: float, suffix: str, tmp_pa
     assert click_s == pytest.approx(before_s - begin_s, abs=0.005)
 
 
+@pytest.mark.parametrize("part", [{}, {"start": 1.0, "end": 3.4}])
+def test_sound_goes_on_where_time_begins_anew(
+    part: dict[str, float], make_clip: MakeClip, tmp_path: Path
+) -> None:
+    # Two recordings put one after the other, as people do with transport streams.
+    one = make_clip("one.ts", frames=50, sound="aac")
+    both, out = tmp_path / "both.ts", tmp_path / "o.mp4"
+    both.write_bytes(one.read_bytes() * 2)
+    run_vidsal(both, out, **part)
+    seen, length_s = media.inspect(out), 2.4 if part else 4.0
+    assert seen.picture is not None and seen.sound is not None
+    assert seen.picture.frames == round(length_s * 25)
+    assert seen.sound.end_s - seen.picture.times_s[0] == pytest.approx(length_s, abs=0.1)
+    # It is heard to the end.
+    pcm = tmp_path / "o.s16"
+    run_ffmpeg("-i", str(out), "-vn", "-ac", "1", "-ar", "8000", "-f", "s16le", str(pcm))
+    loudness = np.abs(np.fromfile(pcm, np.int16).astype(float))
+    tenths = loudness[: len(loudness) // 800 * 800].reshape(-1, 800).mean(axis=1)
+    assert len(tenths) == pytest.approx(length_s * 10, abs=2)
+    assert (tenths[1:-2] > 0.5 * np.median(tenths)).mean() > 0.9
+
+
 def test_sound_can_be_left_out(make_clip: MakeClip, tmp_path: Path) -> None:
     clip = make_clip(sound="aac")
     sound = SoundPart(str(clip), "aac")

@@ -162,7 +162,11 @@ def last_words(stderr: bytes, process: Any) -> str:
 
 
 def list_packets(
-    path: Path | str, take: Callable[[str], None], *, until_s: float | None = None
+    path: Path | str,
+    take: Callable[[str], None],
+    *,
+    until_s: float | None = None,
+    mends_times: bool = False,
 ) -> str:
     """Hand on ffmpeg's list of a file's packets, of its picture and its sound; return its words.
 
@@ -176,11 +180,14 @@ def list_packets(
         Gets each line. A long file has more of them than should be held.
     until_s : float, optional
         Only the packets of the first so many seconds.
+    mends_times : bool
+        Let times that begin anew go on, and begin at 0.
     """
+    as_they_are = [] if mends_times else ["-copyts"]
     part = [] if until_s is None else ["-t", f"{until_s:.6f}"]
     with tempfile.TemporaryFile() as words:
         process = subprocess.Popen(
-            [executable(), "-hide_banner", "-nostdin", "-copyts", *part, "-i", named(path),
+            [executable(), "-hide_banner", "-nostdin", *as_they_are, *part, "-i", named(path),
              # The upper case leaves covers and thumbnails out.
              "-map", "0:V:0?", "-map", "0:a:0?", "-c", "copy", "-f", "framecrc", "-"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=words, **APART,

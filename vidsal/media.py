@@ -7,8 +7,9 @@ not. Reading them costs what reading the file costs.
 import math
 import re
 from array import array
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,8 @@ _SHORT_S, _SHORT = 1.0, 0.02
 _LONGEST_S = 60.0
 # Bytes at the end of a GIF among which its last one, a semicolon, is; some programs fill files up.
 _TRAILER = 4096
+# More packets of sound than this never have one time, one after the other.
+_SAME = 8
 # Flags of ffmpeg's packets.
 _CORRUPT, _DISCARDED = 2, 4
 
@@ -124,11 +127,15 @@ class Sound:
         By ffmpeg's name.
     begin_s, end_s : float
         In the file's own time.
+    restarts : bool
+        Whether the file's own time begins anew somewhere, as that of recordings put one after the
+        other does. Then these are the times that go on, from 0.
     """
 
     codec: str
     begin_s: float
     end_s: float
+    restarts: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -171,6 +178,12 @@ def inspect(path: Path | str, *, until_s: float | None = None) -> Media:
     banner = words.partition("Stream mapping:")[0]
     picture, sound = _streams(packets, banner)
     begin_s, duration_s = _about(banner)
+    if packets.restart and until_s is None:
+        packets = _Packets()
+        ffmpeg.list_packets(path, packets.take, mends_times=True)
+        picture, sound = _streams(packets, banner)
+        sound = sound and replace(sound, restarts=True)
+        begin_s, duration_s = 0.0, None
     # A file's name and its tags are in ffmpeg's words, too: only what it says itself counts.
     said = "\n".join(line for line in words.splitlines() if re.match(r"\[.+ @ \w+\]", line))
     is_cut_off = any(one in said for one in _CUT_OFF)
@@ -239,6 +252,18 @@ class _Packets:
     def __init__(self) -> None:
         self.heads: dict[int, dict[str, str]] = {}
         self.streams: dict[int, _Stream] = {}
+
+    @property
+    def restart(self) -> bool:
+        """Whether times of sound run backwards: ffmpeg lists those at the time they fell back from.
+
+        Of packets shorter than a container's tick, too, several may have one time.
+        """
+        return any(
+            self.heads.get(number, {}).get("media_type") == "audio"
+            and any(len(list(same)) > _SAME for _, same in groupby(stream.times))
+            for number, stream in self.streams.items()
+        )
 
     def take(self, line: str) -> None:
         """Take in a line."""

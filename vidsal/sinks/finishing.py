@@ -69,12 +69,16 @@ class _Heard:
         What the time stamps of its file begin at.
     begin_s, end_s : float
         Of what is there of the part, after the part's own beginning.
+    first_s : float or None
+        When the file's first sound comes, after the part's beginning, where only counting samples
+        from there tells the time.
     """
 
     part: SoundPart
     file_begin_s: float
     begin_s: float
     end_s: float
+    first_s: float | None = None
 
 
 def finish(part: Path, final: Path, info: SourceInfo, settings: Settings, meant: Meant) -> None:
@@ -142,7 +146,8 @@ def _heard(part: SoundPart) -> _Heard | None:
         end_s = min(end_s, part.duration_s)
     if end_s - begin_s < _LEAST_S:
         return None
-    return _Heard(part, file.begin_s, begin_s, end_s)
+    first_s = file.sound.begin_s - origin_s if file.sound.restarts else None
+    return _Heard(part, file.begin_s, begin_s, end_s, first_s)
 
 
 def _with_sound(
@@ -157,7 +162,7 @@ def _with_sound(
     """
     suffix = name.suffix.lower()
     around = encoding.container(name, codec, fps)
-    if heard.part.codec in _COPIED[suffix]:
+    if heard.part.codec in _COPIED[suffix] and heard.first_s is None:
         try:
             ffmpeg.convert(_joined(part, heard, _copied(heard.part), around, result))
             _check_sound(media.inspect(result), name, heard)
@@ -165,7 +170,7 @@ def _with_sound(
         except VidsalError as error:
             log.info("the sound of %s is encoded anew: %s", heard.part.path, error)
     try:
-        ffmpeg.convert(_joined(part, heard, _encoded(heard.part, suffix), around, result))
+        ffmpeg.convert(_joined(part, heard, _encoded(heard, suffix), around, result))
     except VidsalError as error:
         raise VidsalError(
             f"the sound of {heard.part.path} cannot be added (--no-audio leaves it out): {error}"
@@ -181,7 +186,7 @@ def _joined(
     ffmpeg lets some formats, such as MPEG-TS, begin with the stream that is used, not with the
     first of the file, and sound that begins after the picture would come too early.
     """
-    jump_s = heard.part.begin_s - _SEEK_S
+    jump_s = heard.part.begin_s - _SEEK_S if heard.first_s is None else 0.0
     jump = ["-ss", f"{jump_s:.6f}"] if jump_s > 0 else []
     origin_s = heard.file_begin_s + heard.part.begin_s
     return [
@@ -204,11 +209,13 @@ def _copied(part: SoundPart) -> list[str]:
     return ["-c:a", "copy", "-bsf:a", f"noise=drop='{drop}'"]
 
 
-def _encoded(part: SoundPart, suffix: str) -> list[str]:
+def _encoded(heard: _Heard, suffix: str) -> list[str]:
     """Return the arguments that encode the samples of a part."""
+    part = heard.part
     until = "" if part.duration_s is None else f":end={part.duration_s:.6f}"
+    counted = "" if heard.first_s is None else f"asetpts=(N/SR+{heard.first_s:.6f})/TB,"
     # Gaps become silence, and a clock that drifts is followed: encoders count samples only.
-    filters = f"atrim=start=0{until},aresample=async=1000:min_hard_comp=0.02"
+    filters = f"{counted}atrim=start=0{until},aresample=async=1000:min_hard_comp=0.02"
     if suffix == ".webm":
         # Opus has no other orders of speakers.
         filters += ",aformat=channel_layouts=7.1|5.1|stereo|mono"

@@ -269,7 +269,8 @@ class VideoSource:
         """
         self._ended = True
         damaged = self._damaged()
-        words = f"{damaged} damaged frames were left out" if damaged else ""
+        were = "frame was" if damaged == 1 else "frames were"
+        words = f"{damaged} damaged {were} left out" if damaged else ""
         if self._media.is_cut_off:
             words += " and it is cut off" if words else "it is cut off"
         if not words:

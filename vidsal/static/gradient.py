@@ -55,7 +55,8 @@ class Recipe:
         networks", 2013, https://arxiv.org/abs/1312.6034
     ``smoothgrad``
         at the picture plus Gaussian noise; the mean of many is SmoothGrad: Smilkov et al., 2017,
-        https://arxiv.org/abs/1706.03825
+        https://arxiv.org/abs/1706.03825; but for ``channels="max"``, where each sample's magnitude
+        is taken before the mean
     ``integrated``
         at a point on the straight way from a black picture, times that way; the mean over the way
         is integrated gradients, whose sum over all pixels is the difference of the scores:
