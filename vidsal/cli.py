@@ -22,6 +22,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 
 import vidsal
 from vidsal.errors import UsageError, VidsalError, flat, one_line
+from vidsal.outcome import Outcome
 from vidsal.settings import Fusion, Settings, parse_path, parse_rate, parse_time
 
 app = App(
@@ -224,19 +225,42 @@ def run(
     if not sources:
         raise UsageError("give at least one video, photo, folder or camera")
     from vidsal.jobs import run_all, write_summary
-    from vidsal.outcome import Outcome
     from vidsal.sink import claim
 
     if summary is not None:
         if summary.suffix.lower() != ".json":
             raise UsageError(f"--summary {summary}: a summary is a .json file")
         claim(summary, overwrite=settings.overwrite)
-    outcomes: list[Outcome] = []
-    untold = False
+    told = _Told()
+    try:
+        run_all(sources, settings, progress=_progress_bar, tell=told.take)
+    finally:
+        if summary is not None and told.outcomes:
+            write_summary(told.outcomes, summary)
+    failed = sum(one.error is not None for one in told.outcomes)
+    if failed and len(told.outcomes) > 1:
+        _say(f"{failed} of {len(told.outcomes)} sources failed")
+    if failed or told.is_untold:
+        raise SystemExit(1)
 
-    def tell(outcome: Outcome) -> None:
-        nonlocal untold
-        outcomes.append(outcome)
+
+class _Told:
+    """What became of each source, told as it comes.
+
+    Attributes
+    ----------
+    outcomes : list of Outcome
+    is_untold : bool
+        Whether a result could not be printed.
+    """
+
+    def __init__(self) -> None:
+        self.outcomes: list[Outcome] = []
+        self.is_untold = False
+
+    def take(self, outcome: Outcome) -> None:
+        """Print an output's path, or why there is none."""
+        self.outcomes.append(outcome)
         if outcome.error is not None:
             _say(outcome.error)
             return
@@ -246,19 +270,8 @@ def run(
         except BrokenPipeError:
             pass
         except VidsalError as error:
-            untold = True
+            self.is_untold = True
             _say(str(error))
-
-    try:
-        run_all(sources, settings, progress=_progress_bar, tell=tell)
-    finally:
-        if summary is not None and outcomes:
-            write_summary(outcomes, summary)
-    failed = sum(one.error is not None for one in outcomes)
-    if failed and len(outcomes) > 1:
-        _say(f"{failed} of {len(outcomes)} sources failed")
-    if failed or untold:
-        raise SystemExit(1)
 
 
 # What can be had of frames that come now, and once: no other part of time, no other order.
@@ -307,20 +320,25 @@ def live(
     from vidsal.live import LiveOptions
     from vidsal.live import live as run_live
 
-    frames = warmup.endswith("f")
-    try:
-        amount = int(warmup[:-1]) if frames else parse_time(warmup)
-    except (ValueError, UsageError):
-        raise UsageError(f"--warmup is seconds, or frames such as 30f, got {warmup!r}") from None
+    warmup_s, warmup_frames = _warmup(warmup)
     wishes = LiveOptions(
         preview=preview, host=host, port=port, latency_target_ms=latency_target,
-        segment_minutes=segment_minutes, warmup_s=0.0 if frames else float(amount or 0),
-        warmup_frames=int(amount or 0) if frames else 0,
+        segment_minutes=segment_minutes, warmup_s=warmup_s, warmup_frames=warmup_frames,
     )  # fmt: skip
     summary = run_live(source, settings, wishes, say=_say)
     _say(summary.line())
     if summary.files:
         _print("\n".join(summary.files))
+
+
+def _warmup(word: str) -> tuple[float, int]:
+    """Return the seconds, or the frames, that ``2`` or ``30f`` stands for."""
+    try:
+        if word.endswith("f"):
+            return 0.0, int(word[:-1])
+        return float(parse_time(word) or 0), 0
+    except (ValueError, UsageError):
+        raise UsageError(f"--warmup is seconds, or frames such as 30f, got {word!r}") from None
 
 
 @app.command

@@ -182,6 +182,8 @@ def inspect(path: Path | str, *, until_s: float | None = None) -> Media:
         packets = _Packets()
         ffmpeg.list_packets(path, packets.take, mends_times=True)
         picture, sound = _streams(packets, banner)
+        # A decoder will tell other times than these.
+        picture = picture and replace(picture, has_times=False)
         sound = sound and replace(sound, restarts=True)
         begin_s, duration_s = 0.0, None
     # A file's name and its tags are in ffmpeg's words, too: only what it says itself counts.
