@@ -76,6 +76,14 @@ def test_room_to_spare_makes_it_larger_with_growing_patience() -> None:
     assert Size(320, 256) not in _sized(Sizing(sizes(320, 256)[1:]), 80, busy=0.2)
 
 
+@pytest.mark.parametrize(("busy", "is_larger"), [(0.4, True), (0.5, False)])
+def test_less_than_half_of_the_time_has_to_be_spare(busy: float, is_larger: bool) -> None:
+    # The next larger size takes up to 1.8 times as long.
+    sizing = Sizing(sizes(320, 256))
+    _sized(sizing, 5, fps_out=20.0)
+    assert (Size(320, 256) in _sized(sizing, 80, 5, busy=busy)) == is_larger
+
+
 def test_after_a_pause_it_is_waited_anew() -> None:
     sizing = Sizing(sizes(320, 256))
     _sized(sizing, 1)

@@ -152,6 +152,20 @@ def test_camera(clip: list[Rgb]) -> None:
     assert np.median(clean.movement.speed) < 0.2
 
 
+@pytest.mark.parametrize(
+    ("gap_s", "counts_as_s"), [(1e-4, 1 / 240), (1 / 200, 1 / 200), (0, 1 / 25)]
+)
+def test_frames_at_nearly_one_time_are_no_leap(
+    gap_s: float, counts_as_s: float, clip: list[Rgb]
+) -> None:
+    speeds = [
+        analysed([Frame(clip[0], 0, 0.0), Frame(clip[1], 1, time_s)])[1].speed
+        for time_s in (gap_s, counts_as_s)
+    ]
+    assert speeds[0].max() > 0
+    np.testing.assert_allclose(speeds[0], speeds[1], rtol=1e-5)
+
+
 def test_working_width(clip: list[Rgb]) -> None:
     half = analysed(frames_of(clip), Settings(working_width=80, short_side=64))[-1]
     assert half.fused.shape == (45, 80)
