@@ -54,6 +54,15 @@ def test_a_rate_of_rounded_times_with_gaps_is_the_one_it_was(rate: Fraction) -> 
     assert measured_rate(kept, Fraction(1, 1000), claimed=Fraction(1000)) == (rate, True)
 
 
+@given(st.lists(st.integers(1, 5000), min_size=1, max_size=9))
+def test_any_steps_have_a_rate(steps: list[int]) -> None:
+    ticks = np.cumsum([0, *steps]).astype(np.float64)
+    rate, is_variable = measured_rate(ticks, Fraction(1, 1000), claimed=Fraction(25))
+    assert 0 < rate <= 1000
+    # A frame stands for as long as one of the steps says, or a common measure of them.
+    assert not is_variable or float(1 / rate) * 1000 <= max(steps) * 1.02 + 1
+
+
 def test_odd_steps_are_what_they_are() -> None:
     ticks = np.asarray(np.arange(30) * 7, np.float64)
     assert measured_rate(ticks, Fraction(1, 100), claimed=Fraction(1429, 100)) == (

@@ -421,7 +421,8 @@ def _usual_rate(steps: NDArray[np.float64], tick_s: Fraction) -> Fraction:
     A step of whole ticks is 33 or 34 ms for 30 a second: the mean of many is exact, but for a
     tick at both ends of each stretch of them.
     """
-    middle = float(np.median(steps))
+    # One of them, where a median may lie between two.
+    middle = float(np.quantile(steps, 0.5, method="lower"))
     is_usual = np.abs(steps - middle) <= max(1.0, _JITTER * middle)
     stretches = 1 + int((np.diff(is_usual.astype(np.int8)) == 1).sum())
     total = float(steps[is_usual].sum())
