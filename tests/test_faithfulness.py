@@ -53,11 +53,13 @@ def photo(tmp_path: Path) -> Path:
 def _measured(photo: Path, monkeypatch: pytest.MonkeyPatch, *, honest: bool) -> faithfulness.Report:
     stage = _LooksAt(honest=honest)
     other = _LooksAt(honest=not honest)
+    # What it sees is something else, but it is asked about the same.
+    monkeypatch.setattr(other, "predict", lambda rgb: 1 - stage.predict(rgb))
     monkeypatch.setattr(
         faithfulness, "open_static", lambda *_, trained=True: stage if trained else other
     )
     report = faithfulness.measure([photo], Settings(model="lite0"), choice=ModelChoice("lite0"))
-    assert stage.asked == [0]
+    assert stage.asked == other.asked == [0]
     return report
 
 

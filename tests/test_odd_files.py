@@ -151,6 +151,17 @@ def test_a_mirrored_picture_is_mirrored_by_both_decoders(
         assert _difference(found, np.flip(_read(flat)[3].rgb, axis)) < 3
 
 
+@pytest.mark.parametrize("flags", [["-x264-params", "fake-interlaced=1"], []])
+def test_interlaced_pictures_that_may_come_later_are_provided_for(
+    flags: list[str], tmp_path: Path
+) -> None:
+    # All pictures of this one are whole ones, but its headers allow for others.
+    path = _make(tmp_path / "a.mp4", [*H264, *flags])
+    with open_source(path, Settings()) as source:
+        assert len(list(source.frames())) == FRAMES
+        assert source.findings().decoder == ("ffmpeg" if flags else "OpenCV")
+
+
 def test_what_only_ffmpeg_converts_is_known_after_a_fade_from_black(tmp_path: Path) -> None:
     words, _ = KINDS["fields.mp4"]
     fade = ["-vf", "fade=in:start_frame=4:nb_frames=4"]

@@ -16,7 +16,7 @@ import numpy as np
 
 from vidsal import curves, motion
 from vidsal.errors import VidsalError
-from vidsal.frames import Frame, Map, Rgb, StaticStage
+from vidsal.frames import Frame, Map, Request, Rgb, StaticStage
 from vidsal.intervals import Interval, bootstrap
 from vidsal.report import counted
 from vidsal.settings import Settings
@@ -128,6 +128,7 @@ def measure(
     initial = open_static(choice, settings, trained=False)
     if trained is None or initial is None:
         raise VidsalError("--model none has no maps to be faithful: choose a network")
+    initial = _AboutTheSame(initial, trained)
     areas: dict[str, list[tuple[float, float]]] = {}
     alike = []
     for number, picture in enumerate(pictures):
@@ -141,6 +142,27 @@ def measure(
         for name, one in maps.items():
             areas.setdefault(name, []).append(_areas(rgb, one, trained))
     return Report(str(choice.name), len(pictures), _rows(areas), bootstrap(alike))
+
+
+class _AboutTheSame:
+    """A network whose maps explain the class that another one sees.
+
+    With a class of its own its maps would differ for that alone. After J. Adebayo et al., "Sanity
+    checks for saliency maps", NeurIPS 2018, https://arxiv.org/abs/1810.03292.
+    """
+
+    def __init__(self, network: StaticStage, seer: StaticStage) -> None:
+        self._network, self._seer = network, seer
+        self.names, self.target = network.names, network.target
+        self.input_size = network.input_size
+
+    def predict(self, rgb: Rgb) -> Map:
+        """Return what the other one sees."""
+        return self._seer.predict(rgb)
+
+    def maps(self, rgb: Rgb, requests: Sequence[Request]) -> Map:
+        """Return the network's own maps."""
+        return self._network.maps(rgb, requests)
 
 
 def _about_one_class(settings: Settings) -> Settings:

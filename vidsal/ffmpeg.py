@@ -161,6 +161,17 @@ def last_words(stderr: bytes, process: Any) -> str:
     return lines[-1] if lines else f"exit code {process.returncode}"
 
 
+def first_headers(path: Path | str) -> str:
+    """Return ffmpeg's words on a file, and on each field in the headers of its first picture."""
+    process = subprocess.run(
+        [executable(), "-hide_banner", "-nostdin", "-i", named(path), "-map", "0:V:0",
+         "-c", "copy", "-frames:v", "1", "-bsf:v", "trace_headers", "-f", "null", "-"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False,
+        **APART,
+    )  # fmt: skip
+    return str(process.stderr, errors="replace")
+
+
 def list_packets(
     path: Path | str,
     take: Callable[[str], None],

@@ -199,6 +199,16 @@ def inspect(path: Path | str, *, until_s: float | None = None) -> Media:
     return Media(picture, sound, begin_s, duration_s, is_cut_off, _NO_INDEX in said)
 
 
+def may_be_interlaced(path: Path | str, picture: Picture) -> bool:
+    """Say whether interlaced pictures may come, whatever the first ones are."""
+    if picture.is_interlaced or picture.codec != "h264":
+        return picture.is_interlaced
+    return (
+        re.search(r"frame_mbs_only_flag .*= 0$", ffmpeg.first_headers(path), re.MULTILINE)
+        is not None
+    )
+
+
 def _lacks_its_end(path: Path | str, banner: str) -> bool:
     """Say whether a file ends before its format lets it, where ffmpeg does not say so itself."""
     kind = re.search(r"^Input #0, (gif|mpegts)", banner, re.MULTILINE)

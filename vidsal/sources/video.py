@@ -11,7 +11,7 @@ import numpy as np
 
 from vidsal.errors import VidsalError
 from vidsal.frames import Findings, Frame, SoundPart, SourceInfo
-from vidsal.media import Media, Picture, inspect
+from vidsal.media import Media, Picture, inspect, may_be_interlaced
 from vidsal.settings import Settings
 from vidsal.sources.readers import FfmpegReader, OpencvReader, Reader, is_read_alike, resized
 from vidsal.timeline import step_at
@@ -221,8 +221,8 @@ class VideoSource:
             return "OpenCV says nothing of damage"
         if self._picture.is_hdr:
             return "it is HDR, and its tones have to be mapped"
-        if self._picture.is_interlaced:
-            return "it is interlaced"
+        if may_be_interlaced(self._path, self._picture):
+            return "it is interlaced, or may be"
         try:
             is_alike = is_read_alike(self._path, self._picture)
         except VidsalError as error:
