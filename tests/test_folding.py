@@ -65,6 +65,7 @@ def _assert_folds(model: Any, pairs: int, *, size: int = 12) -> Any:
     return slim
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "pairs", "high"),
     [("ResNet50", 53, 100.0), ("MobileNetV2", 52, 1.0), ("EfficientNetB0", 49, 255.0)],

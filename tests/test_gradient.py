@@ -569,6 +569,7 @@ def by_the_tape(lite0: Classifier, cat: Rgb) -> tuple[Any, Any]:
     return probabilities[0].numpy(), tape.gradient(score, pixels)[0].numpy()
 
 
+@pytest.mark.slow
 def test_tutorial_formula(lite0: Classifier, cat: Rgb, by_the_tape: tuple[Any, Any]) -> None:
     probabilities, gradient = by_the_tape
     signed = gradient.sum(axis=-1)
@@ -592,6 +593,7 @@ def test_tutorial_formula(lite0: Classifier, cat: Rgb, by_the_tape: tuple[Any, A
     assert np.abs(other - expected).max() > 0.02
 
 
+@pytest.mark.slow
 def test_integrated_gradients_of_a_real_network_are_complete(lite0: Classifier, cat: Rgb) -> None:
     target = 285
     stage = _stage(lite0, target, method="integrated", channels="sum")

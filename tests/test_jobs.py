@@ -180,12 +180,12 @@ def test_a_file_for_many_is_wrong_use(here: Path, make_clip: MakeClip) -> None:
 
 
 def test_the_secrets_of_a_stream_are_not_told(here: Path) -> None:
-    streams = ["tcp://me:pa55@127.0.0.1:1/key", "udp://me:pa55@127.0.0.1:99999/key"]
+    streams = ["tcp://me:pa55@127.0.0.1:1/key", "tcp://me:pa55@127.0.0.1:2/key"]
     outcomes = run_all([*streams, here / "gone.mp4"], _settings(output=Path("out")))
-    assert [one.source for one in outcomes[:2]] == ["stream 127.0.0.1-1", "stream 127.0.0.1-99999"]
+    assert [one.source for one in outcomes[:2]] == ["stream 127.0.0.1-1", "stream 127.0.0.1-2"]
     assert all(one.error for one in outcomes)
     assert "pa55" not in str(outcomes) and "key" not in str(outcomes)
-    assert jobs._names(streams) == ["stream127.0.0.1-1", "stream127.0.0.1-99999"]
+    assert jobs._names(streams) == ["stream127.0.0.1-1", "stream127.0.0.1-2"]
 
 
 def test_an_error_of_whoever_is_told_is_not_one_of_the_source(

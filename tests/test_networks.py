@@ -352,7 +352,9 @@ def test_words_that_are_no_names(name: str) -> None:
         choose(Settings(model=name))
 
 
-@pytest.mark.parametrize("name", ["MobileNetV2", "mobilenetv2"])
+@pytest.mark.parametrize(
+    "name", ["MobileNetV2", pytest.param("mobilenetv2", marks=pytest.mark.slow)]
+)
 def test_a_network_by_name_with_local_weights(name: str, tmp_path: Path) -> None:
     keras.utils.set_random_seed(1)
     model = keras.applications.MobileNetV2(weights=None, classifier_activation=None)
@@ -379,6 +381,7 @@ def test_a_network_by_name_with_local_weights(name: str, tmp_path: Path) -> None
 # Precision
 
 
+@pytest.mark.slow
 def test_bfloat16_shows_what_float32_shows(sample_media: Path) -> None:
     bgr = cv2.imread(str(sample_media / "cat.jpg"))
     assert bgr is not None

@@ -269,6 +269,7 @@ def test_the_bundled_network_sees_the_cat(sample_media: Path) -> None:
         assert image.size == (452, 300)
 
 
+@pytest.mark.slow
 def test_same_seed_same_output_and_batches_do_not_matter(sample_media: Path) -> None:
     clip = sample_media / "moving_square.mp4"
 

@@ -325,7 +325,10 @@ def _photo_batch() -> np.ndarray:
     return np.random.default_rng(1).integers(0, 256, (2, 224, 224, 3), np.uint8)
 
 
-@pytest.mark.parametrize("name", ["published.h5", "mine.weights.h5", "other_names.h5"])
+@pytest.mark.parametrize(
+    "name",
+    ["published.h5", "mine.weights.h5", pytest.param("other_names.h5", marks=pytest.mark.slow)],
+)
 def test_loaded_network_is_keras_own(name: str, resnet: Any, tmp_path: Path) -> None:
     import keras
     import tensorflow as tf
