@@ -161,6 +161,18 @@ def make_clip(tmp_path: Path) -> MakeClip:
 
 
 @pytest.fixture
+def interrupted_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let Ctrl-C come as soon as a thread runs, before whoever began it knows."""
+    begin = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        begin(thread)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+
+
+@pytest.fixture
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Work in the test's own folder."""
     monkeypatch.chdir(tmp_path)

@@ -129,14 +129,7 @@ def test_leaving_early_closes_the_items_and_joins() -> None:
     assert source.is_closed
 
 
-def test_an_interrupt_while_the_thread_begins_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    begin = threading.Thread.start
-
-    def start(thread: threading.Thread) -> None:
-        begin(thread)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(threading.Thread, "start", start)
+def test_an_interrupt_while_the_thread_begins_ends_it(interrupted_start: None) -> None:
     source = Source()
     source.give(1000)
     with pytest.raises(KeyboardInterrupt), newest(source.items(), drops=False):

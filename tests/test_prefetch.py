@@ -145,14 +145,7 @@ def test_an_error_in_the_block_stops_joins_and_closes(depth: int) -> None:
     assert source.closed_by is not None
 
 
-def test_an_interrupt_while_the_thread_begins_stops_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    begin = threading.Thread.start
-
-    def start(thread: threading.Thread) -> None:
-        begin(thread)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(threading.Thread, "start", start)
+def test_an_interrupt_while_the_thread_begins_stops_it(interrupted_start: None) -> None:
     source = _Counted(10**9)
     with pytest.raises(KeyboardInterrupt), prefetch(source.items(), 2):
         pass

@@ -135,15 +135,9 @@ def _each(
 
 def _names(sources: Sequence[What]) -> list[str]:
     """Return what the results of each source are called after: no two of them alike."""
-    paths = [
-        Path(_label(source).replace(" ", "") if is_stream(source) else str(source))
-        for source in sources
-    ]
+    stems, paths = zip(*map(_called, sources), strict=True) if sources else ((), ())
     ways = [
-        [
-            path.name if is_stream(source) else path.stem
-            for path, source in zip(paths, sources, strict=True)
-        ],
+        stems,
         # a.mov and a.mkv are not to end at one name,
         [path.name for path in paths],
         # nor the files of one name in two folders,
@@ -157,6 +151,15 @@ def _names(sources: Sequence[What]) -> list[str]:
         numbered = (f"{number}_{path.name}" for number in count(n + 1))
         names.append(next(name for name in chain(single, numbered) if name not in names))
     return names
+
+
+def _called(source: What) -> tuple[str, Path]:
+    """Return what a source is called without its suffix, and with it; a stream has none."""
+    if is_stream(source):
+        name = _label(source).replace(" ", "")
+        return name, Path(name)
+    path = Path(str(source))
+    return path.stem, path
 
 
 def _require_apart(sources: Sequence[What], settings: Settings) -> None:

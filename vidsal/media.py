@@ -176,16 +176,16 @@ def inspect(path: Path | str, *, until_s: float | None = None) -> Media:
     packets = _Packets()
     words = ffmpeg.list_packets(path, packets.take, until_s=until_s)
     banner = words.partition("Stream mapping:")[0]
-    picture, sound = _streams(packets, banner)
     begin_s, duration_s = _about(banner)
-    if packets.restart and until_s is None:
-        packets = _Packets()
+    restarts = until_s is None and packets.restart
+    if restarts:
+        packets, begin_s, duration_s = _Packets(), 0.0, None
         ffmpeg.list_packets(path, packets.take, mends_times=True)
-        picture, sound = _streams(packets, banner)
+    picture, sound = _streams(packets, banner)
+    if restarts:
         # A decoder will tell other times than these.
         picture = picture and replace(picture, has_times=False)
         sound = sound and replace(sound, restarts=True)
-        begin_s, duration_s = 0.0, None
     # A file's name and its tags are in ffmpeg's words, too: only what it says itself counts.
     said = "\n".join(line for line in words.splitlines() if re.match(r"\[.+ @ \w+\]", line))
     is_cut_off = any(one in said for one in _CUT_OFF)

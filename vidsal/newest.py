@@ -7,6 +7,7 @@ and lets its producer wait, here the newest item wins and nobody waits for the s
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -131,15 +132,8 @@ def newest(items: Iterable[T], *, drops: bool = True) -> Iterator[Slot[T]]:
     Slot
     """
     slot: Slot[T] = Slot(drops=drops)
-    thread = threading.Thread(target=slot.run, args=(items,), name="vidsal-newest", daemon=True)
-    try:
-        # Within the block: Ctrl-C may come once the thread runs, and before that is known here.
-        thread.start()
+    with beside(partial(slot.run, items), name="newest", leave=slot.leave):
         yield slot
-    finally:
-        slot.leave()
-        if thread.is_alive():
-            thread.join(_LEAVE_S)
 
 
 class Latest(Generic[T, U]):
@@ -182,12 +176,19 @@ class Latest(Generic[T, U]):
 
 
 @contextmanager
-def beside(work: Callable[[], object]) -> Iterator[None]:
-    """Run a function in a thread while the block runs; whoever leaves sees to it that it ends."""
-    thread = threading.Thread(target=work, name="vidsal-beside", daemon=True)
+def beside(
+    work: Callable[[], object], *, name: str = "beside", leave: Callable[[], None] = lambda: None
+) -> Iterator[None]:
+    """Run a function in a thread while the block runs; `leave` tells it to end.
+
+    Or whoever leaves the block sees to that.
+    """
+    thread = threading.Thread(target=work, name=f"vidsal-{name}", daemon=True)
     try:
+        # Within the block: Ctrl-C may come once the thread runs, and before that is known here.
         thread.start()
         yield
     finally:
+        leave()
         if thread.is_alive():
             thread.join(_LEAVE_S)

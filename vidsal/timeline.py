@@ -21,6 +21,14 @@ def step_at(time_s: float, fps: Fraction | float) -> int:
     return math.floor(time_s * float(fps) + 0.5 + _DUE)
 
 
+def is_seen(before: int, step: int, after: int) -> bool:
+    """Say whether a frame is seen, from its own step and those of the frames around it.
+
+    It is if it is the first that begins in its step, or if it stands in a later one.
+    """
+    return before < step or after > step + 1
+
+
 # Of a step: a frame earlier than this before its step's time is not just rounded.
 _EARLY = 0.3
 

@@ -14,7 +14,7 @@ from vidsal.frames import Findings, Frame, SoundPart, SourceInfo
 from vidsal.media import Media, Picture, inspect, may_be_interlaced
 from vidsal.settings import Settings
 from vidsal.sources.readers import FfmpegReader, OpencvReader, Reader, is_read_alike, resized
-from vidsal.timeline import step_at
+from vidsal.timeline import is_seen, step_at
 
 log = logging.getLogger(__name__)
 
@@ -129,24 +129,17 @@ class VideoSource:
                     return None
             # What is beyond the part is looked at, so that it can end.
             is_beyond = self._time_s >= self._end_s - _ROUNDING_S
-            if (is_beyond or self._is_due(slot)) and (frame := self._retrieved()):
+            due = self._slot(self._time_s)
+            is_due = due < self._slots and is_seen(slot, due, self._slot_after())
+            if (is_beyond or is_due) and (frame := self._retrieved()):
                 return frame
 
-    def _is_due(self, slot: int) -> bool:
-        """Say whether the frame at hand is one of the output's after `slot`.
-
-        It is the first that begins in its frame of the output, or what stands there until a later
-        one.
-        """
-        due = self._slot(self._time_s)
-        if due >= self._slots:
-            return False
-        if due > slot:
-            return True
+    def _slot_after(self) -> int:
+        """Return the slot of the frame that comes after the one at hand, as the file tells it."""
         later = int(np.searchsorted(self._offsets_s, self._time_s + _NEAR_S)) + self._every - 1
-        is_last = later >= len(self._offsets_s)
-        until = self._slots if is_last else self._slot(float(self._offsets_s[later]))
-        return until > due + 1
+        if later >= len(self._offsets_s):
+            return self._slots
+        return self._slot(float(self._offsets_s[later]))
 
     def _first_frame(self) -> Frame:
         """Return the first frame of the part that was asked for."""
@@ -288,15 +281,10 @@ class VideoSource:
         """Return how many frames there may be."""
         times_s = self._offsets_s
         inside = (times_s >= self._first.time_s - _ROUNDING_S) & (times_s < self._end_s)
-        # As `frames` chooses them: the first in each step of the output, and what stands there.
-        steps = [self._slot(time_s) for time_s in times_s[inside][:: self._every].tolist()]
-        chosen = [
-            step < self._slots and (before < step or after > step + 1)
-            for before, step, after in zip(
-                [-1, *steps], steps, [*steps[1:], self._slots], strict=False
-            )
-        ]
-        return max(1, sum(chosen))
+        # As `frames` chooses them.
+        slots = [self._slot(time_s) for time_s in times_s[inside][:: self._every].tolist()]
+        around = zip([-1, *slots], slots, [*slots[1:], self._slots], strict=False)
+        return max(1, sum(slot < self._slots and is_seen(a, slot, b) for a, slot, b in around))
 
     def _sound(self) -> SoundPart | None:
         """Return the sound of the part that was asked for."""
