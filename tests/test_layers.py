@@ -35,7 +35,7 @@ LAYERS = [
         "curves",
     ],
     ["figures", "sizing"],
-    ["warp", "intervals", "timeline", "timing", "outcome"],
+    ["warp", "intervals", "timeline", "rates", "timing", "outcome"],
     ["frames", "settings", "prefetch", "newest", "opencv", "quiet", "garbage"],
     ["errors"],
 ]

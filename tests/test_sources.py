@@ -16,8 +16,8 @@ from PIL import Image
 
 from vidsal.errors import UsageError, VidsalError
 from vidsal.frames import Frame, Rgb
-from vidsal.media import snapped
 from vidsal.opencv import cv2
+from vidsal.rates import snapped
 from vidsal.settings import Settings
 from vidsal.source import Source
 from vidsal.sources import open_source

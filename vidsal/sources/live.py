@@ -9,7 +9,7 @@ from typing import Self
 
 from vidsal.errors import VidsalError
 from vidsal.frames import Findings, Frame, SourceInfo
-from vidsal.media import snapped
+from vidsal.rates import snapped
 from vidsal.settings import Settings
 from vidsal.sources.capture import Capture, capture_of, spoken
 from vidsal.sources.readers import resized

@@ -3,18 +3,15 @@
 import logging
 import math
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import Self
 
 from vidsal.errors import VidsalError
 from vidsal.frames import Findings, Frame, SourceInfo
+from vidsal.rates import USUAL_FPS
 from vidsal.settings import Settings
 from vidsal.sources.image import ImageSource
 from vidsal.sources.readers import resized
-
-_USUAL_FPS = Fraction(25)
-
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +38,7 @@ class SequenceSource:
 
     def __init__(self, name: str, paths: Sequence[Path], settings: Settings) -> None:
         self._name, self._strict = name, settings.strict
-        fps = settings.fps or _USUAL_FPS
+        fps = settings.fps or USUAL_FPS
         end_s = min(
             settings.end if settings.end is not None else math.inf,
             (settings.start or 0.0) + (settings.duration or math.inf),
