@@ -79,9 +79,9 @@ def main() -> None:
             frames = arguments.memory_frames
             clip = make_clip(Path(folder) / "long.mp4", frames, grain=arguments.grain)
             _, sizes = timed_run(clip, settings)
-            late = min(len(sizes) - 1, max(LATE, frames - 20))
+            early, late = (min(len(sizes) - 1, n) for n in (EARLY, max(LATE, frames - 20)))
             print(
-                f"resident memory: {sizes[EARLY]:.0f} MB at frame {EARLY}, "
+                f"resident memory: {sizes[early]:.0f} MB at frame {early}, "
                 f"{sizes[late]:.0f} MB at frame {late}"
             )
 

@@ -24,7 +24,14 @@ from vidsal.frames import SourceInfo
 from vidsal.live import LiveOptions, live
 from vidsal.preview import Button
 from vidsal.sources import open_source
-from vidsal.sources.capture import CameraCapture, StreamCapture, camera_fault, capture_of, spoken
+from vidsal.sources.capture import (
+    CameraCapture,
+    StreamCapture,
+    camera_fault,
+    capture_of,
+    check_address,
+    spoken,
+)
 from vidsal.sources.live import LiveSource
 
 
@@ -152,6 +159,8 @@ def test_words_that_mean_something_live(monkeypatch: pytest.MonkeyPatch) -> None
     for word in ("UDP://127.0.0.1:5000", "http://a/b.m3u8", "tcp://a:1", "/dev/video3"):
         open_source(word, live_settings())
     assert opened == ["UDP://127.0.0.1:5000", "http://a/b.m3u8", "tcp://a:1", "/dev/video3"]
+    with pytest.raises(UsageError, match="²: not a camera or a stream"):
+        check_address("²")
     with pytest.raises(UsageError, match="--start cannot be used: stream a begins now"):
         open_source("rtsp://a", live_settings(start=3.0))
 

@@ -279,6 +279,18 @@ def _hurt(path: Path, change: Callable[[bytearray], bytearray]) -> Path:
     return path
 
 
+def test_what_is_incomplete_and_comes_all_the_same_is_not_told_to_be_left_out(
+    make_clip: MakeClip, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # At the seam the packets' counters jump: they are marked as incomplete, and whole.
+    both = tmp_path / "both.ts"
+    both.write_bytes(make_clip("one.ts", frames=20).read_bytes() * 2)
+    with open_source(both, Settings()) as source:
+        assert len(list(source.frames())) == 40
+        assert source.findings().damaged == 1
+    assert "1 of its frames are incomplete, 0 were left out; 40 frames came" in caplog.text
+
+
 def test_damage_is_counted_and_strict_makes_it_an_error(make_clip: MakeClip) -> None:
     path = make_clip("clip.ts", frames=60, options=["-g", "10"])
     assert _read(path, strict=True)

@@ -59,6 +59,8 @@ def test_segments_come_back_as_they_were(output: Path, three: Path) -> None:
         assert [one.state for one in parts.segments] == [None, b"after 1", b"after 2"]
         assert parts.damaged == 0 and parts.result is None
         _segment(parts, "rows 3", 40)
+        # Nor does a long run gather them.
+        assert parts.segments[-1].state is None
     with open_parts(output, IDENTITY) as parts:
         assert _texts(parts)[-1] == "rows 3"
 

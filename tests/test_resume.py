@@ -270,6 +270,13 @@ def test_ctrl_c_says_how_to_go_on(
     assert _left() == {"o.mp4"}
 
 
+def test_names_that_are_no_text_are_no_hindrance(make_clip: MakeClip) -> None:
+    clip = make_clip(frames=8)
+    odd = clip.rename(clip.with_name(os.fsdecode(b"caf\xe9.mp4")))
+    vidsal.run(odd, _settings())
+    assert len(_pictures(Path("o.mp4"))) == 8
+
+
 def test_a_changed_input_is_refused(make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch) -> None:
     clip = make_clip(frames=16)
     # A box that no reader looks into.

@@ -203,16 +203,19 @@ def test_sound_that_begins_after_the_picture(begin_s: float, suffix: str, tmp_pa
     assert click_s == pytest.approx(before_s - begin_s, abs=0.005)
 
 
-@pytest.mark.parametrize("part", [{}, {"start": 1.0, "end": 3.4}])
+@pytest.mark.parametrize(
+    ("part", "length_s"),
+    [({}, 4.0), ({"start": 1.0, "end": 3.4}, 2.4), ({"start": 2.4, "end": 3.6}, 1.2)],
+)
 def test_sound_goes_on_where_time_begins_anew(
-    part: dict[str, float], make_clip: MakeClip, tmp_path: Path
+    part: dict[str, float], length_s: float, make_clip: MakeClip, tmp_path: Path
 ) -> None:
     # Two recordings put one after the other, as people do with transport streams.
     one = make_clip("one.ts", frames=50, sound="aac")
     both, out = tmp_path / "both.ts", tmp_path / "o.mp4"
     both.write_bytes(one.read_bytes() * 2)
     run_vidsal(both, out, **part)
-    seen, length_s = media.inspect(out), 2.4 if part else 4.0
+    seen = media.inspect(out)
     assert seen.picture is not None and seen.sound is not None
     assert seen.picture.frames == round(length_s * 25)
     assert seen.sound.end_s - seen.picture.times_s[0] == pytest.approx(length_s, abs=0.1)

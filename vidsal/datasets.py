@@ -16,6 +16,7 @@ Coordinates are pixels of the picture, origin top left; frames are numbered from
 
 import csv
 import math
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -140,7 +141,7 @@ def sampled(clip: Clip, count: int, seed: int) -> dict[int, Truth]:
     """
     # The first frame of a clip has no motion.
     numbers = clip.numbers if clip.is_photo else [one for one in clip.numbers if one]
-    rng = np.random.default_rng([seed, *clip.name.encode()])
+    rng = np.random.default_rng([seed, *os.fsencode(clip.name)])
     chosen: dict[int, Truth] = {}
     for part in np.array_split(np.array(numbers), min(count, len(numbers)) or 1):
         for number in rng.permutation(part)[:_TRIES].tolist():
@@ -202,14 +203,14 @@ def _dhf1k_clip(path: Path, folder: Path) -> Clip | None:
     about = [
         one
         for one in _folders(folder / "annotation")
-        if path.stem.isdigit() and one.name.isdigit() and int(one.name) == int(path.stem)
+        if path.stem.isdecimal() and one.name.isdecimal() and int(one.name) == int(path.stem)
     ]
     points, maps = (
         {
             int(one.stem) - 1: one
             for numbered in about[:1]
             for one in sorted((numbered / kind).glob("*.png"))
-            if one.stem.isdigit()
+            if one.stem.isdecimal()
         }
         for kind in ("fixation", "maps")
     )

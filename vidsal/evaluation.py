@@ -259,7 +259,7 @@ class _Judge:
 
 def _is_same(one: str, other: str) -> bool:
     """Say whether two file names are of one frame: equal, or the same number."""
-    return one == other or (one.isdigit() and other.isdigit() and int(one) == int(other))
+    return one == other or (one.isdecimal() and other.isdecimal() and int(one) == int(other))
 
 
 def _measured(

@@ -129,7 +129,7 @@ class Findings:
     Attributes
     ----------
     damaged : int
-        Frames that are there and could not be had.
+        Frames that are there and could not be had, or are known to be incomplete.
     is_cut_off : bool
         Whether the file ends before it should.
     decoder : str

@@ -85,7 +85,7 @@ def _ends(files: list[Path]) -> str:
     """Return a checksum of the files' names, beginnings and ends."""
     total = hashlib.sha256()
     for path in files:
-        total.update(path.name.encode())
+        total.update(os.fsencode(path.name))
         with path.open("rb") as file:
             total.update(file.read(_LOOKED_AT))
             size = file.seek(0, os.SEEK_END)

@@ -60,10 +60,11 @@ def run_all(
         tell(outcome)
 
     sources, is_group = _sources(words, settings, done)
+    there = {path.resolve() for one in sources if _is_file(path := Path(str(one)))}
     for source, own in _each(sources, settings, is_group=is_group):
         try:
             if len(sources) > 1:
-                _require_apart(sources, own)
+                _require_apart(there, own)
             outcome = process(source, own, network=network, progress=progress)
         except Exception as error:
             # What is wrong with the one source there is, and no fault of the file, is told by
@@ -162,12 +163,11 @@ def _called(source: What) -> tuple[str, Path]:
     return path.stem, path
 
 
-def _require_apart(sources: Sequence[What], settings: Settings) -> None:
-    """Raise `UsageError` where a result would replace a source that is still to be read."""
-    there = {path.resolve() for source in sources if _is_file(path := Path(str(source)))}
+def _require_apart(sources: set[Path], settings: Settings) -> None:
+    """Raise `UsageError` where a result would replace a source, one that is still to be read."""
     for option in ("output", "table"):
         path = getattr(settings, option)
-        if path is not None and path.resolve() in there:
+        if path is not None and path.resolve() in sources:
             raise UsageError(f"--{option} {path} is one of the sources: give another name")
 
 

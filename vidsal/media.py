@@ -161,10 +161,10 @@ def inspect(path: Path | str, *, until_s: float | None = None) -> Media:
     words = ffmpeg.list_packets(path, packets.take, until_s=until_s)
     banner = words.partition("Stream mapping:")[0]
     begin_s, duration_s = _about(banner)
-    restarts = until_s is None and packets.restart
+    restarts = packets.restart
     if restarts:
         packets, begin_s, duration_s = _Packets(), 0.0, None
-        ffmpeg.list_packets(path, packets.take, mends_times=True)
+        ffmpeg.list_packets(path, packets.take, until_s=until_s, mends_times=True)
     picture, sound = _streams(packets, banner)
     if restarts:
         # A decoder will tell other times than these.
@@ -269,7 +269,7 @@ class _Packets:
                 self.heads.setdefault(int(number), {})[name] = value.strip()
             return
         cells = [cell.strip() for cell in line.split(",")]
-        if len(cells) < 6 or not cells[0].isdigit():
+        if len(cells) < 6 or not cells[0].isdecimal():
             return
         flags = sum(int(cell[2:], 16) for cell in cells[6:] if cell.startswith("F="))
         if flags & _DISCARDED:

@@ -21,7 +21,7 @@ class Outcome:
     frames : int
         How many were analysed.
     damaged : int
-        How many were left out for damage.
+        How many could not be decoded, or are known to be incomplete.
     is_cut_off : bool
         Whether the source ends before it should.
     decoder, model : str

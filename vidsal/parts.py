@@ -55,7 +55,8 @@ class Segment:
     about : dict
         What its writer wants to know of it, as JSON keeps it.
     state : bytes or None
-        What has to be known to go on after it; ``None`` where it is not kept any more.
+        What has to be known to go on after it; ``None`` where it is not kept any more,
+        and in the run that finished it.
     """
 
     folder: Path
@@ -148,7 +149,8 @@ class Parts:
             (begun / _RECORD).write_text(json.dumps(record), encoding="utf-8")
             final = self.folder / f"{number:06d}"
             _settle(begun, final)
-            self._segments.append(Segment(final, frames, about, state))
+            # Its state has pictures in it, and is for another run to go on with.
+            self._segments.append(Segment(final, frames, about, None))
             for old in self._segments[:-_STATES][-1:]:
                 (old.folder / _STATE).unlink(missing_ok=True)
 
@@ -165,7 +167,7 @@ class Parts:
         The result goes last, at once: while it is there, all is known to have been made.
         """
         for one in self.folder.iterdir():
-            if one.name.isdigit():
+            if one.name.isdecimal():
                 shutil.rmtree(one, ignore_errors=True)
         self._segments = []
         with writing(self.folder):
@@ -177,7 +179,7 @@ class Parts:
     def clear(self) -> None:
         """Remove what is not finished, and the manifest of nothing."""
         self._remove_begun()
-        if not self.result and not any(one.name.isdigit() for one in self.folder.iterdir()):
+        if not self.result and not any(one.name.isdecimal() for one in self.folder.iterdir()):
             (self.folder / _MANIFEST).unlink(missing_ok=True)
 
     def _remove_begun(self) -> None:
@@ -187,7 +189,7 @@ class Parts:
     def _whole(self) -> list[Segment]:
         """Return the segments to go on after; those from the first damaged one on are removed."""
         whole: list[Segment] = []
-        names = sorted(one for one in self.folder.iterdir() if one.name.isdigit())
+        names = sorted(one for one in self.folder.iterdir() if one.name.isdecimal())
         for one in names:
             segment = _read(one) if one.name == f"{len(whole):06d}" else None
             if segment is None:

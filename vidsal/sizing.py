@@ -11,8 +11,9 @@ _KEPT, _FAR = 0.85, 0.6
 _BEHIND_S, _SPARE_S = 2.0, 10.0
 # Room to spare: this share of the time is left over, enough for the next larger size.
 _SPARE = 0.55
-# A larger size that could not be held is tried again only after this many times the wait.
-_MORE_PATIENCE = 4
+# A larger size that could not be held for a minute is tried again only after this many times the
+# wait; that never gets longer than ten minutes, since a machine's load is not for ever.
+_HELD_S, _MORE_PATIENCE, _LONGEST_S = 60.0, 4, 600.0
 
 
 class Size(NamedTuple):
@@ -54,6 +55,7 @@ class Sizing:
         self._since_s: float | None = None
         self._spare_since_s: float | None = None
         self._patience_s = _SPARE_S
+        self._is_tried = False
 
     @property
     def now(self) -> Size:
@@ -85,7 +87,7 @@ class Sizing:
             self._spare_since_s = None
             # Rates are of the last two seconds: sooner, they are of the size before.
             if settled_s >= _BEHIND_S * (1 if share < _FAR else 2):
-                self._down(time_s)
+                self._down(time_s, settled_s)
             return self.now
         if busy > 1 - _SPARE or self._place == 0:
             self._spare_since_s = None
@@ -93,16 +95,20 @@ class Sizing:
             self._spare_since_s = time_s
         elif time_s - self._spare_since_s >= self._patience_s:
             self._place -= 1
-            self._since_s, self._spare_since_s = time_s, None
+            self._since_s, self._spare_since_s, self._is_tried = time_s, None, True
         return self.now
 
     def resume(self) -> None:
         """Begin to wait anew: nothing was to be done for a while."""
         self._since_s = self._spare_since_s = None
 
-    def _down(self, time_s: float) -> None:
+    def _down(self, time_s: float, settled_s: float) -> None:
         if self._place + 1 < len(self._steps):
             self._place += 1
-            # Whoever has to go back was too hasty.
-            self._patience_s *= _MORE_PATIENCE
+            if self._is_tried:
+                # Whoever has to go back at once was too hasty.
+                is_hasty = settled_s < _HELD_S
+                longer_s = min(self._patience_s * _MORE_PATIENCE, _LONGEST_S)
+                self._patience_s = longer_s if is_hasty else _SPARE_S
+            self._is_tried = False
         self._since_s = time_s

@@ -1,7 +1,6 @@
 """The kinds of source, and which of them a word on the command line means."""
 
 import dataclasses
-import re
 from pathlib import Path
 
 from vidsal.errors import UsageError, VidsalError
@@ -36,7 +35,7 @@ def open_source(what: What, settings: Settings) -> Source:
     if isinstance(what, Pictures):
         return SequenceSource(what.name, what.paths, settings)
     path = Path(str(what))
-    is_number = re.fullmatch("[0-9]+", str(what)) is not None
+    is_number = str(what).isdecimal()
     if isinstance(what, int) and what < 0:
         raise UsageError(f"the number of a camera is 0 or more, got {what}")
     if isinstance(what, int) or (is_number and not path.exists()):

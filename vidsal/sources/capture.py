@@ -62,7 +62,7 @@ def check_address(address: str) -> None:
     ------
     UsageError
     """
-    if address.isdigit() or address.startswith("/dev/") or is_stream(address):
+    if address.isdecimal() or address.startswith("/dev/") or is_stream(address):
         return
     scheme, colons, _ = address.partition("://")
     if colons:
@@ -120,7 +120,7 @@ class CameraCapture:
         self._stopped = False
 
     def open(self) -> tuple[int, int, float]:
-        if self._address.isdigit():
+        if self._address.isdecimal():
             self._capture = self._open_capture(int(self._address))
         else:
             self._capture = self._open_capture(self._address, cv2.CAP_V4L2)
@@ -155,7 +155,7 @@ def camera_fault(address: str, *, devices: Path = Path("/dev")) -> str:
             f"none is connected, another program has it, or {permission_hint()}; `vidsal doctor` "
             "lists the cameras that answer"
         )
-    device = devices / f"video{address}" if address.isdigit() else Path(address)
+    device = devices / f"video{address}" if address.isdecimal() else Path(address)
     if not device.exists():
         there = sorted(str(path) for path in devices.glob("video*"))
         others = f", but {', '.join(there)}" if there else ": no camera is connected"

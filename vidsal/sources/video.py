@@ -245,12 +245,16 @@ class VideoSource:
     # What is known
 
     def _damaged(self) -> int:
+        """Return how many pictures did not come, or are known to be incomplete."""
+        return max(self._lost(), self._picture.damaged)
+
+    def _lost(self) -> int:
         """Return how many of the pictures up to where the file was read did not come."""
         if self._picture.codec in _UNCOUNTED:
-            return self._picture.damaged
+            return 0
         passed = int((self._offsets_s <= self._time_s + _ROUNDING_S).sum())
         there = self._picture.frames if self._ended else passed
-        return max(there - self._seen, self._picture.damaged)
+        return there - self._seen
 
     def _look_back(self) -> None:
         """Say what was found to be wrong with the file, now that its end was reached.
@@ -261,9 +265,11 @@ class VideoSource:
             If nothing may be wrong with it.
         """
         self._ended = True
-        damaged = self._damaged()
-        were = "frame was" if damaged == 1 else "frames were"
-        words = f"{damaged} damaged {were} left out" if damaged else ""
+        damaged, lost = self._damaged(), max(0, self._lost())
+        were = "frame was" if lost == 1 else "frames were"
+        words = f"{lost} damaged {were} left out" if lost else ""
+        if damaged > lost:
+            words = f"{damaged} of its frames are incomplete, {lost} were left out"
         if self._media.is_cut_off:
             words += " and it is cut off" if words else "it is cut off"
         if not words:
