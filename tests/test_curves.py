@@ -35,22 +35,21 @@ def test_a_flat_map_is_ranked_at_random_and_always_alike() -> None:
     assert np.abs(rows - 0.5).max() < 0.21
 
 
-def test_deletion_takes_the_most_salient_first(picture: Rgb, ramp: Map) -> None:
-    pictures = curves.deletion(picture, ramp, steps=4)
+def test_the_most_salient_pixels_change_first(picture: Rgb, ramp: Map) -> None:
     soft = curves.blurred(picture)
-    assert pictures.shape == (5, 24, 32, 3) and pictures.dtype == np.uint8
-    assert np.array_equal(pictures[0], picture)
-    assert np.array_equal(pictures[4], soft)
-    assert np.array_equal(pictures[1][:, :24], picture[:, :24])
-    assert np.array_equal(pictures[1][:, 24:], soft[:, 24:])
+    pictures = curves.between(picture, soft, curves.ranks(ramp), steps=4)
+    assert pictures.shape == (3, 24, 32, 3) and pictures.dtype == np.uint8
+    for n, one in enumerate(pictures, start=1):
+        changed = 8 * n
+        assert np.array_equal(one[:, : 32 - changed], picture[:, : 32 - changed])
+        assert np.array_equal(one[:, 32 - changed :], soft[:, 32 - changed :])
 
 
-def test_insertion_is_deletion_the_other_way_round(picture: Rgb, ramp: Map) -> None:
-    pictures = curves.insertion(picture, ramp, steps=4)
-    assert np.array_equal(pictures[0], curves.blurred(picture))
-    assert np.array_equal(pictures[4], picture)
-    assert np.array_equal(pictures[1][:, 24:], picture[:, 24:])
-    assert np.array_equal(pictures[1], curves.deletion(picture, -ramp, steps=4)[3])
+def test_the_way_back_is_that_of_the_opposite_map(picture: Rgb, ramp: Map) -> None:
+    soft = curves.blurred(picture)
+    there = curves.between(picture, soft, curves.ranks(ramp), steps=4)
+    back = curves.between(soft, picture, curves.ranks(-ramp), steps=4)
+    assert np.array_equal(there, back[::-1])
 
 
 def test_blur_leaves_the_mean_and_takes_the_detail(picture: Rgb) -> None:

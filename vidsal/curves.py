@@ -37,32 +37,25 @@ def ranks(saliency: Map) -> Map:
     return ranked.reshape(saliency.shape)
 
 
-def deletion(rgb: Rgb, saliency: Map, steps: int = STEPS) -> Rgb:
-    """Return the pictures from the whole one to the blurred one, most salient pixels going first.
+def between(begin: Rgb, end: Rgb, ranked: Map, steps: int = STEPS) -> Rgb:
+    """Return the pictures on the way from one to another, the most salient pixels changing first.
+
+    From the whole picture to the blurred one that is deletion, the other way round insertion.
 
     Parameters
     ----------
-    rgb : (h, w, 3) uint8 array
-    saliency : (h, w) float32 array
+    begin, end : (h, w, 3) uint8 array
+    ranked : (h, w) float32 array
+        See `ranks`.
     steps : int
 
     Returns
     -------
-    (steps + 1, h, w, 3) uint8 array
+    (steps - 1, h, w, 3) uint8 array
+        Without the two themselves.
     """
-    ranked = ranks(saliency)[None, :, :, None]
-    shares = np.linspace(0, 1, steps + 1, dtype=np.float32)[:, None, None, None]
-    return np.where(ranked < shares, blurred(rgb)[None], rgb[None])
-
-
-def insertion(rgb: Rgb, saliency: Map, steps: int = STEPS) -> Rgb:
-    """Return the pictures from the blurred one to the whole one, most salient pixels coming first.
-
-    See `deletion`.
-    """
-    ranked = ranks(saliency)[None, :, :, None]
-    shares = np.linspace(0, 1, steps + 1, dtype=np.float32)[:, None, None, None]
-    return np.where(ranked < shares, rgb[None], blurred(rgb)[None])
+    shares = np.linspace(0, 1, steps + 1, dtype=np.float32)[1:-1, None, None, None]
+    return np.where(ranked[None, :, :, None] < shares, end[None], begin[None])
 
 
 def area(values: NDArray[np.floating]) -> float:

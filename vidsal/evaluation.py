@@ -6,7 +6,7 @@ over clips. Which frames are scored is drawn from a seed, never chosen.
 
 import dataclasses
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import takewhile, tee
+from itertools import chain, takewhile, tee
 from pathlib import Path
 from typing import Any
 
@@ -215,10 +215,11 @@ class _Judge:
         number = one.frame.index
         truth = clip.truth(number)
         others = self._others(clip.name) if truth.points is not None else None
-        rows = [*_rows(fused_by, clip, label), *self._theirs(clip, number, one.fused.shape)]
-        for row, values in rows:
-            # What does not depend on the network is scored with the first one only.
-            if (clip.name, number) in self._seen and label not in row:
+        # What does not depend on the network is scored with the first one only.
+        is_first = (clip.name, number) not in self._seen
+        theirs = self._theirs(clip, number, one.fused.shape) if is_first else ()
+        for row, values in chain(_rows(fused_by, clip, label), theirs):
+            if not is_first and label not in row:
                 continue
             for name, value in _measured(values, truth, others):
                 clips = self._scores.setdefault(row, {}).setdefault(name, {})

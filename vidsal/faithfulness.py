@@ -7,7 +7,7 @@ against that of the same network with random weights.
 
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from vidsal import curves, motion
-from vidsal.errors import VidsalError
+from vidsal.errors import UsageError, VidsalError
 from vidsal.frames import Frame, Map, Request, Rgb, StaticStage
 from vidsal.intervals import Interval, bootstrap
 from vidsal.report import counted
@@ -118,17 +118,23 @@ def measure(
     Raises
     ------
     VidsalError
-        If a source or the network cannot be used, or there is no network to be explained.
+        If a source or the network cannot be used.
+    UsageError
+        If there is no network to be explained.
     """
     settings = _about_one_class(settings or Settings())
-    pictures = [frame for source in sources for frame in _sampled(source, settings, frames)]
-    # After the pictures: weights may have to be downloaded.
+    if (choice.key if choice else settings.model) == "none":
+        raise UsageError("--model none has no maps to be faithful: choose a network")
+    for source in sources:
+        # Before the network: weights may have to be downloaded.
+        with open_source(source, settings):
+            pass
     choice = choice or choose(settings)
     trained = open_static(choice, settings)
     initial = open_static(choice, settings, trained=False)
-    if trained is None or initial is None:
-        raise VidsalError("--model none has no maps to be faithful: choose a network")
+    assert trained is not None and initial is not None
     initial = _AboutTheSame(initial, trained)
+    pictures = (frame for source in sources for frame in _sampled(source, settings, frames))
     areas: dict[str, list[tuple[float, float]]] = {}
     alike = []
     for number, picture in enumerate(pictures):
@@ -139,9 +145,9 @@ def measure(
         alike.append(curves.rank_correlation(ours, random))
         smooth_px = settings.smooth * max(rgb.shape[:2])
         maps = {_OURS: ours, **curves.controls(rgb, smooth_px, seed=number)}
-        for name, one in maps.items():
-            areas.setdefault(name, []).append(_areas(rgb, one, trained))
-    return Report(str(choice.name), len(pictures), _rows(areas), bootstrap(alike))
+        for name, pair in _areas(rgb, maps, trained).items():
+            areas.setdefault(name, []).append(pair)
+    return Report(str(choice.name), len(alike), _rows(areas), bootstrap(alike))
 
 
 class _AboutTheSame:
@@ -216,22 +222,31 @@ def _static_map(
     return motion.shrink(alone.static, (shape[0], shape[1]))
 
 
-def _areas(rgb: Rgb, saliency: Map, static: StaticStage) -> tuple[float, float]:
-    """Return the areas under the deletion and the insertion curve of the explained class.
+def _areas(
+    rgb: Rgb, maps: Mapping[str, Map], static: StaticStage
+) -> dict[str, tuple[float, float]]:
+    """Return the areas under each map's deletion and insertion curve of the explained class.
 
     A part that is likelier than the whole picture explains all of it and not more, as in the
     average drop of A. Chattopadhay et al., "Grad-CAM++", WACV 2018,
     https://doi.org/10.1109/WACV.2018.00097. Without that bound a few pictures of which the network
     is unsure, at shares of 3 and 4, would decide the mean.
     """
-    deleted = static.predict(curves.deletion(rgb, saliency))
-    inserted = static.predict(curves.insertion(rgb, saliency))
+    soft = curves.blurred(rgb)
+    ends = static.predict(np.stack([rgb, soft]))
     # The class that the whole picture is taken for; every map is asked about the same one.
     fixed = static.target.class_id
-    explained = int(deleted[0].argmax()) if fixed is None else fixed
-    whole = max(float(deleted[0, explained]), float(np.finfo(np.float32).tiny))
-    kept, back = (np.minimum(curve[:, explained] / whole, 1) for curve in (deleted, inserted))
-    return curves.area(kept), curves.area(back)
+    explained = int(ends[0].argmax()) if fixed is None else fixed
+    full = max(float(ends[0, explained]), float(np.finfo(np.float32).tiny))
+
+    def area(begin: Rgb, end: Rgb, ranked: Map) -> float:
+        seen = static.predict(curves.between(begin, end, ranked))
+        first, last = ends if begin is rgb else ends[::-1]
+        probabilities = np.stack([first, *seen, last])[:, explained]
+        return curves.area(np.minimum(probabilities / full, 1))
+
+    ranked = {name: curves.ranks(one) for name, one in maps.items()}
+    return {name: (area(rgb, soft, one), area(soft, rgb, one)) for name, one in ranked.items()}
 
 
 def write_json(report: Report, path: Path) -> None:

@@ -183,16 +183,17 @@ def _levels(saliency: Map, rgb: Rgb) -> Rgb:
 
 
 def _arranged(panels: list[tuple[str, Rgb]], columns: int, style: Style) -> Rgb:
-    """Set panels of one size side by side, in rows of `columns`, each with its label."""
-    pictures = []
-    for label, panel in panels:
-        picture = panel.copy()
-        if style.annotate and min(picture.shape[:2]) >= _ROOM_PX:
-            size = _text_px(picture)
-            _write(picture, label, size, left=size // 2, top=size // 3)
-        pictures.append(picture)
-    rows = [np.hstack(pictures[i : i + columns]) for i in range(0, len(pictures), columns)]
-    return np.vstack(rows)
+    """Set panels of one size side by side, in whole rows of `columns`, each with its label."""
+    height, width = panels[0][1].shape[:2]
+    whole = np.empty((height * (len(panels) // columns), width * columns, 3), np.uint8)
+    for n, (label, panel) in enumerate(panels):
+        top, left = height * (n // columns), width * (n % columns)
+        place = whole[top : top + height, left : left + width]
+        place[:] = panel
+        if style.annotate and min(height, width) >= _ROOM_PX:
+            size = _text_px(place)
+            _write(place, label, size, left=size // 2, top=size // 3)
+    return whole
 
 
 def _annotate(picture: Rgb, saliency: Saliency, style: Style) -> None:

@@ -110,9 +110,10 @@ def finish(part: Path, final: Path, info: SourceInfo, settings: Settings, meant:
         elif heard is None:
             with writing(final):
                 part.replace(whole)
+        if heard:
+            seen = _with_sound(part, heard, whole, final, codec, meant.fps)
         else:
-            _with_sound(part, heard, whole, final, codec, meant.fps)
-        seen = media.inspect(whole)
+            seen = media.inspect(whole)
         _check_picture(seen, final, codec, meant)
         _check_sound(seen, final, heard)
 
@@ -152,8 +153,13 @@ def _heard(part: SoundPart) -> _Heard | None:
 
 def _with_sound(
     part: Path, heard: _Heard, result: Path, name: Path, codec: str, fps: Fraction
-) -> None:
+) -> media.Media:
     """Write the picture of one file with the sound of another; both keep their times.
+
+    Returns
+    -------
+    Media
+        What the result holds.
 
     Raises
     ------
@@ -165,8 +171,9 @@ def _with_sound(
     if heard.part.codec in _COPIED[suffix] and heard.first_s is None:
         try:
             ffmpeg.convert(_joined(part, heard, _copied(heard.part), around, result))
-            _check_sound(media.inspect(result), name, heard)
-            return
+            seen = media.inspect(result)
+            _check_sound(seen, name, heard)
+            return seen
         except VidsalError as error:
             log.info("the sound of %s is encoded anew: %s", heard.part.path, error)
     try:
@@ -175,6 +182,7 @@ def _with_sound(
         raise VidsalError(
             f"the sound of {heard.part.path} cannot be added (--no-audio leaves it out): {error}"
         ) from error
+    return media.inspect(result)
 
 
 def _joined(

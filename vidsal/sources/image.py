@@ -68,8 +68,7 @@ def _eight_bit(deep: np.ndarray) -> Rgb:
     """Return 16-bit, integer or floating-point pixels as uint8 RGB, full range to full range."""
     values = np.nan_to_num(np.asarray(deep, np.float64))
     grey = values if values.ndim == 2 else values[..., 0]
-    top = {"u2": 65535.0, "i4": 65535.0}.get(deep.dtype.str[1:], max(1.0, float(grey.max())))
-    if grey.max() > top:
-        top = float(grey.max())
+    usual = {"u2": 65535.0, "i4": 65535.0}.get(deep.dtype.str[1:], 1.0)
+    top = max(usual, float(grey.max()))
     eight = np.clip(np.rint(grey * (255 / top)), 0, 255).astype(np.uint8)
     return np.ascontiguousarray(np.repeat(eight[..., None], 3, axis=2))

@@ -142,7 +142,7 @@ class FfmpegReader:
         self._shape = (height, width, 3)
         self._first_s: float | None = float(picture.times_s[0]) if picture.has_times else None
         self._is_timed = picture.has_times or not skipped
-        self._data, self._time_s = b"", 0.0
+        self._rgb, self._time_s = np.empty(self._shape, np.uint8), 0.0
         filters = [_TONE_MAP] if picture.is_hdr else []
         if skipped:
             after = f"gte(n,{skipped})"
@@ -169,8 +169,9 @@ class FfmpegReader:
 
     def grab(self) -> float | None:
         assert self._process.stdout is not None
-        self._data = self._process.stdout.read(math.prod(self._shape))
-        if len(self._data) == math.prod(self._shape):
+        # A new one each time: who got the one before may have kept it.
+        self._rgb = np.empty(self._shape, np.uint8)
+        if self._process.stdout.readinto(self._rgb.data.cast("B")) == self._rgb.size:  # type: ignore[attr-defined]
             stamp = self._stamps.readline().strip()
             time_s = float(stamp) if stamp and self._is_timed else math.nan
             if self._first_s is None:
@@ -184,7 +185,7 @@ class FfmpegReader:
         return None
 
     def picture(self) -> Rgb | None:
-        return np.frombuffer(self._data, np.uint8).reshape(self._shape).copy()
+        return self._rgb
 
     def close(self) -> None:
         if self._process.poll() is None:
