@@ -20,9 +20,9 @@ from vidsal.adaptive import Adaptive
 from vidsal.errors import UsageError, VidsalError
 from vidsal.figures import Counting, Figures, Summary
 from vidsal.frames import Map, Request, Rgb
-from vidsal.live import LiveOptions, live
+from vidsal.live import live
 from vidsal.preview import Button
-from vidsal.settings import Settings
+from vidsal.settings import LiveOptions, Settings, Warmup
 from vidsal.sources.live import LiveSource
 
 
@@ -48,7 +48,7 @@ def _live(
         return LiveSource(address, settings, open_capture=lambda _: capture)
 
     return live(
-        "7", live_settings(**settings), options or LiveOptions(preview="none", warmup_frames=0),
+        "7", live_settings(**settings), options or LiveOptions(preview="none", warmup=Warmup()),
         open_source=open_fake, static=lambda: stage,
     )  # fmt: skip
 
@@ -211,7 +211,7 @@ def test_while_the_network_loads_ctrl_c_interrupts(tmp_path: Path) -> None:
 
 
 def test_nothing_recorded_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    options = LiveOptions(preview="none", warmup_s=9)
+    options = LiveOptions(preview="none", warmup=Warmup(seconds=9))
     summary = _live(FakeCapture(5), options=options, output=tmp_path / "o.mp4")
     assert summary.files == ()
     assert "nothing was recorded" in caplog.text
@@ -266,7 +266,7 @@ def test_a_pause_is_no_reason_for_smaller_maps(monkeypatch: pytest.MonkeyPatch) 
 
 def test_warming_up_is_neither_counted_nor_recorded(tmp_path: Path) -> None:
     out = tmp_path / "o.mp4"
-    options = LiveOptions(preview="none", warmup_s=1.0, warmup_frames=0)
+    options = LiveOptions(preview="none", warmup=Warmup(seconds=1))
     summary = _live(FakeCapture(9999), options=options, output=out, duration=1.0)
     assert summary.seconds == pytest.approx(1.0, abs=0.1)
     assert summary.seen == pytest.approx(20, abs=3)
@@ -345,8 +345,8 @@ def test_what_is_no_camera_and_no_stream_is_said() -> None:
 
 
 def test_options_that_cannot_be() -> None:
-    for words in ({"port": 70000}, {"latency_target_ms": 0.0}, {"segment_minutes": -1.0},
-                  {"warmup_s": -1.0}):  # fmt: skip
+    for words in ({"port": 70000}, {"latency_target": 0.0}, {"segment_minutes": -1.0},
+                  {"warmup": "-1"}, {"warmup": "f"}):  # fmt: skip
         with pytest.raises(UsageError):
             LiveOptions(**words)
 
@@ -364,7 +364,7 @@ def _vidsal(*words: str, folder: Path) -> "subprocess.CompletedProcess[str]":
 def test_what_cannot_be_is_one_line_and_an_exit_code(tmp_path: Path) -> None:
     wrong = {
         ("live", "--port", "99999"): "--port must be 0 to 65535",
-        ("live", "--warmup", "long"): "--warmup is seconds, or frames such as 30f",
+        ("live", "--warmup", "long"): "--warmup: expected seconds, or frames such as 30f",
         ("live", "--static-every", "0"): "--static-every must be auto or",
         ("live", "--start", "3"): "--start",
     }
@@ -400,7 +400,7 @@ def test_the_defaults_of_live_are_told_and_meant(
     assert source == "0"
     assert (settings.static_every, settings.flow, settings.samples) == ("auto", "dis", 4)
     assert settings.batch == 1
-    assert (options.warmup_s, options.warmup_frames, options.host) == (2.0, 0, "127.0.0.1")
+    assert (options.warmup, options.host) == ((2.0, 0), "127.0.0.1")
     said = capsys.readouterr()
     assert said.out == "a.mp4\n"
     assert said.err == (

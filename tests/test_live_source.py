@@ -21,8 +21,9 @@ import vidsal.live
 from vidsal.errors import UsageError, VidsalError
 from vidsal.figures import Figures
 from vidsal.frames import SourceInfo
-from vidsal.live import LiveOptions, live
+from vidsal.live import live
 from vidsal.preview import Button
+from vidsal.settings import LiveOptions, Warmup
 from vidsal.sources import open_source
 from vidsal.sources.capture import (
     CameraCapture,
@@ -242,7 +243,7 @@ def test_a_stream_that_was_killed_and_comes_back_is_one_recording(
         summary = live(
             f"udp://127.0.0.1:{port}",
             live_settings(output=out, table=table, duration=6.0, annotate=False),
-            LiveOptions(preview="none", warmup_frames=0),
+            LiveOptions(preview="none", warmup=Warmup()),
         )
     finally:
         senders[1].__exit__(None, None, None)

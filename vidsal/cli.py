@@ -16,14 +16,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, NoReturn
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
 import vidsal
 from vidsal.errors import UsageError, VidsalError, flat, one_line
 from vidsal.outcome import Outcome
-from vidsal.settings import Fusion, Settings, parse_path, parse_rate, parse_time
+from vidsal.settings import (
+    Fusion,
+    LiveOptions,
+    Settings,
+    parse_path,
+    parse_rate,
+    parse_time,
+    parse_warmup,
+)
 
 app = App(
     name="vidsal",
@@ -148,6 +156,8 @@ def _log_to_stderr(verbose: bool) -> None:
 
 Command = Callable[..., None]
 _COMMANDS = ("run", "live", "evaluate", "faithfulness", "models", "doctor")
+# What a field parses by itself comes to it as the word that was typed.
+_METAVARS = {parse_time: "TIME", parse_rate: "RATE", parse_path: "PATH", parse_warmup: "TIME"}
 # The groups of options that matter where maps are measured and nothing is drawn.
 _MEASURED = ("Part of the source", "Network", "Static map", "Motion")
 
@@ -156,9 +166,14 @@ def _from_settings(
     only: tuple[str, ...] = (),
     without: tuple[str, ...] = (),
     defaults: Mapping[str, Any] | None = None,
+    also: type | None = None,
 ) -> Callable[[Command], Command]:
-    """Give a command one option for each field of `Settings`, or of some groups of them."""
+    """Give a command one option for each field of `Settings`, or of some groups of them.
+
+    Those of `also` come before them.
+    """
     own_defaults = defaults or {}
+    known = [*(_options(also) if also else ()), *_options(Settings)]
 
     def with_options(command: Command) -> Command:
         own = inspect.signature(command).parameters.values()
@@ -167,7 +182,7 @@ def _from_settings(
             kept
             + [
                 one.replace(default=own_defaults.get(one.name, one.default))
-                for group, one in _options()
+                for group, one in known
                 if (not only or group in only) and one.name not in without
             ]
         )
@@ -176,15 +191,13 @@ def _from_settings(
     return with_options
 
 
-def _options() -> Iterator[tuple[str, inspect.Parameter]]:
-    """Yield an option for each field of `Settings`, as that field declares it, with its group."""
+def _options(of: type) -> Iterator[tuple[str, inspect.Parameter]]:
+    """Yield an option for each field, as that declares it, with its group."""
     groups: dict[str, Group] = {}
-    for field in dataclasses.fields(Settings):
+    for field in dataclasses.fields(of):
         name = field.metadata["group"]
         group = groups.setdefault(name, Group(name, sort_key=len(groups) + 1))
-        # What a field parses by itself comes to it as the word that was typed.
-        metavars = {parse_time: "TIME", parse_rate: "RATE", parse_path: "PATH"}
-        metavar = metavars.get(field.metadata["parse"])
+        metavar = _METAVARS.get(field.metadata["parse"])
         kind = str | None if metavar else field.type
         about = Parameter(
             help=field.metadata["help"],
@@ -281,7 +294,7 @@ _LIVE = {"static_every": "auto", "flow": "dis", "samples": 8}
 
 
 @app.command
-@_from_settings(without=_NOT_LIVE, defaults=_LIVE)
+@_from_settings(without=_NOT_LIVE, defaults=_LIVE, also=LiveOptions)
 def live(
     source: Annotated[
         str,
@@ -289,56 +302,21 @@ def live(
     ] = "0",
     /,
     *,
-    preview: Annotated[
-        Literal["auto", "window", "web", "none"],
-        Parameter(help="A window, a page, or none; auto: a window where there is a display."),
-    ] = "auto",
-    host: Annotated[
-        str, Parameter(help="Serve the page at this address; beyond this machine with a token.")
-    ] = "127.0.0.1",
-    port: Annotated[int, Parameter(help="Port of the page; 0 takes a free one.")] = 8300,
-    latency_target: Annotated[
-        float | None,
-        Parameter(
-            help="Make maps smaller until a frame is at most so many ms old. Default: until "
-            "the camera's rate is held."
-        ),
-    ] = None,
-    segment_minutes: Annotated[
-        float | None, Parameter(help="Begin a new file after so many minutes of recording.")
-    ] = None,
-    warmup: Annotated[
-        str, Parameter(help="Seconds, or frames (30f), not counted or recorded at the start.")
-    ] = "5f",
     verbose: Annotated[bool, Parameter(help="Say more.", negative=())] = False,
     **options: Any,
 ) -> None:
     """Show a camera or stream with its saliency as it happens; -o records it in real time."""
     _log_to_stderr(verbose)
     # What is not typed does not come here, whatever the help says is its default.
+    own = {field.name for field in dataclasses.fields(LiveOptions)} & options.keys()
+    wishes = LiveOptions(**{name: options.pop(name) for name in own})
     settings = Settings(batch=1, **{**_LIVE, **options})
-    from vidsal.live import LiveOptions
     from vidsal.live import live as run_live
 
-    warmup_s, warmup_frames = _warmup(warmup)
-    wishes = LiveOptions(
-        preview=preview, host=host, port=port, latency_target_ms=latency_target,
-        segment_minutes=segment_minutes, warmup_s=warmup_s, warmup_frames=warmup_frames,
-    )  # fmt: skip
     summary = run_live(source, settings, wishes, say=_say)
     _say(summary.line())
     if summary.files:
         _print("\n".join(summary.files))
-
-
-def _warmup(word: str) -> tuple[float, int]:
-    """Return the seconds, or the frames, that ``2`` or ``30f`` stands for."""
-    try:
-        if word.endswith("f"):
-            return 0.0, int(word[:-1])
-        return float(parse_time(word) or 0), 0
-    except (ValueError, UsageError):
-        raise UsageError(f"--warmup is seconds, or frames such as 30f, got {word!r}") from None
 
 
 @app.command

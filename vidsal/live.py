@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import get_args
@@ -21,10 +21,10 @@ from vidsal.figures import Counting, Figures, Summary
 from vidsal.frames import Frame, Rgb, Saliency, Shown, StaticStage
 from vidsal.newest import Slot, newest
 from vidsal.preview import Button, Preview
-from vidsal.previews import Kind, open_preview
+from vidsal.previews import open_preview
 from vidsal.recording import Recording, free_names
 from vidsal.render import Style, draw, write_line
-from vidsal.settings import Layout, Settings
+from vidsal.settings import Layout, LiveOptions, Settings
 from vidsal.sinks.image import image_sink
 from vidsal.sources.capture import capture_of, check_address
 from vidsal.sources.live import LiveSource
@@ -37,50 +37,6 @@ log = logging.getLogger(__name__)
 _TICK_S = 0.03
 # How often the figures change: more often nobody can read them.
 _FIGURES_S = 0.25
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LiveOptions:
-    """What a live run needs beside `Settings`.
-
-    Attributes
-    ----------
-    preview : {"auto", "window", "web", "none"}
-    host, port : str, int
-        Where the page is served; port 0 takes one that is free.
-    latency_target_ms : float or None
-        Make maps smaller until this latency is held; ``None`` to hold the camera's rate.
-    segment_minutes : float or None
-        Begin a new file after this long.
-    warmup_s, warmup_frames : float, int
-        Neither counted nor recorded at the start, whichever lasts longer.
-
-    Raises
-    ------
-    UsageError
-        If a value cannot be.
-    """
-
-    preview: Kind = "auto"
-    host: str = "127.0.0.1"
-    port: int = 8300
-    latency_target_ms: float | None = None
-    segment_minutes: float | None = None
-    warmup_s: float = 0.0
-    warmup_frames: int = 5
-
-    def __post_init__(self) -> None:
-        above_0 = {
-            "--latency-target": self.latency_target_ms,
-            "--segment-minutes": self.segment_minutes,
-        }
-        for name, value in above_0.items():
-            if value is not None and not value > 0:
-                raise UsageError(f"{name} must be above 0, got {value}")
-        if not 0 <= self.port < 65536:
-            raise UsageError(f"--port must be 0 to 65535, got {self.port}")
-        if self.warmup_s < 0 or self.warmup_frames < 0:
-            raise UsageError("--warmup must not be negative")
 
 
 def live(
@@ -128,7 +84,7 @@ def live(
         open_preview(options.preview, host=options.host, port=options.port, say=say) as preview,
     ):
         stage = static() if static else network.stage
-        analysis = Adaptive(stage, settings, source.info, options.latency_target_ms)
+        analysis = Adaptive(stage, settings, source.info, options.latency_target)
         analysis.prepare()
         style = Style.of(settings, network.choice.name)
         show = _Show(source, frames, analysis, preview, recording, settings, options, style)
@@ -240,8 +196,9 @@ class _Show:
         self._came += 1
         if not self.counting.has_begun:
             self._first_s = self._first_s or now_s
-            is_warm = now_s - self._first_s >= self._options.warmup_s
-            if self._came > self._options.warmup_frames and is_warm:
+            warmup = self._options.warmup
+            is_warm = now_s - self._first_s >= warmup.seconds
+            if self._came > warmup.frames and is_warm:
                 self.counting.begin(now_s, self._frames.seen, self._frames.dropped)
                 self._since_s = now_s
             return

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from vidsal.errors import UsageError
 
@@ -28,6 +28,7 @@ Fusion = Literal["gain", "sum", "max", "static", "motion"]
 Codec = Literal["h264", "hevc", "av1", "vp9", "prores", "ffv1"]
 Layout = Literal["overlay", "side-by-side", "map", "triptych", "quad"]
 Colormap = Literal["inferno", "magma", "plasma", "viridis", "cividis", "turbo", "grey"]
+PreviewKind = Literal["auto", "window", "web", "none"]
 
 
 def parse_time(text: str | float | None) -> float | None:
@@ -88,6 +89,31 @@ def parse_path(name: str | Path) -> Path:
     if not str(name).strip():
         raise UsageError("expected a name, got an empty one")
     return Path(name)
+
+
+class Warmup(NamedTuple):
+    """What does not count at the start of something live, whichever lasts longer."""
+
+    seconds: float = 0.0
+    frames: int = 0
+
+
+def parse_warmup(text: str | float | tuple[float, int]) -> Warmup:
+    """Return what ``2`` (seconds, any time) or ``30f`` (frames) stands for.
+
+    Raises
+    ------
+    UsageError
+        If it is neither.
+    """
+    if isinstance(text, tuple):
+        return Warmup(*text)
+    if frames := re.fullmatch(r"([0-9]{1,9})f", str(text).strip()):
+        return Warmup(frames=int(frames[1]))
+    try:
+        return Warmup(seconds=parse_time(text) or 0.0)
+    except UsageError:
+        raise UsageError(f"expected seconds, or frames such as 30f, got {text!r}") from None
 
 
 def _option(
@@ -320,9 +346,7 @@ class Settings:
     # fmt: on
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = _checked(field, getattr(self, field.name))
-            object.__setattr__(self, field.name, value)
+        _check_fields(self)
         if self.end == 0:
             raise UsageError("--end must be above 0, got 0")
         if self.start is not None and self.end is not None and self.end <= self.start:
@@ -341,9 +365,49 @@ class Settings:
             )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveOptions:
+    """What ``vidsal live`` needs beside `Settings`; described in the same way.
+
+    Raises
+    ------
+    UsageError
+        If a value is not one that its option can take.
+    """
+
+    # fmt: off
+    preview: PreviewKind = _option(
+        "auto", "Live", "A window, a page, or none; auto: a window where there is a display.")
+    host: str = _option(
+        "127.0.0.1", "Live", "Serve the page at this address; beyond this machine with a token.")
+    port: int = _option(
+        8300, "Live", "Port of the page; 0 takes a free one.",
+        check=lambda port: 0 <= port < 65536, expected="0 to 65535")
+    latency_target: float | None = _option(
+        None, "Live", "Make maps smaller until a frame is at most so many ms old. Default: until "
+        "the camera's rate is held.", check=_positive, expected="above 0")
+    segment_minutes: float | None = _option(
+        None, "Live", "Begin a new file after so many minutes of recording.", check=_positive,
+        expected="above 0")
+    warmup: Warmup = _option(
+        "5f", "Live", "Seconds, or frames (30f), not counted or recorded at the start.",
+        parse=parse_warmup)
+    # fmt: on
+
+    def __post_init__(self) -> None:
+        _check_fields(self)
+
+
 def flag(name: str) -> str:
     """Return an option as it is typed: ``short_side`` -> ``--short-side``."""
     return "--" + name.replace("_", "-")
+
+
+def _check_fields(options: Any) -> None:
+    """Bring each field to its option's own type, or raise `UsageError`."""
+    for field in dataclasses.fields(options):
+        value = _checked(field, getattr(options, field.name))
+        object.__setattr__(options, field.name, value)
 
 
 def _checked(field: Any, value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal
 
 from vidsal.errors import VidsalError
 from vidsal.figures import Figures
@@ -10,8 +9,7 @@ from vidsal.frames import Rgb
 from vidsal.preview import Button, Preview
 from vidsal.previews.web import open_page
 from vidsal.previews.window import has_window, open_window
-
-Kind = Literal["auto", "window", "web", "none"]
+from vidsal.settings import PreviewKind
 
 
 class NoPreview:
@@ -26,7 +24,7 @@ class NoPreview:
 
 @contextmanager
 def open_preview(
-    kind: Kind, *, host: str, port: int, say: Callable[[str], None]
+    kind: PreviewKind, *, host: str, port: int, say: Callable[[str], None]
 ) -> Iterator[Preview]:
     """Lend a preview: a window where there is a display, else a page.
 
