@@ -81,10 +81,11 @@ def test_latency_does_not_grow_when_analysis_is_slow(tmp_path: Path) -> None:
 
 
 def test_frames_are_all_analysed_where_that_is_fast_enough() -> None:
-    summary = _live(FakeCapture(40, step_s=0.05), BrightnessStage())
-    assert (summary.seen, summary.dropped) == (39, 0)
-    assert summary.analysed == 39
-    assert summary.latency_ms < 60
+    # Room enough for a machine that does other work as well.
+    summary = _live(FakeCapture(20, step_s=0.1), BrightnessStage())
+    assert (summary.seen, summary.dropped) == (19, 0)
+    assert summary.analysed == 19
+    assert summary.latency_ms < 100
 
 
 def test_a_smooth_stream_is_adapted_to_and_shows_its_figures(
