@@ -110,7 +110,7 @@ def make_clip(path: Path, frames: int, *, grain: bool) -> Path:
     noise = "noise=alls=12:allf=t," if grain else ""
     source = f"testsrc2=size=1280x720:rate=30,{noise}trim=end_frame={frames}"
     ffmpeg.convert(
-        ["-loglevel", "error", "-y", "-f", "lavfi", "-i", source, "-c:v", "libx264",
+        ["-f", "lavfi", "-i", source, "-c:v", "libx264",
          "-preset", "ultrafast", "-pix_fmt", "yuv420p", str(path)]
     )  # fmt: skip
     return path

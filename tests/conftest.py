@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
@@ -225,3 +226,18 @@ def clip(load_script: LoadScript) -> list[Rgb]:
 def other_clip(clip: list[Rgb]) -> list[Rgb]:
     """Ten frames of another scene: the same motion in other colours."""
     return [np.ascontiguousarray(255 - rgb[..., ::-1]) for rgb in clip]
+
+
+def until(holds: Callable[[], bool], limit_s: float = 5.0) -> None:
+    """Wait until something holds; fail where it does not."""
+    end_s = time.monotonic() + limit_s
+    while not holds():
+        assert time.monotonic() < end_s, "waited in vain"
+        time.sleep(0.002)
+
+
+def even_flow(rows: int, columns: int, size: tuple[int, int] = (20, 30)) -> Map:
+    """A flow that is the same everywhere, in pixels."""
+    flow = np.zeros((*size, 2), np.float32)
+    flow[..., 0], flow[..., 1] = columns, rows
+    return flow

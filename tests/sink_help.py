@@ -61,6 +61,28 @@ def make_picture(seed: int, size: tuple[int, int] = (48, 64)) -> Rgb:
     return np.ascontiguousarray(np.kron(blocks, np.ones((16, 16, 1))), np.uint8)
 
 
+def rgb_of(frame: Any) -> Rgb:
+    """RGB of a frame by the formulas of BT.709 in limited range, and nothing else."""
+    if frame.format.name in ("bgr0", "gbrp", "0rgb"):
+        return np.asarray(frame.to_ndarray(format="rgb24"))
+    is_deep = frame.format.name == "yuv422p10le"
+    planes = [np.frombuffer(one, "<u2" if is_deep else "u1") for one in frame.planes]
+    lines = [one.line_size // (2 if is_deep else 1) for one in frame.planes]
+    step = 4 if is_deep else 1
+    height, width = frame.height, frame.width
+    rows = height if is_deep else height // 2
+    luma = planes[0].reshape(-1, lines[0])[:height, :width] / step
+    chroma = [
+        (one.reshape(-1, line)[:rows, : width // 2] / step - 128) * 255 / 224
+        for one, line in zip(planes[1:], lines[1:], strict=True)
+    ]
+    blue, red = (one.repeat(2, 1).repeat(height // rows, 0) for one in chroma)
+    luma = (luma - 16) * 255 / 219
+    r, b = luma + 1.5748 * red, luma + 1.8556 * blue
+    g = (luma - 0.2126 * r - 0.0722 * b) / 0.7152
+    return np.asarray(np.clip(np.rint(np.stack([r, g, b], axis=-1)), 0, 255), np.uint8)
+
+
 def write_video(path: Path, pictures: Iterable[Rgb], info: SourceInfo, **options: Any) -> None:
     """Write frames at the rate that the source has."""
     assert info.fps is not None

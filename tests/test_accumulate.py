@@ -4,15 +4,10 @@ import math
 
 import numpy as np
 import pytest
+from conftest import even_flow
 
 from vidsal.accumulate import Budget, History, Trail
 from vidsal.frames import Map
-
-
-def _flow(rows: int, columns: int, size: tuple[int, int] = (20, 30)) -> Map:
-    flow = np.zeros((*size, 2), np.float32)
-    flow[..., 0], flow[..., 1] = columns, rows
-    return flow
 
 
 @pytest.mark.parametrize(("samples", "fresh"), [(16, 1), (16, 2), (16, 16), (8, 3), (1, 1)])
@@ -74,7 +69,7 @@ def test_history_moves_and_begins_anew_where_nothing_is_known() -> None:
     values = np.random.default_rng(0).random((20, 30), dtype=np.float32)
     known = np.ones((20, 30), np.float32)
     known[:, -3:] = 0
-    history = History.empty((20, 30)).plus(values, 4, 0.0).carried(_flow(0, 3), known)
+    history = History.empty((20, 30)).plus(values, 4, 0.0).carried(even_flow(0, 3), known)
     assert np.allclose(history.mean[:, :-3], values[:, 3:])
     # Until something is drawn the old value stands; then it counts for nothing.
     assert np.allclose(history.mean[:, -3:], values[:, -1:], atol=1e-6)
@@ -97,7 +92,7 @@ def test_noise_falls_as_the_memory_promises() -> None:
 def test_constant_samples_stay_constant_however_they_are_carried() -> None:
     known = np.ones((20, 30), np.float32)
     history = History.empty((20, 30))
-    drift = _flow(0, 0)
+    drift = even_flow(0, 0)
     drift[:] = 0.3, -0.7
     for _ in range(120):
         history = history.carried(drift, known)
@@ -108,14 +103,14 @@ def test_constant_samples_stay_constant_however_they_are_carried() -> None:
 
 
 def test_nothing_is_written_to() -> None:
-    values, flow = np.ones((20, 30), np.float32), _flow(1, 1)
+    values, flow = np.ones((20, 30), np.float32), even_flow(1, 1)
     values.setflags(write=False)
     flow.setflags(write=False)
     History(values, values).carried(flow, values).plus(values, 1, 0.5)
     Trail(values, 1.0).after(values, flow, 0.04)
 
 
-STILL = _flow(0, 0)
+STILL = even_flow(0, 0)
 # Seconds in which a trail forgets two thirds.
 TRAIL_S = 0.12
 
@@ -168,7 +163,7 @@ def test_a_trail_follows_the_flow() -> None:
     for place, speed in zip(places, speeds, strict=True):
         now = np.zeros((20, 30), np.float32)
         now[place] = speed
-        trail = trail.after(now, _flow(-2, 3), 0.04)
+        trail = trail.after(now, even_flow(-2, 3), 0.04)
     weights = np.array([fading**2, fading, 1])
     expected = np.zeros((20, 30))
     expected[places[-1]] = weights @ speeds / weights.sum()
@@ -180,7 +175,7 @@ def test_noise_of_the_flow_averages_out_along_a_trail() -> None:
     trail = Trail.empty((60, 80))
     for _ in range(60):
         noisy = 5 + rng.standard_normal((60, 80)).astype(np.float32)
-        trail = trail.after(noisy, _flow(1, -2, (60, 80)), 0.04)
+        trail = trail.after(noisy, even_flow(1, -2, (60, 80)), 0.04)
     fading = math.exp(-0.04 / TRAIL_S)
     inside = trail.mean[:40, 40:]
     assert inside.mean() == pytest.approx(5, abs=0.05)

@@ -20,6 +20,7 @@ import psutil
 import pytest
 from conftest import MakeClip, run_ffmpeg
 from PIL import Image
+from sink_help import names_in
 
 import vidsal
 from vidsal.sources.capture import camera_fault
@@ -57,10 +58,6 @@ def _said(stderr: str) -> list[str]:
     """The lines on stderr that are not the progress bar's."""
     lines = [line.strip() for line in stderr.replace("\r", "\n").splitlines()]
     return [line for line in lines if line and not re.search(r"\| \d+/|\d+frame|frame/s", line)]
-
-
-def _left(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
 # Bad input.
@@ -120,7 +117,7 @@ def test_bad_source_is_one_line_and_exit_code_1(
     assert done.stdout == ""
     (said,) = done.stderr.splitlines()
     assert said.startswith(f"vidsal: {line}")
-    assert _left(here) == []
+    assert names_in(here) == []
 
 
 @pytest.mark.parametrize(
@@ -149,7 +146,7 @@ def test_bad_output_is_one_line_and_exit_code_1(
     assert done.stdout == ""
     (said,) = done.stderr.splitlines()
     assert said.startswith(f"vidsal: {line}".replace("CLIP", str(clip)))
-    assert _left(here) == ["file", "t.csv", "there.mp4"]
+    assert names_in(here) == ["file", "t.csv", "there.mp4"]
     assert (here / "there.mp4").read_text() == "precious"
     assert clip.read_bytes() == before
 
@@ -206,7 +203,7 @@ def test_wrong_usage_is_one_line_with_a_hint_and_exit_code_2(
     said, hint = done.stderr.splitlines()
     assert re.match(f"vidsal: {line}", said)
     assert hint == "Try `vidsal run --help`."
-    assert _left(here) == []
+    assert names_in(here) == []
 
 
 @pytest.mark.parametrize(
@@ -254,7 +251,7 @@ def test_a_failure_in_the_middle_is_one_line_and_leaves_nothing(
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (1, "")
     assert _said(done.stderr) == ["vidsal: ffmpeg failed: the encoder is broken"]
-    assert _left(here) == []
+    assert names_in(here) == []
 
 
 def test_an_ffmpeg_that_is_not_there_is_one_line(clip: Path, here: Path) -> None:
@@ -263,7 +260,7 @@ def test_an_ffmpeg_that_is_not_there_is_one_line(clip: Path, here: Path) -> None
     assert (done.returncode, done.stdout) == (1, "")
     (said,) = _said(done.stderr)
     assert said.startswith("vidsal: ffmpeg was not found: pip install")
-    assert _left(here) == []
+    assert names_in(here) == []
 
 
 # Good runs.
@@ -295,7 +292,7 @@ def test_run_prints_the_path_alone_and_needs_no_tensorflow(
     assert _said(done.stderr) == []
     with av.open(str(here / "clip_saliency.mp4")) as file:
         assert file.streams.video[0].frames == 10
-    assert _left(here) == ["clip_saliency.mp4"]
+    assert names_in(here) == ["clip_saliency.mp4"]
     # A second time it is kept; asked to, it is replaced.
     again = _vidsal("run", clip, "--model", "none", cwd=here, env=environment)
     assert again.returncode == 1
@@ -309,7 +306,7 @@ def test_run_prints_the_path_alone_and_needs_no_tensorflow(
         stream = file.streams.video[0]
         assert (stream.frames, stream.average_rate) == (2, 5)
         assert (stream.height, stream.width) == (96, 128)
-    assert {"t.csv", "maps/fused/000005.png"} < set(_left(here))
+    assert {"t.csv", "maps/fused/000005.png"} < set(names_in(here))
 
 
 def test_verbose_ends_with_how_much_the_display_flickers(sample_media: Path, here: Path) -> None:
@@ -374,7 +371,7 @@ def test_photo_by_auto_without_network_is_quiet_but_for_one_line(
     assert (row["model"], row["class_1"]) == ("EfficientNet-Lite0", "Egyptian cat")
     with Image.open(here / "o.png") as image:
         assert image.size == (452, 300)
-    assert _left(here) == ["o.png", "t.csv"]
+    assert names_in(here) == ["o.png", "t.csv"]
 
 
 def test_resnet50_without_network_is_one_line(clip: Path, here: Path) -> None:
@@ -389,7 +386,7 @@ def test_resnet50_without_network_is_one_line(clip: Path, here: Path) -> None:
     assert said.startswith("vidsal: ResNet50's ImageNet weights are not at ")
     assert "(Connection refused)" in said
     assert "--weights FILE, or use --model lite0." in said
-    assert _left(here) == []
+    assert names_in(here) == []
 
 
 # Interrupts.
@@ -433,7 +430,7 @@ def test_interrupt_removes_the_unfinished_output(
     assert process.returncode == 130
     assert stdout == ""
     assert _said(stderr) == ["vidsal: interrupted"]
-    assert _left(here) == []
+    assert names_in(here) == []
     assert not encoder.is_running()
 
 
@@ -459,7 +456,7 @@ def test_a_reader_that_leaves_does_not_end_the_work(clip: Path, here: Path) -> N
     done = _through_shell(words, here, clip, other)
     assert (_said(done.stderr), (here / "rc").read_text()) == ([], "0\n")
     assert [one["error"] for one in json.loads((here / "s.json").read_text())] == [None, None]
-    assert _left(here) == ["clip_saliency.mp4", "other_saliency.mp4", "rc", "s.json"]
+    assert names_in(here) == ["clip_saliency.mp4", "other_saliency.mp4", "rc", "s.json"]
 
 
 @_posix
@@ -470,7 +467,7 @@ def test_a_full_stdout_is_said_and_the_work_is_done(clip: Path, here: Path) -> N
     done = _through_shell("$V run --model none $1 $2 >/dev/full", here, clip, other)
     why = "vidsal: standard output cannot be written to: No space left on device"
     assert (done.returncode, _said(done.stderr)) == (1, [why])
-    assert _left(here) == ["another_saliency.mp4", "clip_saliency.mp4"]
+    assert names_in(here) == ["another_saliency.mp4", "clip_saliency.mp4"]
     done = _through_shell("$V models >/dev/full", here)
     assert (done.returncode, _said(done.stderr)) == (1, [why])
 
@@ -483,7 +480,7 @@ def test_closed_streams_are_no_error(clip: Path, here: Path) -> None:
     assert done.returncode == 0
     done = _through_shell("$V run gone.mp4 >&- 2>&-", here)
     assert done.returncode == 1
-    assert _left(here) == ["a.mp4", "b.mp4"]
+    assert names_in(here) == ["a.mp4", "b.mp4"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes")
@@ -560,13 +557,12 @@ def test_version(here: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{vidsal.__version__}\n", "")
 
 
-def test_help_names_every_option_and_default(here: Path) -> None:
+def test_help_names_every_option(here: Path) -> None:
     done = _vidsal("run", "--help", cwd=here, env=_environment(COLUMNS="100"))
     assert (done.returncode, done.stderr) == (0, "")
     for name in vidsal.Settings.__dataclass_fields__:
         assert f"--{name.replace('_', '-')}" in done.stdout
-    assert "--no-annotate" in done.stdout
-    # Nothing is on by default but the annotation, so nothing else can be switched off.
+    # Nothing else is on by default, so nothing else can be switched off.
     assert re.findall(r"--no-[a-z-]+", done.stdout) == ["--no-audio", "--no-annotate"]
 
 

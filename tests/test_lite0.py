@@ -15,11 +15,12 @@ import pytest
 
 from vidsal.errors import VidsalError
 from vidsal.static import lite0
+from vidsal.static.weights import LITE0_FILE
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "vidsal" / "data"
 PHOTOS = ROOT / "sample_media"
-NPZ = DATA / lite0.WEIGHTS_FILE
+NPZ = DATA / LITE0_FILE
 EGYPTIAN_CAT = 285
 
 
@@ -36,7 +37,7 @@ def small() -> keras.Model:
     return lite0.build()
 
 
-@pytest.mark.parametrize("name", [lite0.WEIGHTS_FILE, "imagenet_classes.tsv"])
+@pytest.mark.parametrize("name", [LITE0_FILE, "imagenet_classes.tsv"])
 def test_data_file_is_the_documented_one(name: str) -> None:
     readme = (DATA / "README.md").read_text(encoding="utf-8")
     section = next(part for part in readme.split("\n## ") if part.startswith(f"`{name}`"))
@@ -199,7 +200,7 @@ def test_spoilt_weights_file_is_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (tmp_path / "data").mkdir()
-    npz = tmp_path / "data" / lite0.WEIGHTS_FILE
+    npz = tmp_path / "data" / LITE0_FILE
     shutil.copy(NPZ, npz)
     spoil(npz)
     monkeypatch.setattr("importlib.resources.files", lambda package: tmp_path)

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -103,14 +104,14 @@ def test_a_smooth_stream_is_adapted_to_and_shows_its_figures(
         return lines[-1]
 
     monkeypatch.setattr(Figures, "line", line)
-    _live(FakeCapture(40, step_s=0.05), BrightnessStage())
+    _live(FakeCapture(22, step_s=0.1), BrightnessStage())
     # Four times a second, at the next frame each time.
     assert 6 <= len(adapted) <= 9
     assert np.diff(adapted).max() < 0.4
     # All but the first that counts, and the one before it.
     assert len(lines) == len(kept[0].shown) - 2
-    assert lines[-1].startswith("in 20/s  out 20/s  ")
-    assert kept[0].shown[-1][1].fps_out == pytest.approx(20, abs=2)
+    assert re.match(r"in (10|9)/s  out (10|9)/s  ", lines[-1])
+    assert kept[0].shown[-1][1].fps_out == pytest.approx(10, abs=1)
 
 
 def test_the_figures_stand_on_a_dark_strip(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ def _full() -> Memory:
     memory.weights.now = values * 2
     memory.looked_s = 0.24
     memory.locks.now = Lock().after(0.1, 7)
-    memory.words = Prediction((7,), ("cat",), (0.25,), 7, "cat", 0.25)
+    memory.prediction = Prediction((7,), ("cat",), (0.25,), 7, "cat", 0.25)
     memory.histories.now = History(values, values[::-1])
     scales = Scales(Scale("stable"), Scale("stable", floor=0.03), Scale("fixed:0,1"))
     scales.static(values, 0.04)
@@ -39,7 +39,7 @@ def test_a_memory_comes_back_as_it_was() -> None:
     assert memory.small is not None and back.small is not None
     assert np.array_equal(back.small, memory.small) and back.small.dtype == np.uint8
     assert (back.before_s, back.undrawn, back.looked_s) == (1 / 3, 2, 0.24)
-    assert back.words == memory.words and back.locks.now == memory.locks.now
+    assert back.prediction == memory.prediction and back.locks.now == memory.locks.now
     assert back.trails.now and memory.trails.now and memory.histories.now
     assert np.array_equal(back.trails.now.total, memory.trails.now.total)
     assert np.array_equal(back.histories.now.weight, memory.histories.now.weight)  # type: ignore[union-attr]
@@ -72,7 +72,7 @@ class _Touching:
 
 def test_nothing_else_is_run(tmp_path: Path) -> None:
     memory = _full()
-    memory.words = _Touching(tmp_path / "made")  # type: ignore[assignment]
+    memory.prediction = _Touching(tmp_path / "made")  # type: ignore[assignment]
     with pytest.raises(VidsalError, match=r"names (posix|nt)\.mkdir, which is no part of it"):
         thawed(pickle.dumps(memory), Memory)
     assert not (tmp_path / "made").exists()

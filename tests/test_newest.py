@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from conftest import until
 
 from vidsal.newest import Latest, beside, newest
 
@@ -32,19 +33,11 @@ class Source:
             self.let.release()
 
 
-def _until(condition: object, limit_s: float = 5.0) -> None:
-    assert callable(condition)
-    end_s = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < end_s, "it did not happen"
-        time.sleep(0.001)
-
-
 def test_the_newest_wins_and_the_rest_is_counted() -> None:
     source = Source()
     with newest(source.items()) as slot:
         source.give(10)
-        _until(lambda: slot.seen == 10)
+        until(lambda: slot.seen == 10)
         assert slot.take(1) == 9
         assert (slot.seen, slot.dropped) == (10, 9)
         source.give(1)
@@ -59,7 +52,7 @@ def test_without_dropping_an_item_is_begun_only_when_the_last_one_was_taken() ->
     source = Source()
     source.give(100)
     with newest(source.items(), drops=False) as slot:
-        _until(lambda: slot.seen == 1)
+        until(lambda: slot.seen == 1)
         time.sleep(0.03)
         assert source.asked == 1
         assert [slot.take(1) for _ in range(5)] == [0, 1, 2, 3, 4]

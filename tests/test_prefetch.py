@@ -2,9 +2,10 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
+from conftest import until
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,14 +14,6 @@ from vidsal.prefetch import prefetch
 
 def _threads() -> list[threading.Thread]:
     return [one for one in threading.enumerate() if one.name == "vidsal-prefetch"]
-
-
-def _until(holds: Callable[[], bool], limit_s: float = 5.0) -> None:
-    """Wait until something holds; fail where it does not."""
-    end_s = time.monotonic() + limit_s
-    while not holds():
-        assert time.monotonic() < end_s, "waited in vain"
-        time.sleep(0.002)
 
 
 class _Counted:
@@ -63,7 +56,7 @@ def test_runs_ahead_as_far_as_the_depth_and_no_further(depth: int) -> None:
         for taken in range(1, 4):
             assert next(ahead) == taken - 1
             # `depth` items wait, and one is in the thread's hand until there is room for it.
-            _until(lambda taken=taken: source.made == taken + depth + 1)  # type: ignore[misc]
+            until(lambda taken=taken: source.made == taken + depth + 1)  # type: ignore[misc]
             time.sleep(0.12)
             assert source.made == taken + depth + 1
 

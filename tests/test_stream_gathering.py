@@ -25,6 +25,7 @@ from stream_help import (
 
 from vidsal import motion
 from vidsal.frames import Frame, Map, Request, Rgb
+from vidsal.pace import Pace
 from vidsal.settings import Method, Settings
 from vidsal.stream import analyse_frames
 
@@ -328,8 +329,8 @@ def test_auto_draws_as_often_as_the_rate_allows(is_live: bool) -> None:
             yield Frame(rgb, n, n / FPS)
 
     settings = Settings(working_width=64, short_side=32, static_every="auto")
-    late_s = []
-    for result in analyse_frames(frames(), stage, settings, batch=1, fps=FPS, clock=clock):
+    late_s, pace = [], Pace("auto", FPS)
+    for result in analyse_frames(frames(), stage, settings, batch=1, pace=pace, clock=clock):
         clock.now_s += 0.010
         late_s.append(clock.now_s - result.frame.time_s)
     drawn = [one.frame for one in stage.asked]

@@ -2,50 +2,44 @@
 
 import numpy as np
 import pytest
+from conftest import even_flow
 
 from vidsal import warp
-from vidsal.frames import Map
-
-
-def _flow(rows: int, columns: int, size: tuple[int, int] = (20, 30)) -> Map:
-    flow = np.zeros((*size, 2), np.float32)
-    flow[..., 0], flow[..., 1] = columns, rows
-    return flow
 
 
 def test_carried_moves_by_whole_pixels_exactly() -> None:
     values = np.random.default_rng(0).random((20, 30), dtype=np.float32)
     # The picture moved 2 rows down and 3 columns left: this frame's pixels came from up and right.
-    moved = warp.carried(values, _flow(-2, 3))
+    moved = warp.carried(values, even_flow(-2, 3))
     assert np.array_equal(moved[2:, :-3], values[:-2, 3:])
 
 
 def test_carried_between_pixels_is_their_mean() -> None:
     ramp = np.tile(np.arange(30, dtype=np.float32), (20, 1))
-    flow = _flow(0, 0)
+    flow = even_flow(0, 0)
     flow[..., 0] = 0.5
     assert np.allclose(warp.carried(ramp, flow)[:, :-1], ramp[:, :-1] + 0.5, atol=1e-2)
 
 
 def test_flow_is_carried_as_maps_are() -> None:
     flow = np.random.default_rng(0).random((20, 30, 2), dtype=np.float32)
-    moved = warp.carried(flow, _flow(1, 2))
+    moved = warp.carried(flow, even_flow(1, 2))
     for part in range(2):
-        alone = warp.carried(np.ascontiguousarray(flow[..., part]), _flow(1, 2))
+        alone = warp.carried(np.ascontiguousarray(flow[..., part]), even_flow(1, 2))
         assert np.array_equal(moved[..., part], alone)
 
 
 def test_flow_that_comes_back_is_known_and_what_was_outside_is_not() -> None:
-    known = warp.returns(_flow(0, 3), _flow(0, -3))
+    known = warp.returns(even_flow(0, 3), even_flow(0, -3))
     assert (known[:, :-3] == 1).all() and (known[:, -3:] == 0).all()
-    assert (warp.returns(_flow(0, 0), _flow(0, 0)) == 1).all()
-    assert (warp.returns(_flow(0, 3), _flow(0, 3)) == 0).all()
+    assert (warp.returns(even_flow(0, 0), even_flow(0, 0)) == 1).all()
+    assert (warp.returns(even_flow(0, 3), even_flow(0, 3)) == 0).all()
 
 
 def test_what_a_moving_square_uncovers_is_unknown() -> None:
     # Forward: a square of 8 at column 10 goes 6 to the right. Backward, the strip it left looks
     # for its past where the square was, as flow across an edge does.
-    forward, backward = _flow(0, 0), _flow(0, 0)
+    forward, backward = even_flow(0, 0), even_flow(0, 0)
     forward[6:14, 10:18, 0] = 6
     backward[6:14, 16:24, 0] = -6
     backward[6:14, 10:16, 0] = 1
@@ -60,7 +54,7 @@ def test_only_what_a_square_uncovers_has_no_past(rows: int, columns: int) -> Non
     was, now = np.zeros((20, 30), bool), np.zeros((20, 30), bool)
     was[6:14, 10:18] = True
     now[6 + rows : 14 + rows, 10 + columns : 18 + columns] = True
-    forward, backward = _flow(0, 0), _flow(0, 0)
+    forward, backward = even_flow(0, 0), even_flow(0, 0)
     forward[was] = columns, rows
     backward[now] = -columns, -rows
     expected = ~(was & ~now)
@@ -77,21 +71,21 @@ def test_flow_may_miss_by_three_pixels_and_a_share_of_the_way(
 ) -> None:
     # |miss|^2 <= 0.01 (|there|^2 + |back|^2) + 3^2
     assert (missed**2 <= 0.01 * (2 * gone**2 + missed**2) + 9) == bool(known)
-    forward = _flow(0, gone)
+    forward = even_flow(0, gone)
     forward[..., 1] = missed
-    assert warp.returns(_flow(0, -gone), forward)[10, 29] == known
+    assert warp.returns(even_flow(0, -gone), forward)[10, 29] == known
 
 
 def test_what_comes_from_outside_is_the_border() -> None:
     values = np.random.default_rng(0).random((20, 30), dtype=np.float32)
-    moved = warp.carried(values, _flow(0, 25))
+    moved = warp.carried(values, even_flow(0, 25))
     assert np.array_equal(moved[:, :5], values[:, 25:])
     assert np.array_equal(moved[:, 5:], np.repeat(values[:, -1:], 25, axis=1))
-    assert not warp.returns(_flow(0, 25), _flow(0, -25))[:, 5:].any()
+    assert not warp.returns(even_flow(0, 25), even_flow(0, -25))[:, 5:].any()
 
 
 def test_to_carry_and_to_compare_write_to_nothing() -> None:
-    flow = _flow(1, 1)
+    flow = even_flow(1, 1)
     flow.setflags(write=False)
     kept = flow.copy()
     known = warp.returns(flow, flow)

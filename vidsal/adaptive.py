@@ -9,6 +9,7 @@ import numpy as np
 
 from vidsal.figures import Counting
 from vidsal.frames import (
+    Aimable,
     Frame,
     Prediction,
     Request,
@@ -120,8 +121,7 @@ class Adaptive:
     def aim_next(self, seen: Prediction | None) -> None:
         """Explain the next target: what was asked for, the best class, a locked one, that seen."""
         static = self._wanted[1]
-        aimed = getattr(static, "aimed", None)
-        if static is None or aimed is None:
+        if static is None or not isinstance(static, Aimable):
             return
         likeliest = [Target(class_id=seen.class_ids[0])] if seen else []
         targets = [self._first_target, Target(top=1), Target(is_locked=True), *likeliest]
@@ -129,7 +129,7 @@ class Adaptive:
         now = static.target
         # A class that is explained is the last of them, whichever is seen by now.
         place = kinds.index(now) if now in kinds else len(kinds) - 1
-        self._wanted = (self._wanted[0], aimed(kinds[(place + 1) % len(kinds)]))
+        self._wanted = (self._wanted[0], static.aimed(kinds[(place + 1) % len(kinds)]))
 
     def _sized(self, size: Size) -> Settings:
         return replace(self._settings, working_width=size.working_width, short_side=size.short_side)

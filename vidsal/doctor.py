@@ -1,18 +1,18 @@
 """What vidsal finds on a machine, as lines of text: for people, and for bug reports."""
 
-import importlib.metadata
+import importlib.resources
 import platform
 import re
 import subprocess
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
+import vidsal
 from vidsal import ffmpeg
+from vidsal.encoding import software_encoders
 from vidsal.errors import VidsalError, flat
 from vidsal.static import weights
 from vidsal.static.models import load_tensorflow
 
-_ENCODERS = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "ffv1")
 # More numbers than this are seldom cameras, and asking costs time each.
 _CAMERAS = 4
 
@@ -37,7 +37,7 @@ def model_lines() -> list[str]:
 def report() -> Iterator[str]:
     """Yield what is found, a line each; what cannot be asked says why instead."""
     parts: list[tuple[str, Callable[[], str]]] = [
-        ("vidsal", lambda: importlib.metadata.version("vidsal")),
+        ("vidsal", lambda: vidsal.__version__),
         ("Python", lambda: f"{platform.python_version()} on {platform.platform()}"),
         ("OpenCV", _opencv),
         ("ffmpeg", _ffmpeg),
@@ -70,10 +70,10 @@ def _ffmpeg() -> str:
 
 
 def _encoders() -> str:
-    missing = [name for name in _ENCODERS if name not in ffmpeg.encoders(ffmpeg.executable())]
-    if "libx264" in missing:
+    there = ffmpeg.encoders(ffmpeg.executable())
+    if "libx264" not in there:
         raise VidsalError("this ffmpeg lacks libx264, which vidsal writes with")
-    return ", ".join(name for name in _ENCODERS if name not in missing)
+    return ", ".join(name for name in software_encoders() if name in there)
 
 
 def _tensorflow() -> str:
@@ -86,7 +86,7 @@ def _tensorflow() -> str:
 def _weights() -> str:
     where = weights.RESNET50.path
     here = "in the cache" if weights.RESNET50.is_cached() else "not in the cache"
-    bundled = Path(__file__).parent / "data" / "efficientnet_lite0.npz"
+    bundled = importlib.resources.files("vidsal") / "data" / weights.LITE0_FILE
     if not bundled.is_file():
         raise VidsalError("EfficientNet-Lite0's weights are missing: reinstall vidsal")
     return f"resnet50 {here} ({where}), lite0 bundled"
@@ -99,7 +99,8 @@ def _cameras() -> str:
     for number in range(_CAMERAS):
         capture = cv2.VideoCapture(number)
         if capture.isOpened():
-            width, height = (capture.get(key) for key in (3, 4))
+            sides = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
+            width, height = (capture.get(side) for side in sides)
             found.append(f"{number} ({width:.0f}x{height:.0f})")
         capture.release()
     return ", ".join(found) or "none answers"

@@ -91,9 +91,13 @@ def _vpx(quality: int) -> list[str]:
     return ["-deadline", "good", "-cpu-used", "4", "-row-mt", "1", "-b:v", "0", "-crf", crf]
 
 
+def prores_profile(quality: int) -> int:
+    """Return the number of ProRes' Proxy, LT, standard or HQ: all the choice there is."""
+    return min(quality // 25, 3)
+
+
 def _prores(quality: int) -> list[str]:
-    # Proxy, LT, standard and HQ: fixed rates, and that is all the choice there is.
-    return ["-profile:v", str(min(quality // 25, 3)), "-vendor", "apl0"]
+    return ["-profile:v", str(prores_profile(quality)), "-vendor", "apl0"]
 
 
 def _ffv1(_: int) -> list[str]:
@@ -131,6 +135,11 @@ def _card_words(card: str, codec: str, quality: int) -> list[str]:
 def _card_encoder(card: str, codec: str) -> _Encoder:
     pixels = {"qsv": "nv12", "vaapi": "vaapi"}.get(card, "yuv420p")
     return _Encoder(f"{codec}_{card}", lambda quality: _card_words(card, codec, quality), pixels)
+
+
+def software_encoders() -> list[str]:
+    """Return ffmpeg's names of all encoders that run on the processor, H.264's first."""
+    return [one.name for each in _SOFTWARE.values() for one in each]
 
 
 def codec_of(path: Path, settings: Settings) -> str:
@@ -221,14 +230,10 @@ def arguments(size: tuple[int, int], fps: Fraction, path: Path, settings: Settin
     encoder = encoder or _software(codec)
     height, width = size
     return [
-        *_QUIETLY,
         "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(fps),
         "-i", "pipe:0",
         *_encoded(encoder, settings.quality), *container(path, codec, fps), ffmpeg.named(path),
     ]  # fmt: skip
-
-
-_QUIETLY = ("-hide_banner", "-loglevel", "error", "-y")
 
 
 def _encoded(encoder: _Encoder, quality: int) -> list[str]:
@@ -303,6 +308,6 @@ def _trial(encoder: _Encoder, size: tuple[int, int], quality: int) -> list[str]:
     height, width = size
     picture = f"testsrc2=size={width}x{height}:rate=25,format=rgb24"
     return [
-        *_QUIETLY, "-f", "lavfi", "-i", picture, "-frames:v", "5",
+        "-f", "lavfi", "-i", picture, "-frames:v", "5",
         *_encoded(encoder, quality), "-f", "null", "-",
     ]  # fmt: skip

@@ -17,6 +17,8 @@ from vidsal.errors import VidsalError
 # ffmpeg is kept out of the terminal's process group: a Ctrl-C there is for vidsal, which decides
 # whether the file is finished or removed.
 APART: dict[str, Any] = {"start_new_session": True}
+# Of what it writes, it tells errors only.
+_QUIETLY = ("-hide_banner", "-loglevel", "error", "-y")
 
 
 def executable() -> str:
@@ -80,7 +82,7 @@ class Encoder:
         # A file, not a pipe: nobody has to read along to keep ffmpeg from blocking.
         self._words: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
-            [executable(), *arguments],
+            [executable(), *_QUIETLY, *arguments],
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._words, **APART,
         )  # fmt: skip
 
@@ -141,8 +143,8 @@ def convert(arguments: list[str]) -> None:
         If it fails, with its last words.
     """
     process = subprocess.run(
-        [executable(), *arguments], stdin=subprocess.DEVNULL, capture_output=True, check=False,
-        **APART,
+        [executable(), *_QUIETLY, *arguments],
+        stdin=subprocess.DEVNULL, capture_output=True, check=False, **APART,
     )  # fmt: skip
     if process.returncode:
         raise VidsalError(f"ffmpeg failed: {last_words(process.stderr, process)}")

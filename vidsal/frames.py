@@ -8,7 +8,7 @@ pixels. Sizes are (height, width), points (row, column), frame numbers start at 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -192,7 +192,8 @@ class Motion:
     ----------
     flow : (h, w, 2) float32 array
         From the previous frame to this one, on the previous frame's grid; [..., 0] columns,
-        [..., 1] rows, working pixels a frame. Found at half the size: the other is checked by it.
+        [..., 1] rows, working pixels a frame. Found at half the size: it is there to
+        check `backward` by.
     backward : (h, w, 2) float32 array
         From this frame to the previous one, on this frame's grid.
     known : (h, w) float32 array
@@ -323,6 +324,14 @@ class StaticStage(Protocol):
             No common scale between pictures. At least 0, except with ``channels="sum"``, which
             keeps the sign.
         """
+
+
+@runtime_checkable
+class Aimable(Protocol):
+    """A static stage that can be told to explain something else."""
+
+    def aimed(self, target: Target) -> StaticStage:
+        """Return a stage with the same network, and another target."""
 
 
 class Shown(NamedTuple):

@@ -17,7 +17,7 @@ import numpy as np
 import vidsal
 from vidsal.errors import VidsalError
 from vidsal.opencv import cv2
-from vidsal.settings import Settings, flag
+from vidsal.settings import Settings, flag, is_saved
 
 # Where results go, and whether they may, does not change them.
 _BESIDE_THE_POINT = ("output", "overwrite", "resume")
@@ -39,9 +39,9 @@ def identity(
     ----------
     source : str
         What the input is called.
+    settings : Settings
     files : sequence of Path
         Those that it is read from; by default the one of its name.
-    settings : Settings
     model : str or None
         Name of the network that was chosen.
     weights : Path or None
@@ -55,7 +55,7 @@ def identity(
     path = Path(source)
     found = {**_about_source(path, list(files) or [path]), **_about_settings(settings)}
     found["the network"] = str(model)
-    saved = Path(settings.model) if settings.model.endswith((".keras", ".h5")) else None
+    saved = Path(settings.model) if is_saved(settings.model) else None
     for name, path_of in (
         ("weights", weights), ("the saved model", saved), ("class names", settings.labels),
     ):  # fmt: skip

@@ -43,7 +43,7 @@ class Memory:
         When the network last said what it sees, in seconds.
     locks : PerScene of Lock
         The class that is explained.
-    words : Prediction or None
+    prediction : Prediction or None
         What the network saw last.
     histories : PerScene of History
         Gradients along the flow.
@@ -59,7 +59,7 @@ class Memory:
     undrawn: int = 0
     looked_s: float = -math.inf
     locks: PerScene[Lock] = field(default_factory=PerScene)
-    words: Prediction | None = None
+    prediction: Prediction | None = None
     histories: PerScene[History] = field(default_factory=PerScene)
     scales: PerScene[Scales] = field(default_factory=PerScene)
 

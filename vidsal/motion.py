@@ -141,7 +141,7 @@ def _require_alike(previous: Rgb, current: Rgb) -> None:
 def rough_flow(previous: Rgb, current: Rgb, *, how: Flow = "farneback") -> Map:
     """Return `optical_flow` found at half the size: to check another by, at a third of its price.
 
-    With the way there at the full size, what moves is found no better.
+    Checked by a flow of the full size, what moves is found no better.
 
     Raises
     ------

@@ -142,7 +142,7 @@ class Latest(Generic[T, U]):
     Parameters
     ----------
     make : callable
-        What the threads get of a value; made when the first one asks, once for all.
+        Turns a value into what the threads get: once, when the first of them asks for it.
     """
 
     def __init__(self, make: Callable[[T], U]) -> None:
@@ -179,9 +179,9 @@ class Latest(Generic[T, U]):
 def beside(
     work: Callable[[], object], *, name: str = "beside", leave: Callable[[], None] = lambda: None
 ) -> Iterator[None]:
-    """Run a function in a thread while the block runs; `leave` tells it to end.
+    """Run a function in a thread while the block runs.
 
-    Or whoever leaves the block sees to that.
+    `leave` tells it to end, unless whoever leaves the block has done so.
     """
     thread = threading.Thread(target=work, name=f"vidsal-{name}", daemon=True)
     try:

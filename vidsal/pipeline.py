@@ -1,6 +1,6 @@
 """The whole programme: what is opened, how it is chained, and that all of it is closed.
 
-The only module that knows everybody.
+One source, from the name to the file.
 """
 
 import logging
@@ -18,6 +18,7 @@ from vidsal.frames import Frame, Saliency, SourceInfo, StaticStage
 from vidsal.identity import identity
 from vidsal.memory import Memory, frozen
 from vidsal.outcome import Outcome
+from vidsal.pace import Pace
 from vidsal.prefetch import prefetch
 from vidsal.render import Style, draw
 from vidsal.scaling import Flicker
@@ -241,8 +242,8 @@ def _analysed(
 ) -> Iterator[Saliency]:
     """Analyse with what the source decides: a camera does not wait for a batch to fill."""
     batch = 1 if info.is_live else settings.batch
-    fps = float(info.fps) if info.fps else None
-    return analyse_frames(frames, static, settings, batch=batch, fps=fps, memory=memory)
+    pace = Pace(settings.static_every, float(info.fps) if info.fps else None)
+    return analyse_frames(frames, static, settings, batch=batch, pace=pace, memory=memory)
 
 
 def _maps(

@@ -187,12 +187,12 @@ class Scales:
 
     Attributes
     ----------
-    static, motion, both : Scale
+    static, motion, fused : Scale
     """
 
     static: Scale
     motion: Scale
-    both: Scale
+    fused: Scale
 
 
 @dataclass(slots=True)

@@ -132,6 +132,11 @@ def _option(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def is_saved(model: str) -> bool:
+    """Say whether a network's name is that of a saved model."""
+    return model.endswith((".keras", ".h5"))
+
+
 def _positive(value: float) -> bool:
     return value > 0
 
@@ -356,13 +361,20 @@ class Settings:
                 "--resume is not for --static-every auto, which depends on how fast the machine "
                 "is just then: give a number"
             )
-        is_whole = self.model in ("lite0", "none") or self.model.endswith((".keras", ".h5"))
+        is_whole = self.model in ("lite0", "none") or is_saved(self.model)
         if self.weights is not None and is_whole:
             raise UsageError(f"--weights is not for --model {self.model}")
         if self.method == "smoothgrad" and self.fresh > self.samples:
             raise UsageError(
                 f"--fresh must be at most --samples, got {self.fresh} of {self.samples}"
             )
+
+    @property
+    def part_s(self) -> tuple[float, float]:
+        """Begin and end, in seconds, of the part of the source that is asked for."""
+        start_s = self.start or 0.0
+        lasts_s = math.inf if self.duration is None else self.duration
+        return start_s, min(math.inf if self.end is None else self.end, start_s + lasts_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

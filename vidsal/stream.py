@@ -105,7 +105,6 @@ def analyse_frames(
     settings: Settings,
     *,
     batch: int,
-    fps: float | None = None,
     pace: Pace | None = None,
     ahead: bool = True,
     clock: Callable[[], float] = time.perf_counter,
@@ -119,7 +118,7 @@ def analyse_frames(
     """
     memory = memory or Memory()
     both = halves(
-        frames, static, settings, batch=batch, fps=fps, pace=pace, ahead=ahead, clock=clock,
+        frames, static, settings, batch=batch, pace=pace, ahead=ahead, clock=clock,
         memory=memory,
     )  # fmt: skip
     # Not left to whoever keeps an error, and with it all that was going on.
@@ -133,7 +132,6 @@ def halves(
     settings: Settings,
     *,
     batch: int,
-    fps: float | None = None,
     pace: Pace | None = None,
     ahead: bool = True,
     clock: Callable[[], float] = time.perf_counter,
@@ -152,14 +150,12 @@ def halves(
     settings : Settings
     batch : int
         Frames that the static half gets together, and so the frames held at a time.
-    fps : float, optional
-        Rate to keep up with where ``static_every`` is "auto".
     pace : Pace, optional
-        To be kept instead of one of the stream's own, by whoever wants to look at it.
+        Which frames draw gradients; by default there is no rate to keep up with.
     ahead : bool
         Look one frame ahead to tell a flash from a cut; without, no frame waits for the next.
     clock : callable
-        Seconds, for the same.
+        Seconds, by which the pace is measured.
     memory : Memory, optional
         To go on from, and to keep up to date; an empty one if not given.
     """
@@ -170,7 +166,7 @@ def halves(
             for step in _moved(frames, settings, memory, begin, ahead=ahead):
                 yield Halves(step, None, None)
             return
-        pace = pace or Pace(settings.static_every, fps)
+        pace = pace or Pace(settings.static_every)
         budget = _budget(settings)
         remembers = budget.remembers or settings.static_every != 1
         awaited = _Awaited(frames, clock)
@@ -374,9 +370,9 @@ class _Classes:
         words = []
         for n, step in enumerate(steps):
             if n in due:
-                memory.words = self._put_in_words(step, next(looks))
-            assert memory.words is not None
-            words.append(memory.words)
+                memory.prediction = self._put_in_words(step, next(looks))
+            assert memory.prediction is not None
+            words.append(memory.prediction)
         return words
 
     def _put_in_words(self, step: _Step, probabilities: Map) -> Prediction:
@@ -420,7 +416,7 @@ def fused(
     memory = memory or Memory()
     for item in items:
         new = partial(_scales, settings, has_static=item.static is not None)
-        yield _scaled(item, memory.scales.at(item.step.verdict, new), settings)
+        yield _saliency(item, memory.scales.at(item.step.verdict, new), settings)
 
 
 def _scales(settings: Settings, *, has_static: bool) -> Scales:
@@ -429,7 +425,7 @@ def _scales(settings: Settings, *, has_static: bool) -> Scales:
     return Scales(Scale(static), Scale(moving, floor=_QUIET), Scale(both))
 
 
-def _scaled(item: Halves, scales: Scales, settings: Settings) -> Saliency:
+def _saliency(item: Halves, scales: Scales, settings: Settings) -> Saliency:
     """Return what is known of a frame, the next one of the scene that the scales are of."""
     step, time_s = item.step, item.step.frame.time_s
     # That a first frame has nothing before it says nothing of how fast its scene moves, nor of
@@ -439,11 +435,11 @@ def _scaled(item: Halves, scales: Scales, settings: Settings) -> Saliency:
     if item.static is not None:
         on_scale = scales.static(item.static, time_s)
         peaks, both, share = _together(on_scale, scales.static.strength, moving, step, settings)
-        both = clipped(scales.both(both, time_s, remembers=not step.is_first))
+        both = clipped(scales.fused(both, time_s, remembers=not step.is_first))
         static = clipped(peaks)
         if settings.fusion != "motion":
             high = scales.static.high
-        high *= scales.both.high
+        high *= scales.fused.high
     return Saliency(
         frame=step.frame, static=static, motion=moving, fused=both, movement=step.movement,
         speed=step.speed, prediction=item.prediction, is_cut=step.is_cut, motion_share=share,

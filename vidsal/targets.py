@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from vidsal.frames import Prediction
 
-_TOP = 5
+# How many classes are told.
+TOP = 5
 # A class is kept until it was not on top for this long, and chosen by what was seen in it.
 _LOCK_S = 1.0
 
@@ -73,7 +74,7 @@ def prediction(
     ranked = np.argsort(-probabilities, kind="stable")
     target = int(ranked[0]) if target_id is None and top == 1 else target_id
     explained = ranked[:top] if target is None else [target]
-    seen = ranked[:_TOP]
+    seen = ranked[:TOP]
     return Prediction(
         class_ids=tuple(int(i) for i in seen),
         names=tuple(names[i] for i in seen),

@@ -41,7 +41,7 @@ class Stages:
     def items(self, name: str, items: Iterable[T], *, inside: tuple[str, ...] = ()) -> Iterator[T]:
         """Hand items on; the time until each is there is that of a stage.
 
-        But for what the stages `inside` it, which are measured too, take of it.
+        What the stages `inside` it take of that is theirs.
         """
         self._inside[name] = inside
         iterator = iter(items)

@@ -124,11 +124,10 @@ def _as_gif(part: Path, palette: Path, result: Path) -> None:
     An ordered pattern makes the colours between: other than spread errors, it stands still where
     the picture does.
     """
-    quietly = ["-hide_banner", "-loglevel", "error", "-y"]
     source = ["-i", ffmpeg.named(part)]
-    ffmpeg.convert([*quietly, *source, "-vf", "palettegen", "-update", "1", ffmpeg.named(palette)])
+    ffmpeg.convert([*source, "-vf", "palettegen", "-update", "1", ffmpeg.named(palette)])
     ffmpeg.convert(
-        [*quietly, *source, "-i", ffmpeg.named(palette),
+        [*source, "-i", ffmpeg.named(palette),
          "-lavfi", "paletteuse=dither=bayer:bayer_scale=3:diff_mode=rectangle",
          ffmpeg.named(result)]
     )  # fmt: skip
@@ -198,7 +197,7 @@ def _joined(
     jump = ["-ss", f"{jump_s:.6f}"] if jump_s > 0 else []
     origin_s = heard.file_begin_s + heard.part.begin_s
     return [
-        "-hide_banner", "-loglevel", "error", "-y", "-copyts",
+        "-copyts",
         "-itsoffset", f"{heard.part.picture_at_s:.6f}", "-i", ffmpeg.named(part),
         # What lies before the part is cut off by packets or samples below.
         "-noaccurate_seek", *jump, "-itsoffset", f"{-origin_s:.6f}",

@@ -25,9 +25,9 @@ from vidsal.sinks.video import Frames
 log = logging.getLogger(__name__)
 
 _TABLE, _MAPS = "table.csv", "maps"
-# In the result: the maps of an earlier run are gone from the folder that the new ones go to.
 # In the result: how many frames it is of.
 _FRAMES = "frames"
+# In the result: the maps of an earlier run are gone from the folder that the new ones go to.
 _CLEARED = "cleared"
 
 
@@ -302,7 +302,7 @@ def _join(segments: list[Segment], fps: Fraction, result: Path, settings: Settin
     with writing(script):
         script.write_text("\n".join(lines) + "\n", encoding="utf-8")
     ffmpeg.convert(
-        ["-hide_banner", "-loglevel", "error", "-y", "-f", "concat", "-safe", "0",
+        ["-f", "concat", "-safe", "0",
          "-i", ffmpeg.named(script), "-map", "0:v:0", "-c", "copy",
          *encoding.container(result, encoding.codec_of(result, settings), fps),
          ffmpeg.named(result)]

@@ -14,7 +14,7 @@ from vidsal.settings import Settings
 # measured); at the same error, with the presets used here, HEVC and AV1 take 0.85 of that and VP9
 # as much. FFV1 halves the 24 bits of RGB, a GIF leaves six of its eight.
 _BITS = {"h264": 0.3, "hevc": 0.26, "av1": 0.26, "vp9": 0.3, "ffv1": 12.0, "gif": 6.0}
-# ProRes has fixed rates: Apple's for 1920x1080 at 29.97 a second, by `quality` // 25. Pictures of
+# ProRes has fixed rates: Apple's for 1920x1080 at 29.97 a second, by profile. Pictures of
 # standard definition have 1.7 times as many bits a pixel.
 _PRORES_BITS = tuple(mbit * 1e6 / (1920 * 1080 * 29.97) for mbit in (45, 102, 147, 220))
 _SMALL_PX, _SMALL = 720 * 576, 1.7
@@ -94,7 +94,9 @@ def maps_bytes(info: SourceInfo, settings: Settings) -> int:
 def _bits(codec: str, quality: int, pixels: int) -> float:
     """Return how many bits a pixel of a picture of so many pixels usually takes."""
     if codec == "prores":
-        return _PRORES_BITS[min(quality // 25, 3)] * (_SMALL if pixels <= _SMALL_PX else 1)
+        return _PRORES_BITS[encoding.prores_profile(quality)] * (
+            _SMALL if pixels <= _SMALL_PX else 1
+        )
     if codec in ("ffv1", "gif"):
         return _BITS[codec]
     return _BITS[codec] * float(2 ** ((quality - 80) / _DOUBLING))

@@ -13,11 +13,11 @@ from vidsal.frames import Map, Prediction, Rgb, Saliency, SourceInfo
 from vidsal.fusion import Box, boxes, centroid, peak
 from vidsal.settings import Settings
 from vidsal.sink import Write, staged, writing
+from vidsal.targets import TOP
 
-_TOP = 5
 COLUMNS = (
     "index", "time_s", "model", "target", "target_probability",
-    *(f"{what}_{n}" for n in range(1, _TOP + 1) for what in ("class", "probability")),
+    *(f"{what}_{n}" for n in range(1, TOP + 1) for what in ("class", "probability")),
     "speed_median", "speed_p95",
     "camera_model", "camera_row_px", "camera_column_px", "camera_zoom", "camera_turn_deg",
     "camera_inlier_share",

@@ -1,7 +1,6 @@
 """Pictures of a folder, a glob or a list that are the frames of one video."""
 
 import logging
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
@@ -14,6 +13,9 @@ from vidsal.sources.image import ImageSource
 from vidsal.sources.readers import resized
 
 log = logging.getLogger(__name__)
+
+# Times are quotients, rounded.
+_ROUNDING_S = 1e-6
 
 
 class SequenceSource:
@@ -39,15 +41,12 @@ class SequenceSource:
     def __init__(self, name: str, paths: Sequence[Path], settings: Settings) -> None:
         self._name, self._strict = name, settings.strict
         fps = settings.fps or USUAL_FPS
-        end_s = min(
-            settings.end if settings.end is not None else math.inf,
-            (settings.start or 0.0) + (settings.duration or math.inf),
-        )
+        start_s, end_s = settings.part_s
         self._rate, self._skipped, self._stopped = fps, 0, False
         inside = [
             (number, path)
             for number, path in enumerate(paths)
-            if (settings.start or 0.0) - 1e-6 <= number / fps < end_s - 1e-6
+            if start_s - _ROUNDING_S <= number / fps < end_s - _ROUNDING_S
         ]
         self._paths = inside[:: settings.every]
         if not self._paths:

@@ -31,7 +31,7 @@ _ROUNDING_S = 1e-6
 # What a decoder says of a frame's time, and what the file says, are this near to each other.
 _NEAR_S = 1e-4
 # Containers round to milliseconds: so much of a frame is no frame.
-_ROUNDING = 0.1
+_NO_FRAME = 0.1
 # Codecs with packets that hold no picture of their own, so that one cannot be missed by counting.
 _UNCOUNTED = ("vp8", "vp9")
 
@@ -57,7 +57,7 @@ class VideoSource:
 
     def __init__(self, path: Path, settings: Settings) -> None:
         self._path, self._strict = path, settings.strict
-        self._start_s, self._end_s = _part(settings)
+        self._start_s, self._end_s = settings.part_s
         until_s = self._end_s + _BEYOND_S if math.isfinite(self._end_s) else None
         self._media = inspect(path, until_s=until_s)
         if self._media.picture is None and until_s is not None:
@@ -77,7 +77,7 @@ class VideoSource:
             raise
         length_s = self._length_s()
         # Nothing is handed out that the output would have to show after its end.
-        self._slots = max(1, math.ceil(length_s * float(self._fps) - _ROUNDING))
+        self._slots = max(1, math.ceil(length_s * float(self._fps) - _NO_FRAME))
         height, width = self._first.rgb.shape[:2]
         self.info = SourceInfo(
             str(path), height, width, self._fps, frame_count_hint=self._hint(),
@@ -334,12 +334,3 @@ def _is_boxed(path: Path) -> bool:
     """Say whether a file begins as an MP4 or MOV does, whatever its name."""
     with path.open("rb") as file:
         return file.read(8)[4:] in (b"ftyp", b"mdat", b"moov", b"wide", b"free", b"skip")
-
-
-def _part(settings: Settings) -> tuple[float, float]:
-    """Return the begin and the end, in seconds, of what was asked for."""
-    start_s = settings.start or 0.0
-    ends = [settings.end]
-    if settings.duration is not None:
-        ends.append(start_s + settings.duration)
-    return start_s, min((end for end in ends if end is not None), default=math.inf)

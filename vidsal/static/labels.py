@@ -13,7 +13,7 @@ from vidsal.frames import Target
 
 # What auto explains: the five largest scores together find objects better than the largest
 # alone, and five is what people look at (README, "What was measured").
-_TOP = 5
+_AUTO_TOP = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def find_target(text: str, classes: Sequence[NamedClass] | None = None) -> Targe
     """
     classes = imagenet_classes() if classes is None else classes
     if _key(text) == "auto":
-        return Target(top=min(_TOP, len(classes)))
+        return Target(top=min(_AUTO_TOP, len(classes)))
     if _key(text) == "lock":
         return Target(is_locked=True)
     if (top := summed(text)) is not None:
@@ -83,7 +83,7 @@ def find_target(text: str, classes: Sequence[NamedClass] | None = None) -> Targe
 def summed(text: str) -> int | None:
     """Return how many of the largest scores a target is the sum of, or None where it is none."""
     if _key(text) == "auto":
-        return _TOP
+        return _AUTO_TOP
     top = re.fullmatch(r"top ?([0-9]{1,6})", _key(text))
     return int(top[1]) if top else None
 

@@ -26,8 +26,8 @@ import numpy as np
 import tensorflow as tf
 
 from vidsal.errors import VidsalError
+from vidsal.static.weights import LITE0_FILE
 
-WEIGHTS_FILE = "efficientnet_lite0.npz"
 CLASSES = 1000
 BATCH_NORM_EPSILON = 1e-3
 # What numpy and zipfile raise on files that are cut short, altered or of another kind.
@@ -195,17 +195,15 @@ def _read_weights() -> dict[str, np.ndarray]:
     VidsalError
         If the file is missing, or not a whole ``.npz`` file; the archive's own checksums tell.
     """
-    resource = importlib.resources.files("vidsal") / "data" / WEIGHTS_FILE
+    resource = importlib.resources.files("vidsal") / "data" / LITE0_FILE
     try:
         with resource.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
     except FileNotFoundError as error:
-        raise VidsalError(
-            f"weights file data/{WEIGHTS_FILE} is missing; reinstall vidsal"
-        ) from error
+        raise VidsalError(f"weights file data/{LITE0_FILE} is missing; reinstall vidsal") from error
     except DAMAGE as error:
         raise VidsalError(
-            f"weights file data/{WEIGHTS_FILE} is damaged ({error}); reinstall vidsal"
+            f"weights file data/{LITE0_FILE} is damaged ({error}); reinstall vidsal"
         ) from error
 
 
@@ -230,7 +228,7 @@ def _assign_weights(model: keras.Model, arrays: dict[str, np.ndarray]) -> None:
     if shapes != found:
         wrong = sorted(name for name, _ in shapes.items() ^ found.items())
         raise VidsalError(
-            f"weights file data/{WEIGHTS_FILE} does not fit the network "
+            f"weights file data/{LITE0_FILE} does not fit the network "
             f"(first difference at {wrong[0]}); reinstall vidsal"
         )
     for name, variable in variables.items():

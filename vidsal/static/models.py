@@ -14,15 +14,13 @@ from vidsal.errors import UsageError, VidsalError
 from vidsal.frames import StaticStage
 from vidsal.garbage import uncollected
 from vidsal.quiet import native_stderr_logged
-from vidsal.settings import Settings
+from vidsal.settings import Settings, is_saved
 from vidsal.static import labels, weights
 
 if TYPE_CHECKING:
     from vidsal.static.gradient import Classifier
 
 log = logging.getLogger(__name__)
-
-_SAVED = (".keras", ".h5")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +70,7 @@ def choose(
     key = settings.model
     if settings.weights is not None:
         return ModelChoice("resnet50" if key == "auto" else key, _local(settings.weights))
-    if Path(key).suffix in _SAVED:
+    if is_saved(key):
         if not Path(key).is_file():
             raise VidsalError(f"--model {key}: there is no such file")
         return ModelChoice(key)
@@ -106,7 +104,7 @@ def check_target(settings: Settings) -> None:
     """Raise `UsageError` where the target can be seen to be wrong before anything is loaded."""
     if settings.labels is not None:
         labels.find_target(settings.target, labels.read_labels(settings.labels))
-    elif Path(settings.model).suffix not in _SAVED:
+    elif not is_saved(settings.model):
         labels.find_target(settings.target)
 
 
@@ -206,7 +204,7 @@ def _network(choice: ModelChoice, settings: Settings) -> tuple[Any, Callable[[An
 
     if choice.key == "lite0":
         return lite0.build(), lite0.preprocess
-    if Path(choice.key).suffix in _SAVED:
+    if is_saved(choice.key):
         return networks.saved(Path(choice.key)), networks.preprocessing(settings.preprocess)
     known = networks.application_names()
     names = {name.lower(): name for name in known}

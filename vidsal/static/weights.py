@@ -1,4 +1,5 @@
-"""Where ResNet50's ImageNet weights are: Keras' own cache, or the place Keras downloads them from.
+"""Where weights are: EfficientNet-Lite0's among vidsal's own data, ResNet50's ImageNet weights in
+Keras' cache, or at the place Keras downloads them from.
 
 Needs neither TensorFlow nor Keras, so that a machine without weights is told so at once.
 """
@@ -16,6 +17,10 @@ log = logging.getLogger(__name__)
 # Seconds to reach the server, and to wait for its next bytes: long enough for a slow line,
 # short enough that a machine without network notices before its user does.
 _TIMEOUT_S = (4.0, 15.0)
+
+
+# In the package's folder ``data``.
+LITE0_FILE = "efficientnet_lite0.npz"
 
 
 @dataclass(frozen=True, slots=True)
