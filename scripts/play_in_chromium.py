@@ -166,7 +166,7 @@ def main() -> int:
 
 
 def report(
-    film: Path, answer: dict[str, Any], picture: media.Picture, at_s: float, number: int
+    film: Path, answer: dict[str, Any], picture: media.VideoStream, at_s: float, number: int
 ) -> int:
     """Print what was compared; return 0 if all agrees, else 1."""
     mean = decoded(film, at_s, picture.upright_px)

@@ -36,8 +36,8 @@ _CORRUPT, _DISCARDED = 2, 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Picture:
-    """The picture stream of a file; the cover of a piece of music is not one.
+class VideoStream:
+    """The video stream of a file; the cover of a piece of music is not one.
 
     Attributes
     ----------
@@ -102,8 +102,8 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Sound:
-    """The first sound stream of a file.
+class AudioStream:
+    """The first audio stream of a file.
 
     Attributes
     ----------
@@ -128,8 +128,8 @@ class Media:
 
     Attributes
     ----------
-    picture : Picture or None
-    sound : Sound or None
+    picture : VideoStream or None
+    sound : AudioStream or None
     begin_s : float
         What the file's own time begins at.
     duration_s : float or None
@@ -140,8 +140,8 @@ class Media:
         Whether it is a file that cannot be read for want of its index.
     """
 
-    picture: Picture | None
-    sound: Sound | None
+    picture: VideoStream | None
+    sound: AudioStream | None
     begin_s: float
     duration_s: float | None
     is_cut_off: bool
@@ -183,7 +183,7 @@ def inspect(path: Path | str, *, until_s: float | None = None) -> Media:
     return Media(picture, sound, begin_s, duration_s, is_cut_off, _NO_INDEX in said)
 
 
-def may_be_interlaced(path: Path | str, picture: Picture) -> bool:
+def may_be_interlaced(path: Path | str, picture: VideoStream) -> bool:
     """Say whether interlaced pictures may come, whatever the first ones are."""
     if picture.is_interlaced or picture.codec != "h264":
         return picture.is_interlaced
@@ -207,7 +207,7 @@ def _lacks_its_end(path: Path | str, banner: str) -> bool:
         return not file.read().rstrip(b"\0").endswith(b";")
 
 
-def _streams(packets: "_Packets", banner: str) -> tuple[Picture | None, Sound | None]:
+def _streams(packets: "_Packets", banner: str) -> tuple[VideoStream | None, AudioStream | None]:
     """Return the picture and the sound from the list of packets and ffmpeg's words."""
     picture = sound = None
     # Text is no video, though ffmpeg can show it as a terminal would.
@@ -221,7 +221,7 @@ def _streams(packets: "_Packets", banner: str) -> tuple[Picture | None, Sound | 
             tick_s = float(Fraction(kind["tb"]))
             begins = np.array(stream.times) * tick_s
             ends = begins + np.array(stream.lasts) * tick_s
-            sound = Sound(kind["codec_id"], float(np.nanmin(begins)), float(np.nanmax(ends)))
+            sound = AudioStream(kind["codec_id"], float(np.nanmin(begins)), float(np.nanmax(ends)))
     return picture, sound
 
 
@@ -304,7 +304,7 @@ def _about(banner: str) -> tuple[float, float | None]:
     return float(begin.group(1)) if begin else 0.0, seconds
 
 
-def _picture(head: dict[str, str], packets: _Stream, banner: str) -> Picture | None:
+def _picture(head: dict[str, str], packets: _Stream, banner: str) -> VideoStream | None:
     """Return the picture stream from the list of its packets and ffmpeg's words."""
     size = re.fullmatch(r"(\d+)x(\d+)", head.get("dimensions", ""))
     stream = re.search(r"Stream #0.*?: Video: (?!.*\(attached pic\)).*", banner)
@@ -328,7 +328,7 @@ def _picture(head: dict[str, str], packets: _Stream, banner: str) -> Picture | N
     last_s = float(lasts[-1] * tick)
     # What is said of the last frame's duration is often too little, and sometimes absurd.
     last_s = max(last_s if last_s < _LONGEST_S else 0.0, float(1 / rate))
-    return Picture(
+    return VideoStream(
         codec=head["codec_id"],
         coded_px=(int(size.group(2)), int(size.group(1))),
         rotation_deg=round(float(turned.group(1)) / 90) * 90 % 360 if turned else 0,

@@ -15,7 +15,7 @@ import numpy as np
 from vidsal import ffmpeg
 from vidsal.errors import VidsalError
 from vidsal.frames import Rgb
-from vidsal.media import Picture, square_size
+from vidsal.media import VideoStream, square_size
 from vidsal.opencv import cv2
 
 # HDR to SDR: to linear light, a curve that keeps bright parts apart, and to the usual transfer.
@@ -67,7 +67,7 @@ class OpencvReader:
 
     name = "OpenCV"
 
-    def __init__(self, path: Path, picture: Picture) -> None:
+    def __init__(self, path: Path, picture: VideoStream) -> None:
         try:
             str(path).encode()
         except UnicodeEncodeError as error:
@@ -117,7 +117,7 @@ class FfmpegReader:
     Parameters
     ----------
     path : Path
-    picture : Picture
+    picture : VideoStream
     after_s : float
         Frames up to this time after the first one are left out.
     skipped : int
@@ -131,7 +131,7 @@ class FfmpegReader:
     def __init__(
         self,
         path: Path,
-        picture: Picture,
+        picture: VideoStream,
         *,
         after_s: float = -math.inf,
         skipped: int = 0,
@@ -197,7 +197,7 @@ class FfmpegReader:
         self._folder.cleanup()
 
 
-def is_read_alike(path: Path, picture: Picture) -> bool:
+def is_read_alike(path: Path, picture: VideoStream) -> bool:
     """Say whether OpenCV makes of a file what ffmpeg makes of it.
 
     Where OpenCV cannot convert a picture, such as an interlaced one or one of rare colours, it says

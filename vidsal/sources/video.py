@@ -11,7 +11,7 @@ import numpy as np
 
 from vidsal.errors import VidsalError
 from vidsal.frames import Findings, Frame, SoundPart, SourceInfo
-from vidsal.media import Media, Picture, inspect, may_be_interlaced
+from vidsal.media import Media, VideoStream, inspect, may_be_interlaced
 from vidsal.settings import Settings
 from vidsal.sources.readers import FfmpegReader, OpencvReader, Reader, is_read_alike, resized
 from vidsal.timeline import is_seen, step_at
@@ -309,7 +309,7 @@ class VideoSource:
         return SoundPart(str(self._path), sound.codec, begin_s, at_s, duration_s)
 
 
-def _checked(path: Path, media: Media, settings: Settings) -> Picture:
+def _checked(path: Path, media: Media, settings: Settings) -> VideoStream:
     """Return the picture of a file, or raise `VidsalError` in a line that says what is wrong."""
     picture = media.picture
     if media.lacks_index and _is_boxed(path):
