@@ -206,6 +206,12 @@ def test_wrong_usage_is_one_line_with_a_hint_and_exit_code_2(
     assert names_in(here) == []
 
 
+def test_options_that_changed_nothing_are_told(clip: Path, here: Path) -> None:
+    done = _vidsal("run", clip, "--model", "none", "--samples", "4", "--end", "0.2", cwd=here)
+    assert (done.returncode, done.stdout) == (0, "clip_saliency.mp4\n")
+    assert _said(done.stderr) == ["vidsal: --samples: without effect with --model none"]
+
+
 @pytest.mark.parametrize(
     ("words", "line", "hint"),
     [

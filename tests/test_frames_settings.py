@@ -542,3 +542,30 @@ def test_help_of_the_command_line_mentions_every_option() -> None:
 )
 def test_networks_of_its_own_are_found_in_any_case(given: str, name: str) -> None:
     assert Settings(model=given).model == name
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"model": "none", "working_width": 64, "overwrite": True}, []),
+        (
+            {"model": "none", "target": "cat", "samples": 3, "gain": 2.0, "centre_prior": 1.0},
+            ["--samples, --target, --gain: without effect with --model none"],
+        ),
+        (
+            {"model": "lite0", "method": "gradient", "samples": 9, "preprocess": "tf"},
+            [
+                "--samples: without effect with --method gradient",
+                "--preprocess: without effect with --model lite0",
+            ],
+        ),
+        (
+            {"model": "a.keras", "method": "integrated", "samples": 9, "noise": 0.1},
+            ["--noise: without effect with --method integrated"],
+        ),
+        ({"model": "a.keras", "preprocess": "tf", "seed": 3, "fusion": "sum", "gain": 1.0}, []),
+        ({"fusion": "static", "gain": 1.0}, ["--gain: without effect with --fusion static"]),
+    ],
+)
+def test_options_that_change_nothing_are_named(options: dict[str, Any], told: list[str]) -> None:
+    assert list(Settings(**options).idle(options)) == told

@@ -33,6 +33,8 @@ from vidsal.settings import (
     parse_warmup,
 )
 
+log = logging.getLogger(__name__)
+
 app = App(
     name="vidsal",
     help="Shows, frame by frame, what stands out in a video: where a classifier's gradients and "
@@ -145,6 +147,12 @@ def _quiet_native_libraries() -> None:
         os.environ.setdefault(name, value)
 
 
+def _tell_idle(settings: Settings, typed: Mapping[str, Any]) -> None:
+    """Say which of the options that were typed change nothing."""
+    for line in settings.idle(typed):
+        log.warning("%s", line)
+
+
 def _log_to_stderr(verbose: bool) -> None:
     """Show vidsal's own warnings as lines of this program; everything under --verbose."""
     handler = logging.StreamHandler()
@@ -250,6 +258,7 @@ def run(
     finally:
         if summary is not None and told.outcomes:
             write_summary(told.outcomes, summary)
+    _tell_idle(settings, options)
     failed = sum(one.error is not None for one in told.outcomes)
     if failed and len(told.outcomes) > 1:
         _say(f"{failed} of {len(told.outcomes)} sources failed")
@@ -314,6 +323,7 @@ def live(
     from vidsal.live import live as run_live
 
     summary = run_live(source, settings, wishes, say=_say)
+    _tell_idle(settings, options)
     _say(summary.line())
     if summary.files:
         _print("\n".join(summary.files))

@@ -8,7 +8,7 @@ immediate.
 import dataclasses
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -375,6 +375,24 @@ class Settings:
         start_s = self.start or 0.0
         lasts_s = math.inf if self.duration is None else self.duration
         return start_s, min(math.inf if self.end is None else self.end, start_s + lasts_s)
+
+    def idle(self, names: Collection[str]) -> Iterator[str]:
+        """Yield, for some options that are given, which of them change nothing, and why."""
+        groups = {field.name: field.metadata["group"] for field in dataclasses.fields(self)}
+        sampling = {"fresh", "noise", "seed"}
+        rules = [
+            ("--method gradient", self.method == "gradient", {"samples", *sampling}),
+            ("--method integrated", self.method == "integrated", sampling),
+            (f"--fusion {self.fusion}", self.fusion in ("static", "motion"), {"gain"}),
+            (f"--model {self.model}", not is_saved(self.model), {"preprocess"}),
+        ]
+        if self.model == "none":
+            network = {name for name in groups if groups[name] in ("Network", "Static map")}
+            rules = [("--model none", True, (network | {"fusion", "gain"}) - {"model"})]
+        for reason, is_so, of_no_use in rules:
+            idle = [flag(name) for name in groups if name in of_no_use and name in names]
+            if is_so and idle:
+                yield f"{', '.join(idle)}: without effect with {reason}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

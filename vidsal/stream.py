@@ -435,10 +435,13 @@ def _saliency(item: Halves, scales: Scales, settings: Settings) -> Saliency:
     if item.static is not None:
         on_scale = scales.static(item.static, time_s)
         peaks, both, share = _together(on_scale, scales.static.strength, moving, step, settings)
-        both = clipped(scales.fused(both, time_s, remembers=not step.is_first))
         static = clipped(peaks)
         if settings.fusion != "motion":
             high = scales.static.high
+    if prior := settings.centre_prior:
+        both = both * centre_prior(both.shape, prior)
+    if item.static is not None or prior:
+        both = clipped(scales.fused(both, time_s, remembers=not step.is_first))
         high *= scales.fused.high
     return Saliency(
         frame=step.frame, static=static, motion=moving, fused=both, movement=step.movement,
@@ -450,8 +453,8 @@ def _saliency(item: Halves, scales: Scales, settings: Settings) -> Saliency:
 def _together(
     on_scale: Map, strength: float, moving: Map, step: _Step, settings: Settings
 ) -> tuple[Map, Map, float]:
-    """Return the static map with its contrast, the fused map, and motion's share of that."""
-    how, gain, prior = settings.fusion, settings.gain, settings.centre_prior
+    """Return the static map with its contrast, both halves fused, and motion's share of that."""
+    how, gain = settings.fusion, settings.gain
     contrast = partial(contrasted, power=settings.contrast, strength=strength)
     # Not clipped before it is fused: motion is to choose from its peaks.
     static, sharp = contrast(on_scale), None
@@ -460,7 +463,7 @@ def _together(
         sharp = contrast(outlined(on_scale, step.small, settings.smooth * max(on_scale.shape)))
     both = fuse(static, moving, how=how, gain=gain, amplified=sharp)
     share = 1.0 if how == "motion" else motion_share(static, both)
-    return static, both * centre_prior(both.shape, prior) if prior else both, share
+    return static, both, share
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
