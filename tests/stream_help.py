@@ -44,9 +44,19 @@ def analysed(
     return list(analyse_frames(iter(frames), static, settings, batch=batch))
 
 
-def remembered(before: float, now: float, kept: float) -> float:
-    """What a scale's memory holds after `now`, if that leaves a share `kept` of it: of roots."""
-    return float((kept * before**0.5 + (1 - kept) * now**0.5) ** 2)
+class Remembered:
+    """A scale's memory: a mean of roots over three seconds, the first of which stood for 0.25 s."""
+
+    def __init__(self) -> None:
+        self.total = self.weight = 0.0
+
+    def after(self, value: float, seconds: float) -> float:
+        """What it holds once a value has come, so many seconds after the one before."""
+        kept = float(np.exp(-seconds / 3)) if self.weight else 0.0
+        new = 1 - kept if self.weight else 1 - float(np.exp(-0.25 / 3))
+        self.total = kept * self.total + new * value**0.5
+        self.weight = kept * self.weight + new
+        return float((self.total / self.weight) ** 2)
 
 
 def assert_same(one: Saliency, other: Saliency) -> None:

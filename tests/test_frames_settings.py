@@ -175,9 +175,11 @@ def test_camera_in_words() -> None:
     cosine, sine = 2 * math.cos(turn), 2 * math.sin(turn)
     matrix = np.array([[cosine, -sine, 5], [sine, cosine, -7], [0, 0, 1]], np.float32)
     camera = CameraMotion(matrix, "similarity", 0.5)
-    assert camera.shift_px == (-7.0, 5.0)
-    assert camera.zoom == pytest.approx(2.0)
-    assert camera.turn_deg == pytest.approx(30.0)
+    # The origin, and the middle of a picture of one pixel, is shifted alone.
+    assert camera.at_centre((1, 1)) == pytest.approx((-7.0, 5.0, 2.0, 30.0), abs=1e-5)
+    # (10, 20), column and row, is turned and stretched as well.
+    there = (cosine * 10 - sine * 20 + 5 - 10, sine * 10 + cosine * 20 - 7 - 20)
+    assert camera.at_centre((41, 21))[:2] == pytest.approx(there[::-1], abs=1e-4)
 
 
 def test_a_camera_is_three_by_three() -> None:

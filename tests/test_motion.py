@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vidsal import motion
-from vidsal.frames import CameraMotion, Map, Motion, Rgb
+from vidsal.frames import CameraMotion, CentreMotion, Map, Motion, Rgb
 from vidsal.prefetch import helper
 from vidsal.settings import Camera, Flow
 
@@ -58,6 +59,10 @@ def _texture(load_script: LoadScript, size: tuple[int, int] = (240, 360), seed: 
     return motion.grey(script.smooth_texture(*size, 4.0, colours, seed))
 
 
+def _middle(moved: Motion) -> CentreMotion:
+    return moved.camera.at_centre(moved.speed.shape)
+
+
 def _warped(picture: Rgb, *, zoom: float = 1.0, turn_deg: float = 0.0) -> tuple[Rgb, Map]:
     """The picture zoomed and turned clockwise about its middle, and the matrix of that."""
     height, width = picture.shape
@@ -100,8 +105,8 @@ def test_moving_square_over_still_ground(load_script: LoadScript, how: Flow) -> 
     outside = moved.speed[_outside(mask, BLURRED_PX)]
     assert np.median(outside) < times * 0.01
     assert np.percentile(outside, 99) < times * 0.1
-    assert moved.camera.shift_px == pytest.approx((0.0, 0.0), abs=times * 0.01)
-    assert moved.camera.zoom == pytest.approx(1.0, abs=1e-4)
+    assert _middle(moved)[:2] == pytest.approx((0.0, 0.0), abs=times * 0.01)
+    assert _middle(moved).zoom == pytest.approx(1.0, abs=1e-4)
     # The rest of the picture, 0.92 of it, agrees on a still camera.
     assert moved.camera.inlier_share == pytest.approx(0.92, abs=0.04)
 
@@ -171,9 +176,9 @@ def test_pan_of_the_whole_picture_is_taken_off(load_script: LoadScript, model: C
     )
     moved = motion.measure(first, second, model=model)
     # (rows, columns), while the scene speaks of (x, y).
-    assert moved.camera.shift_px == pytest.approx((-3.0, 4.0), abs=0.1)
-    assert moved.camera.zoom == pytest.approx(1.0, abs=0.001)
-    assert moved.camera.turn_deg == pytest.approx(0.0, abs=0.02)
+    assert _middle(moved)[:2] == pytest.approx((-3.0, 4.0), abs=0.1)
+    assert _middle(moved).zoom == pytest.approx(1.0, abs=0.001)
+    assert _middle(moved).turn_deg == pytest.approx(0.0, abs=0.02)
     relative = float(np.linalg.norm(own - pan))
     assert relative == 5.0
     assert moved.speed[_inside(mask)] == pytest.approx(relative, abs=0.15)
@@ -201,8 +206,10 @@ def test_zoom_is_recovered_and_taken_off(load_script: LoadScript, zoom: float) -
     first = _texture(load_script)
     second, truth = _warped(first, zoom=zoom)
     moved = motion.measure(first, second)
-    assert moved.camera.zoom == pytest.approx(zoom, abs=0.001)
-    assert moved.camera.turn_deg == pytest.approx(0.0, abs=0.02)
+    assert _middle(moved).zoom == pytest.approx(zoom, abs=0.001)
+    assert _middle(moved).turn_deg == pytest.approx(0.0, abs=0.02)
+    # The camera zooms about the middle, which does not move.
+    assert _middle(moved)[:2] == pytest.approx((0.0, 0.0), abs=0.05)
     assert moved.camera.model == "similarity"
     assert moved.camera.matrix[:2, 2] == pytest.approx(truth[:2, 2], abs=0.15)
     raw = motion.measure(first, second, model="none")
@@ -217,8 +224,8 @@ def test_turn_is_recovered_and_taken_off(load_script: LoadScript, turn_deg: floa
     moved = motion.measure(first, second)
     # Clockwise on the screen is positive: a point right of the middle moves down.
     assert truth[1, 0] * turn_deg > 0
-    assert moved.camera.turn_deg == pytest.approx(turn_deg, abs=0.04)
-    assert moved.camera.zoom == pytest.approx(1.0, abs=0.001)
+    assert _middle(moved).turn_deg == pytest.approx(turn_deg, abs=0.04)
+    assert _middle(moved).zoom == pytest.approx(1.0, abs=0.001)
     raw = motion.measure(first, second, model="none")
     assert raw.speed[24:-24, 24:-24].max() > 2
     assert moved.speed[24:-24, 24:-24].max() < 0.25
@@ -229,7 +236,7 @@ def test_median_cannot_explain_a_zoom_but_auto_can(load_script: LoadScript) -> N
     second, _ = _warped(first, zoom=1.03)
     by_median = motion.measure(first, second, model="median")
     by_fit = motion.measure(first, second, model="auto")
-    assert by_median.camera.zoom == 1.0
+    assert _middle(by_median).zoom == 1.0
     assert by_median.speed.mean() > 10 * by_fit.speed[24:-24, 24:-24].mean()
 
 
@@ -253,7 +260,7 @@ def test_camera_is_the_majority_not_the_fastest() -> None:
     flow[:] = (2, 1)
     flow[:, :100] = (40, 0)
     camera = motion.camera_motion(flow)
-    assert camera.shift_px == pytest.approx((1.0, 2.0), abs=0.01)
+    assert camera.at_centre(SIZE)[:2] == pytest.approx((1.0, 2.0), abs=0.01)
     assert camera.inlier_share == pytest.approx(220 / 320, abs=0.02)
 
 
@@ -270,8 +277,8 @@ def test_any_similarity_comes_back_from_its_own_flow(seed: int) -> None:
     assert camera.model == "similarity"
     assert camera.matrix == pytest.approx(matrix, abs=2e-3)
     assert camera.inlier_share == 1.0
-    assert camera.zoom == pytest.approx(zoom, abs=1e-4)
-    assert camera.turn_deg == pytest.approx(np.degrees(turn), abs=1e-2)
+    assert camera.at_centre(SIZE).zoom == pytest.approx(zoom, abs=1e-4)
+    assert camera.at_centre(SIZE).turn_deg == pytest.approx(np.degrees(turn), abs=1e-2)
     assert motion.camera_flow(camera, SIZE) == pytest.approx(flow, abs=0.1)
 
 
@@ -334,7 +341,7 @@ def test_what_is_asked_for_is_fitted_though_less_would_do() -> None:
         camera = motion.camera_motion(flow, model=model)  # type: ignore[arg-type]
         assert camera.model == model
         assert camera.inlier_share == 1
-        assert camera.shift_px == pytest.approx((-2, 5), abs=1e-3)
+        assert camera.at_centre(SIZE)[:2] == pytest.approx((-2, 5), abs=1e-3)
         assert np.abs(camera.matrix[2, :2]).max() <= zero
 
 
@@ -498,7 +505,7 @@ def _assert_still(moved: Motion, size: tuple[int, ...]) -> None:
 def _assert_steady(camera: CameraMotion) -> None:
     assert np.array_equal(camera.matrix, np.eye(3))
     assert (camera.model, camera.inlier_share) == ("none", None)
-    assert (camera.zoom, camera.turn_deg, camera.shift_px) == (1.0, 0.0, (0.0, 0.0))
+    assert camera.at_centre(SIZE) == (0.0, 0.0, 1.0, 0.0)
 
 
 @pytest.mark.parametrize("how", ["farneback", "dis"])
@@ -564,7 +571,8 @@ def test_mirrored_pictures_move_the_mirrored_way(load_script: LoadScript) -> Non
     mirrored = motion.measure(
         np.ascontiguousarray(first[:, ::-1]), np.ascontiguousarray(second[:, ::-1])
     )
-    assert mirrored.camera.shift_px[0] == pytest.approx(moved.camera.shift_px[0], abs=0.1)
+    assert _middle(mirrored).rows_px == pytest.approx(_middle(moved).rows_px, abs=0.1)
+    assert _middle(mirrored).columns_px == pytest.approx(-_middle(moved).columns_px, abs=0.1)
     assert mirrored.flow[..., 0].mean() == pytest.approx(-moved.flow[..., 0].mean(), abs=0.02)
     difference = np.abs(mirrored.speed[:, ::-1] - moved.speed)
     assert difference.mean() < 0.05 < 0.3 < moved.speed.mean()
@@ -613,3 +621,16 @@ def test_smoothed_keeps_the_sum_and_has_the_stated_width() -> None:
     spread = float(np.sqrt((result.sum(axis=0) * columns**2).sum()))
     assert spread == pytest.approx(0.02 * 201, rel=0.02)
     assert np.array_equal(motion.smoothed(spike, 0), spike)
+
+
+def test_the_middle_moves_as_its_surroundings_do() -> None:
+    # By differences: where the middle goes, and two points beside it.
+    matrix = np.array([[1.1, -0.05, 3], [0.08, 0.95, -2], [4e-4, -2e-4, 1]], np.float32)
+    flow = motion.camera_flow(CameraMotion(matrix, "homography", 1.0), (91, 161))
+    found = CameraMotion(matrix, "homography", 1.0).at_centre((91, 161))
+    assert (found.columns_px, found.rows_px) == pytest.approx(tuple(flow[45, 80]), abs=1e-4)
+    right = (flow[45, 81] - flow[45, 79]) / 2 + (1, 0)
+    down = (flow[46, 80] - flow[44, 80]) / 2 + (0, 1)
+    assert found.zoom == pytest.approx(math.sqrt(right[0] * down[1] - right[1] * down[0]), abs=1e-4)
+    turn = math.degrees(math.atan2(right[1] - down[0], right[0] + down[1]))
+    assert found.turn_deg == pytest.approx(turn, abs=1e-3)

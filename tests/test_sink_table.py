@@ -23,7 +23,10 @@ pytestmark = pytest.mark.usefixtures("own_folder")
 def _rich() -> Saliency:
     speed = np.linspace(0, 1.91, 192, dtype=np.float32).reshape(12, 16)
     cos, sin = 1.25 * math.cos(math.radians(2)), 1.25 * math.sin(math.radians(2))
-    matrix = np.array([[cos, -sin, 3.5], [sin, cos, -1.25], [1e-4, 0, 1]], np.float32)
+    # About the middle of the map, (7.5, 5.5), which goes 3.5 to the right and 1.25 up.
+    about = np.array([[1, 0, -7.5], [0, 1, -5.5], [0, 0, 1]])
+    turned = np.array([[cos, -sin, 3.5], [sin, cos, -1.25], [0, 0, 1]])
+    matrix = (np.linalg.inv(about) @ turned @ about).astype(np.float32)
     # What this one frame's flow says plays no part in the table.
     wild = np.full((12, 16), 1e3, np.float32)
     fused = np.zeros((12, 16), np.float32)

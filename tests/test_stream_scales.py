@@ -16,9 +16,9 @@ from stream_help import (
     SQUARE,
     TEXTURE,
     Placed,
+    Remembered,
     analysed,
     frames_of,
-    remembered,
 )
 
 from vidsal import motion
@@ -84,14 +84,14 @@ def test_scales_are_remembered_over_the_frames_own_times(clip: list[Rgb]) -> Non
     frames = [Frame(rgb, n, times_s[n]) for n, rgb in enumerate(pictures)]
     stage = Pattern(strengths)
     results = analysed(frames, ONCE, static=stage)
-    static_end, motion_end, fused_end = 0.0, 0.0, 0.0
+    static, moving, fused = Remembered(), Remembered(), Remembered()
     for n, result in enumerate(results):
         fast = max(0.03, float(np.percentile(result.speed, 99.8)))
-        kept = float(np.exp(-(times_s[n] - times_s[n - 1]) / 3.0)) if n else 0.0
+        seconds = times_s[n] - times_s[n - 1] if n else 0.0
         bright = strengths[n] * float(np.percentile(stage.shown, 99.8))
-        static_end = remembered(static_end, bright, kept)
+        static_end = static.after(bright, seconds)
         # That and the fused map's memory begin one frame later, with the first motion there is.
-        motion_end = remembered(motion_end, fast, kept) if n > 1 else fast
+        motion_end = moving.after(fast, seconds) if n else fast
         assert result.motion == pytest.approx(np.clip(result.speed / motion_end, 0, 1), abs=1e-5)
         assert result.static_high == pytest.approx(static_end, rel=1e-5)
         assert result.motion_high == pytest.approx(motion_end, rel=1e-5)
@@ -100,7 +100,7 @@ def test_scales_are_remembered_over_the_frames_own_times(clip: list[Rgb]) -> Non
         # What is fused is not clipped before, and has a scale and a memory of its own.
         both = on_scale + 2 * result.motion * sharp(on_scale, result)
         high = float(np.percentile(both, 99.8))
-        fused_end = remembered(fused_end, high, kept) if n > 1 else high
+        fused_end = fused.after(high, seconds) if n else high
         assert result.fused == pytest.approx(np.clip(both / fused_end, 0, 1), abs=1e-5)
         assert result.fused_high == pytest.approx(static_end * fused_end, rel=1e-5)
 
@@ -163,7 +163,7 @@ def test_stillness_is_not_blown_up(clip: list[Rgb]) -> None:
     for result in analysed(frames_of(noisy))[1:]:
         assert result.speed.max() > 0
         assert result.motion == pytest.approx(np.clip(result.speed / 0.03, 0, 1), abs=1e-6)
-        assert result.motion_high == 0.03
+        assert result.motion_high == pytest.approx(0.03, rel=1e-9)
         assert np.percentile(result.motion, 90) < 0.5
 
 

@@ -18,6 +18,7 @@ from stream_help import (
     SQUARE,
     TEXTURE,
     Placed,
+    Remembered,
     Voting,
     analysed,
     assert_same,
@@ -25,7 +26,6 @@ from stream_help import (
     flash_of,
     frames_of,
     place_px,
-    remembered,
 )
 
 from vidsal import motion, stream
@@ -169,15 +169,13 @@ def test_scales_go_on_across_aflash_of(kind: str, clip: list[Rgb]) -> None:
     stage = Placed(lambda one: pattern * np.float32(strengths[one.frame]))
     settings = dataclasses.replace(BARE, scale="stable", method="gradient")
     results = analysed(frames_of(pictures), settings, static=stage)
-    kept = np.exp(-0.04 / 3.0)
-    static_end, motion_end = strengths[0], None
+    static, moving = Remembered(), Remembered()
     for n, result in enumerate(results):
-        static_end = remembered(static_end, strengths[n], kept)
+        static_end = static.after(strengths[n], 0.04)
         assert result.static_high / results[0].static_high == pytest.approx(static_end, rel=1e-5)
         if n:
             fast = float(np.percentile(result.speed, 99.8))
-            motion_end = fast if motion_end is None else remembered(motion_end, fast, kept)
-            assert result.motion_high == pytest.approx(motion_end, rel=1e-5)
+            assert result.motion_high == pytest.approx(moving.after(fast, 0.04), rel=1e-5)
             assert result.motion_high == pytest.approx(SQUARE, rel=0.05)
 
 

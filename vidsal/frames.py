@@ -141,6 +141,25 @@ class Findings:
     decoder: str = ""
 
 
+class CentreMotion(NamedTuple):
+    """Movement of the middle of the picture from the previous frame to this one.
+
+    Attributes
+    ----------
+    rows_px, columns_px : float
+        Down and to the right, in working pixels; what is filmed moves against the camera.
+    zoom : float
+        Magnification; 1 is none.
+    turn_deg : float
+        Clockwise on the screen.
+    """
+
+    rows_px: float
+    columns_px: float
+    zoom: float
+    turn_deg: float
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class CameraMotion:
     """The movement of the whole picture between two frames, as a 3 x 3 homography.
@@ -168,20 +187,19 @@ class CameraMotion:
 
     __repr__ = _brief
 
-    @property
-    def shift_px(self) -> tuple[float, float]:
-        """Movement of the origin: (rows, columns) in working pixels a frame."""
-        return float(self.matrix[1, 2]), float(self.matrix[0, 2])
-
-    @property
-    def zoom(self) -> float:
-        """Magnification a frame; 1 is none."""
-        return float(np.sqrt(abs(np.linalg.det(self.matrix[:2, :2]))))
-
-    @property
-    def turn_deg(self) -> float:
-        """Rotation a frame in degrees, clockwise on the screen."""
-        return float(np.degrees(np.arctan2(self.matrix[1, 0], self.matrix[0, 0])))
+    def at_centre(self, size: tuple[int, ...]) -> "CentreMotion":
+        """Return what the movement does to the middle of a picture of this height and width."""
+        matrix = self.matrix.astype(np.float64)
+        here = np.array([(size[1] - 1) / 2, (size[0] - 1) / 2])
+        column, row, depth = matrix @ (*here, 1)
+        there = np.array([column, row]) / depth
+        # How its surroundings are stretched and turned: the derivative of that by `here`.
+        local = (matrix[:2, :2] - np.outer(there, matrix[2, :2])) / depth
+        return CentreMotion(
+            float(there[1] - here[1]), float(there[0] - here[0]),
+            float(np.sqrt(abs(np.linalg.det(local)))),
+            float(np.degrees(np.arctan2(local[1, 0] - local[0, 1], local[0, 0] + local[1, 1]))),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

@@ -15,6 +15,9 @@ PERCENTILE = 99.8
 # Seconds after which the root of a scale has forgotten two thirds of what it saw: slower than the
 # changes that a viewer should see as changes, faster than a change of subject.
 MEMORY_S = 3.0
+# For so many seconds the first map stands: enough that the next few, as different as the first
+# speeds of a scene are, do not tear the scale about, too few for it to stay wrong.
+_FIRST_S = 0.25
 # So many times the extent of a scale are kept above it: its tenth power is a float32 yet.
 _FAR = 1e3
 
@@ -29,19 +32,24 @@ class ScaleState:
         The value that is shown as 1; ``None`` before the first map.
     time_s : float
         When it was last updated.
+    weight : float
+        Of what is remembered: 0 before the first map, 1 after many seconds of maps.
     """
 
     high: float | None = None
     time_s: float = 0.0
+    weight: float = 0.0
 
 
 def remember(state: ScaleState, value: float, time_s: float) -> ScaleState:
     """Return the state after a map with upper end `value` at `time_s`.
 
     The memory is an exponential average over time, not over frames, so that a clip looks the
-    same at 25 and at 60 frames a second. It is one of square roots: a scale is off by a factor,
-    and a moment three times as strong should count for little more than one a third as strong.
-    (Logarithms would have it equal, but for maps of nothing.) The first value is taken as it is.
+    same at 25 and at 60 frames a second; at first, while there is less to remember, each new map
+    counts for more: a first value that counted for seconds would have the maps clipped, or faint,
+    for as long. It is one of square roots: a scale is off by a factor, and a moment three times as
+    strong should count for little more than one a third as strong. (Logarithms would have it equal,
+    but for maps of nothing.)
 
     Parameters
     ----------
@@ -52,10 +60,11 @@ def remember(state: ScaleState, value: float, time_s: float) -> ScaleState:
         Seconds.
     """
     if state.high is None:
-        return ScaleState(value, time_s)
-    weight = math.exp(-max(0.0, time_s - state.time_s) / MEMORY_S)
-    root = weight * math.sqrt(state.high) + (1 - weight) * math.sqrt(value)
-    return ScaleState(root**2, time_s)
+        return ScaleState(value, time_s, 1 - math.exp(-_FIRST_S / MEMORY_S))
+    fading = math.exp(-max(0.0, time_s - state.time_s) / MEMORY_S)
+    past, new = fading * state.weight, 1 - fading
+    root = (past * math.sqrt(state.high) + new * math.sqrt(value)) / (past + new)
+    return ScaleState(root**2, time_s, past + new)
 
 
 def upper_end(values: Map, *, percentile: float = PERCENTILE) -> float:

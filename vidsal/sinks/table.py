@@ -65,14 +65,15 @@ def _classes(seen: Prediction) -> dict[str, str]:
 def _movement(saliency: Saliency) -> dict[str, str]:
     """Return how fast things move, and how the camera does."""
     camera = saliency.movement.camera
+    middle = camera.at_centre(saliency.motion.shape)
     values = {
         "speed_median": _number(np.median(saliency.speed)),
         "speed_p95": _number(np.percentile(saliency.speed, 95)),
         "camera_model": camera.model,
-        "camera_row_px": _number(camera.shift_px[0]),
-        "camera_column_px": _number(camera.shift_px[1]),
-        "camera_zoom": _number(camera.zoom),
-        "camera_turn_deg": _number(camera.turn_deg),
+        "camera_row_px": _number(middle.rows_px),
+        "camera_column_px": _number(middle.columns_px),
+        "camera_zoom": _number(middle.zoom),
+        "camera_turn_deg": _number(middle.turn_deg),
     }
     if camera.inlier_share is not None:
         values["camera_inlier_share"] = _number(camera.inlier_share)
