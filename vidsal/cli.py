@@ -10,15 +10,16 @@ import inspect
 import io
 import logging
 import os
+import re
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
-from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts import App, CycloptsError, Group, Parameter, Token
 
 import vidsal
 from vidsal.errors import UsageError, VidsalError, flat, one_line
@@ -27,6 +28,7 @@ from vidsal.settings import (
     Fusion,
     LiveOptions,
     Settings,
+    parse_every,
     parse_path,
     parse_rate,
     parse_time,
@@ -165,7 +167,10 @@ def _log_to_stderr(verbose: bool) -> None:
 Command = Callable[..., None]
 _COMMANDS = ("run", "live", "evaluate", "faithfulness", "models", "doctor")
 # What a field parses by itself comes to it as the word that was typed.
-_METAVARS = {parse_time: "TIME", parse_rate: "RATE", parse_path: "PATH", parse_warmup: "TIME"}
+_METAVARS = {
+    parse_time: "TIME", parse_rate: "RATE", parse_path: "PATH", parse_warmup: "TIME",
+    parse_every: "auto|INT",
+}  # fmt: skip
 # The groups of options that matter where maps are measured and nothing is drawn.
 _MEASURED = ("Part of the source", "Network", "Static map", "Motion")
 
@@ -199,6 +204,14 @@ def _from_settings(
     return with_options
 
 
+def _whole(_: type, tokens: Sequence[Token]) -> int:
+    """Return a whole number; left to itself the parser rounds others to one."""
+    word = tokens[0].value
+    if not re.fullmatch(r"[+-]?[0-9]{1,18}", word):
+        raise ValueError(f"expected a whole number, got {word!r}")
+    return int(word)
+
+
 def _options(of: type) -> Iterator[tuple[str, inspect.Parameter]]:
     """Yield an option for each field, as that declares it, with its group."""
     groups: dict[str, Group] = {}
@@ -212,6 +225,7 @@ def _options(of: type) -> Iterator[tuple[str, inspect.Parameter]]:
             group=group,
             alias=field.metadata["short"],
             metavar=metavar,
+            converter=_whole if kind is int else None,
             # Only what is on by default needs a word that switches it off.
             negative=None if field.default is True else (),
         )

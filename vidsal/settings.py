@@ -151,7 +151,7 @@ def _model(value: str | Path) -> str:
     return name.lower() if name.lower() in ("auto", "resnet50", "lite0", "none") else name
 
 
-def _every(value: str | int) -> int | str:
+def parse_every(value: str | int) -> int | str:
     """Return a step between frames, or the word ``auto``."""
     if value == "auto" or (isinstance(value, int) and not isinstance(value, bool)):
         return value
@@ -277,7 +277,7 @@ class Settings:
         check=lambda n: 0 <= n < 2**31, expected="0 to 2147483647")
     static_every: Every = _option(
         1, "Static map", "Draw gradients on every N-th frame and carry the map along the flow "
-        "between; auto keeps up with the source's rate.", parse=_every,
+        "between; auto keeps up with the source's rate.", parse=parse_every,
         check=lambda n: n == "auto" or n >= 1, expected="auto or a whole number of 1 or more")
     target: str = _option(
         "auto", "Static map", "What to explain: top1, topN (the sum of the N largest scores), "
