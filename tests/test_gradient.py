@@ -262,6 +262,20 @@ def test_maps_do_not_depend_on_neighbours_or_calls(
     assert (np.abs(more - whole).max(axis=(1, 2)) > 1e-3 * whole.max()).all()
 
 
+@pytest.mark.parametrize(("side", "rows"), [(256, 8), (512, 8), (1024, 2), (2048, 1)])
+def test_a_call_has_fewer_rows_of_large_pictures(linear: Classifier, side: int, rows: int) -> None:
+    rgb = np.broadcast_to(np.zeros((), np.uint8), (1, side, side, 3))
+    assert _stage(linear, rows=8)._rows_of(rgb) == rows
+
+
+def test_scores_that_are_no_numbers_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    broken = _classifier(
+        lambda rgb: tf.reduce_mean(rgb, axis=[1, 2])[:, :1] * tf.fill([1, K], np.nan)
+    )
+    _stage(broken).predict(_pictures(2))
+    assert "test gives scores that are no numbers: is it whole?" in caplog.text
+
+
 # SmoothGrad
 
 

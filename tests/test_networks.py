@@ -183,13 +183,52 @@ def test_labels(tmp_path: Path) -> None:
     stage = _open(path, labels=names, target="House-Cat")
     assert stage.names == ("cat", "dog", "horse", "cow", "sheep", "goat")
     assert stage.target == Target(class_id=0)
-    assert _open(path, labels=names).target == Target(top=5)
+    assert _open(path, labels=names).target == Target(top=1)
     with pytest.raises(UsageError, match=r"^--target 'hoarse' is .*; did you mean 'horse'\?$"):
         _open(path, labels=names, target="hoarse")
     names.write_text("cat\ndog\n")
     with pytest.raises(VidsalError) as caught:
         _open(path, labels=names)
     assert str(caught.value) == f"--labels {names} names 2 classes, mine.keras has 6"
+
+
+@pytest.mark.parametrize("kind", ["linear behind", "dropout behind", "ensemble"])
+def test_probabilities_are_not_taken_for_scores(kind: str, tmp_path: Path) -> None:
+    inputs = keras.Input((32, 40, 3))
+    pooled = L.GlobalAveragePooling2D()(L.Rescaling(1 / 255)(inputs))
+    first, second = (L.Dense(4, activation="softmax")(pooled) for _ in range(2))
+    ends = {
+        "linear behind": lambda: L.Activation("linear")(first),
+        "dropout behind": lambda: L.Dropout(0.5)(first),
+        "ensemble": lambda: L.Average()([first, second]),
+    }
+    model = _randomised(keras.Model(inputs, ends[kind]()))
+    stage = _open(_save(model, tmp_path / "mine.keras"))
+    rgb = _pictures()
+    wanted = np.asarray(model(rgb.astype(np.float32), training=False))
+    assert wanted.std() > 0.05
+    assert stage.predict(rgb) == pytest.approx(wanted, abs=1e-5)
+
+
+def test_a_network_that_only_seems_to_take_any_size_keeps_its_own(tmp_path: Path) -> None:
+    # Cut into strips, a larger picture would become several of the usual size.
+    inputs = keras.Input((32, 32, 3))
+    strips = keras.ops.reshape(L.Rescaling(1 / 255)(inputs), (-1, 32, 96))
+    model = _randomised(keras.Model(inputs, L.Dense(4)(L.GlobalAveragePooling1D()(strips))))
+    stage = _open(_save(model, tmp_path / "mine.keras"))
+    assert stage.input_size == (32, 32)
+    assert stage.predict(_pictures((32, 32))).shape == (3, 4)
+
+
+def test_a_picture_that_is_too_small_for_a_network_is_one_line(tmp_path: Path) -> None:
+    inputs = keras.Input((None, None, 3))
+    x = L.Conv2D(4, 40)(inputs)
+    model = keras.Model(inputs, L.Dense(4)(L.GlobalAveragePooling2D()(x)))
+    stage = _open(_save(model, tmp_path / "mine.keras"))
+    with pytest.raises(
+        VidsalError, match=r"^mine\.keras cannot take pictures of 40x32: another --sh"
+    ):
+        stage.predict(_pictures())
 
 
 def test_a_thousand_classes_are_imagenets(tmp_path: Path) -> None:
@@ -203,7 +242,7 @@ def test_a_thousand_classes_are_imagenets(tmp_path: Path) -> None:
 def test_few_classes(tmp_path: Path) -> None:
     model = keras.Sequential([keras.Input((None, None, 3)), L.GlobalAveragePooling2D(), L.Dense(2)])
     stage = _open(_save(model, tmp_path / "mine.keras"))
-    assert stage.target == Target(top=2)
+    assert stage.target == Target(top=1)
     assert stage.predict(_pictures()).shape == (3, 2)
 
 

@@ -1,5 +1,7 @@
 """What can go wrong, in words a user can act on. Only ``cli.py`` turns them into exit codes."""
 
+import re
+
 
 class VidsalError(Exception):
     """The world did not play along: one line that says what failed and what to do about it."""
@@ -10,8 +12,8 @@ class UsageError(VidsalError, ValueError):
 
 
 def flat(text: object) -> str:
-    """Return a text in one line."""
-    return " ".join(str(text).split())
+    """Return a text in one line, without a terminal's colours."""
+    return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(text)).split())
 
 
 def one_line(error: BaseException, *, hint: str = "") -> str:

@@ -1,5 +1,6 @@
 """Gradient maps: the derivative of a class score with respect to the input pixels."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -8,13 +9,19 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from vidsal.errors import VidsalError, flat
 from vidsal.frames import Map, Request, Rgb, Target
 from vidsal.garbage import uncollected
 from vidsal.settings import Channels, Method, Score
 
+log = logging.getLogger(__name__)
+
 # A call that is not full is padded to a multiple of this, so that few sizes of call occur; for
 # each new one the kernels are set up anew.
 _ROW_STEP = 4
+# Of pictures with more pixels, as a large --short-side makes them, a call has fewer rows. The usual
+# short side of 256 has as many at most.
+_ROW_PX = 2**18
 # Levels of 255 within which a picture is of one colour: what a covered lens or a fade to black
 # leaves is noise of the sensor and the codec.
 _FLAT = 4
@@ -84,7 +91,7 @@ class GradientStage:
     classifier : Classifier
     recipe : Recipe
     rows : int
-        Samples in one call.
+        Samples in one call, of larger pictures fewer.
 
     Raises
     ------
@@ -123,9 +130,18 @@ class GradientStage:
     def predict(self, rgb: Rgb) -> Map:
         """Return softmax probabilities, (N, classes) float32, of (N, h, w, 3) uint8 RGB."""
         graph = self._graph("predict", self._trace_predict, rgb)
-        return np.concatenate(
-            [graph(tf.constant(rgb[i : i + self._rows])).numpy() for i in _starts(rgb, self._rows)]
+        size = self._rows_of(rgb)
+        seen = np.concatenate(
+            [graph(tf.constant(rgb[i : i + size])).numpy() for i in _starts(rgb, size)]
         )
+        if not np.isfinite(seen).all():
+            log.warning("%s gives scores that are no numbers: is it whole?", self._classifier.name)
+        return seen
+
+    def _rows_of(self, rgb: Rgb) -> int:
+        """Return how many rows of pictures of this size take a usual call's memory at most."""
+        pixels = int(rgb.shape[1] * rgb.shape[2])
+        return max(1, min(self._rows, self._rows * _ROW_PX // pixels))
 
     def maps(self, rgb: Rgb, requests: Sequence[Request]) -> Map:
         """Return the mean of the sampled gradient maps of each picture.
@@ -144,7 +160,7 @@ class GradientStage:
             raise ValueError(f"rgb must be (N, h, w, 3) uint8, got {rgb.dtype} {rgb.shape}")
         graph = self._graph("maps", self._trace_maps, rgb)
         sums = np.zeros(rgb.shape[:3], np.float32)
-        for rows in self._calls(requests):
+        for rows in self._calls(requests, self._rows_of(rgb)):
             slots, which = np.unique(rows.pictures, return_inverse=True)
             part = graph(
                 tf.constant(rgb[rows.pictures]), tf.constant(rows.keys), tf.constant(rows.steps),
@@ -157,8 +173,8 @@ class GradientStage:
         is_signed = self._recipe.channels == "sum"
         return means if is_signed or self._recipe.method != "integrated" else np.abs(means)
 
-    def _calls(self, requests: Sequence[Request]) -> Iterator["_Rows"]:
-        """Yield the samples of all pictures, as many as fit into a call at a time."""
+    def _calls(self, requests: Sequence[Request], size: int) -> Iterator["_Rows"]:
+        """Yield the samples of all pictures, so many at a time."""
         fixed = self._recipe.target.class_id
         chosen = [fixed if one.class_id is None else one.class_id for one in requests]
         if self._recipe.target.top is None and None in chosen:
@@ -168,10 +184,10 @@ class GradientStage:
         numbers = np.concatenate([np.arange(count) for count in samples])
         frames = np.array([request.frame for request in requests], np.int64)[pictures]
         classes = np.array([-1 if one is None else one for one in chosen], np.int32)[pictures]
-        for start in _starts(pictures, self._rows):
-            part = slice(start, start + self._rows)
+        for start in _starts(pictures, size):
+            part = slice(start, start + size)
             count = len(pictures[part])
-            pad = min(-count % _ROW_STEP, self._rows - count)
+            pad = min(-count % _ROW_STEP, size - count)
 
             def padded(values: NDArray[Any], part: slice = part, pad: int = pad) -> NDArray[Any]:
                 return np.concatenate([values[part], np.repeat(values[part][-1:], pad, axis=0)])
@@ -190,7 +206,13 @@ class GradientStage:
         # Which class is explained is an argument of a graph; how many together is not.
         key = kind, self.target.top if kind == "maps" else None, height, width
         if key not in self._graphs:
-            self._graphs[key] = trace(height, width)
+            try:
+                self._graphs[key] = trace(height, width)
+            except (ValueError, TypeError, tf.errors.OpError) as error:
+                raise VidsalError(
+                    f"{self._classifier.name} cannot take pictures of {width}x{height}: another "
+                    f"--short-side may do ({flat(error)[:200]})"
+                ) from error
         return self._graphs[key]
 
     def _trace_predict(self, height: int, width: int) -> Any:

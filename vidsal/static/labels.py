@@ -54,8 +54,9 @@ def find_target(text: str, classes: Sequence[NamedClass] | None = None) -> Targe
     Parameters
     ----------
     text : str
-        ``auto`` (the same as ``top5``), ``top1``, ``topN``, ``lock``, an index (``281``), a
-        WordNet identifier or a name in any spelling of case, space, hyphen and underscore.
+        ``auto`` (``top5``; of fewer than 25 classes a fifth of them, ``top1`` at least),
+        ``top1``, ``topN``, ``lock``, an index (``281``), a WordNet identifier, or a name
+        in any spelling of case, space, hyphen and underscore.
     classes : sequence of NamedClass, optional
         The network's classes; ImageNet's by default.
 
@@ -66,13 +67,14 @@ def find_target(text: str, classes: Sequence[NamedClass] | None = None) -> Targe
     """
     classes = imagenet_classes() if classes is None else classes
     if _key(text) == "auto":
-        return Target(top=min(_AUTO_TOP, len(classes)))
+        # The sum of all scores, or of nearly all, says nothing of any of them.
+        return Target(top=max(1, min(_AUTO_TOP, len(classes) // _AUTO_TOP)))
     if _key(text) == "lock":
         return Target(is_locked=True)
     if (top := summed(text)) is not None:
-        if 1 <= top <= len(classes):
+        if 1 <= top < len(classes):
             return Target(top=top)
-        raise UsageError(f"--target top1 to top{len(classes)} are possible, got {text}")
+        raise UsageError(f"--target top1 to top{len(classes) - 1} are possible, got {text}")
     if re.fullmatch(r"-?[0-9]{1,9}", text):
         if 0 <= int(text) < len(classes):
             return Target(class_id=int(text))

@@ -182,7 +182,7 @@ def _logits(
     model, preprocess = _network(choice, settings)
     if not trained:
         model = networks.reinitialised(model, settings.seed)
-    model = networks.prepared(model, precision=settings.precision)
+    model = networks.prepared(model, precision=settings.precision, is_tried=is_saved(choice.key))
 
     def logits(rgb: Any) -> Any:
         import tensorflow as tf

@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+import logging
 import sys
 import warnings
 from collections.abc import Callable
@@ -9,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from vidsal.errors import VidsalError
 from vidsal.settings import Precision, Preprocess
 from vidsal.static.folding import fold
+
+log = logging.getLogger(__name__)
 
 
 def application_names() -> list[str]:
@@ -85,7 +89,21 @@ def saved(path: Path) -> Any:
         raise VidsalError(
             f"{path} must give one score for each of two classes or more, its outputs: {shapes}"
         )
-    return _with_logits(keras.Model(inputs[0], outputs[0]), path)
+    model = _with_logits(keras.Model(inputs[0], outputs[0]), path)
+    if _gives_probabilities(model):
+        # Of an ensemble, say, or a softmax with something behind it. Their softmax is they again.
+        log.info("%s gives probabilities: their logarithms are its scores", path)
+        tiny = keras.ops.maximum(model.outputs[0], keras.config.epsilon())
+        model = keras.Model(model.inputs[0], keras.ops.log(tiny))
+    return model
+
+
+def _gives_probabilities(model: Any) -> bool:
+    """Say whether the scores of any picture are shares of 1."""
+    size = fixed_size(model) or (224, 224)
+    noise = np.random.default_rng(0).uniform(-255, 255, (2, *size, 3)).astype(np.float32)
+    scores = keras.ops.convert_to_numpy(model(noise, training=False))
+    return bool((scores >= 0).all() and np.allclose(scores.sum(axis=1), 1, atol=1e-3))
 
 
 def _with_logits(model: Any, path: Path) -> Any:
@@ -123,7 +141,7 @@ def preprocessing(mode: Preprocess) -> Callable[[Any], Any]:
     return lambda rgb: prepare(rgb, data_format="channels_last", mode=mode)
 
 
-def prepared(model: Any, *, precision: Precision) -> Any:
+def prepared(model: Any, *, precision: Precision, is_tried: bool = False) -> Any:
     """Return an equal network, folded, for pictures of any size where its layers allow it.
 
     Parameters
@@ -132,6 +150,8 @@ def prepared(model: Any, *, precision: Precision) -> Any:
         From preprocessed pictures to logits.
     precision : {"float32", "bfloat16"}
         Type of its arithmetic.
+    is_tried : bool
+        Whether that it takes other sizes is to be tried, not only read off its layers.
     """
     dtype = None if precision == "float32" else precision
     if any(isinstance(layer, keras.Model) for layer in model.layers):
@@ -140,9 +160,19 @@ def prepared(model: Any, *, precision: Precision) -> Any:
     # Flattening fixes the size, and so do some layers with tables of positions.
     with contextlib.suppress(ValueError, TypeError):
         free = fold(model, dtype=dtype, input_tensors=keras.Input((None, None, 3)))[0]
-        if free.output.shape == model.output.shape:
+        if free.output.shape == model.output.shape and not (is_tried and _fails(free, model)):
             return free
     return fold(model, dtype=dtype)[0]
+
+
+def _fails(free: Any, model: Any) -> bool:
+    """Say whether a network that should take any size cannot take another than its own."""
+    height, width = fixed_size(model) or (224, 224)
+    try:
+        scores = free(np.zeros((1, height + 32, width + 64, 3), np.float32), training=False)
+    except Exception:  # Whatever its layers raise.
+        return True
+    return tuple(scores.shape) != (1, model.output.shape[-1])
 
 
 def reinitialised(model: Any, seed: int) -> Any:
