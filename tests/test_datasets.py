@@ -399,3 +399,24 @@ def test_frames_with_few_fixations_are_not_scored() -> None:
     assert all(number % 5 == 0 for number in chosen)
     assert all(truth.points is not None and len(truth.points) == 8 for truth in chosen.values())
     assert sampled(_clip(range(101), lambda _: 7), 5, 0) == {}
+
+
+def test_what_cannot_be_scored_is_named(
+    data: Path, make_clip: MakeClip, caplog: pytest.LogCaptureFixture
+) -> None:
+    _video(data, make_clip, HEADER + "16,12,0,17\n")
+    for name in "bcde":
+        make_clip(f"data/videos/{name}.mp4")
+    assert [clip.name for clip in _clips(data)] == ["a"]
+    said = "of which nothing is known that can be used: b.mp4, c.mp4, d.mp4 and others"
+    assert caplog.messages == [f"data: 4 left out, {said}"]
+
+
+def test_frames_of_a_sequence_have_the_size_of_the_first_and_are_pictures(data: Path) -> None:
+    for number, size in enumerate([(24, 32), (30, 40), (24, 32)]):
+        _png(data / "walk" / "frames" / f"{number:05d}.png", np.zeros((*size, 3), np.uint8))
+        _png(data / "walk" / "masks" / f"{number:05d}.png", _mask(size, np.s_[4:8, 4:8]))
+    _text(data / "walk" / "frames" / "Thumbs.db", "no picture")
+    (clip,) = _clips(data)
+    assert [frame.rgb.shape for frame in clip.frames()] == [(24, 32, 3)] * 3
+    assert clip.numbers == [0, 1, 2]

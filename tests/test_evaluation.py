@@ -771,3 +771,9 @@ def test_what_is_wrong_is_one_line_and_an_exit_code(
     assert hint == (["Try `vidsal evaluate --help`."] if code == 2 else [])
     assert (tmp_path / "there.json").read_text() == "precious"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "empty", "there.json"]
+
+
+def test_of_one_clip_there_is_no_interval_and_a_name_may_have_a_bar() -> None:
+    table = Table("eyes", 1, 9, False, {"a|b": {"NSS": Interval(1.25, 1.25, 1.25)}})
+    assert table.lines()[-1].split() == ["a|b", "1.250"]
+    assert table.markdown()[-1] == "| a\\|b | 1.250 |"

@@ -15,10 +15,11 @@ Coordinates are pixels of the picture, origin top left; frames are numbered from
 """
 
 import csv
+import logging
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,6 +34,9 @@ from vidsal.opencv import cv2
 from vidsal.settings import Settings
 from vidsal.sources import open_source
 from vidsal.sources.image import is_image
+from vidsal.sources.readers import resized
+
+log = logging.getLogger(__name__)
 
 # What a sequence of pictures is taken to run at, for want of a rate of its own.
 _FPS = 24
@@ -155,16 +159,17 @@ def sampled(clip: Clip, count: int, seed: int) -> dict[int, Truth]:
 
 def _dataset(folder: Path) -> Dataset | None:
     """Return the clips of a folder in one of the known layouts, or None."""
-    found: Iterable[Clip | None]
     if (folder / "annotation").is_dir() and (folder / "video").is_dir():
-        found = (_dhf1k_clip(path, folder) for path in _files(folder / "video"))
+        found = {path: _dhf1k_clip(path, folder) for path in _files(folder / "video")}
     elif (folder / "fixations").is_dir() and (folder / "videos").is_dir():
-        found = (_video_clip(path, folder) for path in _files(folder / "videos"))
+        found = {path: _video_clip(path, folder) for path in _files(folder / "videos")}
     elif (folder / "images").is_dir():
-        found = (_photo(path, folder) for path in _files(folder / "images"))
+        found = {path: _photo(path, folder) for path in _pictures(folder / "images")}
     else:
-        found = (_sequence(path) for path in _folders(folder) if (path / "masks").is_dir())
-    clips = [clip for clip in found if clip and clip.numbers]
+        found = {path: _sequence(path) for path in _folders(folder) if (path / "masks").is_dir()}
+    clips = [clip for clip in found.values() if clip and clip.numbers]
+    if clips:
+        tell_left_out(folder.name, [path.name for path, one in found.items() if one not in clips])
     names = Counter(clip.name for clip in clips)
     for name, count in names.items():
         if count > 1:
@@ -172,8 +177,22 @@ def _dataset(folder: Path) -> Dataset | None:
     return Dataset(folder.resolve().name, clips) if clips else None
 
 
+def tell_left_out(dataset: str, names: Sequence[str]) -> None:
+    """Warn of clips that cannot be scored."""
+    if names:
+        few = ", ".join(names[:3]) + (" and others" if len(names) > 3 else "")
+        log.warning(
+            "%s: %d left out, of which nothing is known that can be used: %s",
+            dataset, len(names), few,
+        )  # fmt: skip
+
+
 def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_file() and path.name[0] != ".")
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return [path for path in _files(folder) if is_image(path)]
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -231,7 +250,7 @@ def _dhf1k_clip(path: Path, folder: Path) -> Clip | None:
 def _photo(path: Path, folder: Path) -> Clip | None:
     """Return a photo with a table of fixations, a mask, or both."""
     table, mask = folder / "fixations" / f"{path.stem}.csv", folder / "masks" / f"{path.stem}.png"
-    if not is_image(path) or not (table.is_file() or mask.is_file()):
+    if not (table.is_file() or mask.is_file()):
         return None
 
     def truth(_: int) -> Truth:
@@ -246,13 +265,16 @@ def _photo(path: Path, folder: Path) -> Clip | None:
 
 def _sequence(folder: Path) -> Clip:
     """Return a folder of frames with masks of the same names."""
-    pictures = _files(folder / "frames") if (folder / "frames").is_dir() else []
+    pictures = _pictures(folder / "frames") if (folder / "frames").is_dir() else []
     masks = {path.stem: path for path in _files(folder / "masks")}
 
     def frames() -> Iterator[Frame]:
+        size = None
         for number, path in enumerate(pictures):
             for frame in _frames(path):
-                yield Frame(frame.rgb, number, number / _FPS)
+                size = size or (frame.rgb.shape[0], frame.rgb.shape[1])
+                # Motion is measured between frames of one size.
+                yield Frame(resized(frame.rgb, size), number, number / _FPS)
 
     numbers = [number for number, path in enumerate(pictures) if path.stem in masks]
     return Clip(

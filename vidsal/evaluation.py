@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 
 import vidsal
 from vidsal import metrics, motion
-from vidsal.datasets import FIXATIONS, Clip, Dataset, Truth, open_datasets, read_map, sampled
+from vidsal.datasets import (
+    FIXATIONS,
+    Clip,
+    Dataset,
+    Truth,
+    open_datasets,
+    read_map,
+    sampled,
+    tell_left_out,
+)
 from vidsal.errors import UsageError, VidsalError
 from vidsal.frames import Map, Saliency, StaticStage
 from vidsal.fusion import centre_prior
@@ -204,7 +213,13 @@ class _Judge:
             self._points[clip.name] = [
                 truth.points for truth in truths.values() if truth.points is not None
             ]
+        left_out = [name for name, numbers in self.numbers.items() if not numbers]
+        tell_left_out(dataset.name, left_out)
         self._against = against
+        for clip in dataset.clips:
+            # All of them now: the last one may be scored in an hour.
+            for number in self.numbers[clip.name]:
+                dict(self._their_files(clip, number))
         # By row, measure and clip.
         self._scores: dict[str, dict[str, dict[str, list[float]]]] = {}
         self._seen: set[tuple[str, int]] = set()
@@ -246,6 +261,11 @@ class _Judge:
 
     def _theirs(self, clip: Clip, number: int, size: tuple[int, ...]) -> Rows:
         """Yield the maps that other programs made of a frame."""
+        for name, path in self._their_files(clip, number):
+            yield name, motion.shrink(read_map(path), (size[0], size[1]))
+
+    def _their_files(self, clip: Clip, number: int) -> Iterator[tuple[str, Path]]:
+        """Yield the file of each of them, or raise `VidsalError` where it is not there."""
         for name, folder in self._against.items():
             stem = clip.stems[number] if clip.stems else str(number + clip.first)
             inside = folder if clip.is_photo else folder / clip.name
@@ -255,7 +275,7 @@ class _Judge:
                     f"{name}: {len(found)} maps for frame {stem} of {clip.name} in {inside}, "
                     "expected one PNG file with the number or name of the frame"
                 )
-            yield name, motion.shrink(read_map(found[0]), (size[0], size[1]))
+            yield name, found[0]
 
 
 def _is_same(one: str, other: str) -> bool:

@@ -83,8 +83,11 @@ class Report:
         lines = [f"{self.model}, {pictures}, mean [95 % interval]", _line(head)]
         for name, row in self.rows.items():
             cells = (row.deletion, row.insertion, row.difference, row.behind)
-            lines.append(_line((name, *(_cell(one) if one else "" for one in cells))))
-        lines.append(f"rank correlation with the re-initialised network: {_cell(self.randomised)}")
+            lines.append(
+                _line((name, *(_cell(one, self.pictures) if one else "" for one in cells)))
+            )
+        alike = _cell(self.randomised, self.pictures)
+        lines.append(f"rank correlation with the re-initialised network: {alike}")
         return lines
 
 
@@ -92,8 +95,10 @@ def _line(cells: Sequence[str]) -> str:
     return f"{cells[0]:<9}" + "".join(f"{cell:>24}" for cell in cells[1:]).rstrip()
 
 
-def _cell(value: Interval) -> str:
-    return f"{value.mean:.3f} [{value.low:.3f}, {value.high:.3f}]"
+def _cell(value: Interval, pictures: int) -> str:
+    # Of one picture there is no interval.
+    between = f" [{value.low:.3f}, {value.high:.3f}]" if pictures > 1 else ""
+    return f"{value.mean:.3f}{between}"
 
 
 def measure(

@@ -43,7 +43,10 @@ class Table:
         heads = [f"{name} {_GOOD[name]}" for name in self._measures]
         lines = [f"**{self.title}**", "", f"| map | {' | '.join(heads)} |"]
         lines.append("| --- |" + " --- |" * len(heads))
-        return lines + [f"| {row} | {' | '.join(cells)} |" for row, cells in self._cells()]
+        return lines + [
+            f"| {row.replace('|', chr(92) + '|')} | {' | '.join(cells)} |"
+            for row, cells in self._cells()
+        ]
 
     def lines(self) -> list[str]:
         """Return the table for a terminal."""
@@ -69,7 +72,13 @@ class Table:
     def _cells(self) -> Iterator[tuple[str, list[str]]]:
         """Yield each row's name and what stands in it, nothing where a measure does not apply."""
         for row, scores in self.rows.items():
-            yield row, [_cell(scores[name]) if name in scores else "" for name in self._measures]
+            yield (
+                row,
+                [
+                    _cell(scores[name], self.clips) if name in scores else ""
+                    for name in self._measures
+                ],
+            )
 
 
 def counted(count: int, what: str) -> str:
@@ -77,8 +86,10 @@ def counted(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
-def _cell(value: Interval) -> str:
-    return f"{value.mean:.3f} [{value.low:.2f}, {value.high:.2f}]"
+def _cell(value: Interval, clips: int) -> str:
+    # Of one clip there is no interval.
+    between = f" [{value.low:.2f}, {value.high:.2f}]" if clips > 1 else ""
+    return f"{value.mean:.3f}{between}"
 
 
 @dataclass(frozen=True, slots=True)
