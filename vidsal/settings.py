@@ -262,7 +262,7 @@ class Settings:
     method: Method = _option(
         "smoothgrad", "Static map", "smoothgrad (mean of gradients at noisy copies, gathered "
         "along the optical flow), gradient (of the picture itself) or integrated (along the way "
-        "from black to the picture).")
+        "from black to the picture; give it --samples 64 or more).")
     samples: int = _option(
         16, "Static map", "Gradients that a map averages: noisy copies, or steps of the way.",
         check=lambda n: 1 <= n <= 1024, expected="1 to 1024")

@@ -300,8 +300,8 @@ class _Rows:
 def _steps_from_black(numbers: NDArray[Any], counts: NDArray[Any]) -> NDArray[np.float32]:
     """Return where on the way from black each part has its middle, and its weight: (n, 2).
 
-    The midpoint rule, on parts that are short near black, where a classifier's score climbs: with
-    equal parts, 64 steps of EfficientNet-Lite0 missed the sum by 33 %, with these by 2 %.
+    The midpoint rule, on parts that are short near black, where a classifier's score climbs: on one
+    photo 64 equal parts missed the sum by 33 %, these by 2 %. Others need 256 of them.
     """
     begins, ends = (numbers / counts) ** 3, ((numbers + 1) / counts) ** 3
     return np.stack([(begins + ends) / 2, (ends - begins) * counts], axis=1).astype(np.float32)
