@@ -312,7 +312,7 @@ class Settings:
         check=lambda px: 32 <= px <= 4096, expected="32 to 4096 pixels")
     flow: Flow = _option(
         "farneback", "Motion", "Optical flow: farneback, or dis (dense inverse search, several "
-        "times faster).")
+        "times faster, and better at wide pans).")
     camera: Camera = _option(
         "auto", "Motion", "How the camera's own movement is taken off: auto (the simplest of "
         "similarity, affine and homography that explains the flow), homography, affine, median, "
