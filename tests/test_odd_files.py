@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import imageio.v3 as iio
 import numpy as np
@@ -427,3 +428,44 @@ def test_a_name_that_is_no_text_is_read_all_the_same(make_clip: MakeClip) -> Non
 def test_two_frames_of_milliseconds_have_the_rate_they_claim(make_clip: MakeClip) -> None:
     found = media.inspect(make_clip("a.mkv", rate="30", frames=2)).picture
     assert found is not None and found.rate == 30
+
+
+def test_one_bad_frame_near_the_end_is_not_the_end(
+    make_clip: MakeClip, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = make_clip("a.mov", codec="mjpeg", frames=60, options=["-q:v", "3"])
+    with av.open(str(path)) as file:
+        bad = [one for one in file.demux(video=0) if one.size][45]
+    assert bad.pos is not None
+    data = bytearray(path.read_bytes())
+    data[bad.pos : bad.pos + bad.size] = bytes(bad.size)
+    path.write_bytes(data)
+    with open_source(path, Settings()) as source:
+        frames = list(source.frames())
+        assert source.findings().damaged == 1
+    assert [round(frame.time_s * 25) for frame in frames] == [n for n in range(60) if n != 45]
+    assert "OpenCV ends after 45 of 60 frames" in caplog.text
+
+
+def test_a_screen_that_stands_still_for_long_is_not_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "still.mp4"
+    # Five thousand packets of sound between the first second of pictures and the last.
+    late = "settb=1/1000,setpts='if(lt(N,10),N,1100+N)*100'"
+    run_ffmpeg(
+        "-f", "lavfi", "-i", f"testsrc2=size=64x48:rate=10:duration=2,{late}",
+        "-f", "lavfi", "-i", "sine=440:duration=112", "-fps_mode", "passthrough",
+        "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac", "-b:a", "16k", str(path),
+    )  # fmt: skip
+    with open_source(path, Settings()) as source:
+        assert len(list(source.frames())) == 20
+        assert (source.findings().damaged, source.findings().decoder) == (0, "OpenCV")
+
+
+def test_a_sound_that_is_declared_and_never_comes_hides_no_picture(tmp_path: Path) -> None:
+    path = tmp_path / "mute.ts"
+    run_ffmpeg(
+        "-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25:duration=1",
+        "-f", "lavfi", "-i", "sine=440:duration=1", "-map", "0:v", "-map", "1:a", "-af",
+        "atrim=end_sample=0", *H264, "-c:a", "mp2", str(path),
+    )  # fmt: skip
+    assert len(_read(path)) == 25

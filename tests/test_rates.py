@@ -26,6 +26,15 @@ def test_a_rate_of_rounded_times_with_gaps_is_the_one_it_was(rate: Fraction) -> 
     assert measured_rate(kept, Fraction(1, 1000), claimed=Fraction(1000)) == (rate, True)
 
 
+@pytest.mark.parametrize("tick_s", [Fraction(1, 16000), Fraction(1, 90000)])
+@pytest.mark.parametrize("rate", [Fraction(60), Fraction(60000, 1001)])
+def test_milliseconds_in_finer_ticks_are_roundings_too(rate: Fraction, tick_s: Fraction) -> None:
+    # As of a recording that was put from one container into another.
+    milliseconds = np.rint(np.arange(1200) * 1000 / float(rate))
+    ticks = np.asarray(milliseconds * float(1 / tick_s) / 1000, np.float64)
+    assert measured_rate(ticks, tick_s, claimed=Fraction(1000, 17)) == (rate, False)
+
+
 @given(st.lists(st.integers(1, 5000), min_size=1, max_size=9))
 def test_any_steps_have_a_rate(steps: list[int]) -> None:
     ticks = np.cumsum([0, *steps]).astype(np.float64)

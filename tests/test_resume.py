@@ -167,7 +167,9 @@ def test_every_kind_of_file_is_joined_whole(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="such names are none there")
-@pytest.mark.parametrize("name", ["two\nlines.mp4", "a%03d b'q\"[x]{1}\\.mp4", "it's:here.mp4"])
+@pytest.mark.parametrize(
+    "name", ["two\nlines.mp4", "a%03d b'q\"[x]{1}\\.mp4", "it's:here.mp4", "A #1 a?b=c&d.mp4"]
+)
 def test_segments_are_joined_whatever_the_output_is_called(name: str, make_clip: MakeClip) -> None:
     vidsal.run(make_clip(frames=10), _settings(name, table=None, maps=None))
     assert _left() == {name}

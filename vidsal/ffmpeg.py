@@ -134,8 +134,8 @@ class Encoder:
         return VidsalError(f"ffmpeg failed: {last_words(self._words.read(), self._process)}")
 
 
-def convert(arguments: list[str]) -> None:
-    """Run ffmpeg from files to files.
+def convert(arguments: list[str], *, folder: Path | None = None) -> None:
+    """Run ffmpeg from files to files, in a folder if one is given.
 
     Raises
     ------
@@ -144,7 +144,7 @@ def convert(arguments: list[str]) -> None:
     """
     process = subprocess.run(
         [executable(), *_QUIETLY, *arguments],
-        stdin=subprocess.DEVNULL, capture_output=True, check=False, **APART,
+        stdin=subprocess.DEVNULL, capture_output=True, check=False, cwd=folder, **APART,
     )  # fmt: skip
     if process.returncode:
         raise VidsalError(f"ffmpeg failed: {last_words(process.stderr, process)}")
@@ -180,6 +180,7 @@ def list_packets(
     *,
     until_s: float | None = None,
     mends_times: bool = False,
+    has_sound: bool = True,
 ) -> str:
     """Hand on ffmpeg's list of a file's packets, of its picture and its sound; return its words.
 
@@ -195,14 +196,17 @@ def list_packets(
         Only the packets of the first so many seconds.
     mends_times : bool
         Let times that begin anew go on, and begin at 0.
+    has_sound : bool
+        With False the picture's alone.
     """
     as_they_are = [] if mends_times else ["-copyts"]
+    sound = ["-map", "0:a:0?"] if has_sound else []
     part = [] if until_s is None else ["-t", f"{until_s:.6f}"]
     with tempfile.TemporaryFile() as words:
         process = subprocess.Popen(
             [executable(), "-hide_banner", "-nostdin", *as_they_are, *part, "-i", named(path),
              # The upper case leaves covers and thumbnails out.
-             "-map", "0:V:0?", "-map", "0:a:0?", "-c", "copy", "-f", "framecrc", "-"],
+             "-map", "0:V:0?", *sound, "-c", "copy", "-f", "framecrc", "-"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=words, **APART,
         )  # fmt: skip
         assert process.stdout is not None

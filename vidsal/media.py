@@ -31,6 +31,8 @@ _LONGEST_S = 60.0
 _TRAILER = 4096
 # More packets of sound than this never have one time, one after the other.
 _SAME = 8
+# Codecs whose pictures may be of either kind, and often change from one to the other.
+_FROM_TELEVISION = ("mpeg2video", "vc1")
 # Flags of ffmpeg's packets.
 _CORRUPT, _DISCARDED = 2, 4
 
@@ -160,6 +162,10 @@ def inspect(path: Path | str, *, until_s: float | None = None) -> Media:
     packets = _Packets()
     words = ffmpeg.list_packets(path, packets.take, until_s=until_s)
     banner = words.partition("Stream mapping:")[0]
+    if not packets.streams and "Audio:" in banner:
+        # Beside a sound that is declared and never comes nothing can be listed.
+        packets = _Packets()
+        ffmpeg.list_packets(path, packets.take, until_s=until_s, has_sound=False)
     begin_s, duration_s = _about(banner)
     restarts = packets.restart
     if restarts:
@@ -185,8 +191,10 @@ def inspect(path: Path | str, *, until_s: float | None = None) -> Media:
 
 def may_be_interlaced(path: Path | str, picture: VideoStream) -> bool:
     """Say whether interlaced pictures may come, whatever the first ones are."""
-    if picture.is_interlaced or picture.codec != "h264":
-        return picture.is_interlaced
+    if picture.is_interlaced or picture.codec in _FROM_TELEVISION:
+        return True
+    if picture.codec != "h264":
+        return False
     return (
         re.search(r"frame_mbs_only_flag .*= 0$", ffmpeg.first_headers(path), re.MULTILINE)
         is not None

@@ -19,6 +19,8 @@ _NEAR = 2e-4
 # Steps that differ by less than this are one rhythm; a rate that is less sure than this is taken as
 # it was measured.
 _JITTER, _UNSURE = 0.02, 5e-3
+# Containers round times to a millisecond, or less.
+_ROUNDED_S = Fraction(1, 1000)
 # Nobody sees more frames a second than this, and no common player shows them.
 _MOST_SHOWN = 120
 # Frames may be repeated as often as this so that each is shown for as long as it is meant to be.
@@ -47,6 +49,10 @@ def measured_rate(
         if usual and abs(float(1 / (usual * tick_s)) - steps[0]) * len(steps) <= 1:
             return usual, False
         return (_standard(exact) or min(exact, Fraction(FASTEST_FPS))), False
+    unit = int(np.gcd.reduce(steps.astype(np.int64)))
+    if unit > 1 and unit * tick_s <= _ROUNDED_S:
+        # What was rounded to milliseconds is so in a container of finer ticks, too.
+        return measured_rate(ticks / unit, tick_s * unit, claimed=claimed)
     mean = 1 / (Fraction(int(ticks[-1] - ticks[0]), len(steps)) * tick_s)
     for rate in (claimed, mean):
         step = float(1 / (rate * tick_s))
@@ -54,7 +60,7 @@ def measured_rate(
         if np.abs(ticks - ticks[0] - np.arange(len(ticks)) * step).max() <= max(1.0, 0.02 * step):
             return snapped(rate), False
     # At the greatest step of which all are multiples, every frame is shown in its own time.
-    common = Fraction(int(np.gcd.reduce(steps.astype(np.int64)))) * tick_s
+    common = unit * tick_s
     if 1 / common <= _MOST_REPEATED:
         return snapped(1 / common), True
     return min(_usual_rate(steps, tick_s), Fraction(_MOST_SHOWN)), True

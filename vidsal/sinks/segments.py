@@ -303,9 +303,11 @@ def _join(segments: list[Segment], fps: Fraction, result: Path, settings: Settin
         script.write_text("\n".join(lines) + "\n", encoding="utf-8")
     ffmpeg.convert(
         ["-f", "concat", "-safe", "0",
-         "-i", ffmpeg.named(script), "-map", "0:v:0", "-c", "copy",
+         "-i", ffmpeg.named(script.name), "-map", "0:v:0", "-c", "copy",
          *encoding.container(result, encoding.codec_of(result, settings), fps),
-         ffmpeg.named(result)]
+         ffmpeg.named(result.name)],
+        # A script's own path is an address: a # or ? in it would end it.
+        folder=script.parent,
     )  # fmt: skip
     script.unlink()
 

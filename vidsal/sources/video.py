@@ -20,8 +20,9 @@ log = logging.getLogger(__name__)
 
 # A jump is worth its uncertainty only when it saves more decoding than this.
 _SEEK_S = 10.0
-# Where a reader ends before this share of the file's pictures, another one is asked for the rest.
-_WHOLE = 0.9
+# Where a reader ends so long before the file does (or, where nobody knows times, before this share
+# of its pictures), another one is asked for the rest.
+_LAST_S, _WHOLE = 0.3, 0.9
 # More of the file than is asked for is looked at: pictures are stored before they are shown.
 _BEYOND_S = 5.0
 # Pixels of a picture; more is a damaged header, or no video that a machine could hold.
@@ -224,9 +225,7 @@ class VideoSource:
 
     def _may_go_on(self) -> bool:
         """Let ffmpeg go on where OpenCV ended long before the file does; say whether it does."""
-        if not isinstance(self._reader, OpencvReader) or self._seen >= (
-            self._picture.frames * _WHOLE
-        ):
+        if not isinstance(self._reader, OpencvReader) or self._is_near_end():
             return False
         log.warning(
             "%s: OpenCV ends after %d of %d frames; ffmpeg decodes the rest",
@@ -237,6 +236,12 @@ class VideoSource:
             self._path, self._picture, after_s=self._time_s, skipped=self._seen
         )
         return True
+
+    def _is_near_end(self) -> bool:
+        """Say whether the file was read as far as it goes, but for a damaged frame or two."""
+        if self._picture.has_times:
+            return self._time_s >= float(self._offsets_s[-1]) - _LAST_S
+        return self._seen >= self._picture.frames * _WHOLE
 
     def _retrieved(self) -> Frame | None:
         rgb = self._reader_at_hand().picture()
