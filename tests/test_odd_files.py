@@ -469,3 +469,21 @@ def test_a_sound_that_is_declared_and_never_comes_hides_no_picture(tmp_path: Pat
         "atrim=end_sample=0", *H264, "-c:a", "mp2", str(path),
     )  # fmt: skip
     assert len(_read(path)) == 25
+
+
+def test_a_time_that_comes_twice_delays_nothing(make_clip: MakeClip, tmp_path: Path) -> None:
+    clip, path = make_clip("a.mkv", frames=60, options=["-bf", "0"]), tmp_path / "twice.mkv"
+    with av.open(str(clip)) as given, av.open(str(path), "w") as written:
+        stream = written.add_stream_from_template(given.streams.video[0])
+        for n, packet in enumerate(one for one in given.demux(video=0) if one.size):
+            again = av.Packet(bytes(packet))
+            again.pts, again.dts, again.time_base = packet.pts, packet.dts, packet.time_base
+            again.is_keyframe = packet.is_keyframe
+            for one in (packet, again) if n % 20 == 10 else (packet,):
+                one.stream = stream
+                written.mux(one)
+    with open_source(path, Settings()) as source:
+        assert source.info.fps == 25
+        assert source.info.duration_s == pytest.approx(2.4, abs=0.01)
+        times_s = [frame.time_s for frame in source.frames()]
+    assert times_s == pytest.approx([n / 25 for n in range(60)], abs=2e-3)

@@ -194,6 +194,9 @@ class VideoSource:
         # Raw streams have no time stamps, damaged files have some that run backwards.
         if not math.isfinite(stamp) or stamp <= self._time_s:
             step_s = float(1 / self._picture.rate)
+            if self._picture.has_times and stamp > self._time_s - step_s:
+                # One time twice: a whole step would make the next one late, and that the next.
+                step_s = _NEAR_S
             stamp = self._time_s + step_s if math.isfinite(self._time_s) else 0.0
         self._time_s = stamp
         return True
