@@ -194,8 +194,9 @@ class VideoSource:
         # Raw streams have no time stamps, damaged files have some that run backwards.
         if not math.isfinite(stamp) or stamp <= self._time_s:
             step_s = float(1 / self._picture.rate)
-            if self._picture.has_times and stamp > self._time_s - step_s:
-                # One time twice: a whole step would make the next one late, and that the next.
+            if self._seen <= np.searchsorted(self._offsets_s, stamp + _NEAR_S, side="right"):
+                # So many are due by then, one time may be that of two: a whole step would make the
+                # next one late, and that the next.
                 step_s = _NEAR_S
             stamp = self._time_s + step_s if math.isfinite(self._time_s) else 0.0
         self._time_s = stamp
@@ -242,7 +243,7 @@ class VideoSource:
 
     def _is_near_end(self) -> bool:
         """Say whether the file was read as far as it goes, but for a damaged frame or two."""
-        if self._picture.has_times:
+        if self._picture.has_times and self._seen < self._picture.frames:
             return self._time_s >= float(self._offsets_s[-1]) - _LAST_S
         return self._seen >= self._picture.frames * _WHOLE
 
