@@ -215,11 +215,12 @@ class _Judge:
             ]
         left_out = [name for name, numbers in self.numbers.items() if not numbers]
         tell_left_out(dataset.name, left_out)
-        self._against = against
-        for clip in dataset.clips:
-            # All of them now: the last one may be scored in an hour.
-            for number in self.numbers[clip.name]:
-                dict(self._their_files(clip, number))
+        # All of them now: the last one may be scored in an hour.
+        self._theirs = {
+            (clip.name, number): dict(_their_files(against, clip, number))
+            for clip in dataset.clips
+            for number in self.numbers[clip.name]
+        }
         # By row, measure and clip.
         self._scores: dict[str, dict[str, dict[str, list[float]]]] = {}
         self._seen: set[tuple[str, int]] = set()
@@ -232,8 +233,8 @@ class _Judge:
         others = self._others(clip.name) if truth.points is not None else None
         # What does not depend on the network is scored with the first one only.
         is_first = (clip.name, number) not in self._seen
-        theirs = self._theirs(clip, number, one.fused.shape) if is_first else ()
-        for row, values in chain(_rows(fused_by, clip, label), theirs):
+        theirs = self._theirs[clip.name, number] if is_first else {}
+        for row, values in chain(_rows(fused_by, clip, label), _read(theirs, one.fused.shape)):
             if not is_first and label not in row:
                 continue
             for name, value in _measured(values, truth, others):
@@ -259,23 +260,27 @@ class _Judge:
         points = [one for name, each in self._points.items() if name != clip for one in each]
         return np.concatenate([np.zeros((0, 2)), *points])
 
-    def _theirs(self, clip: Clip, number: int, size: tuple[int, ...]) -> Rows:
-        """Yield the maps that other programs made of a frame."""
-        for name, path in self._their_files(clip, number):
-            yield name, motion.shrink(read_map(path), (size[0], size[1]))
 
-    def _their_files(self, clip: Clip, number: int) -> Iterator[tuple[str, Path]]:
-        """Yield the file of each of them, or raise `VidsalError` where it is not there."""
-        for name, folder in self._against.items():
-            stem = clip.stems[number] if clip.stems else str(number + clip.first)
-            inside = folder if clip.is_photo else folder / clip.name
-            found = [path for path in inside.glob("*.png") if _is_same(path.stem, stem)]
-            if len(found) != 1:
-                raise VidsalError(
-                    f"{name}: {len(found)} maps for frame {stem} of {clip.name} in {inside}, "
-                    "expected one PNG file with the number or name of the frame"
-                )
-            yield name, found[0]
+def _their_files(
+    against: Mapping[str, Path], clip: Clip, number: int
+) -> Iterator[tuple[str, Path]]:
+    """Yield the maps that other programs made of a frame, or raise `VidsalError` for a lack."""
+    for name, folder in against.items():
+        stem = clip.stems[number] if clip.stems else str(number + clip.first)
+        inside = folder if clip.is_photo else folder / clip.name
+        found = [path for path in inside.glob("*.png") if _is_same(path.stem, stem)]
+        if len(found) != 1:
+            raise VidsalError(
+                f"{name}: {len(found)} maps for frame {stem} of {clip.name} in {inside}, "
+                "expected one PNG file with the number or name of the frame"
+            )
+        yield name, found[0]
+
+
+def _read(files: Mapping[str, Path], size: tuple[int, ...]) -> Rows:
+    """Yield maps from their files, by their names."""
+    for name, path in files.items():
+        yield name, motion.shrink(read_map(path), (size[0], size[1]))
 
 
 def _is_same(one: str, other: str) -> bool:

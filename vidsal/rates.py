@@ -35,7 +35,7 @@ def measured_rate(
     Parameters
     ----------
     ticks : (n,) float64 array
-        At least two times, growing, in units of `tick_s`.
+        At least two times, in order and not all one, in units of `tick_s`.
     tick_s : Fraction
         Seconds.
     claimed : Fraction

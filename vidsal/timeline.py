@@ -5,6 +5,8 @@ from fractions import Fraction
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+# Times are quotients, rounded: so many seconds are none.
+ROUNDING_S = 1e-6
 # Times are rounded quotients; what is due to a thousandth of a step is due.
 _DUE = 1e-3
 

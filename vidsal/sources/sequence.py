@@ -11,11 +11,9 @@ from vidsal.rates import USUAL_FPS
 from vidsal.settings import Settings
 from vidsal.sources.image import ImageSource
 from vidsal.sources.readers import resized
+from vidsal.timeline import ROUNDING_S
 
 log = logging.getLogger(__name__)
-
-# Times are quotients, rounded.
-_ROUNDING_S = 1e-6
 
 
 class SequenceSource:
@@ -46,7 +44,7 @@ class SequenceSource:
         inside = [
             (number, path)
             for number, path in enumerate(paths)
-            if start_s - _ROUNDING_S <= number / fps < end_s - _ROUNDING_S
+            if start_s - ROUNDING_S <= number / fps < end_s - ROUNDING_S
         ]
         self._paths = inside[:: settings.every]
         if not self._paths:

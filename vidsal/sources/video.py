@@ -14,7 +14,7 @@ from vidsal.frames import Findings, Frame, SoundPart, SourceInfo
 from vidsal.media import Media, VideoStream, inspect, may_be_interlaced
 from vidsal.settings import Settings
 from vidsal.sources.readers import FfmpegReader, OpencvReader, Reader, is_read_alike, resized
-from vidsal.timeline import is_seen, step_at
+from vidsal.timeline import ROUNDING_S, is_seen, step_at
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +27,6 @@ _LAST_S, _WHOLE = 0.3, 0.9
 _BEYOND_S = 5.0
 # Pixels of a picture; more is a damaged header, or no video that a machine could hold.
 _LARGEST_PX = 2**27
-# Times are quotients, rounded.
-_ROUNDING_S = 1e-6
 # What a decoder says of a frame's time, and what the file says, are this near to each other.
 _NEAR_S = 1e-4
 # Containers round to milliseconds: so much of a frame is no frame.
@@ -89,7 +87,7 @@ class VideoSource:
         frame: Frame | None = self._first
         size = self._first.rgb.shape[:2]
         slot = -1
-        while frame is not None and frame.time_s < self._end_s - _ROUNDING_S and not self._stopped:
+        while frame is not None and frame.time_s < self._end_s - ROUNDING_S and not self._stopped:
             # A picture of another size is brought to that of the first.
             rgb = resized(frame.rgb, (size[0], size[1]))
             yield Frame(rgb, frame.index, frame.time_s)
@@ -129,7 +127,7 @@ class VideoSource:
                 if not self._grab():
                     return None
             # What is beyond the part is looked at, so that it can end.
-            is_beyond = self._time_s >= self._end_s - _ROUNDING_S
+            is_beyond = self._time_s >= self._end_s - ROUNDING_S
             due = self._slot(self._time_s)
             is_due = due < self._slots and is_seen(slot, due, self._slot_after())
             if (is_beyond or is_due) and (frame := self._retrieved()):
@@ -149,7 +147,7 @@ class VideoSource:
         if self._start_s > _SEEK_S:
             self._jump()
         while True:
-            if self._time_s >= self._start_s - _ROUNDING_S and (frame := self._retrieved()):
+            if self._time_s >= self._start_s - ROUNDING_S and (frame := self._retrieved()):
                 return frame
             # Decoded, since later frames build on it, but not converted.
             if not self._grab():
@@ -261,7 +259,7 @@ class VideoSource:
         """Return how many of the pictures up to where the file was read did not come."""
         if self._picture.codec in _UNCOUNTED:
             return 0
-        passed = int((self._offsets_s <= self._time_s + _ROUNDING_S).sum())
+        passed = int((self._offsets_s <= self._time_s + ROUNDING_S).sum())
         there = self._picture.frames if self._ended else passed
         return there - self._seen
 
@@ -295,7 +293,7 @@ class VideoSource:
     def _hint(self) -> int | None:
         """Return how many frames there may be."""
         times_s = self._offsets_s
-        inside = (times_s >= self._first.time_s - _ROUNDING_S) & (times_s < self._end_s)
+        inside = (times_s >= self._first.time_s - ROUNDING_S) & (times_s < self._end_s)
         # As `frames` chooses them.
         slots = [self._slot(time_s) for time_s in times_s[inside][:: self._every].tolist()]
         around = zip([-1, *slots], slots, [*slots[1:], self._slots], strict=False)

@@ -18,6 +18,9 @@ from vidsal.static.folding import fold
 
 log = logging.getLogger(__name__)
 
+# Probabilities below this are as good as none: a float32 far from its own end.
+_LEAST = 1e-30
+
 
 def application_names() -> list[str]:
     """Return the networks of ``keras.applications``."""
@@ -93,8 +96,9 @@ def saved(path: Path) -> Any:
     if _gives_probabilities(model):
         # Of an ensemble, say, or a softmax with something behind it. Their softmax is they again.
         log.info("%s gives probabilities: their logarithms are its scores", path)
-        tiny = keras.ops.maximum(model.outputs[0], keras.config.epsilon())
-        model = keras.Model(model.inputs[0], keras.ops.log(tiny))
+        # So small a bound that classes of next to no probability keep their gradients.
+        some = keras.ops.maximum(model.outputs[0], _LEAST)
+        model = keras.Model(model.inputs[0], keras.ops.log(some))
     return model
 
 
@@ -102,7 +106,10 @@ def _gives_probabilities(model: Any) -> bool:
     """Say whether the scores of any picture are shares of 1."""
     size = fixed_size(model) or (224, 224)
     noise = np.random.default_rng(0).uniform(-255, 255, (2, *size, 3)).astype(np.float32)
-    scores = keras.ops.convert_to_numpy(model(noise, training=False))
+    try:
+        scores = keras.ops.convert_to_numpy(model(noise, training=False))
+    except Exception:  # Whatever its layers raise: it is told where pictures come.
+        return False
     return bool((scores >= 0).all() and np.allclose(scores.sum(axis=1), 1, atol=1e-3))
 
 
