@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -275,6 +276,20 @@ def test_fewer_frames_are_chosen_by_time(fps: str, count: int, make_clip: MakeCl
     assert np.abs(np.array(times_s) - due).max() <= 0.5 / int(fps) + 1e-6
 
 
+class _GivesUp:
+    """A capture of OpenCV that ends after some frames."""
+
+    def __init__(self, real: Callable[..., Any], after: int, *words: Any) -> None:
+        self._capture, self._left = real(*words), after
+
+    def grab(self) -> bool:
+        self._left -= 1
+        return self._left >= 0 and self._capture.grab()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._capture, name)
+
+
 def _hurt(path: Path, change: Callable[[bytearray], bytearray]) -> Path:
     path.write_bytes(change(bytearray(path.read_bytes())))
     return path
@@ -318,20 +333,7 @@ def test_opencv_that_gives_up_is_taken_over_from(
 ) -> None:
     path = make_clip(frames=30)
     expected = _read(path)
-    real = cv2.VideoCapture
-
-    class GivesUp:
-        def __init__(self, *words: Any) -> None:
-            self._capture, self._left = real(*words), 7
-
-        def grab(self) -> bool:
-            self._left -= 1
-            return self._left >= 0 and self._capture.grab()
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self._capture, name)
-
-    monkeypatch.setattr(cv2, "VideoCapture", GivesUp)
+    monkeypatch.setattr(cv2, "VideoCapture", partial(_GivesUp, cv2.VideoCapture, 7))
     with open_source(path, Settings()) as source:
         frames = list(source.frames())
         assert source.findings().decoder == "ffmpeg"
@@ -487,3 +489,15 @@ def test_a_time_that_comes_twice_delays_nothing(make_clip: MakeClip, tmp_path: P
         assert source.info.duration_s == pytest.approx(2.4, abs=0.01)
         times_s = [frame.time_s for frame in source.frames()]
     assert times_s == pytest.approx([n / 25 for n in range(60)], abs=2e-3)
+
+
+def test_frames_without_times_keep_their_pace_where_ffmpeg_goes_on(
+    make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_clip("a.avi", frames=40, options=["-bf", "2"])
+    monkeypatch.setattr(cv2, "VideoCapture", partial(_GivesUp, cv2.VideoCapture, 20))
+    with open_source(path, Settings()) as source:
+        times_s = [frame.time_s for frame in source.frames()]
+        assert source.findings().decoder == "ffmpeg"
+    assert len(times_s) >= 39
+    assert np.diff(times_s) == pytest.approx(0.04, abs=1e-3)

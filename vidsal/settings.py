@@ -281,8 +281,8 @@ class Settings:
         check=lambda n: n == "auto" or n >= 1, expected="auto or a whole number of 1 or more")
     target: str = _option(
         "auto", "Static map", "What to explain: top1, topN (the sum of the N largest scores), "
-        "auto (top5; of few classes top1), lock (the class most often on top in the first "
-        "second, kept until it was not on top for a second), a class name, or an index.",
+        "auto (top5; of fewer than 25 classes a fifth), lock (the class most often on top in the "
+        "first second, kept until it was not on top for a second), a class name, or an index.",
         parse=_word)
     score: Score = _option(
         "logit", "Static map", "What is differentiated: the class's logit, its softmax "

@@ -440,7 +440,8 @@ def _saliency(item: Halves, scales: Scales, settings: Settings) -> Saliency:
             high = scales.static.high
     if prior := settings.centre_prior:
         both = both * centre_prior(both.shape, prior)
-    if item.static is not None or prior:
+    # Motion alone is on its scale already, which does not blow up what is still.
+    if item.static is not None:
         both = clipped(scales.fused(both, time_s, remembers=not step.is_first))
         high *= scales.fused.high
     return Saliency(

@@ -192,7 +192,8 @@ class VideoSource:
         # Raw streams have no time stamps, damaged files have some that run backwards.
         if not math.isfinite(stamp) or stamp <= self._time_s:
             step_s = float(1 / self._picture.rate)
-            if self._seen <= np.searchsorted(self._offsets_s, stamp + _NEAR_S, side="right"):
+            due = np.searchsorted(self._offsets_s, stamp + _NEAR_S, side="right")
+            if math.isfinite(stamp) and self._seen <= due:
                 # So many are due by then, one time may be that of two: a whole step would make the
                 # next one late, and that the next.
                 step_s = _NEAR_S
