@@ -1,5 +1,6 @@
 """One contract for every kind of file people have: its frames, upright, in time, or one line."""
 
+import math
 import os
 from collections.abc import Callable
 from fractions import Fraction
@@ -142,6 +143,23 @@ def test_rotation_is_honoured_by_both_decoders(degrees: int, tmp_path: Path) -> 
         assert _difference(found, upright) < 3
 
 
+@pytest.mark.parametrize("begin_s", [0, 0.5, 40_000.0])
+def test_both_decoders_tell_uneven_times_to_the_tick(begin_s: float, tmp_path: Path) -> None:
+    # A phone's: never quite a 25th of a second apart; and after eleven hours as exact as at first.
+    path = tmp_path / "a.mp4"
+    uneven = "settb=1/90000,setpts='(N/25+0.013*sin(N))/TB'"
+    run_ffmpeg(
+        "-f", "lavfi", "-i", f"testsrc2=s=64x48:r=25:d=2,{uneven}", "-fps_mode", "passthrough",
+        "-enc_time_base", "1:90000", "-video_track_timescale", "90000", "-c:v", "libx264",
+        "-bf", "2", "-output_ts_offset", str(begin_s), str(path),
+    )  # fmt: skip
+    for is_strict in (False, True):
+        with open_source(path, Settings(strict=is_strict, fps=Fraction(100))) as source:
+            times_s = [frame.time_s for frame in source.frames()]
+            assert source.findings().decoder == ("ffmpeg" if is_strict else "OpenCV")
+        assert times_s == pytest.approx([n / 25 + 0.013 * math.sin(n) for n in range(50)], abs=2e-5)
+
+
 @pytest.mark.parametrize(("way", "axis"), [("-display_hflip", 1), ("-display_vflip", 0)])
 def test_a_mirrored_picture_is_mirrored_by_both_decoders(
     way: str, axis: int, tmp_path: Path
@@ -151,6 +169,25 @@ def test_a_mirrored_picture_is_mirrored_by_both_decoders(
     for is_strict in (False, True):
         found = _read(mirrored, strict=is_strict)[3].rgb
         assert _difference(found, np.flip(_read(flat)[3].rgb, axis)) < 3
+
+
+@pytest.mark.parametrize("way", ["-display_hflip", "-display_vflip"])
+def test_a_mirrored_clip_that_begins_with_its_own_mirror_image_is_mirrored(
+    way: str, tmp_path: Path
+) -> None:
+    # A white square in the middle, as a title has it; then one in a corner.
+    flat, mirrored = tmp_path / "flat.mp4", tmp_path / "mirrored.mp4"
+    boxes = "drawbox=x=24:y=16:w=16:h=16:c=white:t=fill:enable='lt(n,3)',"
+    boxes += "drawbox=x=4:y=4:w=16:h=16:c=white:t=fill:enable='gte(n,3)'"
+    run_ffmpeg("-f", "lavfi", "-i", f"color=navy:s=64x48:r=25,{boxes}", "-frames:v", "6",
+               "-c:v", "libx264", str(flat))  # fmt: skip
+    run_ffmpeg(way, "-i", str(flat), "-c", "copy", str(mirrored))
+    with open_source(mirrored, Settings()) as source:
+        *_, last = source.frames()
+        assert source.findings().decoder == "ffmpeg"
+    axis = 1 if way == "-display_hflip" else 0
+    square = np.flip(last.rgb, axis)[4:20, 4:20]
+    assert square.mean() > 230 and last.rgb[4:20, 4:20].mean() < 80
 
 
 @pytest.mark.parametrize("flags", [["-x264-params", "fake-interlaced=1"], []])

@@ -13,7 +13,8 @@ from live_fakes import INFO, SIZE, Clock, FakeCapture, faked_source, length_of, 
 
 from vidsal.errors import VidsalError
 from vidsal.frames import Saliency
-from vidsal.recording import Recording, free_names
+from vidsal.recording import Recording
+from vidsal.sink import free_names
 from vidsal.stream import analyse_frames
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from sink_help import (
 )
 
 import vidsal
-from vidsal import encoding, ffmpeg
+from vidsal import encoding, ffmpeg, media
 from vidsal.errors import VidsalError
 from vidsal.frames import SoundPart
 from vidsal.settings import Settings
@@ -143,7 +144,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(frames: int, tmp_path: Path)
 @pytest.mark.parametrize(
     ("name", "suffix"), [("o.mp4", ""), ("o.gif", ""), ("o.gif", ".palette.png")]
 )
-def test_a_disk_that_fills_at_the_end_leaves_nothing(
+def test_a_disk_that_fills_at_the_end_leaves_the_picture_at_most(
     name: str, suffix: str, make_clip: MakeClip, tmp_path: Path
 ) -> None:
     clip, folder = make_clip(frames=25, sound="aac"), tmp_path / "out"
@@ -152,7 +153,7 @@ def test_a_disk_that_fills_at_the_end_leaves_nothing(
     with pytest.raises(VidsalError, match="no space left on the disk") as caught:
         write_with_sound(SoundPart(str(clip), "aac"), folder / name)
     assert "\n" not in str(caught.value)
-    assert names_in(folder) == []
+    assert names_in(folder) == (["o.silent.mp4"] if name == "o.mp4" else [])
 
 
 @needs_full_disk
@@ -265,9 +266,10 @@ def test_sound_that_came_out_wrong_is_told(
     out.mkdir()
     real = ffmpeg.convert
     monkeypatch.setattr(ffmpeg, "convert", lambda given: real([*given[:-1], *words, given[-1]]))
-    with pytest.raises(VidsalError, match=said):
+    with pytest.raises(VidsalError, match=said) as caught:
         write_with_sound(SoundPart(str(clip), "aac"), out / "o.mp4")
-    assert names_in(out) == []
+    assert str(caught.value).endswith(f"the picture alone is in {out / 'o.silent.mp4'}")
+    assert names_in(out) == ["o.silent.mp4"]
 
 
 @pytest.mark.parametrize("call", [1, 2])
@@ -295,10 +297,50 @@ def test_sound_that_cannot_be_added_is_an_error(
     out.mkdir()
     real = ffmpeg.convert
     monkeypatch.setattr(ffmpeg, "convert", lambda words: real(["-no_such_option", *words]))
-    with pytest.raises(VidsalError, match=r"--no-audio leaves it out.*ffmpeg failed: ") as caught:
-        run_vidsal(clip, out / "o.mp4")
-    assert "\n" not in str(caught.value)
-    assert names_in(out) == []
+    for kept in ("o.silent.mp4", "o.silent_002.mp4"):
+        with pytest.raises(
+            VidsalError, match=rf"--no-audio leaves it out.*ffmpeg failed: .* alone is in .*{kept}"
+        ) as caught:
+            run_vidsal(clip, out / "o.mp4")
+        assert "\n" not in str(caught.value)
+        # It may be the work of hours.
+        picture = media.inspect(out / kept).picture
+        assert picture is not None and picture.frames == 5
+    assert names_in(out) == ["o.silent.mp4", "o.silent_002.mp4"]
+
+
+def test_sound_that_cannot_be_added_at_last_leaves_the_joined_picture(
+    make_clip: MakeClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip, out = make_clip(frames=60, sound="aac"), tmp_path / "out"
+    out.mkdir()
+    real = ffmpeg.convert
+
+    def no_sound(words: list[str], **options: Any) -> None:
+        real(["-no_such_option", *words] if "1:a:0" in words else words, **options)
+
+    monkeypatch.setattr(ffmpeg, "convert", no_sound)
+    with pytest.raises(VidsalError, match="--no-audio leaves it out"):
+        run_vidsal(clip, out / "o.mp4", resume=True)
+    picture = media.inspect(out / "o.silent.mp4").picture
+    assert picture is not None and picture.frames == 60
+    monkeypatch.undo()
+    run_vidsal(clip, out / "o.mp4", resume=True)
+    assert names_in(out) == ["o.mp4", "o.silent.mp4"]
+
+
+@pytest.mark.parametrize("is_resumed", [False, True])
+def test_a_name_that_is_too_long_is_told_in_a_line(
+    is_resumed: bool, make_clip: MakeClip, tmp_path: Path
+) -> None:
+    # What lies beside it while it is made has a longer name, where segments are kept.
+    name = "n" * 247 + ".mp4"
+    run = partial(run_vidsal, make_clip(frames=5), tmp_path / name, resume=is_resumed)
+    if not is_resumed:
+        assert run().name == name
+        return
+    with pytest.raises(VidsalError, match=r"cannot write .*n\.mp4\.parts: File name too long"):
+        run()
 
 
 def test_without_ffmpeg_one_line_says_what_to_do(

@@ -203,6 +203,37 @@ def test_sound_that_begins_after_the_picture(begin_s: float, suffix: str, tmp_pa
     assert click_s == pytest.approx(before_s - begin_s, abs=0.005)
 
 
+def _flash_s(path: Path) -> float:
+    with av.open(str(path)) as file:
+        frames = ((f.time, f.to_ndarray(format="gray").mean()) for f in file.decode(video=0))
+        return next(float(time_s) for time_s, light in frames if light > 150)
+
+
+@pytest.mark.parametrize("part", [{}, {"start": 0.5}])
+def test_sound_is_in_time_where_the_first_pictures_cannot_be_decoded(
+    part: dict[str, float], tmp_path: Path
+) -> None:
+    # Cut in the middle: the first pictures that are listed lean on one that is not there.
+    whole, cut = tmp_path / "whole.ts", tmp_path / "cut.ts"
+    during = "between(t,4,4.3)"
+    run_ffmpeg(
+        "-f", "lavfi",
+        "-i", f"testsrc2=s=160x96:r=25:d=6,drawbox=c=white:t=fill:enable='{during}'",
+        "-f", "lavfi", "-i", f"aevalsrc='if({during},0.8*sin(2*PI*1000*t),0)':d=6:s=44100",
+        "-c:v", "libx264", "-x264-params", "open-gop=1:keyint=25:bframes=3:b-pyramid=0",
+        "-c:a", "aac", str(whole),
+    )  # fmt: skip
+    packets = whole.stat().st_size // 188
+    cut.write_bytes(whole.read_bytes()[packets * 2 // 5 * 188 :])
+    picture = media.inspect(cut).picture
+    assert picture is not None
+    with av.open(str(cut)) as file:
+        decoded_s = float(next(file.decode(video=0)).time)
+    assert decoded_s - picture.times_s[0] > 0.03
+    out = run_vidsal(cut, tmp_path / "o.mp4", **part)
+    assert _flash_s(out) == pytest.approx(_first(out, "click")[0], abs=0.005)
+
+
 @pytest.mark.parametrize(
     ("part", "length_s"),
     [({}, 4.0), ({"start": 1.0, "end": 3.4}, 2.4), ({"start": 2.4, "end": 3.6}, 1.2)],

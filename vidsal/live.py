@@ -22,9 +22,10 @@ from vidsal.frames import Frame, Rgb, Saliency, Shown, StaticStage
 from vidsal.newest import Slot, newest
 from vidsal.preview import Button, Preview
 from vidsal.previews import open_preview
-from vidsal.recording import Recording, free_names
+from vidsal.recording import Recording
 from vidsal.render import Style, draw, write_line
 from vidsal.settings import Layout, LiveOptions, Settings
+from vidsal.sink import free_names
 from vidsal.sinks.image import image_sink
 from vidsal.sources.capture import capture_of, check_address
 from vidsal.sources.live import LiveSource

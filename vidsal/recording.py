@@ -5,14 +5,13 @@ import math
 import shutil
 from contextlib import ExitStack
 from dataclasses import replace
-from itertools import chain, count
 from pathlib import Path
 from typing import Self
 
 from vidsal.errors import VidsalError
 from vidsal.frames import Rgb, Saliency, SourceInfo
 from vidsal.settings import Settings
-from vidsal.sink import Write
+from vidsal.sink import Write, free_names
 from vidsal.sinks import claim_outputs, open_sinks, output_path
 from vidsal.sinks.table import table_sink
 
@@ -24,18 +23,6 @@ _HOLD_S = 0.5
 # still holds, the index of a long file, and whoever else writes there.
 _LOOK_S = 1.0
 _SPARE_BYTES = 64_000_000
-
-
-def free_names(*paths: Path) -> list[Path]:
-    """Return names that nothing has: `paths`, or all with ``_002`` and so on behind their stems."""
-    numbered = (
-        [path.with_name(f"{path.stem}_{number:03d}{path.suffix}") for path in paths]
-        for number in count(2)
-    )
-    return next(
-        names for names in chain([list(paths)], numbered)
-        if not any(name.exists() for name in names)
-    )  # fmt: skip
 
 
 class Recording:

@@ -9,6 +9,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain, count
 from pathlib import Path
 
 from vidsal.errors import VidsalError
@@ -40,6 +41,18 @@ def claim(path: Path, *, overwrite: bool) -> None:
         raise VidsalError(f"{folder} is not a folder that exists: make it first")
     with writing(path), tempfile.TemporaryFile(dir=folder):
         pass
+
+
+def free_names(*paths: Path) -> list[Path]:
+    """Return names that nothing has: `paths`, or all with ``_002`` and so on behind their stems."""
+    numbered = (
+        [path.with_name(f"{path.stem}_{number:03d}{path.suffix}") for path in paths]
+        for number in count(2)
+    )
+    return next(
+        names for names in chain([list(paths)], numbered)
+        if not any(name.exists() for name in names)
+    )  # fmt: skip
 
 
 @contextmanager

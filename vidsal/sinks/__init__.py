@@ -10,7 +10,7 @@ from vidsal.errors import UsageError, VidsalError
 from vidsal.frames import Rgb, Saliency, SourceInfo
 from vidsal.parts import RESULT, folder_of
 from vidsal.settings import Settings
-from vidsal.sink import Write, claim
+from vidsal.sink import Write, claim, writing
 from vidsal.sinks.image import IMAGE_SUFFIXES, image_sink
 from vidsal.sinks.maps import claim_folder, maps_sink
 from vidsal.sinks.space import require_space
@@ -48,9 +48,11 @@ def claim_outputs(info: SourceInfo, settings: Settings) -> Path:
         If something is in the way.
     """
     output = output_path(info, settings)
-    if settings.resume and info.fps and (folder_of(output) / RESULT).is_dir():
-        # The results are made; an interrupted run was about to put them there, or has in part.
-        settings = replace(settings, overwrite=True)
+    if settings.resume and info.fps:
+        with writing(folder_of(output)):
+            is_made = (folder_of(output) / RESULT).is_dir()
+        # Then an interrupted run was about to put its results there, or has in part.
+        settings = replace(settings, overwrite=settings.overwrite or is_made)
     files = [path for path in (output, settings.table) if path]
     for path in files:
         claim(path, overwrite=settings.overwrite)

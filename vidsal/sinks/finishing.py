@@ -1,6 +1,8 @@
 """From a video without sound to the file that was asked for: sound, palette, and a look at it."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -11,7 +13,7 @@ from vidsal import encoding, ffmpeg, media
 from vidsal.errors import VidsalError
 from vidsal.frames import SoundPart, SourceInfo
 from vidsal.settings import Settings
-from vidsal.sink import removed, staged, writing
+from vidsal.sink import free_names, removed, staged, writing
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +83,37 @@ class _Heard:
     first_s: float | None = None
 
 
+class SoundError(VidsalError):
+    """The picture of a file is well, and its sound is not."""
+
+
+@contextmanager
+def keeping_picture(part: Path, final: Path) -> Iterator[None]:
+    """Keep a finished picture where its sound fails: it may be the work of hours.
+
+    Parameters
+    ----------
+    part : Path
+        The silent video.
+    final : Path
+        What was to be made of it; the picture alone gets a free name like this one.
+
+    Raises
+    ------
+    SoundError
+        The one of the block, with that name.
+    """
+    try:
+        yield
+    except SoundError as error:
+        if not part.exists():
+            raise
+        (silent,) = free_names(final.with_name(f"{final.stem}.silent{final.suffix}"))
+        with writing(silent):
+            part.replace(silent)
+        raise SoundError(f"{error}; the picture alone is in {silent}") from error
+
+
 def finish(part: Path, final: Path, info: SourceInfo, settings: Settings, meant: Meant) -> None:
     """Make the file that was asked for of a silent video, check it, and give it its name.
 
@@ -96,8 +129,11 @@ def finish(part: Path, final: Path, info: SourceInfo, settings: Settings, meant:
 
     Raises
     ------
+    SoundError
+        If the sound cannot be added as it was meant. The silent video is still there.
     VidsalError
-        If ffmpeg fails, or the file is not what was meant; nothing new is at `final` then.
+        If ffmpeg fails, or the picture is not what was meant. Nothing new is at `final`, whatever
+        is raised.
     """
     codec = encoding.codec_of(final, settings)
     heard = None
@@ -162,7 +198,7 @@ def _with_sound(
 
     Raises
     ------
-    VidsalError
+    SoundError
         If neither a copy of the sound nor a new encoding can be had.
     """
     suffix = name.suffix.lower()
@@ -178,7 +214,7 @@ def _with_sound(
     try:
         ffmpeg.convert(_joined(part, heard, _encoded(heard, suffix), around, result))
     except VidsalError as error:
-        raise VidsalError(
+        raise SoundError(
             f"the sound of {heard.part.path} cannot be added (--no-audio leaves it out): {error}"
         ) from error
     return media.inspect(result)
@@ -258,11 +294,11 @@ def _told(frames: int, size: tuple[int, int], codec: str, fps: Fraction, length_
 
 
 def _check_sound(seen: media.Media, name: Path, heard: _Heard | None) -> None:
-    """Raise `VidsalError`, naming both, if a file's sound is not what was meant."""
+    """Raise `SoundError`, naming both, if a file's sound is not what was meant."""
     if heard is None or seen.sound is None or seen.picture is None:
         if (heard is None) != (seen.sound is None):
             meant, found = ("none", "some") if heard is None else ("some", "none")
-            raise VidsalError(
+            raise SoundError(
                 f"{name} came out wrong: {meant} of the source's sound was meant, {found} is in it"
             )
         return
@@ -271,7 +307,7 @@ def _check_sound(seen: media.Media, name: Path, heard: _Heard | None) -> None:
     meant_s = heard.begin_s - at_s, heard.end_s - at_s
     found_s = seen.sound.begin_s - first_s, seen.sound.end_s - first_s
     if max(abs(a - b) for a, b in zip(meant_s, found_s, strict=True)) > _PACKETS_S:
-        raise VidsalError(
+        raise SoundError(
             f"{name} came out wrong: sound from {meant_s[0]:.2f} to {meant_s[1]:.2f} s of the "
             f"picture was meant, from {found_s[0]:.2f} to {found_s[1]:.2f} s is in it"
         )

@@ -36,8 +36,10 @@ def require_space(output: Path, info: SourceInfo, settings: Settings) -> None:
     VidsalError
         If there is less room than is likely to be needed.
     """
-    # What an interrupted run has finished is on the disk already.
-    done = sum(one.stat().st_size for one in folder_of(output).rglob("*") if one.is_file())
+    done = 0
+    if settings.resume:
+        # What an interrupted run has finished is on the disk already.
+        done = sum(one.stat().st_size for one in folder_of(output).rglob("*") if one.is_file())
     needs = {output.parent: max(0, video_bytes(output, info, settings) - done)}
     if settings.maps:
         maps = _existing(settings.maps)

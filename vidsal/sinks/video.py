@@ -10,7 +10,7 @@ from vidsal.errors import VidsalError
 from vidsal.frames import Rgb, Saliency, SourceInfo
 from vidsal.settings import Settings
 from vidsal.sink import Write, removed
-from vidsal.sinks.finishing import Meant, finish
+from vidsal.sinks.finishing import Meant, finish, keeping_picture
 from vidsal.timeline import Timeline
 
 # A source from which this share of its frames came was read to its end: a few were damaged.
@@ -47,7 +47,8 @@ def video_sink(path: Path, info: SourceInfo, settings: Settings) -> Iterator[Wri
             raise VidsalError(f"{info.name}: not one frame came, so nothing was written")
         frames.end(info)
         frames.finish()
-        finish(part, path, info, settings, Meant(frames.timeline.count, frames.size, fps))
+        with keeping_picture(part, path):
+            finish(part, path, info, settings, Meant(frames.timeline.count, frames.size, fps))
 
 
 def shown_s(info: SourceInfo, came: int) -> float | None:

@@ -7,6 +7,7 @@ import math
 import subprocess
 import tempfile
 from contextlib import closing
+from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from vidsal import ffmpeg
 from vidsal.errors import VidsalError
-from vidsal.frames import Rgb
+from vidsal.frames import Map, Rgb
 from vidsal.media import VideoStream, square_size
 from vidsal.opencv import cv2
 
@@ -25,11 +26,16 @@ _TONE_MAP = (
 )
 
 
-# So many pictures may show nothing, as a fade from black does, before two readers count as alike.
+# So many pictures may show nothing that two readers could differ in, as a fade from black does,
+# before they count as alike.
 _DARK = 50
 # What they are compared at, in pixels, and how many levels of 255 they may differ: ways to make RGB
 # of YUV differ by 1, mirrored pictures and other primaries by 15 to 30.
 _THUMB, _ALIKE = (32, 32), 4.0
+
+
+# What ffmpeg says where a frame has no time.
+_NO_TIME = -(2**63)
 
 
 class Reader(Protocol):
@@ -59,6 +65,13 @@ class Reader(Protocol):
 class OpencvReader:
     """A file through OpenCV.
 
+    Parameters
+    ----------
+    path : Path
+    picture : VideoStream
+    begin_s : float
+        When the first frame that can be decoded is shown: OpenCV tells times after that one only.
+
     Raises
     ------
     VidsalError
@@ -67,7 +80,7 @@ class OpencvReader:
 
     name = "OpenCV"
 
-    def __init__(self, path: Path, picture: VideoStream) -> None:
+    def __init__(self, path: Path, picture: VideoStream, *, begin_s: float = 0.0) -> None:
         try:
             str(path).encode()
         except UnicodeEncodeError as error:
@@ -82,6 +95,7 @@ class OpencvReader:
         self._aspect = picture.sample_aspect
         if picture.rotation_deg in (90, 270):
             self._aspect = 1 / self._aspect
+        self._begin_s = begin_s
         self._first_s: float | None = None
 
     def grab(self) -> float | None:
@@ -89,7 +103,7 @@ class OpencvReader:
             return None
         time_s = float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000
         if self._first_s is None:
-            self._first_s = time_s
+            self._first_s = time_s - self._begin_s
         return time_s - self._first_s
 
     def picture(self) -> Rgb | None:
@@ -159,8 +173,10 @@ class FfmpegReader:
             [ffmpeg.executable(), "-v", "error", "-nostdin", "-copyts", *care,
              "-i", ffmpeg.named(path), "-map", "0:V:0", "-vf", ",".join(filters),
              "-fps_mode", "passthrough", "-pix_fmt", "rgb24",
-             # One line a frame, written before the frame is: its time.
-             "-stats_enc_pre", str(stamps), "-stats_enc_pre_fmt", "{t}",
+             # One line a frame, written before the frame is: its time, in the file's own ticks.
+             # Else it would be rounded to whole frames, and in seconds to six figures.
+             "-enc_time_base", "demux",
+             "-stats_enc_pre", str(stamps), "-stats_enc_pre_fmt", "{pts} {tb}",
              "-f", "rawvideo", "pipe:1"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             **ffmpeg.APART,
@@ -172,8 +188,7 @@ class FfmpegReader:
         # A new one each time: who got the one before may have kept it.
         self._rgb = np.empty(self._shape, np.uint8)
         if self._process.stdout.readinto(self._rgb.data.cast("B")) == self._rgb.size:  # type: ignore[attr-defined]
-            stamp = self._stamps.readline().strip()
-            time_s = float(stamp) if stamp and self._is_timed else math.nan
+            time_s = self._stamp_s() if self._is_timed else math.nan
             if self._first_s is None:
                 self._first_s = time_s
             self._time_s = time_s - self._first_s
@@ -183,6 +198,13 @@ class FfmpegReader:
                 f"{self._path} is damaged after {self._time_s:.2f} s (an error because of --strict)"
             )
         return None
+
+    def _stamp_s(self) -> float:
+        """Return the time of the frame at hand, in the file's own seconds."""
+        ticks, _, tick = self._stamps.readline().strip().partition(" ")
+        if not ticks or int(ticks) == _NO_TIME:
+            return math.nan
+        return float(int(ticks) * Fraction(tick))
 
     def picture(self) -> Rgb | None:
         return self._rgb
@@ -197,40 +219,55 @@ class FfmpegReader:
         self._folder.cleanup()
 
 
-def is_read_alike(path: Path, picture: VideoStream) -> bool:
-    """Say whether OpenCV makes of a file what ffmpeg makes of it.
+def begin_if_alike(path: Path, picture: VideoStream) -> float:
+    """Compare what OpenCV makes of a file with what ffmpeg makes of it.
 
     Where OpenCV cannot convert a picture, such as an interlaced one or one of rare colours, it says
     nothing and hands out what its memory held; and it does not know pictures that are mirrored. So
-    the first picture that shows something is compared.
+    the first picture is compared in which any of that would be seen.
+
+    Returns
+    -------
+    float
+        When the first frame is shown, in seconds after the first one that the file lists, which
+        may not be one that can be decoded.
 
     Raises
     ------
     VidsalError
-        If OpenCV cannot open it.
+        If OpenCV cannot open it, or makes other pictures of it.
     """
+    begin_s = 0.0
     with (
         closing(OpencvReader(path, picture)) as one, closing(FfmpegReader(path, picture)) as other,
     ):  # fmt: skip
         for n in range(_DARK):
-            if other.grab() is None:
-                return n > 0
-            if one.grab() is None:
+            time_s = other.grab()
+            if time_s is None and n:
                 break
-            rgb, known = one.picture(), other.picture()
+            if time_s is None:
+                raise VidsalError("ffmpeg makes nothing of it")
+            if n == 0:
+                begin_s = max(0.0, time_s)
+            rgb = one.picture() if one.grab() is not None else None
+            known = other.picture()
             if rgb is None or known is None:
                 break
-            if rgb.shape != known.shape:
-                return False
-            found, meant = (
-                cv2.resize(picture, _THUMB, interpolation=cv2.INTER_AREA).astype(np.float32)
-                for picture in (rgb, known)
-            )
-            if np.abs(found - meant).mean() > _ALIKE:
-                return False
-            if meant.std() > _ALIKE:
+            if rgb.shape != known.shape or _differ(_thumb(rgb), _thumb(known)):
+                raise VidsalError("OpenCV makes other pictures of it")
+            shown = _thumb(known)
+            mirrored = shown[::-1], shown[:, ::-1], shown[::-1, ::-1]
+            if all(_differ(shown, image) for image in mirrored):
                 break
-    return True
+    return begin_s
+
+
+def _thumb(rgb: Rgb) -> Map:
+    return np.asarray(cv2.resize(rgb, _THUMB, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _differ(one: Map, other: Map) -> bool:
+    return bool(np.abs(one - other).mean() > _ALIKE)
 
 
 def resized(rgb: Rgb, size: tuple[int, int]) -> Rgb:

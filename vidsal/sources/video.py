@@ -13,7 +13,7 @@ from vidsal.errors import VidsalError
 from vidsal.frames import Findings, Frame, SoundPart, SourceInfo
 from vidsal.media import Media, VideoStream, inspect, may_be_interlaced
 from vidsal.settings import Settings
-from vidsal.sources.readers import FfmpegReader, OpencvReader, Reader, is_read_alike, resized
+from vidsal.sources.readers import FfmpegReader, OpencvReader, Reader, begin_if_alike, resized
 from vidsal.timeline import ROUNDING_S, is_seen, step_at
 
 log = logging.getLogger(__name__)
@@ -204,27 +204,30 @@ class VideoSource:
     def _reader_at_hand(self) -> Reader:
         """Return what decodes the file: OpenCV, unless only ffmpeg can do what is needed."""
         if self._reader is None:
-            if self._objection is None:
-                self._reader = OpencvReader(self._path, self._picture)
+            if self._begin_s is not None:
+                self._reader = OpencvReader(self._path, self._picture, begin_s=self._begin_s)
             else:
-                log.info("%s: %s; ffmpeg decodes it", self._path, self._objection)
                 self._reader = FfmpegReader(self._path, self._picture, is_strict=self._strict)
         return self._reader
 
     @cached_property
-    def _objection(self) -> str | None:
-        """Why OpenCV is not to decode the file, if there is a reason."""
-        if self._strict:
-            return "OpenCV says nothing of damage"
-        if self._picture.is_hdr:
-            return "it is HDR, and its tones have to be mapped"
-        if may_be_interlaced(self._path, self._picture):
-            return "it is interlaced, or may be"
+    def _begin_s(self) -> float | None:
+        """When OpenCV's first frame is shown, in seconds; None if OpenCV is not to decode."""
         try:
-            is_alike = is_read_alike(self._path, self._picture)
-        except VidsalError as error:
-            return str(error)
-        return None if is_alike else "OpenCV makes other pictures of it"
+            self._forgo_opencv()
+            return begin_if_alike(self._path, self._picture)
+        except VidsalError as reason:
+            log.info("%s: %s; ffmpeg decodes it", self._path, reason)
+            return None
+
+    def _forgo_opencv(self) -> None:
+        """Raise `VidsalError` if it is known that OpenCV will not do."""
+        if self._strict:
+            raise VidsalError("OpenCV says nothing of damage")
+        if self._picture.is_hdr:
+            raise VidsalError("it is HDR, and its tones have to be mapped")
+        if may_be_interlaced(self._path, self._picture):
+            raise VidsalError("it is interlaced, or may be")
 
     def _may_go_on(self) -> bool:
         """Let ffmpeg go on where OpenCV ended long before the file does; say whether it does."""
@@ -305,12 +308,12 @@ class VideoSource:
         sound, is_whole = self._media.sound, self._first.index == 0
         if sound is None:
             return None
-        # Where the picture begins, after the beginning of the file.
+        # Where the first frame is, after the beginning of the file.
         delay_s = max(0.0, float(self._picture.times_s[0]) - self._media.begin_s)
-        begin_s = 0.0 if is_whole else delay_s + self._first.time_s
+        shown_s = delay_s + self._first.time_s
+        begin_s, at_s = (0.0, shown_s) if is_whole else (shown_s, 0.0)
         if sound.end_s - self._media.begin_s <= begin_s:
             return None
-        at_s = delay_s if is_whole else 0.0
         duration_s = None
         if math.isfinite(self._end_s):
             duration_s = at_s + self._end_s - self._first.time_s
