@@ -599,11 +599,16 @@ def test_working_size(height: int, width: int, longer: int) -> None:
 
 
 def test_shrink_is_the_mean_of_what_a_pixel_covers() -> None:
-    rgb = np.random.default_rng(0).integers(0, 256, (12, 20, 3), np.uint8)
-    small = motion.shrink(rgb, (3, 5))
-    means = rgb.reshape(3, 4, 5, 4, 3).mean(axis=(1, 3))
-    assert small.astype(float) == pytest.approx(means, abs=0.51)
-    assert motion.shrink(rgb, (12, 20)) is rgb
+    rgb = np.random.default_rng(0).integers(0, 256, (24, 40, 3), np.uint8)
+    values = rgb[..., 0].astype(np.float32)
+    assert motion.shrink(rgb, (24, 40)) is rgb
+    # Halves, rounded on the way; parts that halves would cut through; one axis alone.
+    for size in ((6, 10), (4, 10), (2, 5), (4, 8), (24, 8)):
+        blocks = (size[0], 24 // size[0], size[1], 40 // size[1])
+        means = rgb.reshape(*blocks, 3).mean(axis=(1, 3))
+        assert motion.shrink(rgb, size).astype(float) == pytest.approx(means, abs=1.01)
+        exact = values.reshape(blocks).mean(axis=(1, 3))
+        assert motion.shrink(values, size) == pytest.approx(exact, abs=1e-3)
 
 
 def test_grey_weighs_red_first() -> None:

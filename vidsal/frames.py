@@ -20,9 +20,9 @@ Map = NDArray[np.float32]
 def _check(name: str, array: Any, ndim: int, dtype: type, last: int | None = None) -> None:
     """Raise `ValueError` unless `array` has this rank, type and, where given, last axis."""
     shape = getattr(array, "shape", None)
-    got = f"{getattr(array, 'dtype', type(array).__name__)} {shape}"
-    wanted = f"{np.dtype(dtype)} with {ndim} axes" + (f", the last of {last}" if last else "")
     if shape is None or len(shape) != ndim or array.dtype != dtype or (last and shape[-1] != last):
+        got = f"{getattr(array, 'dtype', type(array).__name__)} {shape}"
+        wanted = f"{np.dtype(dtype)} with {ndim} axes" + (f", the last of {last}" if last else "")
         raise ValueError(f"{name} must be {wanted}, got {got}")
 
 

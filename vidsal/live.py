@@ -19,6 +19,7 @@ from vidsal.adaptive import Adaptive
 from vidsal.errors import UsageError, VidsalError
 from vidsal.figures import Counting, Figures, Summary
 from vidsal.frames import Frame, Rgb, Saliency, Shown, StaticStage
+from vidsal.garbage import keep_freed
 from vidsal.newest import Slot, newest
 from vidsal.preview import Button, Preview
 from vidsal.previews import open_preview
@@ -73,6 +74,7 @@ def live(
     check_address(address)
     if settings.table is not None and settings.output is None:
         raise UsageError("--table goes with a recording: give -o as well")
+    keep_freed()
     network = Network(settings, progress=True)
     opened = (open_source or _open_source)(address, replace(settings, duration=None))
     segment_s = options.segment_minutes and options.segment_minutes * 60

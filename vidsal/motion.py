@@ -66,6 +66,10 @@ def working_size(height_px: int, width_px: int, longer_px: int) -> tuple[int, in
 def shrink(picture: Pixels, size: tuple[int, int]) -> Pixels:
     """Return a picture or map at `size` (height, width), each pixel the mean of what it covers."""
     height, width = size
+    while not (picture.shape[0] % (2 * height) or picture.shape[1] % (2 * width)):
+        # The mean of means is the same, and halves are taken at three times the speed.
+        halved = cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        picture = np.asarray(halved, picture.dtype)
     if picture.shape[:2] == size:
         return picture
     smaller = height <= picture.shape[0] and width <= picture.shape[1]
@@ -246,13 +250,17 @@ def camera_flow(camera: CameraMotion, size: tuple[int, int], *, backward: bool =
         From this frame to the previous one, instead of from the previous one to this.
     """
     height, width = size
-    columns = np.arange(width, dtype=np.float64)[None, :]
-    rows = np.arange(height, dtype=np.float64)[:, None]
+    columns = np.arange(width, dtype=np.float32)[None, :]
+    rows = np.arange(height, dtype=np.float32)[:, None]
     matrix = np.linalg.inv(camera.matrix.astype(np.float64)) if backward else camera.matrix
-    (a, b, c), (d, e, f), (g, h, i) = np.asarray(matrix, np.float64)
+    (a, b, c), (d, e, f), (g, h, i) = np.asarray(matrix, np.float32)
     depth = g * columns + h * rows + i
-    to = (a * columns + b * rows + c) / depth, (d * columns + e * rows + f) / depth
-    return np.stack([to[0] - columns, to[1] - rows], axis=-1).astype(np.float32)
+    flow = np.empty((height, width, 2), np.float32)
+    np.divide(a * columns + b * rows + c, depth, out=flow[..., 0])
+    np.divide(d * columns + e * rows + f, depth, out=flow[..., 1])
+    flow[..., 0] -= columns
+    flow[..., 1] -= rows
+    return flow
 
 
 def measure(

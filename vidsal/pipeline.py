@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 from vidsal import encoding
 from vidsal.errors import UsageError
 from vidsal.frames import Frame, Saliency, SourceInfo, StaticStage
+from vidsal.garbage import keep_freed
 from vidsal.identity import identity
 from vidsal.memory import Memory, frozen
 from vidsal.outcome import Outcome
@@ -113,6 +114,7 @@ def process(
 ) -> Outcome:
     """Write what `run` writes, and say what it came to; `network` is used if it is given."""
     began_s, stages = time.perf_counter(), Stages()
+    keep_freed()
     network = network or Network(settings, progress=progress is not None)
     with open_source(source, settings) as opened:
         info = opened.info

@@ -204,10 +204,15 @@ def _annotate(picture: Rgb, saliency: Saliency, style: Style) -> None:
     bar_left, bar_top = _colour_bar(picture, size, style.colormap)
     room = bar_left - 2 * (size // 2)
     bottom = height - size // 2
-    time = f"{time_code(saliency.frame.time_s)}  " if style.has_time else ""
-    details = time + (style.model_name or "motion only")
     small = max(_TEXT_PX - 1, round(size * 0.8))
-    bottom -= _write(picture, details, small, left=size // 2, bottom=bottom, room=room)
+    left, right = size // 2, size // 2 + room
+    if style.has_time:
+        # By itself: of what is written, only this is new in each frame.
+        time = time_code(saliency.frame.time_s)
+        _write(picture, time, small, left=left, bottom=bottom, room=room)
+        left += _width_px(f"{time}  ", small)
+    name = style.model_name or "motion only"
+    bottom -= _write(picture, name, small, left=left, bottom=bottom, room=right - left)
     if saliency.prediction:
         text, tail = _caption(saliency.prediction)
         text = _fitting(text, size, width - size, tail=tail)
