@@ -107,12 +107,18 @@ def test_the_report_as_text_and_json(
 ) -> None:
     report = _measured(photo, monkeypatch, honest=True)
     lines = report.lines()
-    assert "EfficientNet-Lite0, 1 picture," in lines[0]
+    assert lines[0].startswith("EfficientNet-Lite0, 1 picture, top class explained, ")
     assert [line.split()[0] for line in lines[2:6]] == list(report.rows)
     assert f"{report.rows['vidsal'].insertion.mean:.3f}" in lines[2]
     faithfulness.write_json(report, tmp_path / "report.json")
     read = json.loads((tmp_path / "report.json").read_text())
-    assert read["rows"]["edges"]["difference"][0] == report.rows["edges"].difference.mean
+    for name, interval in (("mean", 0), ("low", 1), ("high", 2)):
+        assert (
+            read["rows"]["edges"]["difference"][name] == report.rows["edges"].difference[interval]
+        )
+        assert read["randomised"][name] == report.randomised[interval]
+    assert read["rows"]["vidsal"]["behind"] is None
+    assert (read["model"], read["explained"]) == ("EfficientNet-Lite0", "top class")
 
 
 def test_no_network_has_nothing_to_be_faithful_to(photo: Path) -> None:

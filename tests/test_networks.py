@@ -126,6 +126,47 @@ def test_a_network_inside_a_network_loses_its_softmax_too(
     assert stage.maps(rgb, [Request(0, 2)] * 3).any()
 
 
+def _within(inside: Any) -> Any:
+    """A network as it is tuned to new classes: around another one, which was trained before."""
+    x = inputs = keras.Input((32, 40, 3))
+    x = keras.Sequential([L.RandomFlip(), L.Rescaling(0.9)], name="augmented")(x)
+    return keras.Model(inputs, inside(x, training=False))
+
+
+def _kinds(model: Any) -> list[str]:
+    return [type(layer).__name__ for layer in model.layers]
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_networks_inside_a_network_are_folded_too(
+    precision: Literal["float32", "bfloat16"], depth: int
+) -> None:
+    inside = _model(size=(32, 40))
+    model = _within(inside) if depth == 1 else _within(_within(inside))
+    found = networks.prepared(model, precision=precision)
+    assert "BatchNormalization" in _kinds(inside)
+    assert not {"BatchNormalization", "Sequential", "Functional"} & set(_kinds(found))
+    assert {layer.compute_dtype for layer in found.layers[1:]} == {precision}
+    assert found.input_shape == (None, 32, 40, 3)
+    x = _pictures().astype(np.float32)
+    wanted = np.asarray(model(x, training=False))
+    close = {"float32": 1e-4, "bfloat16": 0.05}[precision] * float(np.abs(wanted).max())
+    assert np.asarray(found(x, training=False), np.float32) == pytest.approx(wanted, abs=close)
+
+
+def test_networks_of_one_name_inside_a_network_stay_whole() -> None:
+    x = inputs = keras.Input((32, 40, 3))
+    for number in range(2):
+        same = [L.Conv2D(3, 3, padding="same", name="same"), L.BatchNormalization(name="too")]
+        x = keras.Sequential(same, name=f"part{number}")(x)
+    model = keras.Model(inputs, L.Dense(4)(L.GlobalAveragePooling2D()(x)))
+    found = networks.prepared(model, precision="float32")
+    assert _kinds(found) == _kinds(model)
+    rgb = _pictures().astype(np.float32)
+    assert np.asarray(found(rgb)) == pytest.approx(np.asarray(model(rgb)), rel=1e-4)
+
+
 def test_a_softmax_that_is_no_layer(tmp_path: Path) -> None:
     x = inputs = keras.Input((None, None, 3))
     for layer in _layers():

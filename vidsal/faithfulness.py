@@ -59,6 +59,8 @@ class Report:
     Attributes
     ----------
     model : str
+    explained : str
+        The class whose probability was watched, or "top class": that of each picture.
     pictures : int
     rows : dict of str to Row
         The map, then the controls.
@@ -68,19 +70,26 @@ class Report:
     """
 
     model: str
+    explained: str
     pictures: int
     rows: dict[str, Row]
     randomised: Interval
 
     def as_json(self) -> dict[str, Any]:
-        """Return the report as JSON has it."""
-        return dataclasses.asdict(self)
+        """Return the report as JSON has it: of each interval ``mean``, ``low`` and ``high``."""
+        rows = {
+            name: {part: one and one._asdict() for part, one in dataclasses.asdict(row).items()}
+            for name, row in self.rows.items()
+        }
+        randomised = self.randomised._asdict()
+        return dataclasses.asdict(self) | {"rows": rows, "randomised": randomised}
 
     def lines(self) -> list[str]:
         """Return the report as a table for people."""
         head = ("map", "deletion", "insertion", "insertion - deletion", "vidsal's is larger by")
         pictures = counted(self.pictures, "picture")
-        lines = [f"{self.model}, {pictures}, mean [95 % interval]", _line(head)]
+        about = f"{self.model}, {pictures}, {self.explained} explained"
+        lines = [f"{about}, mean [95 % interval]", _line(head)]
         for name, row in self.rows.items():
             cells = (row.deletion, row.insertion, row.difference, row.behind)
             lines.append(
@@ -152,7 +161,9 @@ def measure(
         maps = {_OURS: ours, **curves.controls(rgb, smooth_px, seed=number)}
         for name, pair in _areas(rgb, maps, trained).items():
             areas.setdefault(name, []).append(pair)
-    return Report(str(choice.name), len(alike), _rows(areas), bootstrap(alike))
+    fixed = trained.target.class_id
+    explained = "top class" if fixed is None else trained.names[fixed]
+    return Report(str(choice.name), explained, len(alike), _rows(areas), bootstrap(alike))
 
 
 class _AboutTheSame:

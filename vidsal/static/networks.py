@@ -162,14 +162,38 @@ def prepared(model: Any, *, precision: Precision, is_tried: bool = False) -> Any
     """
     dtype = None if precision == "float32" else precision
     if any(isinstance(layer, keras.Model) for layer in model.layers):
-        # A network within the network keeps the input size that it was built for.
-        return fold(model, dtype=dtype)[0]
+        # It keeps the input size that a network within it was built for.
+        return fold(_inlined(model), dtype=dtype)[0]
     # Flattening fixes the size, and so do some layers with tables of positions.
     with contextlib.suppress(ValueError, TypeError):
         free = fold(model, dtype=dtype, input_tensors=keras.Input((None, None, 3)))[0]
         if free.output.shape == model.output.shape and not (is_tried and _fails(free, model)):
             return free
     return fold(model, dtype=dtype)[0]
+
+
+def _inlined(model: Any) -> Any:
+    """Return an equal network whose layers are also those of the networks within it.
+
+    Where two of them have one name, or one cannot be copied, it stays as it is.
+    """
+
+    def opened(operation: Any) -> Any:
+        graph = getattr(operation, "_functional", operation)
+        if not hasattr(graph, "_run_through_graph"):
+            return operation
+        return lambda x, *_, **__: graph._run_through_graph(x, operation_fn=opened)
+
+    picture = keras.Input(model.input_shape[1:])
+    try:
+        # Its layers are used in the old place as well; those of a copy are not.
+        flat = keras.Model(picture, opened(model)(picture))
+        copy = keras.models.clone_model(flat)
+    except (ValueError, TypeError) as error:
+        log.debug("the networks within %s stay whole: %s", model.name, error)
+        return model
+    copy.set_weights(flat.get_weights())
+    return copy
 
 
 def _fails(free: Any, model: Any) -> bool:
