@@ -160,6 +160,42 @@ def test_both_decoders_tell_uneven_times_to_the_tick(begin_s: float, tmp_path: P
         assert times_s == pytest.approx([n / 25 + 0.013 * math.sin(n) for n in range(50)], abs=2e-5)
 
 
+@pytest.mark.parametrize("is_strict", [False, True])
+@pytest.mark.parametrize(
+    ("size", "matrix", "codec", "is_told"),
+    [
+        ("1280x720", "bt709", "libx264", False),
+        ("1280x720", "bt709", "libx264", True),
+        ("1280x720", "smpte170m", "libx264", True),
+        ("1280x720", "smpte170m", "libvpx", False),
+        ("720x578", "bt709", "libx264", False),
+        ("720x576", "smpte170m", "libx264", False),
+        ("64x48", "bt709", "libx264", True),
+    ],
+)
+def test_colours_are_those_that_players_show(
+    size: str, matrix: str, codec: str, is_told: bool, is_strict: bool, tmp_path: Path
+) -> None:
+    # Who says nothing means BT.709 in high definition, and BT.601 below.
+    path = tmp_path / ("a.webm" if codec == "libvpx" else "a.mp4")
+    unsaid = "h264_metadata=colour_primaries=2:transfer_characteristics=2:matrix_coefficients=2"
+    picture = f"color=0xC04020:s={size}:r=5:d=0.4,drawbox=w=iw/2:h=ih:c=0x20A050:t=fill"
+    run_ffmpeg(
+        "-f", "lavfi",
+        "-i", f"{picture},scale=out_color_matrix={matrix}:out_range=tv,format=yuv420p",
+        "-c:v", codec, "-b:v", "2M",
+        *(["-bsf:v", unsaid] if codec == "libx264" and not is_told else []), str(path),
+    )  # fmt: skip
+    with open_source(path, Settings(strict=is_strict)) as source:
+        rgb = next(iter(source.frames())).rgb
+        assert source.findings().decoder == ("ffmpeg" if is_strict else "OpenCV")
+    height, width = rgb.shape[:2]
+    left, right = rgb[height // 2, width // 4], rgb[height // 2, width * 3 // 4]
+    # By the other matrix green would be 17 off.
+    assert left.tolist() == pytest.approx([0x20, 0xA0, 0x50], abs=6)
+    assert right.tolist() == pytest.approx([0xC0, 0x40, 0x20], abs=6)
+
+
 @pytest.mark.parametrize(("way", "axis"), [("-display_hflip", 1), ("-display_vflip", 0)])
 def test_a_mirrored_picture_is_mirrored_by_both_decoders(
     way: str, axis: int, tmp_path: Path
@@ -422,6 +458,22 @@ def test_a_last_frame_is_held_for_as_long_as_it_is_shown(tmp_path: Path) -> None
     assert _length_s(tmp_path / "o.mp4") == pytest.approx(4.42, abs=0.06)
     vidsal.run(path, Settings(model="none", output=tmp_path / "p.mp4", fps="30"))  # type: ignore[arg-type]
     assert _length_s(tmp_path / "p.mp4") == pytest.approx(4.42, abs=0.02)
+
+
+@pytest.mark.parametrize(("sound_s", "length_s"), [(99, 99), (98.5, 99), (20, 10), (0, 10)])
+def test_a_last_slide_stands_as_long_as_somebody_talks(
+    sound_s: float, length_s: float, tmp_path: Path
+) -> None:
+    # At 0, 1 and 9 s; the last is said to last for 90. Without words to it that is hard to believe.
+    talk = tmp_path / "talk.mp4"
+    sound = ["-f", "lavfi", "-i", f"sine=d={sound_s}", "-c:a", "aac"] if sound_s else []
+    run_ffmpeg(
+        "-f", "lavfi", "-i", "color=s=64x48:r=1:d=3,setpts='if(eq(N,2),9,N)/TB'", *sound,
+        "-fps_mode", "passthrough", "-c:v", "libx264", "-bf", "0",
+        "-bsf:v", "setts=duration='if(eq(N,2),90/TB,if(eq(N,1),8/TB,1/TB))'", str(talk),
+    )  # fmt: skip
+    with open_source(talk, Settings()) as source:
+        assert source.info.duration_s == pytest.approx(length_s, abs=0.01)
 
 
 @pytest.mark.parametrize("name", ["truncated.mp4", "partial file.mkv"])

@@ -23,9 +23,15 @@ _HDR = ("smpte2084", "arib-std-b67")
 # What ffmpeg says of files that end before they should, and of those whose index would come last.
 _CUT_OFF = ("partial file", "ended prematurely", "truncated")
 _NO_INDEX = "moov atom not found"
+# Of these rows or fewer, and of fewer columns, pictures are of standard definition; and so are, by
+# its own standard, the colours of this codec whatever their size.
+_HD_PX = 576, 1280
+_OF_BT601 = ("vp8",)
+# How ffmpeg's names of standards for colours begin.
+_STANDARDS = "bt|smpte|fcc|ycgco|ictcp|gbr|ipt|chroma"
 # All streams may end so much before the container says; what is missing beyond that was there once.
 _SHORT_S, _SHORT = 1.0, 0.02
-# No frame is shown for longer.
+# No last frame is shown for longer, but where there is sound to it.
 _LONGEST_S = 60.0
 # Bytes at the end of a GIF among which its last one, a semicolon, is; some programs fill files up.
 _TRAILER = 4096
@@ -55,6 +61,9 @@ class VideoStream:
         Width of a pixel over its height.
     is_hdr : bool
         Whether its transfer function is PQ or HLG.
+    lacks_matrix : bool
+        Whether it is of high definition, and does not say by which matrix its colours were made.
+        Players then take BT.709's, and decoders left to themselves BT.601's.
     is_interlaced : bool
         Whether it is known to be of half pictures, two of which come at once.
     times_s : (n,) float64 array
@@ -79,6 +88,7 @@ class VideoStream:
     rotation_deg: int
     sample_aspect: Fraction
     is_hdr: bool
+    lacks_matrix: bool
     is_interlaced: bool
     times_s: NDArray[np.float64]
     has_times: bool
@@ -223,15 +233,17 @@ def _streams(packets: "_Packets", banner: str) -> tuple[VideoStream | None, Audi
     # Text is no video, though ffmpeg can show it as a terminal would.
     if re.search(r"^Input #0, tty", banner, re.MULTILINE):
         return None, None
+    kinds = {number: packets.heads.get(number, {}) for number in packets.streams}
     for number, stream in packets.streams.items():
-        kind = packets.heads.get(number, {})
-        if kind.get("media_type") == "video":
-            picture = _picture(kind, stream, banner)
-        elif kind.get("media_type") == "audio" and np.isfinite(stream.times).any():
+        kind = kinds[number]
+        if kind.get("media_type") == "audio" and np.isfinite(stream.times).any():
             tick_s = float(Fraction(kind["tb"]))
             begins = np.array(stream.times) * tick_s
             ends = begins + np.array(stream.lasts) * tick_s
             sound = AudioStream(kind["codec_id"], float(np.nanmin(begins)), float(np.nanmax(ends)))
+    for number, stream in packets.streams.items():
+        if kinds[number].get("media_type") == "video":
+            picture = _picture(kinds[number], stream, banner, sound.end_s if sound else -math.inf)
     return picture, sound
 
 
@@ -314,8 +326,13 @@ def _about(banner: str) -> tuple[float, float | None]:
     return float(begin.group(1)) if begin else 0.0, seconds
 
 
-def _picture(head: dict[str, str], packets: _Stream, banner: str) -> VideoStream | None:
-    """Return the picture stream from the list of its packets and ffmpeg's words."""
+def _picture(
+    head: dict[str, str], packets: _Stream, banner: str, heard_s: float
+) -> VideoStream | None:
+    """Return the picture stream from the list of its packets and ffmpeg's words.
+
+    `heard_s` is when the sound ends.
+    """
     size = re.fullmatch(r"(\d+)x(\d+)", head.get("dimensions", ""))
     stream = re.search(r"Stream #0.*?: Video: (?!.*\(attached pic\)).*", banner)
     said = stream.group(0) if stream else ""
@@ -337,13 +354,19 @@ def _picture(head: dict[str, str], packets: _Stream, banner: str) -> VideoStream
         rate, is_variable = measured_rate(ticks, tick, claimed=rate)
     last_s = float(lasts[-1] * tick)
     # What is said of the last frame's duration is often too little, and sometimes absurd.
-    last_s = max(last_s if last_s < _LONGEST_S else 0.0, float(1 / rate))
+    longest_s = max(_LONGEST_S, heard_s - float(ticks[-1] * tick) + _SHORT_S)
+    last_s = max(last_s if last_s < longest_s else 0.0, float(1 / rate))
     return VideoStream(
         codec=head["codec_id"],
         coded_px=(int(size.group(2)), int(size.group(1))),
         rotation_deg=round(float(turned.group(1)) / 90) * 90 % 360 if turned else 0,
         sample_aspect=_aspect(head.get("sar", "")),
         is_hdr=any(f"/{name}" in said or f"{name}," in said for name in _HDR),
+        lacks_matrix=(
+            (int(size.group(1)) >= _HD_PX[1] or int(size.group(2)) > _HD_PX[0])
+            and head["codec_id"] not in _OF_BT601
+            and _matrix(said) is None
+        ),
         is_interlaced=re.search(r"\b(top|bottom) (coded )?first", said) is not None,
         times_s=ticks * float(tick),
         has_times=has_times,
@@ -353,6 +376,22 @@ def _picture(head: dict[str, str], packets: _Stream, banner: str) -> VideoStream
         damaged=sum(packets.corrupt),
         is_cut_off=bool(packets.corrupt[-1]),
     )
+
+
+def _matrix(said: str) -> str | None:
+    """Return what ffmpeg says of the matrix that made luma and chroma of RGB, None if nothing.
+
+    "bgra" has none, "yuv420p(tv, progressive)" does not tell; others have "bt709" there where all
+    is of one standard, or three names, "bt709/unknown/unknown", of which the matrix is the first.
+    """
+    pixels = re.search(r"\b(yuvj?4\w*|nv\d\w*|p\d{3}\w*)(?:\(([^)]*)\))?", said)
+    if pixels is None:
+        return "none"
+    for part in (pixels.group(2) or "").split(", "):
+        name = part.partition("/")[0]
+        if ("/" in part or re.match(_STANDARDS, part)) and name not in ("unknown", "reserved"):
+            return name
+    return None
 
 
 def _in_order(

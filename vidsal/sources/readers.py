@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vidsal import ffmpeg
 from vidsal.errors import VidsalError
@@ -36,6 +37,16 @@ _THUMB, _ALIKE = (32, 32), 4.0
 
 # What ffmpeg says where a frame has no time.
 _NO_TIME = -(2**63)
+
+
+def _from_rgb(red: float, blue: float) -> NDArray[np.float64]:
+    """Return the matrix from RGB to luma and chroma that weighs red and blue like this."""
+    luma = np.array([red, 1 - red - blue, blue])
+    return np.stack([luma, ([0, 0, 1] - luma) / (1 - blue) / 2, ([1, 0, 0] - luma) / (1 - red) / 2])
+
+
+# From blue, green and red, which were made as if by BT.601, to red, green and blue by BT.709.
+_AS_BT709 = (np.linalg.inv(_from_rgb(0.2126, 0.0722)) @ _from_rgb(0.299, 0.114))[:, ::-1]
 
 
 class Reader(Protocol):
@@ -92,6 +103,7 @@ class OpencvReader:
         if not self._capture.isOpened():
             self.close()
             raise VidsalError(f"{path} is not a video that OpenCV can read")
+        self._lacks_matrix = picture.lacks_matrix
         self._aspect = picture.sample_aspect
         if picture.rotation_deg in (90, 270):
             self._aspect = 1 / self._aspect
@@ -110,7 +122,11 @@ class OpencvReader:
         ok, bgr = self._capture.retrieve()
         if not ok:
             return None
-        rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+        if self._lacks_matrix:
+            # OpenCV does not ask how colours were made.
+            rgb = np.asarray(cv2.transform(bgr, _AS_BT709), np.uint8)
+        else:
+            rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
         return resized(rgb, square_size(rgb.shape[0], rgb.shape[1], self._aspect))
 
     def jump(self, time_s: float) -> float | None:
@@ -163,7 +179,8 @@ class FfmpegReader:
             if self._first_s is not None:
                 after = f"gt(t,{self._first_s + after_s + 1e-6:.6f})"
             filters.insert(0, f"select='{after}'")
-        filters.append(f"scale={width}:{height}:flags=bicubic,setsar=1")
+        matrix = ":in_color_matrix=bt709" if picture.lacks_matrix else ""
+        filters.append(f"scale={width}:{height}:flags=bicubic{matrix},setsar=1")
         # In a folder of its own: what is open cannot be opened once more under Windows.
         self._folder = tempfile.TemporaryDirectory(prefix="vidsal-")
         stamps = Path(self._folder.name) / "stamps"
