@@ -259,6 +259,50 @@ def test_sound_goes_on_where_time_begins_anew(
     assert (tenths[1:-2] > 0.5 * np.median(tenths)).mean() > 0.9
 
 
+def _edges(path: Path, kind: str) -> list[float]:
+    """When it becomes light, or loud, each time anew."""
+    with av.open(str(path)) as file:
+        if kind == "light":
+            frames = [
+                (f.time, f.to_ndarray(format="gray").mean() > 150) for f in file.decode(video=0)
+            ]
+        else:
+            frames = []
+            for f in file.decode(audio=0):
+                loud = np.abs(f.to_ndarray()).max(axis=0) > 0.2
+                place = int(np.argmax(loud))
+                frames.append((f.time + place / f.sample_rate * loud.any(), bool(loud.any())))
+    edges: list[float] = []
+    last_s = -math.inf
+    for time_s, is_on in frames:
+        if is_on and time_s - last_s > 1:
+            edges.append(float(time_s))
+        last_s = time_s if is_on else last_s
+    return edges
+
+
+@pytest.mark.parametrize("part", [{}, {"start": 5.0}])
+@pytest.mark.parametrize("sound_s", [4.0, 4.4, 3.6])
+def test_sound_is_in_time_in_each_of_several_recordings(
+    sound_s: float, part: dict[str, float], tmp_path: Path
+) -> None:
+    # Put one after the other, each with a sound as long as its picture, longer, or shorter.
+    one, all_of_them = tmp_path / "one.ts", tmp_path / "all.ts"
+    during = "between(t,2,2.3)"
+    run_ffmpeg(
+        "-f", "lavfi",
+        "-i", f"testsrc2=s=160x96:r=25:d=4,drawbox=c=white:t=fill:enable='{during}'",
+        "-f", "lavfi", "-i", f"aevalsrc='if({during},0.8*sin(2*PI*1000*t),0)':d={sound_s}:s=44100",
+        "-c:v", "libx264", "-c:a", "aac", str(one),
+    )  # fmt: skip
+    all_of_them.write_bytes(one.read_bytes() * 6)
+    out = run_vidsal(all_of_them, tmp_path / "o.mp4", **part)
+    light, loud = _edges(out, "light"), _edges(out, "loud")
+    assert len(light) == (5 if part else 6)
+    # Half a frame.
+    assert light == pytest.approx(loud, abs=0.021)
+
+
 def test_sound_can_be_left_out(make_clip: MakeClip, tmp_path: Path) -> None:
     clip = make_clip(sound="aac")
     sound = SoundPart(str(clip), "aac")

@@ -37,6 +37,8 @@ _LONGEST_S = 60.0
 _TRAILER = 4096
 # Up to this share of the pictures may have the time of another one, as some recorders' slips have.
 _DOUBLES = 0.05
+# Sound that comes so much earlier or later than what came before would have it has jumped.
+_GAP_S = 0.005
 # More packets of sound than this never have one time, one after the other.
 _SAME = 8
 # Codecs whose pictures may be of either kind, and often change from one to the other.
@@ -81,6 +83,9 @@ class VideoStream:
         Packets that are known to be incomplete.
     is_cut_off : bool
         Whether the last packet is one of these.
+    restarts : bool
+        Whether the file's own time begins anew somewhere; `times_s` go on, and no decoder tells
+        them.
     """
 
     codec: str
@@ -97,6 +102,7 @@ class VideoStream:
     end_s: float
     damaged: int
     is_cut_off: bool
+    restarts: bool = False
 
     @property
     def frames(self) -> int:
@@ -125,15 +131,17 @@ class AudioStream:
         By ffmpeg's name.
     begin_s, end_s : float
         In the file's own time.
-    restarts : bool
-        Whether the file's own time begins anew somewhere, as that of recordings put one after the
-        other does. Then these are the times that go on, from 0.
+    stretches : tuple of (float, float)
+        Where the file's own time begins anew somewhere, as that of recordings put one after the
+        other does, `begin_s` and `end_s` are times that go on, from 0; and of each stretch of sound
+        without a gap this tells how much sound comes before it, in seconds, and when it begins.
+        Else empty.
     """
 
     codec: str
     begin_s: float
     end_s: float
-    restarts: bool = False
+    stretches: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -179,15 +187,14 @@ def inspect(path: Path | str, *, until_s: float | None = None) -> Media:
         packets = _Packets()
         ffmpeg.list_packets(path, packets.take, until_s=until_s, has_sound=False)
     begin_s, duration_s = _about(banner)
-    restarts = packets.restart
-    if restarts:
+    has_restarted = packets.restart
+    if has_restarted:
         packets, begin_s, duration_s = _Packets(), 0.0, None
         ffmpeg.list_packets(path, packets.take, until_s=until_s, mends_times=True)
     picture, sound = _streams(packets, banner)
-    if restarts:
-        # A decoder will tell other times than these.
-        picture = picture and replace(picture, has_times=False)
-        sound = sound and replace(sound, restarts=True)
+    if has_restarted:
+        picture = picture and replace(picture, has_times=False, restarts=True)
+        sound = sound and replace(sound, stretches=packets.stretches())
     # A file's name and its tags are in ffmpeg's words, too: only what it says itself counts.
     said = "\n".join(line for line in words.splitlines() if re.match(r"\[.+ @ \w+\]", line))
     is_cut_off = any(one in said for one in _CUT_OFF)
@@ -282,6 +289,22 @@ class _Packets:
             and any(len(list(same)) > _SAME for _, same in groupby(stream.times))
             for number, stream in self.streams.items()
         )
+
+    def stretches(self) -> tuple[tuple[float, float], ...]:
+        """Return where sound goes on without a gap, see `AudioStream`."""
+        (number,) = (n for n in self.streams if self.heads.get(n, {}).get("media_type") == "audio")
+        stream, head = self.streams[number], self.heads[number]
+        tick_s, samples_a_second = float(Fraction(head["tb"])), int(head["sample_rate"])
+        begins_s = np.array(stream.times) * tick_s
+        # In samples: lengths are rounded to ticks, which adds up to a third of a second an hour.
+        lengths_s = np.rint(np.array(stream.lasts) * tick_s * samples_a_second) / samples_a_second
+        before_s = np.cumsum(lengths_s) - lengths_s
+        found = [(0.0, float(begins_s[0]))]
+        for before, begin in zip(before_s.tolist(), begins_s.tolist(), strict=True):
+            due_s = begin - before - (found[-1][1] - found[-1][0])
+            if abs(due_s) > _GAP_S:
+                found.append((before, begin))
+        return tuple(found)
 
     def take(self, line: str) -> None:
         """Take in a line."""

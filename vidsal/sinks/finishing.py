@@ -37,6 +37,8 @@ _EXACT_S = 1e-5
 _PACKETS_S = 0.25
 # A decoder needs the packet before: the last part of each is half of the next.
 _BEFORE_S = 0.03
+# Of the shortest packet, a part.
+_BEFORE_COUNT_S = 0.001
 # Shorter than the packet of any codec: no sound.
 _LEAST_S = 0.002
 # Places that can be jumped to may be as far apart as this before the jump is worth nothing.
@@ -71,16 +73,16 @@ class _Heard:
         What the time stamps of its file begin at.
     begin_s, end_s : float
         Of what is there of the part, after the part's own beginning.
-    first_s : float or None
-        When the file's first sound comes, after the part's beginning, where only counting samples
-        from there tells the time.
+    stretches : tuple of (float, float)
+        Where only counting samples tells the time: how much sound comes before each stretch of it,
+        and when it begins, after the part's beginning. Else empty.
     """
 
     part: SoundPart
     file_begin_s: float
     begin_s: float
     end_s: float
-    first_s: float | None = None
+    stretches: tuple[tuple[float, float], ...] = ()
 
 
 class SoundError(VidsalError):
@@ -182,8 +184,8 @@ def _heard(part: SoundPart) -> _Heard | None:
         end_s = min(end_s, part.duration_s)
     if end_s - begin_s < _LEAST_S:
         return None
-    first_s = file.sound.begin_s - origin_s if file.sound.restarts else None
-    return _Heard(part, file.begin_s, begin_s, end_s, first_s)
+    stretches = tuple((before, at_s - origin_s) for before, at_s in file.sound.stretches)
+    return _Heard(part, file.begin_s, begin_s, end_s, stretches)
 
 
 def _with_sound(
@@ -203,7 +205,7 @@ def _with_sound(
     """
     suffix = name.suffix.lower()
     around = encoding.container(name, codec, fps)
-    if heard.part.codec in _COPIED[suffix] and heard.first_s is None:
+    if heard.part.codec in _COPIED[suffix] and not heard.stretches:
         try:
             ffmpeg.convert(_joined(part, heard, _copied(heard.part), around, result))
             seen = media.inspect(result)
@@ -229,7 +231,7 @@ def _joined(
     ffmpeg lets some formats, such as MPEG-TS, begin with the stream that is used, not with the
     first of the file, and sound that begins after the picture would come too early.
     """
-    jump_s = heard.part.begin_s - _SEEK_S if heard.first_s is None else 0.0
+    jump_s = 0.0 if heard.stretches else heard.part.begin_s - _SEEK_S
     jump = ["-ss", f"{jump_s:.6f}"] if jump_s > 0 else []
     origin_s = heard.file_begin_s + heard.part.begin_s
     return [
@@ -256,7 +258,7 @@ def _encoded(heard: _Heard, suffix: str) -> list[str]:
     """Return the arguments that encode the samples of a part."""
     part = heard.part
     until = "" if part.duration_s is None else f":end={part.duration_s:.6f}"
-    counted = "" if heard.first_s is None else f"asetpts=(N/SR+{heard.first_s:.6f})/TB,"
+    counted = f"asetpts='({_counted_s(heard.stretches)})/TB'," if heard.stretches else ""
     # Gaps become silence, and a clock that drifts is followed: encoders count samples only.
     filters = f"{counted}atrim=start=0{until},aresample=async=1000:min_hard_comp=0.02"
     if suffix == ".webm":
@@ -264,6 +266,17 @@ def _encoded(heard: _Heard, suffix: str) -> list[str]:
         filters += ",aformat=channel_layouts=7.1|5.1|stereo|mono"
         return ["-af", filters, "-c:a", "libopus", "-b:a", "160k"]
     return ["-af", filters, "-c:a", "aac", "-b:a", "192k"]
+
+
+def _counted_s(stretches: tuple[tuple[float, float], ...]) -> str:
+    """Return ffmpeg's expression for the time of a sample, from how many came before it."""
+    shifts = [at_s - before_s for before_s, at_s in stretches]
+    steps = [
+        # A little before: what is counted is the beginning of each packet.
+        f"gte(N/SR,{before_s - _BEFORE_COUNT_S:.6f})*{shift - last:.6f}"
+        for (before_s, _), shift, last in zip(stretches[1:], shifts[1:], shifts, strict=False)
+    ]
+    return "+".join([f"N/SR+{shifts[0]:.6f}", *steps])
 
 
 def _check_picture(seen: media.Media, name: Path, codec: str, meant: Meant) -> None:

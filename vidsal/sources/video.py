@@ -189,6 +189,8 @@ class VideoSource:
             return False
         self._seen += 1
         self._index += 1
+        if self._picture.restarts and self._seen <= self._picture.frames:
+            stamp = float(self._offsets_s[self._seen - 1])
         # Raw streams have no time stamps, damaged files have some that run backwards.
         if not math.isfinite(stamp) or stamp <= self._time_s:
             step_s = float(1 / self._picture.rate)
