@@ -460,6 +460,35 @@ def test_a_last_frame_is_held_for_as_long_as_it_is_shown(tmp_path: Path) -> None
     assert _length_s(tmp_path / "p.mp4") == pytest.approx(4.42, abs=0.02)
 
 
+def test_times_that_leap_in_a_transport_stream_are_no_still(tmp_path: Path) -> None:
+    # Recorded in two pieces, a quarter of an hour apart by the station's clock.
+    pieces = []
+    for begin_s in (100, 1000):
+        pieces.append(tmp_path / f"{begin_s}.ts")
+        run_ffmpeg(
+            "-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=3", "-f", "lavfi", "-i", "sine=d=3",
+            "-c:v", "libx264", "-c:a", "aac", "-output_ts_offset", str(begin_s), str(pieces[-1]),
+        )  # fmt: skip
+    both = tmp_path / "both.ts"
+    both.write_bytes(b"".join(one.read_bytes() for one in pieces))
+    out = vidsal.run(both, Settings(model="none", output=tmp_path / "o.mp4"))
+    assert _length_s(out) == pytest.approx(6, abs=0.1)
+    sound = media.inspect(out).sound
+    assert sound is not None and sound.end_s == pytest.approx(6, abs=0.2)
+
+
+def test_a_sound_that_is_missing_for_long_is_no_leap(tmp_path: Path) -> None:
+    path = tmp_path / "a.ts"
+    run_ffmpeg(
+        "-f", "lavfi", "-i", "testsrc2=s=64x48:r=5:d=20", "-f", "lavfi", "-i", "sine=d=20",
+        "-c:v", "libx264", "-c:a", "aac", "-bsf:a", "noise=drop='between(pts*tb,3,17)'", str(path),
+    )  # fmt: skip
+    found = media.inspect(path)
+    assert found.picture is not None and found.sound is not None
+    assert not found.picture.restarts and not found.sound.stretches
+    assert found.picture.end_s - found.begin_s == pytest.approx(20, abs=0.3)
+
+
 @pytest.mark.parametrize(("sound_s", "length_s"), [(99, 99), (98.5, 99), (20, 10), (0, 10)])
 def test_a_last_slide_stands_as_long_as_somebody_talks(
     sound_s: float, length_s: float, tmp_path: Path

@@ -37,6 +37,8 @@ _LONGEST_S = 60.0
 _TRAILER = 4096
 # Up to this share of the pictures may have the time of another one, as some recorders' slips have.
 _DOUBLES = 0.05
+# So far apart, as ffmpeg takes it, neighbours are not of one count.
+_LEAP_S = 10.0
 # Sound that comes so much earlier or later than what came before would have it has jumped.
 _GAP_S = 0.005
 # More packets of sound than this never have one time, one after the other.
@@ -187,7 +189,9 @@ def inspect(path: Path | str, *, until_s: float | None = None) -> Media:
         packets = _Packets()
         ffmpeg.list_packets(path, packets.take, until_s=until_s, has_sound=False)
     begin_s, duration_s = _about(banner)
-    has_restarted = packets.restart
+    # Transport streams count on from anywhere: after an interruption, or where two were joined.
+    is_broadcast = re.search(r"^Input #0, mpegts", banner, re.MULTILINE) is not None
+    has_restarted = packets.restart or (is_broadcast and packets.leap)
     if has_restarted:
         packets, begin_s, duration_s = _Packets(), 0.0, None
         ffmpeg.list_packets(path, packets.take, until_s=until_s, mends_times=True)
@@ -288,6 +292,18 @@ class _Packets:
             self.heads.get(number, {}).get("media_type") == "audio"
             and any(len(list(same)) > _SAME for _, same in groupby(stream.times))
             for number, stream in self.streams.items()
+        )
+
+    @property
+    def leap(self) -> bool:
+        """Whether the times of picture and sound leap together: nobody is to wait for that long."""
+        leaps = []
+        for number, stream in self.streams.items():
+            times_s = np.sort(stream.times) * float(Fraction(self.heads[number]["tb"]))
+            places = np.flatnonzero(np.diff(times_s) > _LEAP_S)
+            leaps.append(times_s[places])
+        return len(leaps) == 2 and any(
+            abs(one - other) < _SHORT_S for one in leaps[0] for other in leaps[1]
         )
 
     def stretches(self) -> tuple[tuple[float, float], ...]:
