@@ -40,6 +40,7 @@ KINDS: dict[str, tuple[list[str], tuple[int, int]]] = {
     "mpeg2.ts": (["-c:v", "mpeg2video", "-q:v", "2"], (48, 64)),
     "flv1.flv": (["-c:v", "flv", "-q:v", "2"], (48, 64)),
     "raw.264": (H264, (48, 64)),
+    "raw.mjpeg": (["-c:v", "mjpeg", "-q:v", "2"], (48, 64)),
     "prores.mov": (["-c:v", "prores_ks"], (48, 64)),
     "ffv1.mkv": (["-c:v", "ffv1"], (48, 64)),
     "alpha.mov": (["-vf", "format=rgba", "-c:v", "png"], (48, 64)),

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsal import ffmpeg
+from vidsal.endings import lacks_its_end
 from vidsal.rates import USUAL_FPS, measured_rate, snapped
 
 # Transfer functions of high dynamic range, by ffmpeg's names: PQ and HLG.
@@ -33,8 +34,6 @@ _STANDARDS = "bt|smpte|fcc|ycgco|ictcp|gbr|ipt|chroma"
 _SHORT_S, _SHORT = 1.0, 0.02
 # No last frame is shown for longer, but where there is sound to it.
 _LONGEST_S = 60.0
-# Bytes at the end of a GIF among which its last one, a semicolon, is; some programs fill files up.
-_TRAILER = 4096
 # Up to this share of the pictures may have the time of another one, as some recorders' slips have.
 _DOUBLES = 0.05
 # So far apart, as ffmpeg takes it, neighbours are not of one count.
@@ -189,9 +188,11 @@ def inspect(path: Path | str, *, until_s: float | None = None) -> Media:
         packets = _Packets()
         ffmpeg.list_packets(path, packets.take, until_s=until_s, has_sound=False)
     begin_s, duration_s = _about(banner)
+    # The first of several names, such as those of MP4.
+    named = re.search(r"^Input #0, (\w+)", banner, re.MULTILINE)
+    format_name = named.group(1) if named else ""
     # Transport streams count on from anywhere: after an interruption, or where two were joined.
-    is_broadcast = re.search(r"^Input #0, mpegts", banner, re.MULTILINE) is not None
-    has_restarted = packets.restart or (is_broadcast and packets.leap)
+    has_restarted = packets.restart or (format_name == "mpegts" and packets.leap)
     if has_restarted:
         packets, begin_s, duration_s = _Packets(), 0.0, None
         ffmpeg.list_packets(path, packets.take, until_s=until_s, mends_times=True)
@@ -202,7 +203,9 @@ def inspect(path: Path | str, *, until_s: float | None = None) -> Media:
     # A file's name and its tags are in ffmpeg's words, too: only what it says itself counts.
     said = "\n".join(line for line in words.splitlines() if re.match(r"\[.+ @ \w+\]", line))
     is_cut_off = any(one in said for one in _CUT_OFF)
-    is_cut_off |= (picture is not None and picture.is_cut_off) or _lacks_its_end(path, banner)
+    is_cut_off |= (picture is not None and picture.is_cut_off) or lacks_its_end(
+        Path(path), format_name
+    )
     streams = [one for one in (picture, sound) if one]
     # Subtitles or a second sound may be what lasts as long as the container says.
     are_all = len(re.findall(r"Stream #0", banner)) == len(streams)
@@ -222,20 +225,6 @@ def may_be_interlaced(path: Path | str, picture: VideoStream) -> bool:
         re.search(r"frame_mbs_only_flag .*= 0$", ffmpeg.first_headers(path), re.MULTILINE)
         is not None
     )
-
-
-def _lacks_its_end(path: Path | str, banner: str) -> bool:
-    """Say whether a file ends before its format lets it, where ffmpeg does not say so itself."""
-    kind = re.search(r"^Input #0, (gif|mpegts)", banner, re.MULTILINE)
-    if kind is None or not Path(path).is_file():
-        return False
-    size = Path(path).stat().st_size
-    if kind[1] == "mpegts":
-        # Packets have 188 bytes, and 4 or 16 more in some recorders' files.
-        return all(size % length for length in (188, 192, 204))
-    with Path(path).open("rb") as file:
-        file.seek(max(0, size - _TRAILER))
-        return not file.read().rstrip(b"\0").endswith(b";")
 
 
 def _streams(packets: "_Packets", banner: str) -> tuple[VideoStream | None, AudioStream | None]:

@@ -15,8 +15,14 @@ from vidsal.frames import Findings, Frame, Rgb, SourceInfo
 _FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "PPM", "GIF", "JPEG2000", "TGA", "AVIF")
 
 
+# But for files of many JPEG pictures, one after the other, which begin as one does.
+_JPEGS = (".mjpeg", ".mjpg")
+
+
 def is_image(path: Path) -> bool:
     """Say whether a file holds one picture."""
+    if path.suffix.lower() in _JPEGS:
+        return False
     # Pillow names some formats only once all its plugins are loaded.
     Image.init()
     try:

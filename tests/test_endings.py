@@ -1,0 +1,72 @@
+"""Files that end before their format lets them."""
+
+import struct
+from pathlib import Path
+
+import pytest
+from conftest import MakeClip, run_ffmpeg
+
+from vidsal import media
+from vidsal.endings import lacks_its_end
+
+# Words for ffmpeg; formats of which a file's own bytes tell its end.
+KINDS = {
+    "a.avi": ["-c:v", "mpeg4", "-c:a", "mp3"],
+    "silent.avi": ["-c:v", "mjpeg", "-an"],
+    "a.ogv": ["-c:v", "libtheora", "-c:a", "libvorbis"],
+    "a.wmv": ["-c:v", "wmv2", "-c:a", "wmav2"],
+    "a.gif": ["-an"],
+    "a.ts": ["-c:v", "mpeg2video", "-c:a", "mp2"],
+    "a.mkv": ["-c:v", "libx264", "-c:a", "aac"],
+    "a.mp4": ["-c:v", "libx264", "-c:a", "aac"],
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_file_that_is_cut_off_is_told_from_a_whole_one(name: str, tmp_path: Path) -> None:
+    whole, cut = tmp_path / name, tmp_path / f"cut_{name}"
+    run_ffmpeg(
+        "-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=4", "-f", "lavfi", "-i", "sine=d=4",
+        *KINDS[name], str(whole),
+    )  # fmt: skip
+    data = whole.read_bytes()
+    assert not media.inspect(whole).is_cut_off
+    for share in (0.5, 0.9, 0.99):
+        cut.write_bytes(data[: int(len(data) * share) // 188 * 188 - 7])
+        found = media.inspect(cut)
+        assert found.is_cut_off or found.lacks_index, share
+
+
+def test_a_file_in_parts_is_known_by_its_first(tmp_path: Path) -> None:
+    # As large AVI files are: what the first part says is not the length of all.
+    path = tmp_path / "a.avi"
+    path.write_bytes(b"RIFF" + struct.pack("<I", 100) + b"AVI " + bytes(96) + b"RIFF" + bytes(500))
+    assert not lacks_its_end(path, "avi")
+    path.write_bytes(path.read_bytes()[:107])
+    assert lacks_its_end(path, "avi")
+
+
+@pytest.mark.parametrize("name", ["avi", "asf", "ogg", "gif", "mpegts", "matroska"])
+@pytest.mark.parametrize("data", [b"", b"Ogg", b"OggS", b"RIFF", b"\xa1\xdc\xab\x8c" * 40])
+def test_any_bytes_have_an_answer(name: str, data: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(data)
+    assert lacks_its_end(path, name) in (True, False)
+    assert not lacks_its_end(tmp_path / "none", name)
+
+
+def test_a_stream_that_is_sent_does_not_know_its_length(tmp_path: Path) -> None:
+    path = tmp_path / "a.wmv"
+    run_ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x48:d=2", "-c:v", "wmv2", str(path))
+    data = path.read_bytes()
+    path.write_bytes(data[:-5])
+    assert lacks_its_end(path, "asf")
+    guid = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+    flags = data.index(guid) + 88
+    path.write_bytes(data[:flags] + bytes([data[flags] | 1]) + data[flags + 1 : -5])
+    assert not lacks_its_end(path, "asf")
+
+
+def test_a_name_is_no_format(make_clip: MakeClip) -> None:
+    clip = make_clip("a.avi.mp4", frames=10)
+    assert not media.inspect(clip).is_cut_off
