@@ -24,6 +24,8 @@ import psutil
 from vidsal.media import inspect
 
 ROOT = Path(__file__).resolve().parent.parent
+# A whole picture whose sound cannot be added stays, and the line names it.
+KEPT = "out.silent.mp4"
 LIMIT_S = 20.0
 
 
@@ -144,7 +146,7 @@ def judged(number: int, job: tuple[Path, str]) -> tuple[str, str]:
     # A photo is no video, which -o out.mp4 is for: wrong usage.
     elif done.returncode not in (1, 2) or not said:
         wrong = f"exit {done.returncode}, said {done.stderr[-300:]!r}"
-    elif left:
+    elif left and not (left == [KEPT] and KEPT in said[-1] and inspect(path.parent / KEPT).picture):
         wrong = f"exit {done.returncode}, left {left}"
     shutil.rmtree(path.parent)
     if wrong:
