@@ -281,26 +281,75 @@ def _edges(path: Path, kind: str) -> list[float]:
     return edges
 
 
+def _recording(
+    path: Path, *, sound_s: float, channels: int = 1, length_s: int = 4, codec: str = "aac"
+) -> bytes:
+    """A transport stream with a flash and a tone at 2 s."""
+    during = "between(t,2,2.3)"
+    tone = "|".join([f"if({during},0.8*sin(2*PI*1000*t),0)"] * channels)
+    run_ffmpeg(
+        "-f", "lavfi",
+        "-i", f"testsrc2=s=160x96:r=25:d={length_s},drawbox=c=white:t=fill:enable='{during}'",
+        "-f", "lavfi", "-i", f"aevalsrc='{tone}':d={sound_s}:s=44100", "-c:v", "libx264",
+        "-x264-params", "keyint=25:open-gop=1:bframes=3", "-c:a", codec, str(path),
+    )  # fmt: skip
+    return path.read_bytes()
+
+
+def _assert_in_time(path: Path, count: int) -> None:
+    light, loud = _edges(path, "light"), _edges(path, "loud")
+    assert len(light) == count
+    # Half a frame.
+    assert light == pytest.approx(loud, abs=0.021)
+
+
 @pytest.mark.parametrize("part", [{}, {"start": 5.0}])
 @pytest.mark.parametrize("sound_s", [4.0, 4.4, 3.6])
 def test_sound_is_in_time_in_each_of_several_recordings(
     sound_s: float, part: dict[str, float], tmp_path: Path
 ) -> None:
     # Put one after the other, each with a sound as long as its picture, longer, or shorter.
-    one, all_of_them = tmp_path / "one.ts", tmp_path / "all.ts"
-    during = "between(t,2,2.3)"
-    run_ffmpeg(
-        "-f", "lavfi",
-        "-i", f"testsrc2=s=160x96:r=25:d=4,drawbox=c=white:t=fill:enable='{during}'",
-        "-f", "lavfi", "-i", f"aevalsrc='if({during},0.8*sin(2*PI*1000*t),0)':d={sound_s}:s=44100",
-        "-c:v", "libx264", "-c:a", "aac", str(one),
-    )  # fmt: skip
-    all_of_them.write_bytes(one.read_bytes() * 6)
-    out = run_vidsal(all_of_them, tmp_path / "o.mp4", **part)
-    light, loud = _edges(out, "light"), _edges(out, "loud")
-    assert len(light) == (5 if part else 6)
-    # Half a frame.
-    assert light == pytest.approx(loud, abs=0.021)
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(_recording(tmp_path / "one.ts", sound_s=sound_s) * 6)
+    _assert_in_time(run_vidsal(joined, tmp_path / "o.mp4", **part), 5 if part else 6)
+
+
+@pytest.mark.parametrize("kept", [slice(30, None), slice(None, 80), slice(20, 85)])
+def test_sound_is_in_time_in_recordings_that_were_cut(kept: slice, tmp_path: Path) -> None:
+    # In the middle of what belongs together: pictures that are listed cannot be decoded.
+    joined = tmp_path / "joined.ts"
+    data = _recording(tmp_path / "one.ts", sound_s=4)
+    packets = [data[n : n + 188] for n in range(0, len(data), 188)]
+    percent = len(packets) / 100
+    first, last = round((kept.start or 0) * percent), round((kept.stop or 100) * percent)
+    joined.write_bytes(b"".join(packets[first:last]) * 4)
+    _assert_in_time(run_vidsal(joined, tmp_path / "o.mp4"), 4)
+
+
+def test_sound_that_changes_its_channels_goes_on(tmp_path: Path) -> None:
+    joined = tmp_path / "joined.ts"
+    one = _recording(tmp_path / "one.ts", sound_s=4, channels=2)
+    other = _recording(tmp_path / "other.ts", sound_s=3.7, channels=1)
+    joined.write_bytes(one + other + one)
+    _assert_in_time(run_vidsal(joined, tmp_path / "o.mp4"), 3)
+
+
+@pytest.mark.parametrize("length_s", [4, 9])
+@pytest.mark.parametrize("codec", ["ac3", "mp2"])
+def test_sound_that_cannot_be_followed_is_told(
+    codec: str, length_s: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    joined = tmp_path / "joined.ts"
+    one = _recording(tmp_path / "one.ts", sound_s=length_s, length_s=length_s, codec=codec)
+    joined.write_bytes(one * 3)
+    out = run_vidsal(joined, tmp_path / "o.mp4")
+    if codec == "mp2":
+        _assert_in_time(out, 3)
+        return
+    assert "its sound (ac3) cannot be followed: the video has none" in caplog.text
+    light = np.array(_edges(out, "light"))
+    assert light - light[0] == pytest.approx([0, length_s, 2 * length_s], abs=0.021)
+    assert media.inspect(out).sound is None
 
 
 def test_sound_can_be_left_out(make_clip: MakeClip, tmp_path: Path) -> None:

@@ -66,14 +66,9 @@ def _scaled(quality: int, worst: float, usual: float) -> float:
 
 def _x264(quality: int) -> list[str]:
     crf = f"{_scaled(quality, 51, 18):g}"
-    return [
-        "-preset",
-        "veryfast",
-        "-crf",
-        crf,
-        "-x264-params",
-        "me=dia" + __import__("os").environ.get("X264P", ""),
-    ]
+    # A diamond instead of a hexagon to search for motion in: on four clips 1 to 14 % less time, for
+    # files of the same size, within 0.6 %, and the same error.
+    return ["-preset", "veryfast", "-crf", crf, "-x264-params", "me=dia"]
 
 
 def _x265(quality: int) -> list[str]:

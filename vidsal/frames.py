@@ -49,7 +49,8 @@ class Frame:
     index : int
         0-based number in decode order.
     time_s : float
-        Presentation time in seconds from the first frame of the source.
+        Presentation time in seconds from the first frame of the source, which may be one that
+        cannot be decoded.
     """
 
     rgb: Rgb

@@ -19,8 +19,8 @@ from vidsal.errors import VidsalError
 from vidsal.opencv import cv2
 from vidsal.settings import Settings, flag, is_saved
 
-# Where results go, and whether they may, does not change them.
-_BESIDE_THE_POINT = ("output", "overwrite", "resume")
+# Where results go, and whether they may, does not change them; and segments have no sound.
+_BESIDE_THE_POINT = ("output", "overwrite", "resume", "audio")
 # So much of a file's beginning and of its end tells it from others; all of it would take minutes.
 _LOOKED_AT = 1 << 20
 

@@ -28,7 +28,8 @@ _NO_INDEX = "moov atom not found"
 # its own standard, the colours of this codec whatever their size.
 _HD_PX = 576, 1280
 _OF_BT601 = ("vp8",)
-# How ffmpeg's names of standards for colours begin.
+# How ffmpeg's names of pixels begin that are no luma and chroma, and its names of standards.
+_NO_YUV = r"[0x]?(rgb|bgr|argb|abgr|gbr|gray|ya\d|pal8|mono|xyz|bayer|none)"
 _STANDARDS = "bt|smpte|fcc|ycgco|ictcp|gbr|ipt|chroma"
 # All streams may end so much before the container says; what is missing beyond that was there once.
 _SHORT_S, _SHORT = 1.0, 0.02
@@ -36,10 +37,11 @@ _SHORT_S, _SHORT = 1.0, 0.02
 _LONGEST_S = 60.0
 # Up to this share of the pictures may have the time of another one, as some recorders' slips have.
 _DOUBLES = 0.05
+# Of these the last packet before a time that begins anew comes after the first ones behind it, and
+# ffmpeg would mend twice.
+_LATE = ("ac3", "eac3")
 # So far apart, as ffmpeg takes it, neighbours are not of one count.
 _LEAP_S = 10.0
-# Sound that comes so much earlier or later than what came before would have it has jumped.
-_GAP_S = 0.005
 # More packets of sound than this never have one time, one after the other.
 _SAME = 8
 # Codecs whose pictures may be of either kind, and often change from one to the other.
@@ -85,8 +87,9 @@ class VideoStream:
     is_cut_off : bool
         Whether the last packet is one of these.
     restarts : bool
-        Whether the file's own time begins anew somewhere; `times_s` go on, and no decoder tells
-        them.
+        Whether the file's own time begins anew somewhere; `times_s` go on, as ffmpeg mends them.
+    mends_alone : bool
+        Whether that is done without a look at the sound.
     """
 
     codec: str
@@ -104,6 +107,7 @@ class VideoStream:
     damaged: int
     is_cut_off: bool
     restarts: bool = False
+    mends_alone: bool = False
 
     @property
     def frames(self) -> int:
@@ -132,17 +136,15 @@ class AudioStream:
         By ffmpeg's name.
     begin_s, end_s : float
         In the file's own time.
-    stretches : tuple of (float, float)
-        Where the file's own time begins anew somewhere, as that of recordings put one after the
-        other does, `begin_s` and `end_s` are times that go on, from 0; and of each stretch of sound
-        without a gap this tells how much sound comes before it, in seconds, and when it begins.
-        Else empty.
+    restarts : bool
+        Whether the file's own time begins anew somewhere, as that of recordings put one after the
+        other does; `begin_s` and `end_s` are times that go on, from 0, as ffmpeg mends them.
     """
 
     codec: str
     begin_s: float
     end_s: float
-    stretches: tuple[tuple[float, float], ...] = ()
+    restarts: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -161,6 +163,9 @@ class Media:
         Whether the file ends before it should.
     lacks_index : bool
         Whether it is a file that cannot be read for want of its index.
+    lost_sound : str
+        The codec of a sound that is there, and cannot be followed where the file's time begins
+        anew; else empty.
     """
 
     picture: VideoStream | None
@@ -169,6 +174,7 @@ class Media:
     duration_s: float | None
     is_cut_off: bool
     lacks_index: bool
+    lost_sound: str = ""
 
 
 def inspect(path: Path | str, *, until_s: float | None = None) -> Media:
@@ -193,13 +199,16 @@ def inspect(path: Path | str, *, until_s: float | None = None) -> Media:
     format_name = named.group(1) if named else ""
     # Transport streams count on from anywhere: after an interruption, or where two were joined.
     has_restarted = packets.restart or (format_name == "mpegts" and packets.leap)
+    lost = packets.sound_codec if has_restarted and packets.sound_codec in _LATE else ""
     if has_restarted:
         packets, begin_s, duration_s = _Packets(), 0.0, None
-        ffmpeg.list_packets(path, packets.take, until_s=until_s, mends_times=True)
+        ffmpeg.list_packets(
+            path, packets.take, until_s=until_s, mends_times=True, has_sound=not lost
+        )
     picture, sound = _streams(packets, banner)
     if has_restarted:
-        picture = picture and replace(picture, has_times=False, restarts=True)
-        sound = sound and replace(sound, stretches=packets.stretches())
+        picture = picture and replace(picture, restarts=True, mends_alone=bool(lost))
+        sound = sound and replace(sound, restarts=True)
     # A file's name and its tags are in ffmpeg's words, too: only what it says itself counts.
     said = "\n".join(line for line in words.splitlines() if re.match(r"\[.+ @ \w+\]", line))
     is_cut_off = any(one in said for one in _CUT_OFF)
@@ -212,7 +221,7 @@ def inspect(path: Path | str, *, until_s: float | None = None) -> Media:
     if duration_s is not None and streams and are_all and until_s is None:
         lasts_s = max(one.end_s for one in streams) - begin_s
         is_cut_off |= lasts_s < duration_s - max(_SHORT_S, _SHORT * duration_s)
-    return Media(picture, sound, begin_s, duration_s, is_cut_off, _NO_INDEX in said)
+    return Media(picture, sound, begin_s, duration_s, is_cut_off, _NO_INDEX in said, lost)
 
 
 def may_be_interlaced(path: Path | str, picture: VideoStream) -> bool:
@@ -284,32 +293,27 @@ class _Packets:
         )
 
     @property
+    def sound_codec(self) -> str:
+        """ffmpeg's name of the sound's codec; empty where there is none."""
+        heads = [self.heads.get(number, {}) for number in self.streams]
+        codecs = [one.get("codec_id", "") for one in heads if one.get("media_type") == "audio"]
+        return codecs[0] if codecs else ""
+
+    @property
     def leap(self) -> bool:
-        """Whether the times of picture and sound leap together: nobody is to wait for that long."""
+        """Whether the times of picture and sound leap together: nobody is to wait for that long.
+
+        Of one of them alone it may be that there was nothing to see, or to hear.
+        """
         leaps = []
         for number, stream in self.streams.items():
-            times_s = np.sort(stream.times) * float(Fraction(self.heads[number]["tb"]))
+            tick_s = float(Fraction(self.heads.get(number, {}).get("tb", "0")))
+            times_s = np.sort(stream.times) * tick_s
             places = np.flatnonzero(np.diff(times_s) > _LEAP_S)
             leaps.append(times_s[places])
         return len(leaps) == 2 and any(
             abs(one - other) < _SHORT_S for one in leaps[0] for other in leaps[1]
         )
-
-    def stretches(self) -> tuple[tuple[float, float], ...]:
-        """Return where sound goes on without a gap, see `AudioStream`."""
-        (number,) = (n for n in self.streams if self.heads.get(n, {}).get("media_type") == "audio")
-        stream, head = self.streams[number], self.heads[number]
-        tick_s, samples_a_second = float(Fraction(head["tb"])), int(head["sample_rate"])
-        begins_s = np.array(stream.times) * tick_s
-        # In samples: lengths are rounded to ticks, which adds up to a third of a second an hour.
-        lengths_s = np.rint(np.array(stream.lasts) * tick_s * samples_a_second) / samples_a_second
-        before_s = np.cumsum(lengths_s) - lengths_s
-        found = [(0.0, float(begins_s[0]))]
-        for before, begin in zip(before_s.tolist(), begins_s.tolist(), strict=True):
-            due_s = begin - before - (found[-1][1] - found[-1][0])
-            if abs(due_s) > _GAP_S:
-                found.append((before, begin))
-        return tuple(found)
 
     def take(self, line: str) -> None:
         """Take in a line."""
@@ -412,8 +416,8 @@ def _matrix(said: str) -> str | None:
     "bgra" has none, "yuv420p(tv, progressive)" does not tell; others have "bt709" there where all
     is of one standard, or three names, "bt709/unknown/unknown", of which the matrix is the first.
     """
-    pixels = re.search(r"\b(yuvj?4\w*|nv\d\w*|p\d{3}\w*)(?:\(([^)]*)\))?", said)
-    if pixels is None:
+    pixels = re.search(r", (\w+)(?:\(([^)]*)\))?(?=,| |$)", said.partition("Video: ")[2])
+    if pixels is None or re.match(_NO_YUV, pixels.group(1)):
         return "none"
     for part in (pixels.group(2) or "").split(", "):
         name = part.partition("/")[0]

@@ -2,7 +2,7 @@
 
 A sink is a context manager that lends a function, and that function takes one frame after the
 other. The block's end decides: a good one finishes and checks the file and gives it its final
-name; an error, or Ctrl-C, leaves nothing behind.
+name; an error, or Ctrl-C, leaves nothing behind, but for a finished picture whose sound failed.
 """
 
 import os
@@ -17,6 +17,8 @@ from vidsal.frames import Rgb, Saliency
 
 # Characters of the final name in that of the unfinished file: systems allow 255 bytes in all.
 _NAME = 40
+# Such a name has room for a number as well.
+_LONGEST_NAME = 240
 
 # Raises VidsalError if the frame cannot be written.
 Write = Callable[[Saliency, Rgb], None]
@@ -41,6 +43,14 @@ def claim(path: Path, *, overwrite: bool) -> None:
         raise VidsalError(f"{folder} is not a folder that exists: make it first")
     with writing(path), tempfile.TemporaryFile(dir=folder):
         pass
+
+
+def beside(path: Path, ending: str) -> Path:
+    """Return the name of `path` with another ending, shorter where the system would not take it."""
+    name = f"{path.stem}{ending}"
+    if len(os.fsencode(name)) > _LONGEST_NAME:
+        name = f"{path.stem[:_NAME]}{ending}"
+    return path.with_name(name)
 
 
 def free_names(*paths: Path) -> list[Path]:

@@ -13,7 +13,7 @@ from vidsal import encoding, ffmpeg, media
 from vidsal.errors import VidsalError
 from vidsal.frames import SoundPart, SourceInfo
 from vidsal.settings import Settings
-from vidsal.sink import free_names, removed, staged, writing
+from vidsal.sink import beside, free_names, removed, staged, writing
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +37,6 @@ _EXACT_S = 1e-5
 _PACKETS_S = 0.25
 # A decoder needs the packet before: the last part of each is half of the next.
 _BEFORE_S = 0.03
-# Of the shortest packet, a part.
-_BEFORE_COUNT_S = 0.001
 # Shorter than the packet of any codec: no sound.
 _LEAST_S = 0.002
 # Places that can be jumped to may be as far apart as this before the jump is worth nothing.
@@ -73,16 +71,15 @@ class _Heard:
         What the time stamps of its file begin at.
     begin_s, end_s : float
         Of what is there of the part, after the part's own beginning.
-    stretches : tuple of (float, float)
-        Where only counting samples tells the time: how much sound comes before each stretch of it,
-        and when it begins, after the part's beginning. Else empty.
+    restarts : bool
+        Whether the file's own time begins anew somewhere.
     """
 
     part: SoundPart
     file_begin_s: float
     begin_s: float
     end_s: float
-    stretches: tuple[tuple[float, float], ...] = ()
+    restarts: bool = False
 
 
 class SoundError(VidsalError):
@@ -110,13 +107,21 @@ def keeping_picture(part: Path, final: Path) -> Iterator[None]:
     except SoundError as error:
         if not part.exists():
             raise
-        (silent,) = free_names(final.with_name(f"{final.stem}.silent{final.suffix}"))
-        with writing(silent):
+        with writing(final):
+            (silent,) = free_names(beside(final, f".silent{final.suffix}"))
             part.replace(silent)
         raise SoundError(f"{error}; the picture alone is in {silent}") from error
 
 
-def finish(part: Path, final: Path, info: SourceInfo, settings: Settings, meant: Meant) -> None:
+def finish(
+    part: Path,
+    final: Path,
+    info: SourceInfo,
+    settings: Settings,
+    meant: Meant,
+    *,
+    name: Path | None = None,
+) -> None:
     """Make the file that was asked for of a silent video, check it, and give it its name.
 
     Parameters
@@ -128,6 +133,8 @@ def finish(part: Path, final: Path, info: SourceInfo, settings: Settings, meant:
         Of the source; its sound is added.
     settings : Settings
     meant : Meant
+    name : Path, optional
+        What people call it, where that is not `final`.
 
     Raises
     ------
@@ -137,7 +144,7 @@ def finish(part: Path, final: Path, info: SourceInfo, settings: Settings, meant:
         If ffmpeg fails, or the picture is not what was meant. Nothing new is at `final`, whatever
         is raised.
     """
-    codec = encoding.codec_of(final, settings)
+    codec, name = encoding.codec_of(final, settings), name or final
     heard = None
     if settings.audio and info.sound and codec != "gif":
         heard = _heard(info.sound)
@@ -149,11 +156,11 @@ def finish(part: Path, final: Path, info: SourceInfo, settings: Settings, meant:
             with writing(final):
                 part.replace(whole)
         if heard:
-            seen = _with_sound(part, heard, whole, final, codec, meant.fps)
+            seen = _with_sound(part, heard, whole, name, codec, meant.fps)
         else:
             seen = media.inspect(whole)
-        _check_picture(seen, final, codec, meant)
-        _check_sound(seen, final, heard)
+        _check_picture(seen, name, codec, meant)
+        _check_sound(seen, name, heard)
 
 
 def _as_gif(part: Path, palette: Path, result: Path) -> None:
@@ -184,8 +191,7 @@ def _heard(part: SoundPart) -> _Heard | None:
         end_s = min(end_s, part.duration_s)
     if end_s - begin_s < _LEAST_S:
         return None
-    stretches = tuple((before, at_s - origin_s) for before, at_s in file.sound.stretches)
-    return _Heard(part, file.begin_s, begin_s, end_s, stretches)
+    return _Heard(part, file.begin_s, begin_s, end_s, file.sound.restarts)
 
 
 def _with_sound(
@@ -205,7 +211,7 @@ def _with_sound(
     """
     suffix = name.suffix.lower()
     around = encoding.container(name, codec, fps)
-    if heard.part.codec in _COPIED[suffix] and not heard.stretches:
+    if heard.part.codec in _COPIED[suffix] and not heard.restarts:
         try:
             ffmpeg.convert(_joined(part, heard, _copied(heard.part), around, result))
             seen = media.inspect(result)
@@ -230,19 +236,25 @@ def _joined(
     Time stamps are taken as they are (``-copyts``) and moved by known amounts. Left to itself
     ffmpeg lets some formats, such as MPEG-TS, begin with the stream that is used, not with the
     first of the file, and sound that begins after the picture would come too early.
+
+    Times that begin anew it has to mend. It does so by all streams that are used, as where the
+    picture came from: so that is read beside the sound, and goes nowhere.
     """
-    jump_s = 0.0 if heard.stretches else heard.part.begin_s - _SEEK_S
+    jump_s = heard.part.begin_s - _SEEK_S
     jump = ["-ss", f"{jump_s:.6f}"] if jump_s > 0 else []
+    times, alone, beside = ["-copyts"], [*jump, "-vn"], []
+    if heard.restarts:
+        times, alone, beside = [], [], ["-map", "1:V:0", "-c", "copy", "-f", "null", "-"]
     origin_s = heard.file_begin_s + heard.part.begin_s
     return [
-        "-copyts",
+        *times,
         "-itsoffset", f"{heard.part.picture_at_s:.6f}", "-i", ffmpeg.named(part),
         # What lies before the part is cut off by packets or samples below.
-        "-noaccurate_seek", *jump, "-itsoffset", f"{-origin_s:.6f}",
-        "-vn", "-sn", "-dn", "-i", ffmpeg.named(heard.part.path),
+        "-noaccurate_seek", "-itsoffset", f"{-origin_s:.6f}",
+        *alone, "-sn", "-dn", "-i", ffmpeg.named(heard.part.path),
         # Chapters would keep the times of the whole source.
         "-map", "0:v:0", "-map", "1:a:0", "-map_chapters", "-1",
-        "-c:v", "copy", *sound, "-strict", "-2", *around, ffmpeg.named(result),
+        "-c:v", "copy", *sound, "-strict", "-2", *around, ffmpeg.named(result), *beside,
     ]  # fmt: skip
 
 
@@ -258,25 +270,12 @@ def _encoded(heard: _Heard, suffix: str) -> list[str]:
     """Return the arguments that encode the samples of a part."""
     part = heard.part
     until = "" if part.duration_s is None else f":end={part.duration_s:.6f}"
-    counted = f"asetpts='({_counted_s(heard.stretches)})/TB'," if heard.stretches else ""
-    # Gaps become silence, and a clock that drifts is followed: encoders count samples only.
-    filters = f"{counted}atrim=start=0{until},aresample=async=1000:min_hard_comp=0.02"
+    filters = f"atrim=start=0{until},aresample=async=1000:min_hard_comp=0.02"
     if suffix == ".webm":
         # Opus has no other orders of speakers.
         filters += ",aformat=channel_layouts=7.1|5.1|stereo|mono"
         return ["-af", filters, "-c:a", "libopus", "-b:a", "160k"]
     return ["-af", filters, "-c:a", "aac", "-b:a", "192k"]
-
-
-def _counted_s(stretches: tuple[tuple[float, float], ...]) -> str:
-    """Return ffmpeg's expression for the time of a sample, from how many came before it."""
-    shifts = [at_s - before_s for before_s, at_s in stretches]
-    steps = [
-        # A little before: what is counted is the beginning of each packet.
-        f"gte(N/SR,{before_s - _BEFORE_COUNT_S:.6f})*{shift - last:.6f}"
-        for (before_s, _), shift, last in zip(stretches[1:], shifts[1:], shifts, strict=False)
-    ]
-    return "+".join([f"N/SR+{shifts[0]:.6f}", *steps])
 
 
 def _check_picture(seen: media.Media, name: Path, codec: str, meant: Meant) -> None:

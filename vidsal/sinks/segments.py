@@ -17,7 +17,7 @@ from vidsal.memory import Memory, Standing, frozen, thawed
 from vidsal.parts import Parts, Segment, open_parts
 from vidsal.settings import Settings
 from vidsal.sink import Write, staged, writing
-from vidsal.sinks.finishing import Meant, finish, keeping_picture
+from vidsal.sinks.finishing import Meant, finish
 from vidsal.sinks.maps import maps_sink, put_maps, remove_maps
 from vidsal.sinks.table import table_sink
 from vidsal.sinks.video import Frames
@@ -218,8 +218,8 @@ class Segments:
         _join(shown, self._fps, silent, self._silent_settings)
         assert self._size is not None
         meant = Meant(sum(one.about["shown"] for one in shown), self._size, self._fps)
-        with keeping_picture(silent, self._output):
-            finish(silent, folder / self._output.name, self._info, self._settings, meant)
+        final = folder / self._output.name
+        finish(silent, final, self._info, self._settings, meant, name=self._output)
         silent.unlink(missing_ok=True)
 
 

@@ -61,9 +61,10 @@ class Reader(Protocol):
     name: str
 
     def grab(self) -> float | None:
-        """Go to the next frame; return its time in seconds after the first one, None at the end.
+        """Go to the next frame; return its time in seconds, None at the end.
 
-        A time that the file does not tell is nan.
+        It is counted from the first frame that the file lists, which may not be one that comes; a
+        time that the file does not tell is nan.
         """
 
     def picture(self) -> Rgb | None:
@@ -185,16 +186,22 @@ class FfmpegReader:
         self._folder = tempfile.TemporaryDirectory(prefix="vidsal-")
         stamps = Path(self._folder.name) / "stamps"
         stamps.touch()
+        # Without -copyts ffmpeg mends times that begin anew, by all streams that are used.
+        times, beside = ["-copyts"], list[str]()
+        if picture.restarts:
+            times = []
+            if not picture.mends_alone:
+                beside = ["-map", "0:a:0", "-c", "copy", "-f", "null", "-"]
         care = ["-xerror", "-err_detect", "explode"] if is_strict else []
         self._process = subprocess.Popen(
-            [ffmpeg.executable(), "-v", "error", "-nostdin", "-copyts", *care,
+            [ffmpeg.executable(), "-v", "error", "-nostdin", *times, *care,
              "-i", ffmpeg.named(path), "-map", "0:V:0", "-vf", ",".join(filters),
              "-fps_mode", "passthrough", "-pix_fmt", "rgb24",
              # One line a frame, written before the frame is: its time, in the file's own ticks.
              # Else it would be rounded to whole frames, and in seconds to six figures.
              "-enc_time_base", "demux",
              "-stats_enc_pre", str(stamps), "-stats_enc_pre_fmt", "{pts} {tb}",
-             "-f", "rawvideo", "pipe:1"],
+             "-f", "rawvideo", "pipe:1", *beside],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             **ffmpeg.APART,
         )  # fmt: skip

@@ -189,8 +189,6 @@ class VideoSource:
             return False
         self._seen += 1
         self._index += 1
-        if self._picture.restarts and self._seen <= self._picture.frames:
-            stamp = float(self._offsets_s[self._seen - 1])
         # Raw streams have no time stamps, damaged files have some that run backwards.
         if not math.isfinite(stamp) or stamp <= self._time_s:
             step_s = float(1 / self._picture.rate)
@@ -228,6 +226,8 @@ class VideoSource:
             raise VidsalError("OpenCV says nothing of damage")
         if self._picture.is_hdr:
             raise VidsalError("it is HDR, and its tones have to be mapped")
+        if self._picture.restarts:
+            raise VidsalError("its time begins anew on the way")
         if may_be_interlaced(self._path, self._picture):
             raise VidsalError("it is interlaced, or may be")
 
@@ -308,6 +308,11 @@ class VideoSource:
     def _sound(self) -> SoundPart | None:
         """Return the sound of the part that was asked for."""
         sound, is_whole = self._media.sound, self._first.index == 0
+        if self._media.lost_sound:
+            log.warning(
+                "%s: its time begins anew on the way, where its sound (%s) cannot be followed: the "
+                "video has none", self._path, self._media.lost_sound,
+            )  # fmt: skip
         if sound is None:
             return None
         # Where the first frame is, after the beginning of the file.
