@@ -6,10 +6,8 @@ not. Reading them costs what reading the file costs.
 
 import math
 import re
-from array import array
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +15,7 @@ from numpy.typing import NDArray
 
 from vidsal import ffmpeg
 from vidsal.endings import lacks_its_end
+from vidsal.packets import Packets, Stream
 from vidsal.rates import USUAL_FPS, measured_rate, snapped
 
 # Transfer functions of high dynamic range, by ffmpeg's names: PQ and HLG.
@@ -40,14 +39,8 @@ _DOUBLES = 0.05
 # Of these the last packet before a time that begins anew comes after the first ones behind it, and
 # ffmpeg would mend twice.
 _LATE = ("ac3", "eac3")
-# So far apart, as ffmpeg takes it, neighbours are not of one count.
-_LEAP_S = 10.0
-# More packets of sound than this never have one time, one after the other.
-_SAME = 8
 # Codecs whose pictures may be of either kind, and often change from one to the other.
 _FROM_TELEVISION = ("mpeg2video", "vc1")
-# Flags of ffmpeg's packets.
-_CORRUPT, _DISCARDED = 2, 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -186,12 +179,12 @@ def inspect(path: Path | str, *, until_s: float | None = None) -> Media:
     until_s : float, optional
         Seconds after its beginning that are looked at; then nothing is known of its end.
     """
-    packets = _Packets()
+    packets = Packets()
     words = ffmpeg.list_packets(path, packets.take, until_s=until_s)
     banner = words.partition("Stream mapping:")[0]
     if not packets.streams and "Audio:" in banner:
         # Beside a sound that is declared and never comes nothing can be listed.
-        packets = _Packets()
+        packets = Packets()
         ffmpeg.list_packets(path, packets.take, until_s=until_s, has_sound=False)
     begin_s, duration_s = _about(banner)
     # The first of several names, such as those of MP4.
@@ -201,7 +194,7 @@ def inspect(path: Path | str, *, until_s: float | None = None) -> Media:
     has_restarted = packets.restart or (format_name == "mpegts" and packets.leap)
     lost = packets.sound_codec if has_restarted and packets.sound_codec in _LATE else ""
     if has_restarted:
-        packets, begin_s, duration_s = _Packets(), 0.0, None
+        packets, begin_s, duration_s = Packets(), 0.0, None
         ffmpeg.list_packets(
             path, packets.take, until_s=until_s, mends_times=True, has_sound=not lost
         )
@@ -211,17 +204,28 @@ def inspect(path: Path | str, *, until_s: float | None = None) -> Media:
         sound = sound and replace(sound, restarts=True)
     # A file's name and its tags are in ffmpeg's words, too: only what it says itself counts.
     said = "\n".join(line for line in words.splitlines() if re.match(r"\[.+ @ \w+\]", line))
-    is_cut_off = any(one in said for one in _CUT_OFF)
-    is_cut_off |= (picture is not None and picture.is_cut_off) or lacks_its_end(
-        Path(path), format_name
-    )
-    streams = [one for one in (picture, sound) if one]
-    # Subtitles or a second sound may be what lasts as long as the container says.
-    are_all = len(re.findall(r"Stream #0", banner)) == len(streams)
-    if duration_s is not None and streams and are_all and until_s is None:
-        lasts_s = max(one.end_s for one in streams) - begin_s
-        is_cut_off |= lasts_s < duration_s - max(_SHORT_S, _SHORT * duration_s)
+    is_cut_off = (
+        any(one in said for one in _CUT_OFF)
+        or (picture is not None and picture.is_cut_off)
+        or lacks_its_end(Path(path), format_name)
+        or (duration_s is not None and until_s is None
+            and _falls_short(picture, sound, banner, begin_s + duration_s, duration_s))
+    )  # fmt: skip
     return Media(picture, sound, begin_s, duration_s, is_cut_off, _NO_INDEX in said, lost)
+
+
+def _falls_short(
+    picture: VideoStream | None,
+    sound: AudioStream | None,
+    banner: str,
+    end_s: float,
+    duration_s: float,
+) -> bool:
+    """Say whether all streams end long before the container says."""
+    ends_s = [one.end_s for one in (picture, sound) if one]
+    # Subtitles or a second sound may be what lasts as long as that.
+    are_all = len(re.findall(r"Stream #0", banner)) == len(ends_s)
+    return bool(ends_s) and are_all and max(ends_s) < end_s - max(_SHORT_S, _SHORT * duration_s)
 
 
 def may_be_interlaced(path: Path | str, picture: VideoStream) -> bool:
@@ -236,7 +240,7 @@ def may_be_interlaced(path: Path | str, picture: VideoStream) -> bool:
     )
 
 
-def _streams(packets: "_Packets", banner: str) -> tuple[VideoStream | None, AudioStream | None]:
+def _streams(packets: Packets, banner: str) -> tuple[VideoStream | None, AudioStream | None]:
     """Return the picture and the sound from the list of packets and ffmpeg's words."""
     picture = sound = None
     # Text is no video, though ffmpeg can show it as a terminal would.
@@ -256,94 +260,11 @@ def _streams(packets: "_Packets", banner: str) -> tuple[VideoStream | None, Audi
     return picture, sound
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Stream:
-    """The packets of one stream; times in units of its time base, nan where not known."""
-
-    times: "array[float]" = field(default_factory=lambda: array("d"))
-    decoded: "array[float]" = field(default_factory=lambda: array("d"))
-    lasts: "array[float]" = field(default_factory=lambda: array("d"))
-    corrupt: bytearray = field(default_factory=bytearray)
-
-
-class _Packets:
-    """ffmpeg's list of packets, taken in line by line.
-
-    Attributes
-    ----------
-    heads : dict of int to dict of str to str
-        What the list says of each stream.
-    streams : dict of int to _Stream
-    """
-
-    def __init__(self) -> None:
-        self.heads: dict[int, dict[str, str]] = {}
-        self.streams: dict[int, _Stream] = {}
-
-    @property
-    def restart(self) -> bool:
-        """Whether times of sound run backwards: ffmpeg lists those at the time they fell back from.
-
-        Of packets shorter than a container's tick, too, several may have one time.
-        """
-        return any(
-            self.heads.get(number, {}).get("media_type") == "audio"
-            and any(len(list(same)) > _SAME for _, same in groupby(stream.times))
-            for number, stream in self.streams.items()
-        )
-
-    @property
-    def sound_codec(self) -> str:
-        """ffmpeg's name of the sound's codec; empty where there is none."""
-        heads = [self.heads.get(number, {}) for number in self.streams]
-        codecs = [one.get("codec_id", "") for one in heads if one.get("media_type") == "audio"]
-        return codecs[0] if codecs else ""
-
-    @property
-    def leap(self) -> bool:
-        """Whether the times of picture and sound leap together: nobody is to wait for that long.
-
-        Of one of them alone it may be that there was nothing to see, or to hear.
-        """
-        leaps = []
-        for number, stream in self.streams.items():
-            tick_s = float(Fraction(self.heads.get(number, {}).get("tb", "0")))
-            times_s = np.sort(stream.times) * tick_s
-            places = np.flatnonzero(np.diff(times_s) > _LEAP_S)
-            leaps.append(times_s[places])
-        return len(leaps) == 2 and any(
-            abs(one - other) < _SHORT_S for one in leaps[0] for other in leaps[1]
-        )
-
-    def take(self, line: str) -> None:
-        """Take in a line."""
-        if line.startswith("#"):
-            if match := re.match(r"#(\w+) (\d+): *(.*)", line):
-                name, number, value = match.groups()
-                self.heads.setdefault(int(number), {})[name] = value.strip()
-            return
-        cells = [cell.strip() for cell in line.split(",")]
-        if len(cells) < 6 or not cells[0].isdecimal():
-            return
-        flags = sum(int(cell[2:], 16) for cell in cells[6:] if cell.startswith("F="))
-        if flags & _DISCARDED:
-            return
-        stream = self.streams.setdefault(int(cells[0]), _Stream())
-        stream.times.append(_number(cells[2]))
-        stream.decoded.append(_number(cells[1]))
-        stream.lasts.append(max(0.0, _number(cells[3])))
-        stream.corrupt.append(bool(flags & _CORRUPT))
-
-
 def square_size(height_px: int, width_px: int, aspect: Fraction) -> tuple[int, int]:
     """Return the (height, width) at which pixels of an aspect are square; none are taken away."""
     if aspect >= 1:
         return height_px, round(width_px * aspect)
     return round(height_px / aspect), width_px
-
-
-def _number(cell: str) -> float:
-    return float(cell) if re.fullmatch(r"-?\d{1,18}", cell) else math.nan
 
 
 def _about(banner: str) -> tuple[float, float | None]:
@@ -359,7 +280,7 @@ def _about(banner: str) -> tuple[float, float | None]:
 
 
 def _picture(
-    head: dict[str, str], packets: _Stream, banner: str, heard_s: float
+    head: dict[str, str], packets: Stream, banner: str, heard_s: float
 ) -> VideoStream | None:
     """Return the picture stream from the list of its packets and ffmpeg's words.
 
@@ -427,7 +348,7 @@ def _matrix(said: str) -> str | None:
 
 
 def _in_order(
-    packets: _Stream,
+    packets: Stream,
 ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64], bool]:
     """Return the times of packets as they are shown, how long each lasts, and if that is told.
 

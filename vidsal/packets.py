@@ -1,0 +1,102 @@
+"""ffmpeg's list of a file's packets, taken in line by line, and what their times tell."""
+
+import math
+import re
+from array import array
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import groupby
+
+import numpy as np
+
+# More packets of sound than this never have one time, one after the other.
+_SAME = 8
+# So far apart, as ffmpeg takes it, neighbours are not of one count.
+_LEAP_S = 10.0
+# Both streams leap within so many seconds.
+_TOGETHER_S = 1.0
+# Flags of ffmpeg's packets.
+_CORRUPT, _DISCARDED = 2, 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stream:
+    """The packets of one stream; times in units of its time base, nan where not known."""
+
+    times: "array[float]" = field(default_factory=lambda: array("d"))
+    decoded: "array[float]" = field(default_factory=lambda: array("d"))
+    lasts: "array[float]" = field(default_factory=lambda: array("d"))
+    corrupt: bytearray = field(default_factory=bytearray)
+
+
+class Packets:
+    """ffmpeg's list of packets, taken in line by line.
+
+    Attributes
+    ----------
+    heads : dict of int to dict of str to str
+        What the list says of each stream.
+    streams : dict of int to Stream
+    """
+
+    def __init__(self) -> None:
+        self.heads: dict[int, dict[str, str]] = {}
+        self.streams: dict[int, Stream] = {}
+
+    @property
+    def restart(self) -> bool:
+        """Whether times of sound run backwards: ffmpeg lists those at the time they fell back from.
+
+        Of packets shorter than a container's tick, too, several may have one time.
+        """
+        return any(
+            self.heads.get(number, {}).get("media_type") == "audio"
+            and any(len(list(same)) > _SAME for _, same in groupby(stream.times))
+            for number, stream in self.streams.items()
+        )
+
+    @property
+    def sound_codec(self) -> str:
+        """ffmpeg's name of the sound's codec; empty where there is none."""
+        heads = [self.heads.get(number, {}) for number in self.streams]
+        codecs = [one.get("codec_id", "") for one in heads if one.get("media_type") == "audio"]
+        return codecs[0] if codecs else ""
+
+    @property
+    def leap(self) -> bool:
+        """Whether the times of picture and sound leap together: nobody is to wait for that long.
+
+        Of one of them alone it may be that there was nothing to see, or to hear.
+        """
+        leaps = []
+        for number, stream in self.streams.items():
+            tick_s = float(Fraction(self.heads.get(number, {}).get("tb", "0")))
+            times_s = np.sort(stream.times) * tick_s
+            places = np.flatnonzero(np.diff(times_s) > _LEAP_S)
+            leaps.append(times_s[places])
+        return len(leaps) == 2 and any(
+            abs(one - other) < _TOGETHER_S for one in leaps[0] for other in leaps[1]
+        )
+
+    def take(self, line: str) -> None:
+        """Take in a line."""
+        if line.startswith("#"):
+            if match := re.match(r"#(\w+) (\d+): *(.*)", line):
+                name, number, value = match.groups()
+                self.heads.setdefault(int(number), {})[name] = value.strip()
+            return
+        cells = [cell.strip() for cell in line.split(",")]
+        if len(cells) < 6 or not cells[0].isdecimal():
+            return
+        flags = sum(int(cell[2:], 16) for cell in cells[6:] if cell.startswith("F="))
+        if flags & _DISCARDED:
+            return
+        stream = self.streams.setdefault(int(cells[0]), Stream())
+        stream.times.append(_number(cells[2]))
+        stream.decoded.append(_number(cells[1]))
+        stream.lasts.append(max(0.0, _number(cells[3])))
+        stream.corrupt.append(bool(flags & _CORRUPT))
+
+
+def _number(cell: str) -> float:
+    return float(cell) if re.fullmatch(r"-?\d{1,18}", cell) else math.nan
