@@ -8,6 +8,9 @@ from conftest import MakeClip, run_ffmpeg
 
 from vidsal import media
 from vidsal.endings import lacks_its_end
+from vidsal.errors import VidsalError
+from vidsal.settings import Settings
+from vidsal.sources import open_source
 
 # Words for ffmpeg; formats of which a file's own bytes tell its end.
 KINDS = {
@@ -65,6 +68,15 @@ def test_a_stream_that_is_sent_does_not_know_its_length(tmp_path: Path) -> None:
     flags = data.index(guid) + 88
     path.write_bytes(data[:flags] + bytes([data[flags] | 1]) + data[flags + 1 : -5])
     assert not lacks_its_end(path, "asf")
+
+
+def test_a_cut_that_leaves_nothing_to_read_is_told(make_clip: MakeClip, tmp_path: Path) -> None:
+    # Within the index, which ffmpeg then has no word for.
+    data = make_clip("whole.mp4", frames=50).read_bytes()
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(data[: data.index(b"moov") + 300])
+    with pytest.raises(VidsalError, match=r"cut\.mp4 is cut off"):
+        open_source(cut, Settings())
 
 
 def test_a_name_is_no_format(make_clip: MakeClip) -> None:

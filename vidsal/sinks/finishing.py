@@ -242,9 +242,9 @@ def _joined(
     """
     jump_s = heard.part.begin_s - _SEEK_S
     jump = ["-ss", f"{jump_s:.6f}"] if jump_s > 0 else []
-    times, alone, beside = ["-copyts"], [*jump, "-vn"], []
+    times, alone, unseen = ["-copyts"], [*jump, "-vn"], list[str]()
     if heard.restarts:
-        times, alone, beside = [], [], ["-map", "1:V:0", "-c", "copy", "-f", "null", "-"]
+        times, alone, unseen = [], [], ["-map", "1:V:0", "-c", "copy", "-f", "null", "-"]
     origin_s = heard.file_begin_s + heard.part.begin_s
     return [
         *times,
@@ -254,7 +254,7 @@ def _joined(
         *alone, "-sn", "-dn", "-i", ffmpeg.named(heard.part.path),
         # Chapters would keep the times of the whole source.
         "-map", "0:v:0", "-map", "1:a:0", "-map_chapters", "-1",
-        "-c:v", "copy", *sound, "-strict", "-2", *around, ffmpeg.named(result), *beside,
+        "-c:v", "copy", *sound, "-strict", "-2", *around, ffmpeg.named(result), *unseen,
     ]  # fmt: skip
 
 

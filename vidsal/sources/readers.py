@@ -187,11 +187,11 @@ class FfmpegReader:
         stamps = Path(self._folder.name) / "stamps"
         stamps.touch()
         # Without -copyts ffmpeg mends times that begin anew, by all streams that are used.
-        times, beside = ["-copyts"], list[str]()
+        times, unheard = ["-copyts"], list[str]()
         if picture.restarts:
             times = []
             if not picture.mends_alone:
-                beside = ["-map", "0:a:0", "-c", "copy", "-f", "null", "-"]
+                unheard = ["-map", "0:a:0", "-c", "copy", "-f", "null", "-"]
         care = ["-xerror", "-err_detect", "explode"] if is_strict else []
         self._process = subprocess.Popen(
             [ffmpeg.executable(), "-v", "error", "-nostdin", *times, *care,
@@ -201,7 +201,7 @@ class FfmpegReader:
              # Else it would be rounded to whole frames, and in seconds to six figures.
              "-enc_time_base", "demux",
              "-stats_enc_pre", str(stamps), "-stats_enc_pre_fmt", "{pts} {tb}",
-             "-f", "rawvideo", "pipe:1", *beside],
+             "-f", "rawvideo", "pipe:1", *unheard],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             **ffmpeg.APART,
         )  # fmt: skip

@@ -332,10 +332,10 @@ def _checked(path: Path, media: Media, settings: Settings) -> VideoStream:
     picture = media.picture
     if media.lacks_index and _is_boxed(path):
         raise VidsalError(f"{path} is cut off before its index, without which nothing can be read")
-    if picture is None and media.is_cut_off:
-        raise VidsalError(f"{path} is cut off, and what is left of it cannot be read")
     if picture is None and media.sound:
         raise VidsalError(f"{path} holds sound but no moving picture")
+    if picture is None and media.is_cut_off:
+        raise VidsalError(f"{path} is cut off, and what is left of it cannot be read")
     if picture is None:
         raise VidsalError(f"{path} is not a video or picture that can be read")
     height, width = picture.upright_px
