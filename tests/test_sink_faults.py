@@ -290,13 +290,24 @@ def test_a_gif_that_fails_leaves_nothing(
     assert names_in(tmp_path) == []
 
 
-def test_sound_that_cannot_be_added_is_an_error(
-    make_clip: MakeClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clip, out = make_clip(frames=5, sound="aac"), tmp_path / "out"
-    out.mkdir()
+@pytest.fixture
+def out_without_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder; to no file sound can be added."""
     real = ffmpeg.convert
-    monkeypatch.setattr(ffmpeg, "convert", lambda words: real(["-no_such_option", *words]))
+
+    def failing(words: list[str], **options: Any) -> None:
+        real(["-no_such_option", *words] if "1:a:0" in words else words, **options)
+
+    monkeypatch.setattr(ffmpeg, "convert", failing)
+    out = tmp_path / "out"
+    out.mkdir()
+    return out
+
+
+def test_sound_that_cannot_be_added_is_an_error(
+    make_clip: MakeClip, out_without_sound: Path
+) -> None:
+    clip, out = make_clip(frames=5, sound="aac"), out_without_sound
     for kept in ("o.silent.mp4", "o.silent_002.mp4"):
         with pytest.raises(
             VidsalError, match=rf"--no-audio leaves it out.*ffmpeg failed: .* alone is in .*{kept}"
@@ -310,16 +321,9 @@ def test_sound_that_cannot_be_added_is_an_error(
 
 
 def test_sound_that_cannot_be_added_at_last_can_be_left_out(
-    make_clip: MakeClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_clip: MakeClip, out_without_sound: Path
 ) -> None:
-    clip, out = make_clip(frames=60, sound="aac"), tmp_path / "out"
-    out.mkdir()
-    real = ffmpeg.convert
-
-    def no_sound(words: list[str], **options: Any) -> None:
-        real(["-no_such_option", *words] if "1:a:0" in words else words, **options)
-
-    monkeypatch.setattr(ffmpeg, "convert", no_sound)
+    clip, out = make_clip(frames=60, sound="aac"), out_without_sound
     with pytest.raises(VidsalError, match="--no-audio leaves it out"):
         run_vidsal(clip, out / "o.mp4", resume=True)
     assert not (out / "o.mp4").exists()

@@ -291,6 +291,7 @@ def _picture(
     said = stream.group(0) if stream else ""
     if not size or not said:
         return None
+    coded_px = int(size.group(2)), int(size.group(1))
     claimed = re.search(r" ([\d.]+k?) fps", said)
     # What is said of this stream, up to the next one; the name of a tag has spaces behind it.
     about = banner[banner.index(said) :].partition("\n  Stream #")[0]
@@ -311,15 +312,11 @@ def _picture(
     last_s = max(last_s if last_s < longest_s else 0.0, float(1 / rate))
     return VideoStream(
         codec=head["codec_id"],
-        coded_px=(int(size.group(2)), int(size.group(1))),
+        coded_px=coded_px,
         rotation_deg=round(float(turned.group(1)) / 90) * 90 % 360 if turned else 0,
         sample_aspect=_aspect(head.get("sar", "")),
         is_hdr=any(f"/{name}" in said or f"{name}," in said for name in _HDR),
-        lacks_matrix=(
-            (int(size.group(1)) >= _HD_PX[1] or int(size.group(2)) > _HD_PX[0])
-            and head["codec_id"] not in _OF_BT601
-            and _matrix(said) is None
-        ),
+        lacks_matrix=_lacks_matrix(coded_px, head["codec_id"], said),
         is_interlaced=re.search(r"\b(top|bottom) (coded )?first", said) is not None,
         times_s=ticks * float(tick),
         has_times=has_times,
@@ -331,20 +328,22 @@ def _picture(
     )
 
 
-def _matrix(said: str) -> str | None:
-    """Return what ffmpeg says of the matrix that made luma and chroma of RGB, None if nothing.
+def _lacks_matrix(coded_px: tuple[int, int], codec: str, said: str) -> bool:
+    """Say whether nothing is said of the matrix that made a large picture's luma and chroma of RGB.
 
     "bgra" has none, "yuv420p(tv, progressive)" does not tell; others have "bt709" there where all
     is of one standard, or three names, "bt709/unknown/unknown", of which the matrix is the first.
     """
+    is_small = coded_px[0] <= _HD_PX[0] and coded_px[1] < _HD_PX[1]
     pixels = re.search(r", (\w+)(?:\(([^)]*)\))?(?=,| |$)", said.partition("Video: ")[2])
-    if pixels is None or re.match(_NO_YUV, pixels.group(1)):
-        return "none"
-    for part in (pixels.group(2) or "").split(", "):
-        name = part.partition("/")[0]
-        if ("/" in part or re.match(_STANDARDS, part)) and name not in ("unknown", "reserved"):
-            return name
-    return None
+    if is_small or codec in _OF_BT601 or pixels is None or re.match(_NO_YUV, pixels.group(1)):
+        return False
+    names = [
+        part.partition("/")[0]
+        for part in (pixels.group(2) or "").split(", ")
+        if "/" in part or re.match(_STANDARDS, part)
+    ]
+    return set(names) <= {"unknown", "reserved"}
 
 
 def _in_order(

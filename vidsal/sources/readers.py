@@ -19,6 +19,7 @@ from vidsal.errors import VidsalError
 from vidsal.frames import Map, Rgb
 from vidsal.media import VideoStream, square_size
 from vidsal.opencv import cv2
+from vidsal.timeline import ROUNDING_S
 
 # HDR to SDR: to linear light, a curve that keeps bright parts apart, and to the usual transfer.
 _TONE_MAP = (
@@ -169,29 +170,24 @@ class FfmpegReader:
         is_strict: bool = False,
     ) -> None:
         self._path, self._strict = path, is_strict
-        height, width = picture.upright_px
-        self._shape = (height, width, 3)
+        self._shape = (*picture.upright_px, 3)
         self._first_s: float | None = float(picture.times_s[0]) if picture.has_times else None
         self._is_timed = picture.has_times or not skipped
         self._rgb, self._time_s = np.empty(self._shape, np.uint8), 0.0
-        filters = [_TONE_MAP] if picture.is_hdr else []
+        filters = _filters(picture)
         if skipped:
             after = f"gte(n,{skipped})"
             if self._first_s is not None:
-                after = f"gt(t,{self._first_s + after_s + 1e-6:.6f})"
+                after = f"gt(t,{self._first_s + after_s + ROUNDING_S:.6f})"
             filters.insert(0, f"select='{after}'")
-        matrix = ":in_color_matrix=bt709" if picture.lacks_matrix else ""
-        filters.append(f"scale={width}:{height}:flags=bicubic{matrix},setsar=1")
         # In a folder of its own: what is open cannot be opened once more under Windows.
         self._folder = tempfile.TemporaryDirectory(prefix="vidsal-")
         stamps = Path(self._folder.name) / "stamps"
         stamps.touch()
         # Without -copyts ffmpeg mends times that begin anew, by all streams that are used.
-        times, unheard = ["-copyts"], list[str]()
-        if picture.restarts:
-            times = []
-            if not picture.mends_alone:
-                unheard = ["-map", "0:a:0", "-c", "copy", "-f", "null", "-"]
+        times = [] if picture.restarts else ["-copyts"]
+        is_heard = picture.restarts and not picture.mends_alone
+        unheard = ["-map", "0:a:0", "-c", "copy", "-f", "null", "-"] if is_heard else []
         care = ["-xerror", "-err_detect", "explode"] if is_strict else []
         self._process = subprocess.Popen(
             [ffmpeg.executable(), "-v", "error", "-nostdin", *times, *care,
@@ -243,6 +239,14 @@ class FfmpegReader:
         self._folder.cleanup()
 
 
+def _filters(picture: VideoStream) -> list[str]:
+    """Return what makes upright pictures of usual tones and colours, with square pixels."""
+    height, width = picture.upright_px
+    matrix = ":in_color_matrix=bt709" if picture.lacks_matrix else ""
+    scale = f"scale={width}:{height}:flags=bicubic{matrix},setsar=1"
+    return [_TONE_MAP, scale] if picture.is_hdr else [scale]
+
+
 def begin_if_alike(path: Path, picture: VideoStream) -> float:
     """Compare what OpenCV makes of a file with what ffmpeg makes of it.
 
@@ -277,9 +281,9 @@ def begin_if_alike(path: Path, picture: VideoStream) -> float:
             known = other.picture()
             if rgb is None or known is None:
                 break
-            if rgb.shape != known.shape or _differ(_thumb(rgb), _thumb(known)):
-                raise VidsalError("OpenCV makes other pictures of it")
             shown = _thumb(known)
+            if rgb.shape != known.shape or _differ(_thumb(rgb), shown):
+                raise VidsalError("OpenCV makes other pictures of it")
             mirrored = shown[::-1], shown[:, ::-1], shown[::-1, ::-1]
             if all(_differ(shown, image) for image in mirrored):
                 break
