@@ -21,7 +21,7 @@ LAYERS = [
     ["sources", "stream", "sinks", "static.models", "render"],
     ["parts", "identity", "stopping"],
     ["source", "sink", "static", "media", "encoding"],
-    ["ffmpeg", "memory", "endings", "packets"],
+    ["ffmpeg", "memory", "endings", "packets", "downloads"],
     [
         "motion",
         "accumulate",

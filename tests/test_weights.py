@@ -3,17 +3,18 @@
 import hashlib
 import logging
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import pytest
+from web_help import Server, serving
 
+from vidsal import downloads
 from vidsal.errors import UsageError, VidsalError
 from vidsal.frames import Request, Target
 from vidsal.settings import Settings
@@ -26,66 +27,16 @@ RIGHT = hashlib.md5(CONTENT).hexdigest()
 TABBY = 281
 
 
-class Server:
-    """A web server on loopback that answers in one way and counts what it is asked."""
-
-    def __init__(self, answer: str) -> None:
-        self.asked: list[str] = []
-        self._over = threading.Event()
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                server.asked.append(self.path)
-                if answer == "404":
-                    self.send_error(404)
-                    return
-                if answer == "silence":
-                    server._over.wait(30)
-                    return
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(CONTENT)))
-                self.end_headers()
-                if answer == "whole":
-                    self.wfile.write(CONTENT)
-                elif answer == "other":
-                    self.wfile.write(CONTENT[::-1])
-                else:
-                    self.wfile.write(CONTENT[: len(CONTENT) // 2])
-                    if answer == "stall":
-                        server._over.wait(30)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,))
-        self._thread.start()
-        self.url = f"http://127.0.0.1:{self._http.server_port}/resnet/weights_for_tests.h5"
-
-    def close(self) -> None:
-        self._over.set()
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join()
-
-
 Serve = Callable[[str], Server]
 
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
     """Start servers that end with the test."""
-    servers: list[Server] = []
-
-    def start(answer: str) -> Server:
-        servers.append(Server(answer))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.close()
+    with ExitStack() as stack:
+        yield lambda answer: stack.enter_context(
+            serving(answer, CONTENT, "resnet/weights_for_tests.h5")
+        )
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +45,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, "127.0.0.1")
-    monkeypatch.setattr(weights, "_TIMEOUT_S", (2.0, 0.5))
+    monkeypatch.setattr(downloads, "TIMEOUT_S", (2.0, 0.5))
     return tmp_path / "keras"
 
 

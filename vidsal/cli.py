@@ -245,7 +245,7 @@ def run(
         str,
         Parameter(
             help="Video files, photos, folders, quoted globs, lists (.txt), the number of a "
-            "camera, or the address of a stream."
+            "camera, or the address of a file or stream."
         ),
     ],
     summary: Annotated[

@@ -17,7 +17,8 @@ from vidsal.sink import write_text
 from vidsal.sinks.image import IMAGE_SUFFIXES
 from vidsal.sources.capture import is_stream, spoken
 from vidsal.sources.image import is_image
-from vidsal.sources.names import What, expand
+from vidsal.sources.names import Pictures, What, expand, is_named_as_picture
+from vidsal.sources.remote import file_name, told
 from vidsal.static.models import Network
 
 
@@ -100,7 +101,9 @@ def _sources(
 
 
 def _label(source: What) -> str:
-    """Return a source as it may be told: the address of a stream may hold a password."""
+    """Return a source as it may be told: an address may hold a password."""
+    if file_name(source):
+        return told(str(source))
     return spoken(str(source)) if is_stream(source) else str(source)
 
 
@@ -156,6 +159,8 @@ def _names(sources: Sequence[What]) -> list[str]:
 
 def _called(source: What) -> tuple[str, Path]:
     """Return what a source is called without its suffix, and with it; a stream has none."""
+    if name := file_name(source):
+        return Path(name).stem, Path(name)
     if is_stream(source):
         name = _label(source).replace(" ", "")
         return name, Path(name)
@@ -173,7 +178,11 @@ def _require_apart(sources: set[Path], settings: Settings) -> None:
 
 def _output_name(source: What, stem: str, settings: Settings) -> str:
     """Return what the output of one of many sources is called."""
-    is_photo = isinstance(source, (str, Path)) and _is_file(Path(source)) and is_image(Path(source))
+    if name := file_name(source):
+        is_photo = is_named_as_picture(name)
+    else:
+        path = Path(str(source))
+        is_photo = not isinstance(source, Pictures) and _is_file(path) and is_image(path)
     return f"{stem}_saliency{'.png' if is_photo else encoding.suffix_for(settings.codec)}"
 
 

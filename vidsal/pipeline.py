@@ -116,7 +116,7 @@ def process(
     began_s, stages = time.perf_counter(), Stages()
     keep_freed()
     network = network or Network(settings, progress=progress is not None)
-    with open_source(source, settings) as opened:
+    with open_source(source, settings, progress=progress is not None) as opened:
         info = opened.info
         if settings.resume and info.is_live:
             raise UsageError(f"--resume is not for {info.name}: what was missed is gone")

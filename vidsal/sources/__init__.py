@@ -10,20 +10,24 @@ from vidsal.sources.capture import is_device, is_stream, spoken
 from vidsal.sources.image import ImageSource, is_image
 from vidsal.sources.live import LiveSource
 from vidsal.sources.names import Pictures, What, expand
+from vidsal.sources.remote import file_name, open_remote
 from vidsal.sources.sequence import SequenceSource
 from vidsal.sources.video import VideoSource
 
 
-def open_source(what: What, settings: Settings) -> Source:
-    """Open a camera by its number, a stream by its address, a file by its path, or pictures.
+def open_source(what: What, settings: Settings, *, progress: bool = False) -> Source:
+    """Open a camera by its number, a file or stream by its address or path, or pictures.
 
     Parameters
     ----------
     what : str, int, Path or Pictures
         ``0`` (or ``"0"``) is the first camera, unless a file is called so; ``/dev/video0`` and
-        ``rtsp://host/path`` (also http, https, udp, tcp) are live, too. A folder, a glob or a
-        list is one source only as a sequence of pictures.
+        ``rtsp://host/path`` (also http, https, udp, tcp) are live, too, but not a file on a web
+        server, by its suffix and a length: that is downloaded. A folder, a glob or a list is one
+        source only as a sequence of pictures.
     settings : Settings
+    progress : bool
+        Show a progress bar on stderr while something is downloaded.
 
     Raises
     ------
@@ -40,8 +44,18 @@ def open_source(what: What, settings: Settings) -> Source:
         raise UsageError(f"the number of a camera is 0 or more, got {what}")
     if isinstance(what, int) or (is_number and not path.exists()):
         return _live(str(int(str(what))), settings)
+    if file_name(what):
+        remote = open_remote(
+            str(what), lambda there: _open_file(there, settings), progress=progress
+        )
+        if remote is not None:
+            return remote
     if is_stream(what) or is_device(what):
         return _live(str(what), settings)
+    return _open_file(path, settings)
+
+
+def _open_file(path: Path, settings: Settings) -> Source:
     if path.is_dir():
         raise VidsalError(f"{path} is a folder: --sequence makes one video of its pictures")
     if not path.exists():

@@ -40,6 +40,16 @@ class Pictures:
 What = str | int | Path | Pictures
 
 
+def is_named_as_media(name: str) -> bool:
+    """Say whether a name ends as that of a video or a picture."""
+    return Path(name).suffix.lower() in (*_PICTURES, *_VIDEOS)
+
+
+def is_named_as_picture(name: str) -> bool:
+    """Say whether a name ends as that of a picture."""
+    return Path(name).suffix.lower() in _PICTURES
+
+
 def expand(word: str | int | Path, *, is_sequence: bool = False) -> list[What]:
     """Return the sources that a word means.
 
@@ -63,7 +73,7 @@ def expand(word: str | int | Path, *, is_sequence: bool = False) -> list[What]:
         return [word]
     found: Sequence[str | Path]
     if path.is_dir():
-        names = [one for one in path.iterdir() if one.suffix.lower() in (*_PICTURES, *_VIDEOS)]
+        names = [one for one in path.iterdir() if is_named_as_media(one.name)]
         found = _in_order(one for one in names if one.is_file() and one.name[0] != ".")
         kind = "video or picture in this folder"
     elif path.suffix.lower() == ".txt" and path.is_file():
@@ -79,7 +89,7 @@ def expand(word: str | int | Path, *, is_sequence: bool = False) -> list[What]:
     if not is_sequence:
         return list(found)
     files = [one for one in found if isinstance(one, Path)]
-    pictures = tuple(one for one in files if one.suffix.lower() in _PICTURES or is_image(one))
+    pictures = tuple(one for one in files if is_named_as_picture(one.name) or is_image(one))
     if not pictures:
         raise VidsalError(f"{word}: there is no picture for --sequence")
     return [Pictures(_called(word), pictures)]

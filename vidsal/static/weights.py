@@ -10,14 +10,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from vidsal import downloads
 from vidsal.errors import VidsalError
 
 log = logging.getLogger(__name__)
-
-# Seconds to reach the server, and to wait for its next bytes: long enough for a slow line,
-# short enough that a machine without network notices before its user does.
-_TIMEOUT_S = (4.0, 15.0)
-
 
 # In the package's folder ``data``.
 LITE0_FILE = "efficientnet_lite0.npz"
@@ -92,7 +88,7 @@ def fetch(weights: WeightsFile, *, progress: bool = False) -> Path:
             known_hash=f"md5:{weights.md5}",
             fname=weights.path.name,
             path=weights.path.parent,
-            downloader=pooch.HTTPDownloader(progressbar=progress, timeout=_TIMEOUT_S),
+            downloader=pooch.HTTPDownloader(progressbar=progress, timeout=downloads.TIMEOUT_S),
         )
     # requests' errors are OSErrors; a wrong checksum is a ValueError.
     except (OSError, ValueError) as error:
@@ -108,10 +104,4 @@ def _why(error: Exception) -> str:
     """Return the innermost reason of a failed download, in a few words."""
     if isinstance(error, ValueError) and "hash" in str(error):
         return "what came is not the published file: its checksum differs"
-    text = str(error)
-    for known in ("Name or service not known", "Temporary failure in name resolution",
-                  "getaddrinfo failed", "Network is unreachable", "Connection refused",
-                  "timed out"):  # fmt: skip
-        if known in text:
-            return known
-    return " ".join(text.split())[:200]
+    return downloads.why(error)

@@ -1,0 +1,166 @@
+"""A file on a web server: downloaded, read as any other file, and removed when it was read.
+
+What is read as it arrives has no sound, the times of its arrival, and is gone; so that is for what
+has no end.
+"""
+
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import unquote, urlsplit
+
+from tqdm import tqdm
+
+from vidsal import downloads
+from vidsal.errors import VidsalError
+from vidsal.frames import Findings, Frame
+from vidsal.source import Source
+from vidsal.sources.names import is_named_as_media
+
+log = logging.getLogger(__name__)
+
+_CHUNK_BYTES = 1 << 20
+
+
+def file_name(address: object) -> str:
+    """Return the name of the file that an address ends in; empty where it names none."""
+    there = urlsplit(str(address))
+    name = Path(unquote(there.path)).name
+    return name if there.scheme in ("http", "https") and is_named_as_media(name) else ""
+
+
+def told(address: str) -> str:
+    """Return the address of a file without the password and the key that it may hold."""
+    there = urlsplit(address)
+    return f"{there.scheme}://{there.netloc.rpartition('@')[2]}{there.path}"
+
+
+class RemoteFile:
+    """A source that is read from a file that was downloaded for it, and is removed with it.
+
+    Parameters
+    ----------
+    address : str
+        As it may be told.
+    path : Path
+        In a folder of its own.
+    open_file : callable
+        Path to `Source`.
+    """
+
+    def __init__(self, address: str, path: Path, open_file: Callable[[Path], Source]) -> None:
+        self._folder = path.parent
+        try:
+            self._source = open_file(path)
+        except VidsalError as error:
+            raise type(error)(str(error).replace(str(path), address)) from error
+        self.info = replace(self._source.info, name=address, files=(str(path),))
+
+    def frames(self) -> Iterator[Frame]:
+        return self._source.frames()
+
+    def stop(self) -> None:
+        self._source.stop()
+
+    def findings(self) -> Findings:
+        return self._source.findings()
+
+    def __enter__(self) -> Self:
+        self._source.__enter__()
+        return self
+
+    def __exit__(self, *of: object) -> None:
+        try:
+            self._source.__exit__(*of)
+        finally:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def open_remote(
+    address: str, open_file: Callable[[Path], Source], *, progress: bool = False
+) -> RemoteFile | None:
+    """Open a file on a web server; None where the server does not say how long it is: a stream.
+
+    Parameters
+    ----------
+    address : str
+        Of ``http`` or ``https``.
+    open_file : callable
+        Path to `Source`.
+    progress : bool
+        Show a progress bar on stderr.
+
+    Raises
+    ------
+    VidsalError
+        If it does not come whole, or cannot be opened.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="vidsal-"))
+    opened = None
+    try:
+        path = folder / file_name(address)
+        if _is_fetched(address, path, progress=progress):
+            opened = RemoteFile(told(address), path, open_file)
+    finally:
+        if opened is None:
+            shutil.rmtree(folder, ignore_errors=True)
+    return opened
+
+
+def _is_fetched(address: str, path: Path, *, progress: bool) -> bool:
+    """Download a file; say whether it is one."""
+    name = told(address)
+    # Half a second, which those who read files do not have to wait.
+    import requests
+
+    try:
+        # Not packed for the way: its length would be another.
+        asked = {"Accept-Encoding": "identity"}
+        with requests.get(
+            address, stream=True, timeout=downloads.TIMEOUT_S, headers=asked
+        ) as answer:
+            if answer.status_code >= requests.codes.bad_request:
+                reason = f"{answer.status_code} {answer.reason}"
+                raise VidsalError(f"{name} cannot be downloaded: the server says {reason}")
+            if "Content-Length" not in answer.headers:
+                return False
+            length = int(answer.headers["Content-Length"])
+            _require_room(name, path.parent, length)
+            log.info("downloading %s, %.1f MB", name, length / 1e6)
+            with (
+                path.open("wb") as file,
+                tqdm(
+                    total=length, unit="B", unit_scale=True, desc="download", leave=False,
+                    disable=None if progress else True,
+                ) as bar,
+            ):  # fmt: skip
+                for chunk in answer.iter_content(_CHUNK_BYTES):
+                    file.write(chunk)
+                    bar.update(len(chunk))
+            _date(path, answer.headers)
+    # requests' errors are OSErrors; a length that is no number is a ValueError.
+    except (OSError, ValueError) as error:
+        raise VidsalError(f"{name} cannot be downloaded: {downloads.why(error)}") from error
+    return True
+
+
+def _require_room(name: str, folder: Path, length: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < length:
+        raise VidsalError(
+            f"{name} has {length / 1e6:.0f} MB, and {folder.parent} room for {free / 1e6:.0f} MB: "
+            "set TMPDIR to a folder with more"
+        )
+
+
+def _date(path: Path, headers: Any) -> None:
+    """Give a file the time of its last change, by which a resumed run knows it again."""
+    said = headers.get("Last-Modified")
+    changed_s = parsedate_to_datetime(said).timestamp() if said else 0.0
+    os.utime(path, (changed_s, changed_s))
