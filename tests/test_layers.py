@@ -20,7 +20,7 @@ LAYERS = [
     ["preview"],
     ["sources", "stream", "sinks", "static.models", "render"],
     ["parts", "identity", "stopping"],
-    ["source", "sink", "static", "media", "encoding"],
+    ["source", "sink", "static", "media", "encoding", "lettering"],
     ["ffmpeg", "memory", "endings", "packets", "downloads"],
     [
         "motion",

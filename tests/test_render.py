@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vidsal import render
+from vidsal import lettering, render
 from vidsal.frames import CameraMotion, Frame, Map, Prediction, Rgb, Saliency
 from vidsal.motion import still
 from vidsal.render import Style, colours, draw, even, time_code
@@ -302,13 +302,13 @@ def test_quad_tells_how_the_picture_moves_and_what_motion_brought(
     camera: Any, share: float, motion: str, fused: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[str] = []
-    real = render._write
+    real = lettering.write
 
     def write(picture: Rgb, text: str, *words: Any, **options: Any) -> int:
         written.append(text)
         return real(picture, text, *words, **options)
 
-    monkeypatch.setattr(render, "_write", write)
+    monkeypatch.setattr(render, "write", write)
     base = _saliency(_ground((180, 320)), np.zeros((18, 32), np.float32))
     draw(replace(_moved(base, camera), motion_share=share), Style("quad"))
     assert written[-4:] == ["input", "static", motion, fused]

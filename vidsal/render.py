@@ -4,10 +4,10 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
 from vidsal.frames import Map, Prediction, Rgb, Saliency
 from vidsal.fusion import Box, boxes, peak
+from vidsal.lettering import fitting, line_px, width_px, write
 from vidsal.motion import camera_flow
 from vidsal.opencv import cv2
 from vidsal.settings import Colormap, Layout, Settings
@@ -131,9 +131,9 @@ def write_line(picture: Rgb, text: str, *, below: bool = False) -> None:
     size = _text_px(picture)
     small, margin = max(_TEXT_PX - 1, round(size * 0.8)), size // 3
     top = margin + (2 * size if below else 0)
-    ground = picture[top - margin : top + _line_px(small) + margin]
+    ground = picture[top - margin : top + line_px(small) + margin]
     ground //= 2
-    _write(picture, text, small, left=size // 2, top=top)
+    write(picture, text, small, left=size // 2, top=top)
 
 
 def _map(rgb: Rgb, saliency: Map, style: Style) -> Rgb:
@@ -192,7 +192,7 @@ def _arranged(panels: list[tuple[str, Rgb]], columns: int, style: Style) -> Rgb:
         place[:] = panel
         if style.annotate and min(height, width) >= _ROOM_PX:
             size = _text_px(place)
-            _write(place, label, size, left=size // 2, top=size // 3)
+            write(place, label, size, left=size // 2, top=size // 3)
     return whole
 
 
@@ -209,17 +209,17 @@ def _annotate(picture: Rgb, saliency: Saliency, style: Style) -> None:
     if style.has_time:
         # By itself: of what is written, only this is new in each frame.
         time = time_code(saliency.frame.time_s)
-        _write(picture, time, small, left=left, bottom=bottom, room=room)
-        left += _width_px(f"{time}  ", small)
+        write(picture, time, small, left=left, bottom=bottom, room=room)
+        left += width_px(f"{time}  ", small)
     name = style.model_name or "motion only"
-    bottom -= _write(picture, name, small, left=left, bottom=bottom, room=right - left)
+    bottom -= write(picture, name, small, left=left, bottom=bottom, room=right - left)
     if saliency.prediction:
         text, tail = _caption(saliency.prediction)
-        text = _fitting(text, size, width - size, tail=tail)
+        text = fitting(text, size, width - size, tail=tail)
         # A name that reaches as far as the colour bar stands above it.
-        if _width_px(text, size) > room:
+        if width_px(text, size) > room:
             bottom = min(bottom, bar_top)
-        _write(picture, text, size, left=size // 2, bottom=bottom, room=width - size)
+        write(picture, text, size, left=size // 2, bottom=bottom, room=width - size)
 
 
 def _caption(seen: Prediction) -> tuple[str, str]:
@@ -278,91 +278,7 @@ def _colour_bar(picture: Rgb, size: int, colormap: Colormap) -> tuple[int, int]:
     picture[top - 1 : top + bar_height + 1, left - 1 : left + bar_width + 1] = 230
     picture[top : top + bar_height, left : left + bar_width] = ramp[None]
     small = max(_TEXT_PX - 2, round(size * 0.7))
-    label_height = _write(picture, "0", small, left=left, bottom=top - 1)
-    right = left + bar_width - _width_px("1", small)
-    _write(picture, "1", small, left=right, bottom=top - 1)
+    label_height = write(picture, "0", small, left=left, bottom=top - 1)
+    right = left + bar_width - width_px("1", small)
+    write(picture, "1", small, left=right, bottom=top - 1)
     return left, top - 1 - label_height
-
-
-class _Words(NamedTuple):
-    """Text, as what it keeps of a picture, of 255, and what it adds: (h, w, 3) uint8 each."""
-
-    kept: Rgb
-    added: Rgb
-
-
-# What changes with every frame, such as its time, must not pile up.
-@lru_cache(maxsize=32)
-def _words(text: str, size_px: int) -> _Words:
-    """Return a line of white text with a dark outline."""
-    edge = _edge_px(size_px)
-    size = _width_px(text, size_px), _line_px(size_px)
-    masks = []
-    for stroke in (0, edge):
-        mask = Image.new("L", size)
-        ImageDraw.Draw(mask).text(
-            (edge, edge + _metrics(size_px)[0]), text, 255, _font(size_px), anchor="ls",
-            stroke_width=stroke,
-        )  # fmt: skip
-        masks.append(np.asarray(mask, np.float32) / np.float32(255))
-    fill, outline = masks
-    kept = (1 - 0.75 * np.maximum(outline, fill)) * (1 - fill)
-    levels = (np.rint(255 * mask).astype(np.uint8) for mask in (kept, fill))
-    return _Words(*(np.repeat(one[..., None], 3, axis=2) for one in levels))
-
-
-@lru_cache
-def _font(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size_px)
-
-
-@lru_cache
-def _metrics(size_px: int) -> tuple[int, int]:
-    """Return how far letters reach above and below their line."""
-    font = _font(size_px)
-    return font.getmetrics() if isinstance(font, ImageFont.FreeTypeFont) else (11, 3)
-
-
-def _line_px(size_px: int) -> int:
-    """Return how high a line of text is, its outline included."""
-    return sum(_metrics(size_px)) + 2 * _edge_px(size_px)
-
-
-def _edge_px(size_px: int) -> int:
-    return max(1, size_px // 9)
-
-
-@lru_cache(maxsize=64)
-def _width_px(text: str, size_px: int) -> int:
-    """Return how wide a line of text is, its outline included."""
-    return int(_font(size_px).getlength(text)) + 2 * _edge_px(size_px) + 1
-
-
-def _fitting(text: str, size_px: int, room: int, *, tail: str = "") -> str:
-    """Return the text cut short with an ellipsis so that it fits into `room`; the tail stays."""
-    while _width_px(text + tail, size_px) > room and len(text) > 1:
-        text = text.rstrip("…")[:-1].rstrip() + "…"
-    return text + tail
-
-
-def _write(
-    picture: Rgb,
-    text: str,
-    size_px: int,
-    *,
-    left: int,
-    top: int | None = None,
-    bottom: int | None = None,
-    room: int | None = None,
-) -> int:
-    """Write white text with a dark outline; return its height. What lies outside is left out."""
-    words = _words(_fitting(text, size_px, room or picture.shape[1] - left), size_px)
-    height, width = (int(side) for side in words.kept.shape[:2])
-    row = top if top is not None else (bottom or 0) - height
-    row = max(0, row)
-    place = picture[row : row + height, left : left + width]
-    rows, columns = place.shape[:2]
-    if place.size:
-        cv2.multiply(place, words.kept[:rows, :columns], dst=place, scale=1 / 255)
-        cv2.add(place, words.added[:rows, :columns], dst=place)
-    return height
