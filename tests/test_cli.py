@@ -272,6 +272,20 @@ def test_an_ffmpeg_that_is_not_there_is_one_line(clip: Path, here: Path) -> None
     assert names_in(here) == []
 
 
+def test_an_ffmpeg_that_is_too_old_is_one_line(clip: Path, here: Path) -> None:
+    fake = here.parent / "ffmpeg"
+    fake.write_text("#!/bin/sh\necho 'Invalid encoder timebase' >&2\nexit 1\n")
+    fake.chmod(0o755)
+    environment = _environment(IMAGEIO_FFMPEG_EXE=str(fake))
+    done = _vidsal("run", clip, "--model", "none", cwd=here, env=environment)
+    assert (done.returncode, done.stdout) == (1, "")
+    (said,) = _said(done.stderr)
+    assert said.startswith(
+        f"vidsal: {fake} cannot be used, it may be older than ffmpeg 6.1 (Invalid encoder timebase)"
+    )
+    assert names_in(here) == []
+
+
 # Good runs.
 
 

@@ -17,6 +17,8 @@ from vidsal.errors import VidsalError
 # ffmpeg is kept out of the terminal's process group: a Ctrl-C there is for vidsal, which decides
 # whether the file is finished or removed.
 APART: dict[str, Any] = {"start_new_session": True}
+# Where imageio-ffmpeg keeps its own, which is new enough.
+_BROUGHT_ALONG = Path(imageio_ffmpeg.__file__).parent
 # Of what it writes, it tells errors only.
 _QUIETLY = ("-hide_banner", "-loglevel", "error", "-y")
 
@@ -27,7 +29,7 @@ def executable() -> str:
     Raises
     ------
     VidsalError
-        If there is none.
+        If there is none, or one that is too old.
     """
     try:
         path = shutil.which(str(imageio_ffmpeg.get_ffmpeg_exe()))
@@ -39,7 +41,25 @@ def executable() -> str:
             "ffmpeg was not found: pip install --force-reinstall imageio-ffmpeg, or set "
             "IMAGEIO_FFMPEG_EXE to its path"
         )
+    if not Path(path).is_relative_to(_BROUGHT_ALONG):
+        _require_new(path)
     return path
+
+
+@cache
+def _require_new(program: str) -> None:
+    """Refuse an ffmpeg that does not know the newest option we need, by trying it."""
+    process = subprocess.run(
+        [program, "-v", "error", "-f", "lavfi", "-i", "nullsrc=size=16x16", "-frames:v", "1",
+         "-enc_time_base", "demux", "-f", "null", "-"],
+        stdin=subprocess.DEVNULL, capture_output=True, check=False, **APART,
+    )  # fmt: skip
+    if process.returncode:
+        raise VidsalError(
+            f"{program} cannot be used, it may be older than ffmpeg 6.1 "
+            f"({last_words(process.stderr, process)}): pip install --force-reinstall "
+            "imageio-ffmpeg, or set IMAGEIO_FFMPEG_EXE to the path of a newer one"
+        )
 
 
 @cache
