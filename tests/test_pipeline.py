@@ -345,8 +345,9 @@ def _failing(real: Callable[..., Any], error: BaseException, after: int) -> Call
 def _break_source(monkeypatch: pytest.MonkeyPatch, error: BaseException, after: int) -> None:
     real = sources.open_source
     monkeypatch.setattr(
-        pipeline, "open_source", lambda what, settings: Failing(real(what, settings), error, after)
-    )
+        pipeline, "open_source",
+        lambda what, settings, **_: Failing(real(what, settings), error, after),
+    )  # fmt: skip
 
 
 def _break_compute(monkeypatch: pytest.MonkeyPatch, error: BaseException, after: int) -> None:
@@ -441,7 +442,7 @@ def test_source_is_closed_after_a_failure_and_after_leaving_early(
     clip, opened = make_clip(frames=100), []
     real = sources.open_source
 
-    def remembered(what: Any, settings: Settings) -> Failing:
+    def remembered(what: Any, settings: Settings, **_: Any) -> Failing:
         opened.append(Failing(real(what, settings), RuntimeError("the end"), 90))
         return opened[-1]
 
