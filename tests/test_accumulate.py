@@ -38,7 +38,7 @@ def test_a_full_history_misses_nothing_and_an_empty_one_all() -> None:
 
 def test_what_a_frame_draws() -> None:
     budget = Budget(16, 1)
-    assert [budget.drawn(share) for share in (1, 0.9, 0.2, 0.05, 0)] == [16, 4, 3, 1, 1]
+    assert [budget.drawn(share) for share in (1, 0.9, 0.3, 0.2, 0.1, 0)] == [16, 4, 3, 2, 1, 1]
     assert Budget(16, 6).drawn(0.5) == 6
     assert Budget(1, 1).drawn(1) == 1
 

@@ -185,7 +185,7 @@ def test_time_goes_on_across_segments(
     clip = make_clip("clip.mkv", frames=30, options=["-vf", uneven, "-fps_mode", "passthrough"])
     real = sources.open_source
 
-    def open_source(what: Any, settings: Settings) -> Any:
+    def open_source(what: Any, settings: Settings, **_: Any) -> Any:
         source = real(what, settings)
         source.info = dataclasses.replace(source.info, fps=Fraction(rate))  # type: ignore[misc]
         return source
@@ -481,7 +481,7 @@ def test_what_is_live_cannot_go_on(make_clip: MakeClip, monkeypatch: pytest.Monk
 
         def __exit__(self, *_: object) -> None: ...
 
-    monkeypatch.setattr(pipeline, "open_source", lambda *_: Live())
+    monkeypatch.setattr(pipeline, "open_source", lambda *_, **__: Live())
     with pytest.raises(UsageError, match="--resume is not for camera 0"):
         vidsal.run(0, _settings())
     assert _left() == set()

@@ -110,7 +110,7 @@ def test_static_every_draws_on_every_third_frame(clip: list[Rgb], batch: int) ->
 
 @pytest.mark.parametrize(
     ("lost", "drawn"),
-    [(0.4, [(0, 16), (5, 4)]), (0.6, [(0, 16), (2, 4), (7, 4)])],
+    [(0.4, [(0, 16), (5, 4)]), (0.6, [(0, 16), (2, 4), (7, 3)])],
 )
 def test_what_is_lost_does_not_wait_for_its_turn(
     lost: float, drawn: list[tuple[int, int]], clip: list[Rgb], monkeypatch: pytest.MonkeyPatch

@@ -44,6 +44,20 @@ def test_the_scale_of_motion_begins_with_the_first_motion(
         assert stable[n].motion == pytest.approx(alone[n].motion, abs=0.05)
 
 
+@pytest.mark.parametrize("still", [1, 4, 40])
+def test_a_still_start_leaves_room_for_the_first_movements(clip: list[Rgb], still: int) -> None:
+    # As where a recorder doubles its first picture, or somebody waits.
+    late = analysed(frames_of([clip[0]] * still + clip[:5]), PLAIN)
+    # What is still is not blown up,
+    assert all(one.motion_high == pytest.approx(0.03) for one in late[:still])
+    # and what moves is soon not clipped, though the speeds themselves rise for a while: they are
+    # means along the flow.
+    first = late[still + 1]
+    assert first.motion_high > 0.15
+    assert (first.motion == 1).mean() < 0.01
+    assert all((one.fused == 1).mean() < 0.05 for one in late[still + 1 :])
+
+
 class Pattern(BrightnessStage):
     """Its map is the same random pattern in each frame, of a strength that depends on the frame."""
 

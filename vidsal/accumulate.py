@@ -147,9 +147,11 @@ class Budget:
         """Return how many samples a frame draws: all where nothing is known, else the fresh ones.
 
         A frame's samples cover the whole picture, so what is missing in a part of it is made up
-        for by that part's share of a full set; by a quarter of it at most, so that the price of a
-        restless clip is bounded.
+        for by that part's share of a full set, less what every frame draws anyway: a gap is there
+        for several frames. By a quarter of a set at most, so that the price of a restless clip is
+        bounded.
         """
         if missing >= 1:
             return self.samples
-        return max(self.fresh, min(int(self.samples * missing), self.samples // _MOST))
+        made_up = int(self.samples * missing) - self.fresh
+        return max(self.fresh, min(made_up, self.samples // _MOST))

@@ -148,6 +148,8 @@ class Scale:
     strength : float
         Upper end of the last map on its scale: how strong it is beside those remembered; 1 where
         nothing is.
+    begins : bool
+        Whether the last map is the first one that is remembered: the first above the floor.
     """
 
     def __init__(self, mode: str, *, floor: float = 0.0) -> None:
@@ -155,6 +157,7 @@ class Scale:
         self._state = ScaleState()
         self.low = self.high = 0.0
         self.strength = 1.0
+        self.begins = False
         if mode.startswith("fixed:"):
             self.low, self.high = (float(one) for one in mode.removeprefix("fixed:").split(","))
 
@@ -166,14 +169,23 @@ class Scale:
         if self._mode == "minmax":
             self.low, self.high = float(values.min()), float(values.max())
         elif not self._mode.startswith("fixed:"):
-            value = max(upper_end(values), self._floor)
+            end = upper_end(values)
+            value = max(end, self._floor)
             state = self._state if self._mode == "stable" else ScaleState()
             state = remember(state, value, time_s)
             self.high = state.high or 0.0
             self.strength = value / self.high if self.high > 0 else 0.0
-            if remembers:
+            # The floor is no measure of what is to come: a still start, such as a frame that a
+            # recorder doubled, would have the first movements clipped.
+            is_new = self._state.high is None
+            self.begins = remembers and is_new and end > self._floor
+            if remembers and (self.begins or not is_new):
                 self._state = state
         return scaled(values, low=self.low, high=self.high)
+
+    def forget(self) -> None:
+        """Let the next map be the first one."""
+        self._state = ScaleState()
 
 
 def modes(scale: str, *, has_static: bool) -> tuple[str, str, str]:

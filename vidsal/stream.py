@@ -431,6 +431,9 @@ def _saliency(item: Halves, scales: Scales, settings: Settings) -> Saliency:
     # That a first frame has nothing before it says nothing of how fast its scene moves, nor of
     # how high both halves together will reach.
     moving = clipped(scales.motion(step.speed, time_s, remembers=not step.is_first))
+    if scales.motion.begins:
+        # Nor do those in which nothing moved yet.
+        scales.fused.forget()
     static, both, share, high = None, moving, 1.0, scales.motion.high
     if item.static is not None:
         on_scale = scales.static(item.static, time_s)
