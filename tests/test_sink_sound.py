@@ -282,10 +282,16 @@ def _edges(path: Path, kind: str) -> list[float]:
 
 
 def _recording(
-    path: Path, *, sound_s: float, channels: int = 1, length_s: int = 4, codec: str = "aac"
+    path: Path,
+    *,
+    sound_s: float,
+    channels: int = 1,
+    length_s: int = 4,
+    codec: str = "aac",
+    at_s: float = 2.0,
 ) -> bytes:
-    """A transport stream with a flash and a tone at 2 s."""
-    during = "between(t,2,2.3)"
+    """A transport stream with a flash and a tone at some time."""
+    during = f"between(t,{at_s:.2f},{at_s + 0.3:.2f})"
     tone = "|".join([f"if({during},0.8*sin(2*PI*1000*t),0)"] * channels)
     run_ffmpeg(
         "-f", "lavfi",
@@ -312,6 +318,21 @@ def test_sound_is_in_time_in_each_of_several_recordings(
     joined = tmp_path / "joined.ts"
     joined.write_bytes(_recording(tmp_path / "one.ts", sound_s=sound_s) * 6)
     _assert_in_time(run_vidsal(joined, tmp_path / "o.mp4", **part), 5 if part else 6)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+@pytest.mark.parametrize(
+    ("part", "count"), [({"start": 12.3}, 3), ({"start": 13.3, "duration": 8.0}, 2)]
+)
+def test_a_late_part_of_several_recordings_has_its_own_sound(
+    part: dict[str, float], count: int, suffix: str, tmp_path: Path
+) -> None:
+    joined = tmp_path / "joined.ts"
+    # At uneven times, so that no other part's sound fits.
+    at_s = [1.0, 2.2, 1.4, 3.0, 1.2, 2.6]
+    ones = [_recording(tmp_path / f"{n}.ts", sound_s=4, at_s=one) for n, one in enumerate(at_s)]
+    joined.write_bytes(b"".join(ones))
+    _assert_in_time(run_vidsal(joined, tmp_path / f"o{suffix}", **part), count)
 
 
 @pytest.mark.parametrize("kept", [slice(30, None), slice(None, 80), slice(20, 85)])

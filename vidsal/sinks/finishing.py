@@ -83,6 +83,11 @@ class _Heard:
     end_s: float
     restarts: bool = False
 
+    @property
+    def origin_s(self) -> float:
+        """Where the part begins, in the time of its file."""
+        return self.file_begin_s + self.part.begin_s
+
 
 class SoundError(VidsalError):
     """The picture of a file is well, and its sound is not."""
@@ -242,19 +247,19 @@ def _joined(
     first of the file, and sound that begins after the picture would come too early.
 
     Times that begin anew it has to mend. It does so by all streams that are used, as where the
-    picture came from: so that is read beside the sound, and goes nowhere.
+    picture came from: so that is read beside the sound, and goes nowhere. Moved by more than some
+    seconds they would be mended back, so it is the samples that are moved (`_encoded`).
     """
     jump_s = heard.part.begin_s - _SEEK_S
     jump = ["-ss", f"{jump_s:.6f}"] if jump_s > 0 else []
-    times, alone, unseen = ["-copyts"], [*jump, "-vn"], list[str]()
+    # What lies before the part is cut off by packets or samples below.
+    moved = ["-noaccurate_seek", "-itsoffset", f"{-heard.origin_s:.6f}", *jump, "-vn"]
+    times, alone, unseen = ["-copyts"], moved, list[str]()
     if heard.restarts:
         times, alone, unseen = [], [], ["-map", "1:V:0", "-c", "copy", "-f", "null", "-"]
-    origin_s = heard.file_begin_s + heard.part.begin_s
     return [
         *times,
         "-itsoffset", f"{heard.part.picture_at_s:.6f}", "-i", ffmpeg.named(part),
-        # What lies before the part is cut off by packets or samples below.
-        "-noaccurate_seek", "-itsoffset", f"{-origin_s:.6f}",
         *alone, "-sn", "-dn", "-i", ffmpeg.named(heard.part.path),
         # Chapters would keep the times of the whole source.
         "-map", "0:v:0", "-map", "1:a:0", "-map_chapters", "-1",
@@ -275,6 +280,8 @@ def _encoded(heard: _Heard, suffix: str) -> list[str]:
     part = heard.part
     until = "" if part.duration_s is None else f":end={part.duration_s:.6f}"
     filters = f"atrim=start=0{until},aresample=async=1000:min_hard_comp=0.02"
+    if heard.restarts:
+        filters = f"asetpts=PTS-{heard.origin_s:.6f}/TB,{filters}"
     if suffix == ".webm":
         # Opus has no other orders of speakers.
         filters += ",aformat=channel_layouts=7.1|5.1|stereo|mono"
