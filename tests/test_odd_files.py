@@ -284,6 +284,27 @@ def test_bright_hdr_is_not_washed_out(tmp_path: Path) -> None:
     assert (np.diff(grey[::8]) > 2).all()
 
 
+@pytest.mark.parametrize("transfer", ["smpte2084", "arib-std-b67"])
+@pytest.mark.parametrize("untold", ["color_primaries", "colorspace", "both"])
+def test_hdr_that_does_not_tell_its_colours_is_of_bt2020(
+    untold: str, transfer: str, tmp_path: Path
+) -> None:
+    names = {"color_primaries": "bt2020", "colorspace": "bt2020nc"}
+    pictures = []
+    for number, left_out in enumerate(((), names if untold == "both" else (untold,))):
+        path = tmp_path / f"{number}.mkv"
+        told = [f"{what}={name}" for what, name in names.items() if what not in left_out]
+        told += [f"{what}=unknown" for what in left_out]
+        run_ffmpeg(
+            "-f", "lavfi", "-i", "testsrc2=size=64x48:duration=0.2", "-vf",
+            f"format=yuv420p10le,setparams={':'.join(told)}:color_trc={transfer}:range=tv",
+            *H264, str(path),
+        )  # fmt: skip
+        pictures.append(_read(path)[0].rgb)
+    assert pictures[0].std() > 20
+    np.testing.assert_array_equal(*pictures)
+
+
 def test_a_size_that_changes_is_brought_to_the_first(tmp_path: Path) -> None:
     parts = []
     for n, size in enumerate(("64x48", "96x80")):

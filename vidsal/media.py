@@ -20,6 +20,8 @@ from vidsal.rates import USUAL_FPS, measured_rate, snapped
 
 # Transfer functions of high dynamic range, by ffmpeg's names: PQ and HLG.
 _HDR = ("smpte2084", "arib-std-b67")
+# The three names that it gives the colours of such pictures: matrix, primaries and transfer.
+_HDR_NAMES = r"\b([\w-]+)/([\w-]+)/(?:smpte2084|arib-std-b67)\b"
 # What ffmpeg says of files that end before they should, and of those whose index would come last.
 _CUT_OFF = ("partial file", "ended prematurely", "truncated")
 _NO_INDEX = "moov atom not found"
@@ -29,6 +31,7 @@ _HD_PX = 576, 1280
 _OF_BT601 = ("vp8",)
 # How ffmpeg's names of pixels begin that are no luma and chroma, and its names of standards.
 _NO_YUV = r"[0x]?(rgb|bgr|argb|abgr|gbr|gray|ya\d|pal8|mono|xyz|bayer|none)"
+_UNKNOWN = {"unknown", "reserved"}
 _STANDARDS = "bt|smpte|fcc|ycgco|ictcp|gbr|ipt|chroma"
 # All streams may end so much before the container says; what is missing beyond that was there once.
 _SHORT_S, _SHORT = 1.0, 0.02
@@ -59,6 +62,8 @@ class VideoStream:
         Width of a pixel over its height.
     is_hdr : bool
         Whether its transfer function is PQ or HLG.
+    untold : tuple of str
+        What an HDR picture does not say of its colours, by the names of ffmpeg's ``setparams``.
     lacks_matrix : bool
         Whether it is of high definition, and does not say by which matrix its colours were made.
         Players then take BT.709's, and decoders left to themselves BT.601's.
@@ -90,6 +95,7 @@ class VideoStream:
     rotation_deg: int
     sample_aspect: Fraction
     is_hdr: bool
+    untold: tuple[str, ...]
     lacks_matrix: bool
     is_interlaced: bool
     times_s: NDArray[np.float64]
@@ -316,6 +322,7 @@ def _picture(
         rotation_deg=round(float(turned.group(1)) / 90) * 90 % 360 if turned else 0,
         sample_aspect=_aspect(head.get("sar", "")),
         is_hdr=any(f"/{name}" in said or f"{name}," in said for name in _HDR),
+        untold=_untold(said),
         lacks_matrix=_lacks_matrix(coded_px, head["codec_id"], said),
         is_interlaced=re.search(r"\b(top|bottom) (coded )?first", said) is not None,
         times_s=ticks * float(tick),
@@ -326,6 +333,15 @@ def _picture(
         damaged=sum(packets.corrupt),
         is_cut_off=bool(packets.corrupt[-1]),
     )
+
+
+def _untold(said: str) -> tuple[str, ...]:
+    """Return what an HDR picture does not say of its colours."""
+    names = re.search(_HDR_NAMES, said)
+    if names is None:
+        return ()
+    both = zip(("colorspace", "color_primaries"), names.groups(), strict=True)
+    return tuple(what for what, name in both if name in _UNKNOWN)
 
 
 def _lacks_matrix(coded_px: tuple[int, int], codec: str, said: str) -> bool:
@@ -343,7 +359,7 @@ def _lacks_matrix(coded_px: tuple[int, int], codec: str, said: str) -> bool:
         for part in (pixels.group(2) or "").split(", ")
         if "/" in part or re.match(_STANDARDS, part)
     ]
-    return set(names) <= {"unknown", "reserved"}
+    return set(names) <= _UNKNOWN
 
 
 def _in_order(

@@ -26,7 +26,8 @@ _TONE_MAP = (
     "zscale=t=linear:npl=100,format=gbrpf32le,zscale=p=bt709,tonemap=hable:desat=0,"
     "zscale=t=bt709:m=bt709:r=tv,format=yuv444p10le"
 )
-
+# What it does not say of its colours is what its standard has.
+_OF_HDR = {"colorspace": "bt2020nc", "color_primaries": "bt2020"}
 
 # So many pictures may show nothing that two readers could differ in, as a fade from black does,
 # before they count as alike.
@@ -244,7 +245,10 @@ def _filters(picture: VideoStream) -> list[str]:
     height, width = picture.upright_px
     matrix = ":in_color_matrix=bt709" if picture.lacks_matrix else ""
     scale = f"scale={width}:{height}:flags=bicubic{matrix},setsar=1"
-    return [_TONE_MAP, scale] if picture.is_hdr else [scale]
+    if not picture.is_hdr:
+        return [scale]
+    told = ":".join(f"{what}={_OF_HDR[what]}" for what in picture.untold)
+    return [*([f"setparams={told}"] if told else []), _TONE_MAP, scale]
 
 
 def begin_if_alike(path: Path, picture: VideoStream) -> float:
