@@ -302,7 +302,7 @@ def test_hdr_that_does_not_tell_its_colours_is_of_bt2020(
         )  # fmt: skip
         pictures.append(_read(path)[0].rgb)
     assert pictures[0].std() > 20
-    np.testing.assert_array_equal(*pictures)
+    np.testing.assert_array_equal(pictures[0], pictures[1])
 
 
 def test_a_size_that_changes_is_brought_to_the_first(tmp_path: Path) -> None:
@@ -646,3 +646,42 @@ def test_frames_without_times_keep_their_pace_where_ffmpeg_goes_on(
         assert source.findings().decoder == "ffmpeg"
     assert len(times_s) >= 39
     assert np.diff(times_s) == pytest.approx(0.04, abs=1e-3)
+
+
+HLG = (
+    "format=yuv420p10le,setparams=color_primaries=bt2020:color_trc=arib-std-b67:colorspace=bt2020nc"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("hlg.mp4", ["-vf", HLG, *H264]),
+        # A jump that lands late, since there is one place only to land at.
+        ("one_key.mp4", ["-vf", HLG, *H264, "-g", "9999", "-x264-params", "scenecut=0"]),
+        ("late.ts", ["-vf", HLG, *H264, "-output_ts_offset", "700"]),
+        ("uneven.mkv", ["-vf", f"setpts='round((N+3*floor(N/7))/25/TB)',{HLG}", "-fps_mode",
+                        "passthrough", *H264]),
+        ("interlaced.ts", ["-vf", "setfield=tff", "-c:v", "mpeg2video", "-b:v", "2M", "-flags",
+                           "+ildct+ilme", "-g", "40", "-bf", "2"]),
+        ("interlaced.avi", ["-vf", "setfield=tff", "-c:v", "mpeg4", "-b:v", "2M", "-flags",
+                            "+ildct+ilme", "-bf", "2"]),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_late_part_through_ffmpeg_is_that_of_the_whole(
+    strict: bool, name: str, words: list[str], tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    run_ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25:duration=16", *words, str(path))
+    whole = _read(path)
+    expected = [frame for frame in whole if 13.1 - 1e-6 <= frame.time_s < 14.5 - 1e-6]
+    with open_source(path, Settings(start=13.1, end=14.5, strict=strict)) as source:
+        frames = list(source.frames())
+        assert source.findings().decoder == "ffmpeg"
+        assert source.findings().damaged == 0
+    assert len(expected) > 20
+    assert [one.index for one in frames] == [one.index for one in expected]
+    for one, other in zip(frames, expected, strict=True):
+        assert one.time_s == pytest.approx(other.time_s, abs=1e-4)
+        np.testing.assert_array_equal(one.rgb, other.rgb)

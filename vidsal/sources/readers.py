@@ -37,6 +37,8 @@ _DARK = 50
 _THUMB, _ALIKE = (32, 32), 4.0
 
 
+# After a jump into the middle of a file some pictures build on what was not decoded.
+_SETTLED_S = 5.0
 # What ffmpeg says where a frame has no time.
 _NO_TIME = -(2**63)
 
@@ -155,6 +157,8 @@ class FfmpegReader:
         Frames up to this time after the first one are left out.
     skipped : int
         How many these are, which counts where the file does not tell their times.
+    jumps : bool
+        Whether they need not be decoded, either. Where that lands tells the first time stamp.
     is_strict : bool
         Whether the first damaged frame is an error.
     """
@@ -168,6 +172,7 @@ class FfmpegReader:
         *,
         after_s: float = -math.inf,
         skipped: int = 0,
+        jumps: bool = False,
         is_strict: bool = False,
     ) -> None:
         self._path, self._strict = path, is_strict
@@ -176,10 +181,13 @@ class FfmpegReader:
         self._is_timed = picture.has_times or not skipped
         self._rgb, self._time_s = np.empty(self._shape, np.uint8), 0.0
         filters = _filters(picture)
+        jump: list[str] = []
         if skipped:
             after = f"gte(n,{skipped})"
             if self._first_s is not None:
                 after = f"gt(t,{self._first_s + after_s + ROUNDING_S:.6f})"
+                aim_s = self._first_s + after_s - _SETTLED_S
+                jump = ["-noaccurate_seek", "-seek_timestamp", "1", "-ss", f"{aim_s:.6f}"]
             filters.insert(0, f"select='{after}'")
         # In a folder of its own: what is open cannot be opened once more under Windows.
         self._folder = tempfile.TemporaryDirectory(prefix="vidsal-")
@@ -190,6 +198,7 @@ class FfmpegReader:
         is_heard = picture.restarts and not picture.mends_alone
         unheard = ["-map", "0:a:0", "-c", "copy", "-f", "null", "-"] if is_heard else []
         care = ["-xerror", "-err_detect", "explode"] if is_strict else []
+        care += jump if jumps else []
         self._process = subprocess.Popen(
             [ffmpeg.executable(), "-v", "error", "-nostdin", *times, *care,
              "-i", ffmpeg.named(path), "-map", "0:V:0", "-vf", ",".join(filters),

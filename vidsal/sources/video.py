@@ -163,20 +163,51 @@ class VideoSource:
 
         The time stamp of the frame that comes, not the request, says where the file now is.
         """
-        if not isinstance(self._reader, OpencvReader):
-            return
-        aim = self._start_s - 1.0
-        time_s = self._reader.jump(aim)
-        if time_s is not None and aim - 2 < time_s <= self._start_s:
-            self._index = int(np.abs(self._offsets_s - time_s).argmin())
-            self._time_s = time_s
-            self._seen = self._index + 1
+        aim_s = self._start_s - 1.0
+        is_there = (
+            self._is_found(self._reader, aim_s)
+            if isinstance(self._reader, OpencvReader)
+            else self._is_skipped(aim_s)
+        )
+        if is_there:
             return
         log.info("%s cannot be searched; decoding from its beginning", self._path)
         self._close()
         self._reader = None
         self._seen, self._index, self._time_s = 0, -1, -math.inf
         self._grab()
+
+    def _is_found(self, reader: OpencvReader, aim_s: float) -> bool:
+        """Let OpenCV jump; say whether that led to where it was to."""
+        time_s = reader.jump(aim_s)
+        if time_s is None or not aim_s - 2 < time_s <= self._start_s:
+            return False
+        self._index = int(np.abs(self._offsets_s - time_s).argmin())
+        self._time_s = time_s
+        self._seen = self._index + 1
+        return True
+
+    def _is_skipped(self, aim_s: float) -> bool:
+        """Let ffmpeg begin later; say whether it did in time.
+
+        What comes before is at least not brought to other tones and sizes, and handed over.
+        """
+        passed = int(np.searchsorted(self._offsets_s, aim_s))
+        if not passed:
+            return False
+        self._close()
+        self._reader = FfmpegReader(
+            self._path, self._picture, after_s=aim_s, skipped=passed, is_strict=self._strict,
+            # Damage is looked for from the beginning, and mended times are known by it.
+            jumps=not (self._strict or self._picture.restarts),
+        )  # fmt: skip
+        self._seen, self._index = passed, passed - 1
+        self._time_s = float(self._offsets_s[passed - 1])
+        if not self._grab() or self._time_s > self._start_s:
+            return False
+        self._index = int(np.abs(self._offsets_s - self._time_s).argmin())
+        self._seen = self._index + 1
+        return True
 
     # Reading
 
