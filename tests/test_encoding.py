@@ -356,3 +356,24 @@ def test_without_a_card_the_processor_encodes_and_the_log_says_so(
 def test_prores_has_no_card(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     _write(tmp_path / "o.mov", [make_picture(0, SIZE)] * 3, codec="prores", hardware=True)
     assert "no encoder for prores in this ffmpeg), so the processor encodes" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["[libx265 @ 0x55f] Image size is too small (18x10).",
+          "[vost#0:0/libx265 @ 0x55e] [enc:libx265 @ 0x55d] Error while opening encoder",
+          "[vf#0:0 @ 0x55c] Error sending frames to consumers: Invalid argument",
+          "[out#0/mp4 @ 0x55b] Nothing was written into output file"],
+         "Image size is too small (18x10)."),
+        (["[vost#0:0/x @ 0x1] [enc:x @ 0x2] Could not open encoder before EOF"],
+         "Could not open encoder before EOF"),
+        (["Svt[warn]: TPL is disabled", "the encoder is broken"], "the encoder is broken"),
+        ([], "exit code 3"),
+    ],
+)  # fmt: skip
+def test_of_what_ffmpeg_says_the_cause_is_told(words: list[str], told: str) -> None:
+    class Ended:
+        returncode = 3
+
+    assert ffmpeg.last_words("\n".join(words).encode(), Ended()) == told

@@ -420,6 +420,16 @@ def test_sound_that_cannot_be_copied_is_encoded(
     assert found == "aac"
 
 
+def test_sound_of_more_speakers_than_can_be_encoded_is_mixed_down(tmp_path: Path) -> None:
+    source, out = tmp_path / "s.mov", tmp_path / "o.mp4"
+    run_ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x48:duration=2", "-f", "lavfi", "-i",
+               "sine=440:duration=2", "-af", "aformat=channel_layouts=9.1.6", "-c:a", "pcm_s16le",
+               str(source))  # fmt: skip
+    run_vidsal(source, out)
+    with av.open(str(out)) as file:
+        assert file.streams.audio[0].channels == 2
+
+
 def test_chapters_of_the_whole_source_are_not_those_of_a_part(tmp_path: Path) -> None:
     (tmp_path / "chapters.txt").write_text(
         ";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1\nSTART=3\nEND=5\ntitle=late\n"

@@ -696,3 +696,27 @@ def test_wrong_file_is_one_line(
     assert says in str(caught.value)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_large_photo_comes_without_warnings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40 * 30 - 1)
+    Image.new("RGB", (40, 30), (200, 20, 20)).save(tmp_path / "a.png")
+    with open_source(tmp_path / "a.png", Settings()) as source:
+        (frame,) = source.frames()
+    assert frame.rgb.shape == (30, 40, 3)
+    assert not list(recwarn)
+
+
+def test_only_what_is_called_so_is_a_targa_picture(tmp_path: Path) -> None:
+    # Its first bytes say nothing, and many files begin with such ones.
+    Image.new("RGB", (40, 30), (200, 20, 20)).save(tmp_path / "a.tga")
+    with open_source(tmp_path / "a.tga", Settings()) as source:
+        (frame,) = source.frames()
+    assert frame.rgb[0, 0].tolist() == [200, 20, 20]
+    raw = tmp_path / "raw.obu"
+    run_ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x48:duration=0.4", "-c:v", "libsvtav1",
+               "-f", "obu", str(raw))  # fmt: skip
+    with open_source(raw, Settings()) as source:
+        assert len(list(source.frames())) == 10

@@ -174,13 +174,16 @@ def last_words(stderr: bytes, process: Any) -> str:
     """Return the line of ffmpeg's output that says most about its end."""
     lines = [line.strip() for line in stderr.decode(errors="replace").splitlines() if line.strip()]
     # SVT-AV1 tells its settings there, whatever it is asked.
-    lines = [line for line in lines if not line.startswith("Svt[info]")]
+    lines = [line for line in lines if not line.startswith("Svt[")]
     for line in lines:
         if "No space left" in line:
             return "no space left on the disk"
     if process.returncode is not None and process.returncode < 0:
         return f"it was ended by signal {-process.returncode}"
-    return lines[-1] if lines else f"exit code {process.returncode}"
+    # What ffmpeg's own parts say is only what came of it: that they got nothing, and end.
+    causes = [line for line in lines if not re.match(r"\[[va](ost|f)#|\[(out|fc)#", line)]
+    said = (causes or lines or [f"exit code {process.returncode}"])[-1]
+    return re.sub(r"^(\[[^]]* @ 0x\w+\] *)+", "", said)
 
 
 def first_headers(path: Path | str) -> str:

@@ -228,8 +228,14 @@ def _with_sound(
             return seen
         except VidsalError as error:
             log.info("the sound of %s is encoded anew: %s", heard.part.path, error)
+    encoded = _encoded(heard, suffix)
     try:
-        ffmpeg.convert(_joined(part, heard, _encoded(heard, suffix), around, result))
+        try:
+            ffmpeg.convert(_joined(part, heard, encoded, around, result))
+        except VidsalError as error:
+            log.info("the sound of %s is mixed down: %s", heard.part.path, error)
+            # Encoders do not know every order of speakers.
+            ffmpeg.convert(_joined(part, heard, [*encoded, "-ac", "2"], around, result))
     except VidsalError as error:
         raise SoundError(
             f"the sound of {heard.part.path} cannot be added (--no-audio leaves it out): {error}"

@@ -1,6 +1,8 @@
 """A picture file: a stream of one frame."""
 
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -12,10 +14,10 @@ from vidsal.errors import VidsalError
 from vidsal.frames import Findings, Frame, Rgb, SourceInfo
 
 # By content, not by name. GIF is here for its stills; with several frames it is a video.
-_FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "PPM", "GIF", "JPEG2000", "TGA", "AVIF")
-
-
-# But for files of many JPEG pictures, one after the other, which begin as one does.
+_FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "PPM", "GIF", "JPEG2000", "AVIF")
+# But for one that has nothing to be known by,
+_NAMED_FORMATS = {".tga": "TGA"}
+# and for files of many JPEG pictures, one after the other, which begin as one does.
 _JPEGS = (".mjpeg", ".mjpg")
 
 
@@ -25,14 +27,26 @@ def is_image(path: Path) -> bool:
         return False
     # Pillow names some formats only once all its plugins are loaded.
     Image.init()
+    by_name = _NAMED_FORMATS.get(path.suffix.lower())
     try:
-        with Image.open(path, formats=_FORMATS) as image:
+        with (
+            _large_ones_allowed(),
+            Image.open(path, formats=[*_FORMATS, by_name] if by_name else _FORMATS) as image,
+        ):
             # A phone's MPO file is a photo with a second, smaller copy behind it.
             return image.format == "MPO" or getattr(image, "n_frames", 1) == 1
     except Image.DecompressionBombError as error:
         raise VidsalError(f"{path} is too large a picture: {error}") from error
     except Exception:  # Damaged files fail in Pillow in any way there is.
         return False
+
+
+@contextmanager
+def _large_ones_allowed() -> Iterator[None]:
+    """Leave out Pillow's warning of pictures that may be too large: those that are, it refuses."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield
 
 
 class ImageSource:
@@ -62,9 +76,10 @@ class ImageSource:
 def _read(path: Path) -> Rgb:
     """Return a picture file as (H, W, 3) uint8 RGB."""
     try:
-        if iio.improps(path, plugin="pillow", index=0).dtype.itemsize > 1:
-            return _eight_bit(iio.imread(path, plugin="pillow", index=0, rotate=True))
-        rgb = iio.imread(path, plugin="pillow", index=0, mode="RGB", rotate=True)
+        with _large_ones_allowed():
+            if iio.improps(path, plugin="pillow", index=0).dtype.itemsize > 1:
+                return _eight_bit(iio.imread(path, plugin="pillow", index=0, rotate=True))
+            rgb = iio.imread(path, plugin="pillow", index=0, mode="RGB", rotate=True)
     except Exception as error:  # As above.
         raise VidsalError(f"{path} is a damaged picture: {error}") from error
     return np.ascontiguousarray(rgb, np.uint8)
