@@ -396,15 +396,41 @@ def _hurt(path: Path, change: Callable[[bytearray], bytearray]) -> Path:
 
 
 def test_what_is_incomplete_and_comes_all_the_same_is_not_told_to_be_left_out(
-    make_clip: MakeClip, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    make_clip: MakeClip, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # At the seam the packets' counters jump: they are marked as incomplete, and whole.
-    both = tmp_path / "both.ts"
-    both.write_bytes(make_clip("one.ts", frames=20).read_bytes() * 2)
-    with open_source(both, Settings()) as source:
+    clip = make_clip("one.ts", frames=40, size=(96, 128), options=["-g", "20"])
+    data = clip.read_bytes()
+    packets = [data[n : n + 188] for n in range(0, len(data), 188)]
+    # One packet from within a picture is lost: of the first stream, and no beginning.
+    of_picture = [n for n, one in enumerate(packets) if one[1] == 1 and one[2] == 0]
+    del packets[of_picture[len(of_picture) // 2]]
+    clip.write_bytes(b"".join(packets))
+    with open_source(clip, Settings()) as source:
         assert len(list(source.frames())) == 40
         assert source.findings().damaged == 1
-    assert "1 of its frames are incomplete, 0 were left out; 40 frames came" in caplog.text
+    assert "1 of its frames is incomplete, 0 left out; 40 frames came" in caplog.text
+    with (
+        pytest.raises(VidsalError, match="because of --strict"),
+        open_source(clip, Settings(strict=True)) as source,
+    ):
+        list(source.frames())
+
+
+@pytest.mark.parametrize("sound", ["aac", None])
+@pytest.mark.parametrize("strict", [False, True])
+def test_recordings_put_one_after_the_other_are_whole(
+    strict: bool, sound: str | None, make_clip: MakeClip, tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    # At the seams the packets' counters jump: they are marked as incomplete.
+    whole = tmp_path / "whole.ts"
+    one = make_clip("one.ts", frames=20, rate="20", sound=sound)
+    whole.write_bytes(one.read_bytes() * 3)
+    with open_source(whole, Settings(strict=strict)) as source:
+        times_s = [frame.time_s for frame in source.frames()]
+        assert source.findings().damaged == 0
+    assert times_s == pytest.approx(np.arange(60) / 20, abs=0.03)
+    assert not caplog.text
 
 
 def test_damage_is_counted_and_strict_makes_it_an_error(make_clip: MakeClip) -> None:

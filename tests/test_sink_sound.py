@@ -335,6 +335,24 @@ def test_a_late_part_of_several_recordings_has_its_own_sound(
     _assert_in_time(run_vidsal(joined, tmp_path / f"o{suffix}", **part), count)
 
 
+@pytest.mark.parametrize("silent", [(0,), (1,), (0, 2)])
+def test_recordings_of_which_some_are_silent(silent: tuple[int, ...], tmp_path: Path) -> None:
+    joined = tmp_path / "joined.ts"
+    ones = []
+    for n, at_s in enumerate([1.0, 2.2, 1.4]):
+        data = _recording(tmp_path / f"{n}.ts", sound_s=4, at_s=at_s)
+        if n in silent:
+            run_ffmpeg("-i", str(tmp_path / f"{n}.ts"), "-an", "-c", "copy",
+                       str(tmp_path / f"silent{n}.ts"))  # fmt: skip
+            data = (tmp_path / f"silent{n}.ts").read_bytes()
+        ones.append(data)
+    joined.write_bytes(b"".join(ones))
+    out = run_vidsal(joined, tmp_path / "o.mp4")
+    light, loud = _edges(out, "light"), _edges(out, "loud")
+    assert len(light) == 3
+    assert loud == pytest.approx([one for n, one in enumerate(light) if n not in silent], abs=0.021)
+
+
 @pytest.mark.parametrize("kept", [slice(30, None), slice(None, 80), slice(20, 85)])
 def test_sound_is_in_time_in_recordings_that_were_cut(kept: slice, tmp_path: Path) -> None:
     # In the middle of what belongs together: pictures that are listed cannot be decoded.

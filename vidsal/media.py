@@ -204,9 +204,9 @@ def inspect(path: Path | str, *, until_s: float | None = None) -> Media:
         ffmpeg.list_packets(
             path, packets.take, until_s=until_s, mends_times=True, has_sound=not lost
         )
-    picture, sound = _streams(packets, banner)
+    picture, sound = _streams(packets, banner, is_joined=has_restarted)
     if has_restarted:
-        picture = picture and replace(picture, restarts=True, mends_alone=bool(lost))
+        picture = picture and replace(picture, restarts=True, mends_alone=sound is None)
         sound = sound and replace(sound, restarts=True)
     # A file's name and its tags are in ffmpeg's words, too: only what it says itself counts.
     said = "\n".join(line for line in words.splitlines() if re.match(r"\[.+ @ \w+\]", line))
@@ -246,7 +246,9 @@ def may_be_interlaced(path: Path | str, picture: VideoStream) -> bool:
     )
 
 
-def _streams(packets: Packets, banner: str) -> tuple[VideoStream | None, AudioStream | None]:
+def _streams(
+    packets: Packets, banner: str, *, is_joined: bool
+) -> tuple[VideoStream | None, AudioStream | None]:
     """Return the picture and the sound from the list of packets and ffmpeg's words."""
     picture = sound = None
     # Text is no video, though ffmpeg can show it as a terminal would.
@@ -262,7 +264,8 @@ def _streams(packets: Packets, banner: str) -> tuple[VideoStream | None, AudioSt
             sound = AudioStream(kind["codec_id"], float(np.nanmin(begins)), float(np.nanmax(ends)))
     for number, stream in packets.streams.items():
         if kinds[number].get("media_type") == "video":
-            picture = _picture(kinds[number], stream, banner, sound.end_s if sound else -math.inf)
+            heard_s = sound.end_s if sound else -math.inf
+            picture = _picture(kinds[number], stream, banner, heard_s, is_joined=is_joined)
     return picture, sound
 
 
@@ -286,11 +289,11 @@ def _about(banner: str) -> tuple[float, float | None]:
 
 
 def _picture(
-    head: dict[str, str], packets: Stream, banner: str, heard_s: float
+    head: dict[str, str], packets: Stream, banner: str, heard_s: float, *, is_joined: bool
 ) -> VideoStream | None:
     """Return the picture stream from the list of its packets and ffmpeg's words.
 
-    `heard_s` is when the sound ends.
+    `heard_s` is when the sound ends, `is_joined` whether these are several recordings.
     """
     size = re.fullmatch(r"(\d+)x(\d+)", head.get("dimensions", ""))
     stream = re.search(r"Stream #0.*?: Video: (?!.*\(attached pic\)).*", banner)
@@ -330,7 +333,7 @@ def _picture(
         rate=rate,
         is_variable=is_variable,
         end_s=float(ticks[-1] * tick) + last_s,
-        damaged=sum(packets.corrupt),
+        damaged=packets.damaged(is_joined=is_joined),
         is_cut_off=bool(packets.corrupt[-1]),
     )
 

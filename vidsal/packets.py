@@ -9,14 +9,14 @@ from itertools import groupby
 
 import numpy as np
 
-# More packets of sound than this never have one time, one after the other.
+# More packets than this never have one time, one after the other.
 _SAME = 8
 # So far apart, as ffmpeg takes it, neighbours are not of one count.
 _LEAP_S = 10.0
 # Both streams leap within so many seconds.
 _TOGETHER_S = 1.0
-# Flags of ffmpeg's packets.
-_CORRUPT, _DISCARDED = 2, 4
+# Flags of ffmpeg's packets; where none are told, they are those of a picture that needs no other.
+_KEY, _CORRUPT, _DISCARDED = 1, 2, 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,6 +27,17 @@ class Stream:
     decoded: "array[float]" = field(default_factory=lambda: array("d"))
     lasts: "array[float]" = field(default_factory=lambda: array("d"))
     corrupt: bytearray = field(default_factory=bytearray)
+    is_key: bytearray = field(default_factory=bytearray)
+
+    def damaged(self, *, is_joined: bool) -> int:
+        """Return how many packets are known to be incomplete.
+
+        Where recordings were put one after the other, ffmpeg takes one of the last two of each for
+        such a one: the count that transport streams keep breaks off there. The next recording
+        begins with a picture that needs no other.
+        """
+        places = np.flatnonzero(np.frombuffer(self.corrupt, np.uint8))
+        return sum(not (is_joined and any(self.is_key[n + 1 : n + 3])) for n in places.tolist())
 
 
 class Packets:
@@ -45,15 +56,20 @@ class Packets:
 
     @property
     def restart(self) -> bool:
-        """Whether times of sound run backwards: ffmpeg lists those at the time they fell back from.
+        """Whether times run backwards: ffmpeg lists those at the time they fell back from.
 
-        Of packets shorter than a container's tick, too, several may have one time.
+        Of packets shorter than a container's tick, too, several may have one time. Pictures are
+        shown in another order than they are stored in: of these the times of decoding tell.
         """
         return any(
-            self.heads.get(number, {}).get("media_type") == "audio"
-            and any(len(list(same)) > _SAME for _, same in groupby(stream.times))
-            for number, stream in self.streams.items()
+            any(len(list(same)) > _SAME for _, same in groupby(self._stored(number)))
+            for number in self.streams
         )
+
+    def _stored(self, number: int) -> "array[float]":
+        """Return times that go up in the order of a stream's packets."""
+        is_sound = self.heads.get(number, {}).get("media_type") == "audio"
+        return self.streams[number].times if is_sound else self.streams[number].decoded
 
     @property
     def sound_codec(self) -> str:
@@ -88,7 +104,8 @@ class Packets:
         cells = [cell.strip() for cell in line.split(",")]
         if len(cells) < 6 or not cells[0].isdecimal():
             return
-        flags = sum(int(cell[2:], 16) for cell in cells[6:] if cell.startswith("F="))
+        told = [int(cell[2:], 16) for cell in cells[6:] if cell.startswith("F=")]
+        flags = told[0] if told else _KEY
         if flags & _DISCARDED:
             return
         stream = self.streams.setdefault(int(cells[0]), Stream())
@@ -96,6 +113,7 @@ class Packets:
         stream.decoded.append(_number(cells[1]))
         stream.lasts.append(max(0.0, _number(cells[3])))
         stream.corrupt.append(bool(flags & _CORRUPT))
+        stream.is_key.append(bool(flags & _KEY))
 
 
 def _number(cell: str) -> float:

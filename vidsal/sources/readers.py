@@ -197,7 +197,10 @@ class FfmpegReader:
         times = [] if picture.restarts else ["-copyts"]
         is_heard = picture.restarts and not picture.mends_alone
         unheard = ["-map", "0:a:0", "-c", "copy", "-f", "null", "-"] if is_heard else []
-        care = ["-xerror", "-err_detect", "explode"] if is_strict else []
+        care = ["-err_detect", "explode"] if is_strict else []
+        if is_strict and not picture.restarts:
+            # Else it would end where one recording follows another.
+            care.append("-xerror")
         care += jump if jumps else []
         self._process = subprocess.Popen(
             [ffmpeg.executable(), "-v", "error", "-nostdin", *times, *care,

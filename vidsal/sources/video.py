@@ -313,7 +313,10 @@ class VideoSource:
         were = "frame was" if lost == 1 else "frames were"
         words = f"{lost} damaged {were} left out" if lost else ""
         if damaged > lost:
-            words = f"{damaged} of its frames are incomplete, {lost} were left out"
+            is_one = damaged == 1
+            words = (
+                f"{damaged} of its frames {'is' if is_one else 'are'} incomplete, {lost} left out"
+            )
         if self._media.is_cut_off:
             words += " and it is cut off" if words else "it is cut off"
         if not words:
