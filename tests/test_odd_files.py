@@ -416,6 +416,45 @@ def test_what_is_incomplete_and_comes_all_the_same_is_not_told_to_be_left_out(
         list(source.frames())
 
 
+def _flipped(data: bytes, number: int, bit: int) -> bytes:
+    """A transport stream with one wrong bit of 33 in the time that a picture is shown at."""
+    found, result = 0, bytearray(data)
+    for begin in range(0, len(data), 188):
+        if data[begin + 1] != 0x41 or data[begin + 2]:
+            continue
+        place = begin + 4 + (data[begin + 3] & 0x20 and 1 + data[begin + 4])
+        found += 1
+        if found == number and data[place : place + 3] == b"\0\0\1" and data[place + 7] & 0x80:
+            # Five bytes: 3 bits, 15 and 15, with a 1 behind each of these.
+            result[place + 9 if bit >= 30 else place + 10] ^= 1 << (bit - (29 if bit >= 30 else 22))
+    assert result != data
+    return bytes(result)
+
+
+@pytest.mark.parametrize("number", [1, 20, 40])
+@pytest.mark.parametrize("bit", [22, 24, 32])
+@pytest.mark.parametrize("frames_between", [0, 2])
+def test_one_wrong_time_is_one_frames_fault(
+    number: int, bit: int, frames_between: int, make_clip: MakeClip, tmp_path: Path
+) -> None:
+    words = ["-bf", str(frames_between), "-g", "25"]
+    clip = make_clip("one.ts", frames=100, sound="aac", options=words)
+    bad = tmp_path / "bad.ts"
+    bad.write_bytes(_flipped(clip.read_bytes(), number, bit))
+    expected = _read(clip)
+    with open_source(bad, Settings()) as source:
+        frames = list(source.frames())
+        assert source.info.duration_s == pytest.approx(4, abs=0.1)
+    assert len(frames) >= 98
+    by_time = {round(frame.time_s * 25): frame.rgb for frame in expected}
+    right = [
+        _difference(one.rgb, by_time[place]) < 1
+        for one in frames
+        if (place := round(one.time_s * 25)) in by_time
+    ]
+    assert sum(right) >= 95
+
+
 @pytest.mark.parametrize("sound", ["aac", None])
 @pytest.mark.parametrize("strict", [False, True])
 def test_recordings_put_one_after_the_other_are_whole(

@@ -13,6 +13,8 @@ import numpy as np
 _SAME = 8
 # So far apart, as ffmpeg takes it, neighbours are not of one count.
 _LEAP_S = 10.0
+# No recording pauses for so long; the times of transport streams begin anew after 26 hours.
+_ABSURD_S = 6 * 3600.0
 # Both streams leap within so many seconds.
 _TOGETHER_S = 1.0
 # Flags of ffmpeg's packets; where none are told, they are those of a picture that needs no other.
@@ -82,14 +84,17 @@ class Packets:
     def leap(self) -> bool:
         """Whether the times of picture and sound leap together: nobody is to wait for that long.
 
-        Of one of them alone it may be that there was nothing to see, or to hear.
+        Of one of them alone it may be that there was nothing to see, or to hear; but not for hours,
+        as it seems where the first time of all is wrong.
         """
         leaps = []
         for number, stream in self.streams.items():
             tick_s = float(Fraction(self.heads.get(number, {}).get("tb", "0")))
             times_s = np.sort(stream.times) * tick_s
-            places = np.flatnonzero(np.diff(times_s) > _LEAP_S)
-            leaps.append(times_s[places])
+            steps_s = np.diff(times_s)
+            if (steps_s > _ABSURD_S).any():
+                return True
+            leaps.append(times_s[:-1][steps_s > _LEAP_S])
         return len(leaps) == 2 and any(
             abs(one - other) < _TOGETHER_S for one in leaps[0] for other in leaps[1]
         )

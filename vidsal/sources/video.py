@@ -220,6 +220,10 @@ class VideoSource:
             return False
         self._seen += 1
         self._index += 1
+        is_late = self._seen < self._picture.frames and stamp > self._offsets_s[-1] + _LAST_S
+        if is_late or stamp < -_LAST_S:
+            # Others are to come before it, or the first one before that: so it is wrong.
+            stamp = math.nan
         # Raw streams have no time stamps, damaged files have some that run backwards.
         if not math.isfinite(stamp) or stamp <= self._time_s:
             step_s = float(1 / self._picture.rate)
