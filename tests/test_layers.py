@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import vidsal
+
 PACKAGE = Path(__file__).parent.parent / "vidsal"
 
 # From the top down; a module may import only from lines below its own.
@@ -98,6 +100,7 @@ def test_only_prefetch_and_newest_know_threads() -> None:
     ("statement", "banned"),
     [
         ("import vidsal; vidsal.Settings()", {"numpy", "cv2", "tensorflow"}),
+        ("import vidsal; assert 'draw' in dir(vidsal)", {"numpy", "cv2", "tensorflow"}),
         ("import vidsal.cli", {"numpy", "cv2", "tensorflow"}),
         ("import vidsal.pipeline, vidsal.stream", {"tensorflow", "keras"}),
     ],
@@ -108,3 +111,11 @@ def test_imports_stay_light(statement: str, banned: set[str]) -> None:
     assert result.returncode == 0, result.stderr
     assert "vidsal" in result.stdout.split()
     assert not banned & set(result.stdout.split())
+
+
+def test_every_public_name_is_listed_and_there() -> None:
+    assert {*vidsal.__all__, "__version__", "settings"} <= set(dir(vidsal))
+    for name in vidsal.__all__:
+        assert getattr(vidsal, name).__name__ == name
+    with pytest.raises(AttributeError, match="module 'vidsal' has no attribute 'drow'"):
+        _ = vidsal.drow

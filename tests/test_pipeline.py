@@ -153,7 +153,7 @@ def test_output_is_the_same_without_threads(
         threads.add(threading.current_thread().name)
         return real(*words)
 
-    monkeypatch.setattr(pipeline, "draw", draw)
+    monkeypatch.setattr(render, "draw", draw)
     vidsal.run(clip, _settings(output="alone.mp4", table="alone.csv", **options))
     assert threads == {threading.current_thread().name}
     ahead, alone = _video(Path("ahead.mp4")), _video(Path("alone.mp4"))
@@ -184,6 +184,27 @@ def test_photo_is_the_one_frame_case(tmp_path: Path) -> None:
     assert _left() == ["photo_saliency.png", "t.csv"]
 
 
+def test_draw_is_the_picture_that_run_writes(
+    make_clip: MakeClip, tmp_path: Path, brightness: BrightnessStage
+) -> None:
+    rgb = np.random.default_rng(0).integers(0, 256, (121, 160, 3), np.uint8)
+    Image.fromarray(rgb).save(tmp_path / "photo.png")
+    settings = _settings(layout="side-by-side", colormap="viridis", boxes=0.5)
+    out = vidsal.run(tmp_path / "photo.png", settings)
+    (saliency,) = vidsal.analyse(tmp_path / "photo.png", settings)
+    # The network's name stands there, though the settings do not have it, and no time.
+    assert (saliency.model_name, saliency.has_time) == ("EfficientNet-Lite0", False)
+    picture = vidsal.draw(saliency, settings)
+    assert picture.shape == (122, 320, 3) and picture.dtype == np.uint8
+    with Image.open(out) as image:
+        assert (picture == np.asarray(image)).all()
+    # As the options are where nothing is said of them.
+    assert vidsal.draw(saliency).shape == (122, 160, 3)
+    assert (vidsal.draw(saliency) == vidsal.draw(saliency, Settings())).all()
+    (frame,) = vidsal.analyse(make_clip(frames=1), settings)
+    assert frame.has_time
+
+
 def test_photo_is_told_no_time(
     make_clip: MakeClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,7 +214,7 @@ def test_photo_is_told_no_time(
         styles.append(style)
         return saliency.frame.rgb
 
-    monkeypatch.setattr(pipeline, "draw", draw)
+    monkeypatch.setattr(render, "draw", draw)
     Image.new("RGB", (64, 48)).save(tmp_path / "photo.png")
     vidsal.run(tmp_path / "photo.png", _settings())
     vidsal.run(make_clip("a.mp4", frames=1), _settings())
@@ -363,7 +384,7 @@ def _break_compute(monkeypatch: pytest.MonkeyPatch, error: BaseException, after:
 
 
 def _break_draw(monkeypatch: pytest.MonkeyPatch, error: BaseException, after: int) -> None:
-    monkeypatch.setattr(pipeline, "draw", _failing(render.draw, error, after))
+    monkeypatch.setattr(render, "draw", _failing(render.draw, error, after))
 
 
 def _break_sink(monkeypatch: pytest.MonkeyPatch, error: BaseException, after: int) -> None:
@@ -485,7 +506,7 @@ def test_ctrl_c_on_a_file_removes_what_was_begun(
             os.kill(os.getpid(), signal.SIGINT)
         return real(*words)
 
-    monkeypatch.setattr(pipeline, "draw", draw)
+    monkeypatch.setattr(render, "draw", draw)
     with pytest.raises(KeyboardInterrupt):
         vidsal.run(make_clip(frames=400), _settings(table=Path("t.csv"), maps=Path("maps")))
     assert _left() == []
@@ -597,7 +618,7 @@ def test_a_later_ctrl_c_is_an_interrupt(plug_in: PlugIn, monkeypatch: pytest.Mon
             time.sleep(0.3)
         return real(*words)
 
-    monkeypatch.setattr(pipeline, "draw", draw)
+    monkeypatch.setattr(render, "draw", draw)
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         vidsal.run(0, _settings())

@@ -504,6 +504,21 @@ def test_everything_told_is_in_the_picture() -> None:
         assert _changed(told, other).any(), n
 
 
+def test_only_where_no_network_looked_it_is_motion_only() -> None:
+    fused = np.zeros((12, 16), np.float32)
+    unnamed = _saliency(_ground((240, 320)), fused, name="hen")
+    motion_only = replace(unnamed, prediction=None)
+
+    def drawn(saliency: Saliency, name: str | None) -> Rgb:
+        return draw(saliency, Style(model_name=name))
+
+    # The same words where there are none of a class ...
+    assert np.array_equal(drawn(motion_only, None), drawn(motion_only, "motion only"))
+    # ... and nothing said of a network that is there and has no name.
+    assert _changed(drawn(unnamed, None), drawn(unnamed, "motion only")).any()
+    assert np.array_equal(drawn(unnamed, None), drawn(unnamed, ""))
+
+
 def test_a_photo_is_told_no_time() -> None:
     fused = np.zeros((12, 16), np.float32)
     now = _saliency(_ground((240, 320)), fused, name="hen", time_s=1.0)

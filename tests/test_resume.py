@@ -111,7 +111,7 @@ def _broken(
         return real(*words)
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "draw", draw)
+        patch.setattr(render, "draw", draw)
         yield
 
 

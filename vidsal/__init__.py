@@ -15,28 +15,33 @@ from vidsal.settings import Settings
 
 if TYPE_CHECKING:
     from vidsal.frames import Frame, Motion, Prediction, Saliency
-    from vidsal.pipeline import analyse, run
+    from vidsal.pipeline import analyse, draw, run
+    from vidsal.sources.names import Pictures
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Frame",
     "Motion",
+    "Pictures",
     "Prediction",
     "Saliency",
     "Settings",
     "UsageError",
     "VidsalError",
     "analyse",
+    "draw",
     "run",
 ]
 
 _HOMES = {
     "Frame": "frames",
     "Motion": "frames",
+    "Pictures": "sources.names",
     "Prediction": "frames",
     "Saliency": "frames",
     "analyse": "pipeline",
+    "draw": "pipeline",
     "run": "pipeline",
 }
 
@@ -45,3 +50,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'vidsal' has no attribute {name!r}")
     return getattr(import_module(f"vidsal.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

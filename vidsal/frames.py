@@ -398,6 +398,10 @@ class Saliency:
         of the gradient map (without a network, of ``speed``).
     shown : Shown or None
         In a live show, when it was seen.
+    model_name : str or None
+        What the network is called; ``None`` without one, and where nobody said.
+    has_time : bool
+        Whether the source has a time at all; a photo has none.
     """
 
     frame: Frame
@@ -413,6 +417,8 @@ class Saliency:
     motion_high: float
     fused_high: float
     shown: Shown | None = None
+    model_name: str | None = None
+    has_time: bool = True
 
     def __post_init__(self) -> None:
         for name in ("static", "motion", "fused", "speed"):

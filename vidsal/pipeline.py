@@ -7,21 +7,22 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from vidsal import encoding
+from vidsal import encoding, render
 from vidsal.errors import UsageError
-from vidsal.frames import Frame, Saliency, SourceInfo, StaticStage
+from vidsal.frames import Frame, Rgb, Saliency, SourceInfo, StaticStage
 from vidsal.garbage import keep_freed
 from vidsal.identity import identity
 from vidsal.memory import Memory, frozen
 from vidsal.outcome import Outcome
 from vidsal.pace import Pace
 from vidsal.prefetch import prefetch
-from vidsal.render import Style, draw
+from vidsal.render import Style
 from vidsal.scaling import Flicker
 from vidsal.settings import Settings
 from vidsal.sinks import claim_outputs, open_sinks
@@ -71,9 +72,9 @@ def analyse(source: What, settings: Settings | None = None) -> Iterator[Saliency
     settings = settings or Settings()
     network = Network(settings)
     with open_source(source, settings) as opened:
-        static = network.stage
+        static, name = network.stage, network.choice.name
         with prefetch(opened.frames(), _DECODED) as frames:
-            yield from _analysed(frames, static, settings, opened.info)
+            yield from _analysed(frames, static, name, settings, opened.info)
 
 
 def run(
@@ -103,6 +104,26 @@ def run(
     outcome = process(source, settings or Settings(), progress=progress)
     assert outcome.output is not None
     return outcome.output
+
+
+def draw(saliency: Saliency, settings: Settings | None = None) -> Rgb:
+    """Return the picture of one frame as ``vidsal run`` draws it.
+
+    Parameters
+    ----------
+    saliency : Saliency
+        As it comes from `analyse`.
+    settings : Settings, optional
+        ``layout``, ``colormap``, ``alpha``, ``boxes`` and ``annotate`` say how it is to look.
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
+        RGB with even sides, as video needs them: an odd side gains one pixel, a copy of the last.
+        Layouts of several panels are that much larger.
+    """
+    style = Style.of(settings or Settings(), saliency.model_name, has_time=saliency.has_time)
+    return render.draw(saliency, style)
 
 
 def process(
@@ -162,10 +183,6 @@ class _Job:
     def model_name(self) -> str | None:
         return self.network.choice.name
 
-    @property
-    def style(self) -> Style:
-        return Style.of(self.settings, self.model_name, has_time=self.info.fps is not None)
-
 
 class _Done(NamedTuple):
     """How many frames were written in all, how many by this run, and how much they flicker."""
@@ -178,7 +195,7 @@ class _Done(NamedTuple):
 def _write(job: _Job, progress: Progress[Any]) -> _Done:
     """Write all that is asked for, or nothing."""
     flicker, count, stages = Flicker(), 0, job.stages
-    static, style = job.network.stage, job.style
+    static = job.network.stage
     with (
         stopped_by_ctrl_c(job.source),
         open_sinks(job.info, job.settings, job.output, job.model_name) as write,
@@ -187,7 +204,7 @@ def _write(job: _Job, progress: Progress[Any]) -> _Done:
     ):
         waited = stages.items("wait for maps", results)
         for saliency in progress(waited, job.info.frame_count_hint):
-            picture = stages.calls("draw", draw, saliency, style)
+            picture = stages.calls("draw", draw, saliency, job.settings)
             stages.calls("encode", write, saliency, picture)
             flicker.after(saliency.fused_high, is_cut=saliency.is_cut)
             count += 1
@@ -207,7 +224,6 @@ def _write_in_segments(job: _Job, progress: Progress[Any]) -> _Done:
         if segments.is_over:
             return _Done(segments.frames, 0, segments.flicker_mean)
         static, done, memory = job.network.stage, segments.frames, segments.memory
-        style = job.style
         # The frames that are done are decoded again, which is exact, and cheap beside the rest.
         decoded = islice(stages.items("decode", job.source.frames()), done, None)
         with prefetch(decoded, _DECODED) as frames:
@@ -216,7 +232,7 @@ def _write_in_segments(job: _Job, progress: Progress[Any]) -> _Done:
                 waited = stages.items("wait for maps", results)
                 hint = info.frame_count_hint
                 for saliency, state in progress(waited, max(0, hint - done) if hint else None):
-                    picture = stages.calls("draw", draw, saliency, style)
+                    picture = stages.calls("draw", draw, saliency, job.settings)
                     stages.calls("encode", segments.write, saliency, picture, state)
     return _Done(segments.frames, segments.frames - done, segments.flicker_mean)
 
@@ -238,14 +254,22 @@ def _kept(
 def _analysed(
     frames: Iterable[Frame],
     static: StaticStage | None,
+    model_name: str | None,
     settings: Settings,
     info: SourceInfo,
     memory: Memory | None = None,
 ) -> Iterator[Saliency]:
-    """Analyse with what the source decides: a camera does not wait for a batch to fill."""
+    """Analyse with what the source decides: a camera does not wait for a batch to fill.
+
+    The results can be drawn without their source and network.
+    """
     batch = 1 if info.is_live else settings.batch
     pace = Pace(settings.static_every, float(info.fps) if info.fps else None)
-    return analyse_frames(frames, static, settings, batch=batch, pace=pace, memory=memory)
+    has_time = info.fps is not None
+    results = analyse_frames(frames, static, settings, batch=batch, pace=pace, memory=memory)
+    with closing(results):
+        for saliency in results:
+            yield replace(saliency, model_name=model_name, has_time=has_time)
 
 
 def _maps(
@@ -255,6 +279,6 @@ def _maps(
     settings, stages = job.settings, job.stages
     waited = stages.items("wait for frames", frames)
     timed = stages.static("network", static)
-    saliencies = _analysed(waited, timed, settings, job.info, memory)
+    saliencies = _analysed(waited, timed, job.model_name, settings, job.info, memory)
     inside = ("wait for frames", "network")
     yield from stages.items("motion, maps", saliencies, inside=inside)

@@ -211,7 +211,8 @@ def _annotate(picture: Rgb, saliency: Saliency, style: Style) -> None:
         time = time_code(saliency.frame.time_s)
         write(picture, time, small, left=left, bottom=bottom, room=room)
         left += width_px(f"{time}  ", small)
-    name = style.model_name or "motion only"
+    # Where a network looked that nobody named, its classes say that there is one.
+    name = style.model_name or ("" if saliency.prediction else "motion only")
     bottom -= write(picture, name, small, left=left, bottom=bottom, room=right - left)
     if saliency.prediction:
         text, tail = _caption(saliency.prediction)

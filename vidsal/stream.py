@@ -109,7 +109,7 @@ def analyse_frames(
     ahead: bool = True,
     clock: Callable[[], float] = time.perf_counter,
     memory: Memory | None = None,
-) -> Iterator[Saliency]:
+) -> Generator[Saliency, None, None]:
     """Yield one `Saliency` a frame, in order: `halves`, `fused`; see these.
 
     After each whole batch `memory` is what an analysis of the frames after it has to begin with,
