@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import pydoc
 import re
 import subprocess
 import sys
@@ -31,7 +32,7 @@ from vidsal.frames import (
     Target,
 )
 from vidsal.motion import steady, still
-from vidsal.settings import Settings, flag, parse_time
+from vidsal.settings import LiveOptions, Settings, flag, parse_time
 
 # Frames
 
@@ -518,6 +519,36 @@ def test_every_option_has_a_group_and_a_help_sentence() -> None:
     groups = [field.metadata["group"] for field in dataclasses.fields(Settings)]
     changes = sum(a != b for a, b in pairwise(groups))
     assert changes == len(set(groups)) - 1
+
+
+@pytest.mark.parametrize("options", [Settings, LiveOptions])
+def test_help_of_the_class_says_what_every_field_means(options: Any) -> None:
+    about = pydoc.plain(pydoc.render_doc(options)).replace(" |  ", "")
+    head, _, listed = about.partition("Parameters\n----------\n")
+    parameters, _, raised = listed.partition("\n\nRaises\n------\nUsageError\n")
+    assert head and raised
+    told = re.split(r"\n(?=\w+ : )", parameters)
+    fields = dataclasses.fields(options)
+    assert [one.partition(" : ")[0] for one in told] == [field.name for field in fields]
+    for one, field in zip(told, fields, strict=True):
+        _, *lines = one.splitlines()
+        assert all(line.startswith("    ") for line in lines)
+        assert " ".join(line.strip() for line in lines) == field.metadata["help"]
+
+
+def test_help_of_the_class_has_types_and_defaults_in_words() -> None:
+    lines = (Settings.__doc__ or "").splitlines()
+    for line in (
+        "output : Path, optional",
+        "codec : {'h264', 'hevc', 'av1', 'vp9', 'prores', 'ffv1'}, optional",
+        "quality : int, default 80",
+        "audio : bool, default True",
+        "static_every : int or {'auto'}, default 1",
+        "model : str, default 'auto'",
+        "flow : {'farneback', 'dis'}, default 'farneback'",
+    ):
+        assert line in lines
+    assert max(map(len, lines)) < 100
 
 
 def test_help_of_the_command_line_mentions_every_option() -> None:

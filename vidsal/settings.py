@@ -6,16 +6,19 @@ immediate.
 """
 
 import dataclasses
+import inspect
 import math
 import re
+import textwrap
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin
 
 from vidsal.errors import UsageError
 
+T = TypeVar("T")
 Preprocess = Literal["caffe", "torch", "tf", "none"]
 Method = Literal["gradient", "smoothgrad", "integrated"]
 Score = Literal["logit", "probability", "logprob"]
@@ -132,6 +135,30 @@ def _option(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def _documented(options: type[T]) -> type[T]:
+    """Tell in the docstring of a class of options what each means, as its declaration has it."""
+    about, raises, what = inspect.cleandoc(options.__doc__ or "").partition("Raises\n")
+    fields = "\n".join(map(_described, dataclasses.fields(options)))  # type: ignore[arg-type]
+    options.__doc__ = f"{about}Parameters\n----------\n{fields}\n\n{raises}{what}"
+    return options
+
+
+def _described(field: Any) -> str:
+    """Return one option as numpydoc has a parameter."""
+    default = "optional" if field.default is None else f"default {field.default!r}"
+    # No wider than the declaration, once pydoc has indented it.
+    told = textwrap.wrap(field.metadata["help"], 88)
+    return "\n    ".join([f"{field.name} : {_kind(field.type)}, {default}", *told])
+
+
+def _kind(annotation: Any) -> str:
+    """Return a type in words: ``int or {'auto'}``."""
+    if get_origin(annotation) is Literal:
+        return "{" + ", ".join(map(repr, get_args(annotation))) + "}"
+    kinds = [one for one in get_args(annotation) if one is not type(None)]
+    return " or ".join(map(_kind, kinds)) or annotation.__name__
+
+
 def is_saved(model: str) -> bool:
     """Say whether a network's name is that of a saved model."""
     return model.endswith((".keras", ".h5"))
@@ -180,12 +207,12 @@ def _scale(value: str) -> str:
     return "fixed:" + ",".join(repr(one).removesuffix(".0") for one in numbers)
 
 
+@_documented
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What to analyse, how, and what to write.
 
-    Every field is described by the ``help`` of its declaration, which is also what
-    ``vidsal run --help`` prints.
+    Each is an option of ``vidsal run``, too: ``short_side`` is ``--short-side``.
 
     Raises
     ------
@@ -396,6 +423,7 @@ class Settings:
                 yield f"{', '.join(idle)}: without effect with {reason}"
 
 
+@_documented
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveOptions:
     """What ``vidsal live`` needs beside `Settings`; described in the same way.
