@@ -32,7 +32,7 @@ from vidsal.frames import (
     Target,
 )
 from vidsal.motion import steady, still
-from vidsal.settings import LiveOptions, Settings, flag, parse_time
+from vidsal.settings import LiveOptions, Settings, flag, parse_time, settings_of
 
 # Frames
 
@@ -334,6 +334,53 @@ def test_every_option_is_tried_above() -> None:
 )
 def test_the_ends_of_every_range_belong_to_it(name: str, value: Any) -> None:
     assert getattr(Settings(**{name: value}), name) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "own"),
+    [
+        ("every", np.int64(3), 3),
+        ("seed", np.uint8(7), 7),
+        ("static_every", np.int32(2), 2),
+        ("alpha", np.float32(0.5), 0.5),
+        ("gain", np.float64(2.5), 2.5),
+        ("gain", np.int16(2), 2),
+        ("start", np.float32(1.5), 1.5),
+        ("fps", np.int64(25), Fraction(25)),
+        ("annotate", np.False_, False),
+        ("target", np.int64(281), "281"),
+        ("model", np.str_("lite0"), "lite0"),
+    ],
+)
+def test_numbers_of_numpy_become_pythons_own(name: str, given: Any, own: Any) -> None:
+    kept = getattr(Settings(**{name: given}), name)
+    assert (kept, type(kept)) == (own, type(own))
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [("every", np.float64(2)), ("every", np.True_), ("annotate", np.int64(1)),
+     ("alpha", np.float32(1.5)), ("every", np.array([2])), ("alpha", np.float64("nan"))],
+)  # fmt: skip
+def test_numbers_of_numpy_are_checked_as_any_other(name: str, given: Any) -> None:
+    with pytest.raises(UsageError, match=f"^{flag(name)} must be "):
+        Settings(**{name: given})
+
+
+def test_settings_are_settings() -> None:
+    given = Settings(every=2)
+    assert settings_of(given) is given
+    assert settings_of(None) == Settings()
+
+
+@pytest.mark.parametrize("given", ["lite0", "", {"model": "lite0"}, 0, False, Settings, np.ones(9)])
+def test_what_is_no_settings_is_one_line(given: Any) -> None:
+    with pytest.raises(UsageError) as caught:
+        settings_of(given)
+    assert str(caught.value) == (
+        "settings: expected vidsal.Settings, such as vidsal.Settings(model='lite0'), got "
+        f"{type(given).__name__}"
+    )
 
 
 def test_message_lists_the_choices() -> None:

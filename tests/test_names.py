@@ -1,16 +1,18 @@
 """What the words of a command line mean."""
 
+import os
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
 
-from vidsal.errors import VidsalError
+from vidsal.errors import UsageError, VidsalError
 from vidsal.settings import Settings
 from vidsal.sources import open_source
-from vidsal.sources.names import Pictures, What, expand
+from vidsal.sources.names import Pictures, What, expand, one_source
 
 
 @pytest.fixture
@@ -156,3 +158,88 @@ def test_a_bad_first_picture_is_left_out_as_well(folder: Path) -> None:
 def test_a_sequence_without_a_picture_in_the_part_is_one_line(folder: Path) -> None:
     with pytest.raises(VidsalError, match="none of its 10 pictures is in the part asked for"):
         open_source(folder, Settings(sequence=True, start=5))
+
+
+def test_one_source_is_what_it_is(folder: Path) -> None:
+    clip = folder / "clip.MP4"
+    with os.scandir(folder) as entries:
+        (entry,) = (one for one in entries if one.name == "clip.MP4")
+    pictures = Pictures("shots", (folder / "shot1.png",))
+    cases: list[tuple[Any, What]] = [
+        (clip, clip),
+        (str(clip), str(clip)),
+        (entry, clip),
+        (np.str_(clip), str(clip)),
+        (0, 0),
+        (np.int64(2), 2),
+        ("0", "0"),
+        ("rtsp://127.0.0.1/a", "rtsp://127.0.0.1/a"),
+        ("gone.mp4", "gone.mp4"),
+        (pictures, pictures),
+    ]
+    for given, meant in cases:
+        assert one_source(given) == meant
+    number: Any = np.int64(2)
+    assert type(one_source(number)) is int
+
+
+def test_pictures_are_named_in_any_way(folder: Path) -> None:
+    names: Any = [str(folder / "shot1.png"), folder / "shot2.png"]
+    pictures = Pictures("shots", names)
+    assert pictures == Pictures("shots", (folder / "shot1.png", folder / "shot2.png"))
+    with open_source(pictures, Settings()) as source:
+        assert [int(frame.rgb.mean()) for frame in source.frames()] == [20, 40]
+
+
+def test_several_names_that_mean_one_are_one_source(folder: Path) -> None:
+    assert one_source(str(folder / "*.MP4")) == folder / "clip.MP4"
+    (folder / "list.txt").write_text("shot3.png\n")
+    assert one_source(folder / "list.txt") == folder / "shot3.png"
+    (folder / "sub" / "a.mp4").touch()
+    assert one_source(folder / "sub") == folder / "sub" / "a.mp4"
+    shots = one_source(str(folder / "*.png"), is_sequence=True)
+    assert isinstance(shots, Pictures) and len(shots.paths) == 10
+
+
+def test_several_sources_are_one_line_that_says_what_takes_them(folder: Path) -> None:
+    (folder / "list.txt").write_text("shot3.png\n0\n")
+    for word, count in [("*.png", 10), ("", 11), ("list.txt", 2)]:
+        with pytest.raises(UsageError) as caught:
+            one_source(str(folder / word))
+        assert str(caught.value) == (
+            f"{folder / word!s} means {count} sources, one is expected: take them one by one, or "
+            "all with run_all of vidsal.jobs; Settings(sequence=True) makes one video of pictures"
+        )
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        (["a.mp4"], "list"),
+        (("a.mp4", "b.mp4"), "tuple"),
+        (np.zeros((4, 6, 3), np.uint8), "ndarray"),
+        (np.array(0), "ndarray"),
+        (b"a.mp4", "bytes"),
+        (None, "NoneType"),
+        (True, "bool"),
+        (np.True_, "bool"),
+        (0.0, "float"),
+        ({"a.mp4"}, "set"),
+        (Settings(), "Settings"),
+        (open, "builtin_function_or_method"),
+    ],
+)
+def test_what_can_be_no_source_is_told_by_its_type(given: Any, kind: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        one_source(given)
+    assert str(caught.value) == (
+        "a source is a name (str or Path), the number of a camera (int) or vidsal.Pictures, got "
+        f"{kind}; run_all of vidsal.jobs takes a list of sources"
+    )
+
+
+def test_a_path_of_bytes_is_no_source(folder: Path) -> None:
+    with os.scandir(os.fsencode(folder)) as entries:
+        entry = next(entries)
+    with pytest.raises(UsageError, match="got DirEntry; run_all"):
+        one_source(entry)  # type: ignore[arg-type]

@@ -477,6 +477,38 @@ def test_source_is_closed_after_a_failure_and_after_leaving_early(
     assert not [one for one in threading.enumerate() if one.name == "vidsal-prefetch"]
 
 
+@pytest.mark.parametrize("function", [vidsal.analyse, vidsal.run])
+def test_what_is_wrong_with_a_call_is_told_at_once(
+    function: Callable[..., Any], make_clip: MakeClip
+) -> None:
+    clip = make_clip(frames=2)
+    make_clip("other.mp4", frames=2)
+    for words, says in [
+        ((clip, "lite0"), "settings: expected vidsal.Settings"),
+        ((clip, ""), "settings: expected vidsal.Settings"),
+        (([clip], _settings()), "got list; run_all of vidsal.jobs takes a list of sources"),
+        ((clip.parent / "*.mp4", _settings()), "means 2 sources, one is expected"),
+        ((clip.parent, _settings()), "means 2 sources, one is expected"),
+    ]:
+        with pytest.raises(UsageError, match=says):
+            # Of `analyse` not even the first frame is asked for.
+            function(*words)
+    assert _left() == []
+
+
+def test_a_glob_of_one_name_is_that_file(make_clip: MakeClip) -> None:
+    clip = make_clip(frames=2)
+    word = str(clip.parent / "cl*.mp4")
+    assert vidsal.run(word, _settings()) == Path("clip_saliency.mp4")
+    assert len(list(vidsal.analyse(word, _settings(every=np.int64(2))))) == 1
+
+
+def test_draw_wants_settings(make_clip: MakeClip) -> None:
+    (saliency,) = vidsal.analyse(make_clip(frames=1), _settings())
+    with pytest.raises(UsageError, match=r"^settings: expected vidsal\.Settings.*, got str$"):
+        vidsal.draw(saliency, "quad")  # type: ignore[arg-type]
+
+
 def test_a_bad_target_is_found_before_anything_is_opened(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not a class of this network"):
         vidsal.run(tmp_path / "missing.mp4", _settings(target="no such thing"))

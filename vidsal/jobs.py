@@ -12,7 +12,7 @@ from vidsal import encoding
 from vidsal.errors import UsageError, VidsalError, one_line
 from vidsal.outcome import Outcome
 from vidsal.pipeline import Progress, process
-from vidsal.settings import Settings
+from vidsal.settings import Settings, settings_of
 from vidsal.sink import write_text
 from vidsal.sinks.image import IMAGE_SUFFIXES
 from vidsal.sources.capture import is_stream, spoken
@@ -52,7 +52,7 @@ def run_all(
     UsageError
         If the settings do not fit so many sources.
     """
-    settings = settings or Settings()
+    settings = settings_of(settings)
     network = Network(settings, progress=progress is not None)
     outcomes: list[Outcome] = []
 

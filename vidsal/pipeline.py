@@ -24,12 +24,12 @@ from vidsal.pace import Pace
 from vidsal.prefetch import prefetch
 from vidsal.render import Style
 from vidsal.scaling import Flicker
-from vidsal.settings import Settings
+from vidsal.settings import Settings, settings_of
 from vidsal.sinks import claim_outputs, open_sinks
 from vidsal.sinks.segments import open_segments
 from vidsal.source import Source
 from vidsal.sources import open_source
-from vidsal.sources.names import What
+from vidsal.sources.names import Given, What, one_source
 from vidsal.static.models import Network
 from vidsal.stopping import stopped_after, stopped_by_ctrl_c
 from vidsal.stream import analyse_frames
@@ -48,13 +48,14 @@ _DECODED, _ANALYSED = 8, 4
 _SEGMENT_S = 5
 
 
-def analyse(source: What, settings: Settings | None = None) -> Iterator[Saliency]:
+def analyse(source: Given, settings: Settings | None = None) -> Iterator[Saliency]:
     """Yield what stands out in each frame of a video, a photo or a camera.
 
     Parameters
     ----------
-    source : str, int, Path or Pictures
-        A video file, an image file, the number of a camera, or pictures that are one video.
+    source : str, int, path-like or Pictures
+        A video file, an image file, the number of a camera, an address, or pictures that are one
+        video. A folder, a glob or a list may mean one source, not several.
     settings : Settings, optional
         What is written and drawn plays no part here.
 
@@ -66,11 +67,18 @@ def analyse(source: What, settings: Settings | None = None) -> Iterator[Saliency
 
     Raises
     ------
+    UsageError
+        If what is given is of no use, at once and not with the first frame.
     VidsalError
         If the source, the network or a setting cannot be used.
     """
-    settings = settings or Settings()
-    network = Network(settings)
+    settings = settings_of(settings)
+    what = one_source(source, is_sequence=settings.sequence)
+    return _results(what, settings, Network(settings))
+
+
+def _results(source: What, settings: Settings, network: Network) -> Iterator[Saliency]:
+    """Yield what `analyse` does."""
     with open_source(source, settings) as opened:
         static, name = network.stage, network.choice.name
         with prefetch(opened.frames(), _DECODED) as frames:
@@ -78,14 +86,15 @@ def analyse(source: What, settings: Settings | None = None) -> Iterator[Saliency
 
 
 def run(
-    source: What, settings: Settings | None = None, *, progress: Progress[Any] | None = None
+    source: Given, settings: Settings | None = None, *, progress: Progress[Any] | None = None
 ) -> Path:
     """Do what ``vidsal run`` does: write the annotated video, or picture, of a source.
 
     Parameters
     ----------
-    source : str, int, Path or Pictures
-        A video file, an image file, the number of a camera, or pictures that are one video.
+    source : str, int, path-like or Pictures
+        A video file, an image file, the number of a camera, an address, or pictures that are one
+        video. A folder, a glob or a list may mean one source, not several.
     settings : Settings, optional
     progress : callable, optional
         Gets the results and their number, if known, and hands the results on; it also sees to
@@ -101,7 +110,9 @@ def run(
     VidsalError
         If it cannot be done; then nothing is left at any of the names that were to be written.
     """
-    outcome = process(source, settings or Settings(), progress=progress)
+    settings = settings_of(settings)
+    what = one_source(source, is_sequence=settings.sequence)
+    outcome = process(what, settings, progress=progress)
     assert outcome.output is not None
     return outcome.output
 
@@ -122,7 +133,7 @@ def draw(saliency: Saliency, settings: Settings | None = None) -> Rgb:
         RGB with even sides, as video needs them: an odd side gains one pixel, a copy of the last.
         Layouts of several panels are that much larger.
     """
-    style = Style.of(settings or Settings(), saliency.model_name, has_time=saliency.has_time)
+    style = Style.of(settings_of(settings), saliency.model_name, has_time=saliency.has_time)
     return render.draw(saliency, style)
 
 

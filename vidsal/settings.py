@@ -9,6 +9,7 @@ import dataclasses
 import inspect
 import math
 import re
+import sys
 import textwrap
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -457,6 +458,24 @@ class LiveOptions:
         _check_fields(self)
 
 
+def settings_of(given: Any) -> Settings:
+    """Return the settings that are given to a function, for ``None`` those that are usual.
+
+    Raises
+    ------
+    UsageError
+        If it is something else, such as the name of a network.
+    """
+    if given is None:
+        return Settings()
+    if not isinstance(given, Settings):
+        raise UsageError(
+            "settings: expected vidsal.Settings, such as vidsal.Settings(model='lite0'), got "
+            f"{type(given).__name__}"
+        )
+    return given
+
+
 def flag(name: str) -> str:
     """Return an option as it is typed: ``short_side`` -> ``--short-side``."""
     return "--" + name.replace("_", "-")
@@ -476,6 +495,7 @@ def _checked(field: Any, value: Any) -> Any:
             return None
         raise UsageError(f"{flag(field.name)} needs a value")
     rule = field.metadata
+    value = _plain(value)
     try:
         if rule["parse"]:
             value = rule["parse"](value)
@@ -491,6 +511,12 @@ def _checked(field: Any, value: Any) -> Any:
     if rule["check"] and not rule["check"](value):
         raise UsageError(f"{flag(field.name)} must be {rule['expected']}, got {value}")
     return value
+
+
+def _plain(value: Any) -> Any:
+    """Return a number of NumPy's as Python's own; where there is one, NumPy is loaded."""
+    numpy = sys.modules.get("numpy")
+    return value.item() if numpy and isinstance(value, numpy.generic) else value
 
 
 def _same_kind(value: Any, default: bool | int | float) -> bool:

@@ -1,12 +1,15 @@
 """What the words of a command line mean: files, folders, globs, lists, cameras, streams."""
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from glob import glob, has_magic
+from numbers import Integral
 from pathlib import Path
+from typing import Any
 
-from vidsal.errors import VidsalError
+from vidsal.errors import UsageError, VidsalError
 from vidsal.sources.image import is_image
 
 _PICTURES = (
@@ -26,18 +29,24 @@ class Pictures:
     Attributes
     ----------
     name : str
+        What they are called together; the output is called after it.
     paths : tuple of Path
+        In their order; any sequence of names becomes one.
     """
 
     name: str
     paths: tuple[Path, ...]
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "paths", tuple(map(Path, self.paths)))
+
     def __str__(self) -> str:
         return self.name
 
 
-# What can be opened as one source.
+# What can be opened as one source, and what a caller of the library may give for it.
 What = str | int | Path | Pictures
+Given = What | os.PathLike[str]
 
 
 def is_named_as_media(name: str) -> bool:
@@ -93,6 +102,49 @@ def expand(word: str | int | Path, *, is_sequence: bool = False) -> list[What]:
     if not pictures:
         raise VidsalError(f"{word}: there is no picture for --sequence")
     return [Pictures(_called(word), pictures)]
+
+
+def one_source(given: Given, *, is_sequence: bool = False) -> What:
+    """Return the one source that a caller of the library means.
+
+    Parameters
+    ----------
+    given : str, int, path-like or Pictures
+        See `expand`; a folder, a glob or a list of one name is that name.
+    is_sequence : bool
+        Whether the pictures of a folder, a glob or a list are one video.
+
+    Raises
+    ------
+    UsageError
+        If it can be no source, or is several.
+    VidsalError
+        If nothing is there.
+    """
+    if isinstance(given, Pictures):
+        return given
+    meant = expand(_word(given), is_sequence=is_sequence)
+    if len(meant) > 1:
+        raise UsageError(
+            f"{given} means {len(meant)} sources, one is expected: take them one by one, or all "
+            "with run_all of vidsal.jobs; Settings(sequence=True) makes one video of pictures"
+        )
+    return meant[0]
+
+
+def _word(given: Any) -> str | int | Path:
+    """Return a name or a number; what is neither is not printed, since it may be a picture."""
+    if isinstance(given, str):
+        return given
+    # NumPy's as well. True is not the number 1.
+    if not isinstance(given, bool) and isinstance(given, Integral):
+        return int(given)
+    if isinstance(given, os.PathLike) and isinstance(os.fspath(given), str):
+        return Path(given)
+    raise UsageError(
+        "a source is a name (str or Path), the number of a camera (int) or vidsal.Pictures, got "
+        f"{type(given).__name__}; run_all of vidsal.jobs takes a list of sources"
+    )
 
 
 def _listed(path: Path) -> list[str | Path]:
