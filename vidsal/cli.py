@@ -24,6 +24,7 @@ from cyclopts import App, CycloptsError, Group, Parameter, Token
 import vidsal
 from vidsal.errors import UsageError, VidsalError, flat, one_line
 from vidsal.outcome import Outcome
+from vidsal.quiet import quiet_opencv, quiet_tensorflow
 from vidsal.settings import (
     Fusion,
     LiveOptions,
@@ -53,7 +54,8 @@ app = App(
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run a command line and leave with its exit code."""
-    _quiet_native_libraries()
+    quiet_tensorflow()
+    quiet_opencv()
     _ready_streams()
     sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
 
@@ -135,18 +137,6 @@ def _command(arguments: list[str]) -> str:
     """Return the subcommand of a command line, with a space behind it."""
     names = [word for word in arguments[:1] if word in _COMMANDS]
     return names[0] + " " if names else ""
-
-
-def _quiet_native_libraries() -> None:
-    """Keep the chatter of TensorFlow, OpenCV and libav off the terminal; a user's own wish wins."""
-    for name, value in {
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "TF_ENABLE_ONEDNN_OPTS": "1",
-        "OPENCV_LOG_LEVEL": "SILENT",
-        "OPENCV_FFMPEG_LOGLEVEL": "-8",
-        "OPENCV_VIDEOIO_DEBUG": "0",
-    }.items():
-        os.environ.setdefault(name, value)
 
 
 def _tell_idle(settings: Settings, typed: Mapping[str, Any]) -> None:

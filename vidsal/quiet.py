@@ -9,6 +9,32 @@ from contextlib import contextmanager
 
 log = logging.getLogger(__name__)
 
+_TENSORFLOW = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "1"}
+_OPENCV = {
+    "OPENCV_LOG_LEVEL": "SILENT",
+    "OPENCV_FFMPEG_LOGLEVEL": "-8",
+    "OPENCV_VIDEOIO_DEBUG": "0",
+}
+
+
+def quiet_tensorflow() -> None:
+    """Ask TensorFlow for silence before it is imported, which is when it reads what was asked.
+
+    A user's own wish wins, and so does a program that has it imported already.
+    """
+    if "tensorflow" not in sys.modules:
+        _ask(_TENSORFLOW)
+
+
+def quiet_opencv() -> None:
+    """Ask OpenCV and libav for silence; a user's own wish wins."""
+    _ask(_OPENCV)
+
+
+def _ask(wishes: dict[str, str]) -> None:
+    for name, value in wishes.items():
+        os.environ.setdefault(name, value)
+
 
 @contextmanager
 def native_stderr_logged(*, when: bool = True) -> Iterator[None]:
@@ -20,14 +46,19 @@ def native_stderr_logged(*, when: bool = True) -> Iterator[None]:
     Parameters
     ----------
     when : bool
-        With False nothing is changed; nor where there is no stderr.
+        With False nothing is changed; nor where there is no stderr, or no room for what it gets.
     """
     if not when or sys.stderr is None:
         yield
         return
     sys.stderr.flush()
-    with tempfile.TemporaryFile() as words:
-        kept = os.dup(2)
+    try:
+        words, kept = tempfile.TemporaryFile(), os.dup(2)  # noqa: SIM115
+    except OSError as error:
+        log.debug("stderr is left as it is: %s", error)
+        yield
+        return
+    with words:
         try:
             os.dup2(words.fileno(), 2)
             yield

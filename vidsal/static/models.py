@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from vidsal.errors import UsageError, VidsalError
 from vidsal.frames import StaticStage
 from vidsal.garbage import uncollected
-from vidsal.quiet import native_stderr_logged
+from vidsal.quiet import native_stderr_logged, quiet_tensorflow
 from vidsal.settings import Settings, is_saved
 from vidsal.static import labels, weights
 
@@ -219,9 +219,10 @@ def load_tensorflow() -> Any:
     """Import and return TensorFlow; on a GPU let it take memory as it needs it, not all at once."""
     # A stale choice of another backend in Keras' own configuration would break the tape.
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    # TensorFlow writes its first lines before it reads the variable that should keep it quiet.
-    is_quiet = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "0") != "0"
     is_first = "tensorflow" not in sys.modules
+    quiet_tensorflow()
+    # TensorFlow writes its first lines before it reads the variable that should keep it quiet.
+    is_quiet = is_first and os.environ.get("TF_CPP_MIN_LOG_LEVEL", "0") != "0"
     with native_stderr_logged(when=is_quiet), uncollected(for_good=is_first):
         import tensorflow as tf
 
