@@ -40,6 +40,8 @@ def make_saliency(
         "static_high": 0.0,
         "motion_high": 0.0,
         "fused_high": 0.0,
+        "peak": None,
+        "ring": None,
     } | others
     return Saliency(
         frame=frame,

@@ -67,7 +67,7 @@ def assert_same(one: Saliency, other: Saliency) -> None:
     assert np.array_equal(one.speed, other.speed)
     for name in ("flow", "backward", "known"):
         assert np.array_equal(getattr(one.movement, name), getattr(other.movement, name))
-    for name in ("motion_share", "static_high", "motion_high", "fused_high"):
+    for name in ("motion_share", "static_high", "motion_high", "fused_high", "peak", "ring"):
         assert getattr(one, name) == getattr(other, name)
 
 

@@ -46,7 +46,7 @@ def _write(
                 Saliency(
                     frame=frame, static=None, motion=zeros, fused=zeros, movement=still((12, 16)),
                     speed=zeros, prediction=None, is_cut=False, motion_share=0.0, static_high=0.0,
-                    motion_high=0.0, fused_high=0.0,
+                    motion_high=0.0, fused_high=0.0, peak=None, ring=None,
                 ),
                 picture,
             )  # fmt: skip

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from vidsal.frames import Map
-from vidsal.fusion import Box, boxes, centre_prior, centroid, fuse, motion_share, peak
+from vidsal.fusion import Box, boxes, centre_prior, centroid, fuse, held, motion_share, peak
 from vidsal.settings import Fusion
 
 UNIT = npst.arrays(np.float32, (4, 5), elements=st.floats(0, 1, width=32))
@@ -219,12 +219,86 @@ def test_peak_of_a_plateau_is_in_its_middle(size: tuple[int, int]) -> None:
     assert abs(point[1] * 30 - (left + size[1] / 2)) <= 0.5
 
 
-def test_peak_of_two_plateaus_is_on_one_of_them() -> None:
-    values = np.zeros((11, 31), np.float32)
-    values[4:7, 2:5] = values[4:7, 26:29] = 1
+def test_peak_of_several_plateaus_is_in_the_middle_of_the_largest() -> None:
+    values = np.zeros((21, 41), np.float32)
+    # The smaller ones are more pixels together, and the middle of all is in none.
+    values[1:4, 1:4] = values[1:4, 30:34] = values[17:20, 1:5] = 1
+    values[10:15, 20:23] = 1
+    values[16:18, 30:34] = 0.9
+    assert peak(values) == pytest.approx((12.5 / 21, 21.5 / 41))
+    # One that goes around something has its point on itself.
+    values[9:16, 19:24] = 1
+    values[11:14, 21] = 0.5
     point = peak(values)
     assert point is not None
-    assert values[int(point[0] * 11), int(point[1] * 31)] == 1
+    assert values[int(point[0] * 21), int(point[1] * 41)] == 1
+    assert 9 <= point[0] * 21 <= 16 and 19 <= point[1] * 41 <= 24
+
+
+def test_peak_is_found_above_what_is_clipped() -> None:
+    values = np.full((9, 13), 0.2, np.float32)
+    values[1:4, 1:6] = 1.5
+    values[6, 10] = 1.6
+    assert peak(values) == pytest.approx((6.5 / 9, 10.5 / 13))
+    assert peak(np.minimum(values, 1)) == pytest.approx((2.5 / 9, 3.5 / 13))
+
+
+def _two_spots(near: float, far: float) -> Map:
+    """A spot at (5, 10) and one at (15, 30), of 20 x 40."""
+    values = np.full((20, 40), 0.1, np.float32)
+    values[5, 10], values[15, 30] = near, far
+    return values
+
+
+NEAR, FAR = (5.5 / 20, 10.5 / 40), (15.5 / 20, 30.5 / 40)
+
+
+@pytest.mark.parametrize(
+    ("near", "far", "stays"),
+    [
+        (0.5, 0.62, True),
+        # A quarter brighter is clearly so.
+        (0.5, 0.63, False),
+        (0.81, 1.0, True),
+        (0.79, 1.0, False),
+        # What is above 1 is seen as 1.
+        (0.81, 5.0, True),
+        (1.1, 5.0, True),
+        (0.79, 5.0, False),
+        (0.7, 0.6, True),
+    ],
+)
+def test_the_mark_stays_until_another_place_is_clearly_brighter(
+    near: float, far: float, stays: bool
+) -> None:
+    values = _two_spots(near, far)
+    top = peak(values)
+    assert top == pytest.approx(NEAR if near > far else FAR)
+    # A little beside it: it goes with what moves.
+    last = NEAR[0] + 0.05, NEAR[1] - 0.05
+    assert held(values, top, last) == pytest.approx(NEAR if stays else FAR)
+
+
+def test_the_mark_does_not_follow_beyond_a_tenth_of_the_picture() -> None:
+    values = _two_spots(0.9, 1.0)
+    for row, column in ((0.0, 0.08), (0.0, -0.08), (0.07, 0.0), (-0.07, 0.0)):
+        assert held(values, FAR, (NEAR[0] + row, NEAR[1] + column)) == pytest.approx(NEAR)
+        assert held(values, FAR, (NEAR[0] + 2 * row, NEAR[1] + 2 * column)) == FAR
+
+
+@pytest.mark.parametrize("last", [(0.0, 0.0), (0.999, 0.999), (0.5, 0.0)])
+def test_a_mark_at_the_border_is_held_like_any_other(last: tuple[float, float]) -> None:
+    values = _two_spots(0.5, 1.0)
+    assert held(values, FAR, last) == FAR
+    row, column = int(last[0] * 20), int(last[1] * 40)
+    values[row, column] = 0.9
+    assert held(values, FAR, last) == pytest.approx(((row + 0.5) / 20, (column + 0.5) / 40))
+
+
+def test_without_a_past_or_a_peak_nothing_is_held() -> None:
+    values = _two_spots(0.9, 1.0)
+    assert held(values, FAR, None) == FAR
+    assert held(np.full((20, 40), 0.4, np.float32), None, NEAR) is None
 
 
 @pytest.mark.parametrize("level", [0.0, 0.4, 1.0])

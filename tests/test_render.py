@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vidsal import lettering, render
 from vidsal.frames import CameraMotion, Frame, Map, Prediction, Rgb, Saliency
+from vidsal.fusion import peak
 from vidsal.motion import still
 from vidsal.render import Style, colours, draw, even, time_code
 from vidsal.settings import Colormap, Layout, Settings
@@ -73,6 +74,8 @@ def _saliency(
         static_high=1.0,
         motion_high=1.0,
         fused_high=1.0,
+        peak=peak(fused),
+        ring=peak(fused),
     )
 
 
@@ -550,6 +553,14 @@ def test_marker_is_a_ring_around_the_peak(size: tuple[int, int], row: int, colum
     assert distances.mean() == pytest.approx(radius, abs=2)
     # What is marked can still be seen.
     assert distances.min() > 1
+
+
+def test_the_ring_is_where_it_is_held_not_at_the_peak() -> None:
+    size = (180, 320)
+    saliency = replace(_saliency(_ground(size), _spot((18, 32), 4, 8)), ring=(0.5, 0.75))
+    changed = _changed(draw(saliency, Style()), draw(saliency, BARE))[:130]
+    rows, columns = np.nonzero(changed)
+    assert (rows.mean() + 0.5, columns.mean() + 0.5) == pytest.approx((90, 240), abs=1)
 
 
 def test_no_saliency_no_marker() -> None:

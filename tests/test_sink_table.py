@@ -52,6 +52,9 @@ def _rich() -> Saliency:
         static_high=1234567.0,
         motion_high=0.625,
         fused_high=0.000123456,
+        peak=(2.5 / 12, 4.5 / 16),
+        # What pictures mark plays no part in the table either.
+        ring=(0.5, 0.5),
         shown=Shown(1_795_392_000.123456, 61.25),
     )
 

@@ -94,6 +94,7 @@ def test_motion_alone_goes_on_after_any_frame(clip: list[Rgb], other_clip: list[
         for one, other in zip(rest, whole[done:], strict=True):
             assert np.array_equal(one.fused, other.fused)
             assert one.motion_high == other.motion_high and one.is_cut == other.is_cut
+            assert (one.peak, one.ring) == (other.peak, other.ring)
 
 
 def test_without_its_memory_an_analysis_gives_something_else(clip: list[Rgb]) -> None:

@@ -18,6 +18,7 @@ from stream_help import (
     Placed,
     Remembered,
     analysed,
+    bump,
     frames_of,
 )
 
@@ -346,3 +347,61 @@ def test_centre_prior_weights_the_fused_map(clip: list[Rgb], strength: float) ->
     assert max(result.motion.max() for result in alone) > 0.5
     for result in alone:
         assert result.fused == pytest.approx(result.motion * prior, abs=1e-5)
+
+
+# The peak and the ring
+
+# What each frame shows is drawn by itself, and shown as it is.
+DRAWN = dataclasses.replace(BARE, scale="fixed:0,1", method="gradient")
+LEFT, RIGHT = (30.5 / 90, 40.5 / 160), (60.5 / 90, 120.5 / 160)
+
+
+def _two_bumps(left: float, right: float) -> Map:
+    return np.asarray(left * bump(30, 40) + right * bump(60, 120), np.float32)
+
+
+def test_the_peak_is_found_before_the_map_is_clipped(clip: list[Rgb]) -> None:
+    heights = [(1.5, 2.0), (2.5, 1.2), (3.0, 3.5), (0.2, 0.1)]
+    stage = Placed(lambda request: _two_bumps(*heights[request.frame]))
+    results = analysed(frames_of([clip[0]] * 4), DRAWN, static=stage)
+    for result, (left, right) in zip(results, heights, strict=True):
+        # In the map itself both are 1.
+        assert (result.fused == 1).sum() > 50 or left < 1
+        assert result.peak == pytest.approx(LEFT if left > right else RIGHT)
+
+
+def test_the_peak_of_motion_alone_is_the_fastest_place(clip: list[Rgb]) -> None:
+    settings = dataclasses.replace(BARE, scale="fixed:0,0.05")
+    results = analysed(frames_of(clip), settings, static=None)
+    assert results[0].peak is None and results[0].ring is None
+    for result in results[1:]:
+        assert (result.fused == 1).sum() > 50
+        row, column = np.unravel_index(result.speed.argmax(), result.speed.shape)
+        assert result.peak == pytest.approx(((row + 0.5) / 90, (column + 0.5) / 160))
+
+
+def test_the_ring_stays_while_places_are_nearly_as_bright(clip: list[Rgb]) -> None:
+    heights = [(0.6, 0.5), (0.6, 0.7), (0.7, 0.6), (0.6, 0.7), (0.5, 0.8), (0.7, 0.8), (0.9, 0.8)]
+    stage = Placed(lambda request: _two_bumps(*heights[request.frame]))
+    results = analysed(frames_of([clip[0]] * 7), DRAWN, static=stage)
+    peaks = [LEFT, RIGHT, LEFT, RIGHT, RIGHT, RIGHT, LEFT]
+    rings = [LEFT] * 4 + [RIGHT] * 3
+    assert [result.peak for result in results] == [pytest.approx(one) for one in peaks]
+    assert [result.ring for result in results] == [pytest.approx(one) for one in rings]
+
+
+def test_a_cut_begins_with_the_peak(clip: list[Rgb], other_clip: list[Rgb]) -> None:
+    heights = [(0.6, 0.5), (0.6, 0.7), (0.6, 0.7), (0.7, 0.6)]
+    stage = Placed(lambda request: _two_bumps(*heights[request.frame]))
+    pictures = [clip[0]] * 2 + [other_clip[0]] * 2
+    results = analysed(frames_of(pictures), DRAWN, static=stage)
+    assert [result.is_cut for result in results] == [False, False, True, False]
+    rings = [LEFT, LEFT, RIGHT, RIGHT]
+    assert [result.ring for result in results] == [pytest.approx(one) for one in rings]
+
+
+def test_a_moment_of_nothing_does_not_make_the_ring_jump(clip: list[Rgb]) -> None:
+    heights = [(0.6, 0.5), (0.0, 0.0), (0.6, 0.7)]
+    stage = Placed(lambda request: _two_bumps(*heights[request.frame]))
+    results = analysed(frames_of([clip[0]] * 3), DRAWN, static=stage)
+    assert [result.ring for result in results] == [pytest.approx(LEFT), None, pytest.approx(LEFT)]

@@ -396,6 +396,12 @@ class Saliency:
     static_high, motion_high, fused_high : float
         The values shown as 1: of the gradient map, of ``speed``, and of the fused map in the unit
         of the gradient map (without a network, of ``speed``).
+    peak : (float, float) or None
+        The most salient point, found before the fused map was clipped: row and column as shares
+        of the picture; ``None`` where nothing stands out.
+    ring : (float, float) or None
+        The point that is marked in pictures: as ``peak``, but it stays near the last one while
+        that is nearly as bright.
     shown : Shown or None
         In a live show, when it was seen.
     model_name : str or None
@@ -416,6 +422,8 @@ class Saliency:
     static_high: float
     motion_high: float
     fused_high: float
+    peak: tuple[float, float] | None
+    ring: tuple[float, float] | None
     shown: Shown | None = None
     model_name: str | None = None
     has_time: bool = True

@@ -12,6 +12,9 @@ from vidsal.settings import Fusion
 _CENTRE = 0.2
 # A region below this share of the picture is a speck.
 _SPECK = 1e-3
+# What is so much brighter is clearly so to the eye; and so far, as a share of each side, things go
+# from one frame to the next, and no farther.
+_BRIGHTER, _NEAR = 1.25, 0.1
 
 
 class Box(NamedTuple):
@@ -149,16 +152,53 @@ def boxes(saliency: Map, threshold: float) -> list[Box]:
 def peak(saliency: Map) -> tuple[float, float] | None:
     """Return the most salient point as shares (row, column) of the picture, or None if flat.
 
-    Among equal maxima the one nearest to their middle is meant, so a plateau, which clipping
-    makes often, does not pull to its corner.
+    Of equal maxima those of the largest connected region are meant, and of these the one nearest
+    to their middle: the point does not lie between regions, or in the corner of one.
+
+    Parameters
+    ----------
+    saliency : (h, w) float32 array
+        At best not clipped, which makes one plateau of all that stands out.
     """
     top = saliency.max(initial=0.0)
     if top <= saliency.min(initial=top):
         return None
-    rows, columns = np.nonzero(saliency >= top)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(
+        np.asarray(saliency >= top, np.uint8)
+    )
+    largest = max(range(1, count), key=lambda label: int(stats[label, cv2.CC_STAT_AREA]))
+    rows, columns = np.nonzero(labels == largest)
     middle = np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2)
     height, width = saliency.shape
     return (int(rows[middle]) + 0.5) / height, (int(columns[middle]) + 0.5) / width
+
+
+def held(
+    saliency: Map, top: tuple[float, float] | None, last: tuple[float, float] | None
+) -> tuple[float, float] | None:
+    """Return the point to mark, so that the mark does not jump between places of like height.
+
+    It is the highest one near the last, unless the highest of all is seen to be brighter.
+
+    Parameters
+    ----------
+    saliency : (h, w) float32 array
+        At least 0; what is above 1 is seen as 1.
+    top : (float, float) or None
+        Its highest point, as `peak` gives it.
+    last : (float, float) or None
+        What was marked last in the scene.
+    """
+    if top is None or last is None:
+        return top
+    place = tuple(
+        slice(max(0, int((at - _NEAR) * side)), int((at + _NEAR) * side) + 1)
+        for at, side in zip(last, saliency.shape, strict=True)
+    )
+    near = np.zeros_like(saliency)
+    near[place] = saliency[place]
+    is_bright = _BRIGHTER * near.max() >= min(1.0, float(saliency.max()))
+    return peak(near) if is_bright else top
 
 
 def centroid(saliency: Map) -> tuple[float, float] | None:

@@ -49,6 +49,8 @@ class Memory:
         Gradients along the flow.
     scales : PerScene of Scales
         Which values are shown as 0 and 1.
+    rings : PerScene of (float, float)
+        The point that was marked last.
     """
 
     scenes: Scenes = field(default_factory=Scenes)
@@ -62,6 +64,7 @@ class Memory:
     prediction: Prediction | None = None
     histories: PerScene[History] = field(default_factory=PerScene)
     scales: PerScene[Scales] = field(default_factory=PerScene)
+    rings: PerScene[tuple[float, float] | None] = field(default_factory=PerScene)
 
 
 @dataclass(slots=True, eq=False)

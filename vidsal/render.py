@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vidsal.frames import Map, Prediction, Rgb, Saliency
-from vidsal.fusion import Box, boxes, peak
+from vidsal.fusion import Box, boxes
 from vidsal.lettering import fitting, line_px, width_px, write
 from vidsal.motion import camera_flow
 from vidsal.opencv import cv2
@@ -200,7 +200,8 @@ def _annotate(picture: Rgb, saliency: Saliency, style: Style) -> None:
     """Write class, time and model into the picture, with a colour bar and a marker."""
     size = _text_px(picture)
     height, width = picture.shape[:2]
-    _mark_peak(picture, saliency.fused)
+    if saliency.ring:
+        _mark(picture, saliency.ring)
     bar_left, bar_top = _colour_bar(picture, size, style.colormap)
     room = bar_left - 2 * (size // 2)
     bottom = height - size // 2
@@ -246,11 +247,8 @@ def _text_px(picture: Rgb) -> int:
     return max(_TEXT_PX, round(int(min(picture.shape[:2])) * _TEXT))
 
 
-def _mark_peak(picture: Rgb, saliency: Map) -> None:
-    """Draw a ring around the most salient point, light in dark, so that it shows on any ground."""
-    point = peak(saliency)
-    if point is None:
-        return
+def _mark(picture: Rgb, point: tuple[float, float]) -> None:
+    """Draw a ring around a point, light in dark, so that it shows on any ground."""
     height, width = picture.shape[:2]
     centre = int(point[1] * width), int(point[0] * height)
     radius = max(5, round(min(height, width) / 40))

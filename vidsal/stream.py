@@ -18,7 +18,7 @@ from vidsal import motion
 from vidsal.accumulate import Budget, History, Trail
 from vidsal.cuts import Verdict, histogram
 from vidsal.frames import Frame, Map, Motion, Prediction, Request, Rgb, Saliency, StaticStage
-from vidsal.fusion import centre_prior, fuse, motion_share
+from vidsal.fusion import centre_prior, fuse, held, motion_share, peak
 from vidsal.memory import Memory
 from vidsal.outlines import outlined
 from vidsal.pace import Pace
@@ -415,8 +415,13 @@ def fused(
     """Bring both halves to their scales, put them together, and the result to its own."""
     memory = memory or Memory()
     for item in items:
+        verdict = item.step.verdict
         new = partial(_scales, settings, has_static=item.static is not None)
-        yield _saliency(item, memory.scales.at(item.step.verdict, new), settings)
+        scales, last = memory.scales.at(verdict, new), memory.rings.at(verdict, lambda: None)
+        saliency = _saliency(item, scales, last, settings)
+        # Where nothing stands out for a moment, it is not forgotten.
+        memory.rings.now = saliency.ring or last
+        yield saliency
 
 
 def _scales(settings: Settings, *, has_static: bool) -> Scales:
@@ -425,16 +430,21 @@ def _scales(settings: Settings, *, has_static: bool) -> Scales:
     return Scales(Scale(static), Scale(moving, floor=_QUIET), Scale(both))
 
 
-def _saliency(item: Halves, scales: Scales, settings: Settings) -> Saliency:
-    """Return what is known of a frame, the next one of the scene that the scales are of."""
+def _saliency(
+    item: Halves, scales: Scales, last: tuple[float, float] | None, settings: Settings
+) -> Saliency:
+    """Return what is known of the next frame of a scene, which has these scales and last ring."""
     step, time_s = item.step, item.step.frame.time_s
     # That a first frame has nothing before it says nothing of how fast its scene moves, nor of
     # how high both halves together will reach.
-    moving = clipped(scales.motion(step.speed, time_s, remembers=not step.is_first))
+    speed = scales.motion(step.speed, time_s, remembers=not step.is_first)
+    moving = clipped(speed)
     if scales.motion.begins:
         # Nor do those in which nothing moved yet.
         scales.fused.forget()
     static, both, share, high = None, moving, 1.0, scales.motion.high
+    # Both before they are clipped, which leaves all that stands out with one height.
+    whole = speed
     if item.static is not None:
         on_scale = scales.static(item.static, time_s)
         peaks, both, share = _together(on_scale, scales.static.strength, moving, step, settings)
@@ -442,15 +452,19 @@ def _saliency(item: Halves, scales: Scales, settings: Settings) -> Saliency:
         if settings.fusion != "motion":
             high = scales.static.high
     if prior := settings.centre_prior:
-        both = both * centre_prior(both.shape, prior)
+        weights = centre_prior(both.shape, prior)
+        both, whole = both * weights, whole * weights
     # Motion alone is on its scale already, which does not blow up what is still.
     if item.static is not None:
-        both = clipped(scales.fused(both, time_s, remembers=not step.is_first))
+        whole = scales.fused(both, time_s, remembers=not step.is_first)
+        both = clipped(whole)
         high *= scales.fused.high
+    top = peak(whole)
     return Saliency(
         frame=step.frame, static=static, motion=moving, fused=both, movement=step.movement,
         speed=step.speed, prediction=item.prediction, is_cut=step.is_cut, motion_share=share,
         static_high=scales.static.high, motion_high=scales.motion.high, fused_high=high,
+        peak=top, ring=held(whole, top, last),
     )  # fmt: skip
 
 

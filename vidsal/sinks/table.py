@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from vidsal.frames import Map, Prediction, Rgb, Saliency, SourceInfo
-from vidsal.fusion import Box, boxes, centroid, peak
+from vidsal.frames import Prediction, Rgb, Saliency, SourceInfo
+from vidsal.fusion import Box, boxes, centroid
 from vidsal.settings import Settings
 from vidsal.sink import Write, staged, writing
 from vidsal.targets import TOP
@@ -44,7 +44,7 @@ def row(
     }
     values |= _classes(saliency.prediction) if saliency.prediction else {}
     values |= _movement(saliency) | _fusion(saliency, settings)
-    values |= _places(saliency.fused, info, settings.boxes)
+    values |= _places(saliency, info, settings.boxes)
     if saliency.shown:
         values["shown_unix_s"] = f"{saliency.shown.unix_s:.3f}"
         values["latency_ms"] = f"{saliency.shown.latency_ms:.1f}"
@@ -98,10 +98,10 @@ def _fusion(saliency: Saliency, settings: Settings) -> dict[str, str]:
     return values
 
 
-def _places(fused: Map, info: SourceInfo, level: float) -> dict[str, str]:
+def _places(saliency: Saliency, info: SourceInfo, level: float) -> dict[str, str]:
     """Return where the fused map is high."""
-    values = {}
-    for what, point in (("peak", peak(fused)), ("centroid", centroid(fused))):
+    values, fused = {}, saliency.fused
+    for what, point in (("peak", saliency.peak), ("centroid", centroid(fused))):
         if point:
             values[f"{what}_row_px"] = f"{point[0] * info.height_px:.1f}"
             values[f"{what}_column_px"] = f"{point[1] * info.width_px:.1f}"
