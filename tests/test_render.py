@@ -15,6 +15,7 @@ from vidsal.fusion import peak
 from vidsal.motion import still
 from vidsal.render import Style, colours, draw, even, time_code
 from vidsal.settings import Colormap, Layout, Settings
+from vidsal.targets import prediction
 
 LAYOUTS = get_args(Layout)
 COLORMAPS = get_args(Colormap)
@@ -77,6 +78,20 @@ def _saliency(
         peak=peak(fused),
         ring=peak(fused),
     )
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """All that is written into pictures from now on, and how high."""
+    words: list[tuple[str, int]] = []
+    real = lettering.write
+
+    def write(picture: Rgb, text: str, size_px: int, **options: Any) -> int:
+        words.append((text, size_px))
+        return real(picture, text, size_px, **options)
+
+    monkeypatch.setattr(render, "write", write)
+    return words
 
 
 def _changed(one: Rgb, other: Rgb) -> NDArray[np.bool_]:
@@ -302,19 +317,11 @@ def _zoom(factor: float) -> list[list[float]]:
     ],
 )
 def test_quad_tells_how_the_picture_moves_and_what_motion_brought(
-    camera: Any, share: float, motion: str, fused: str, monkeypatch: pytest.MonkeyPatch
+    camera: Any, share: float, motion: str, fused: str, written: list[tuple[str, int]]
 ) -> None:
-    written: list[str] = []
-    real = lettering.write
-
-    def write(picture: Rgb, text: str, *words: Any, **options: Any) -> int:
-        written.append(text)
-        return real(picture, text, *words, **options)
-
-    monkeypatch.setattr(render, "write", write)
     base = _saliency(_ground((180, 320)), np.zeros((18, 32), np.float32))
     draw(replace(_moved(base, camera), motion_share=share), Style("quad"))
-    assert written[-4:] == ["input", "static", motion, fused]
+    assert [text for text, _ in written[-4:]] == ["input", "static", motion, fused]
 
 
 @pytest.mark.parametrize("height", [96, 180, 320])
@@ -529,6 +536,101 @@ def test_a_photo_is_told_no_time() -> None:
     style = Style.of(Settings(), "one", has_time=False)
     assert np.array_equal(draw(now, style), draw(later, style))
     assert _changed(draw(now, style), draw(now, style._replace(model_name="two"))).any()
+
+
+# Of 1000 classes: what is seen, with how much probability.
+CAT = {285: 0.34, 281: 0.13, 282: 0.12, 287: 0.05, 700: 0.03}
+GUESS = {879: 0.05, 5: 0.04, 6: 0.03, 7: 0.02, 8: 0.01, 281: 0.002}
+NAMES = tuple({285: "Egyptian cat", 281: "tabby", 879: "umbrella"}.get(n, "x") for n in range(1000))
+
+
+def _of(seen: dict[int, float], target: int | None, top: int = 1) -> Prediction:
+    probabilities = np.full(1000, 1e-5, np.float32)
+    probabilities[list(seen)] = list(seen.values())
+    return prediction(probabilities, NAMES, target, top=top)
+
+
+@pytest.mark.parametrize(
+    ("seen", "first", "explained"),
+    [
+        (_of(CAT, None, 5), "Egyptian cat 34%", ", map of top 5 (67%)"),
+        (_of(CAT, None, 3), "Egyptian cat 34%", ", map of top 3 (59%)"),
+        # That the map is of the class seen goes without saying, however it was chosen.
+        (_of(CAT, None), "Egyptian cat 34%", ""),
+        (_of(CAT, 285), "Egyptian cat 34%", ""),
+        (_of(CAT, 281), "Egyptian cat 34%", ", map of tabby (13%)"),
+        (_of(GUESS, None, 5), "unsure: umbrella 5%", ", map of top 5 (15%)"),
+        (_of(GUESS, None), "unsure: umbrella 5%", ""),
+        (_of(GUESS, 281), "unsure: umbrella 5%", ", map of tabby (0%)"),
+        (_of({285: 0.11}, None), "Egyptian cat 11%", ""),
+        (_of({285: 0.09}, None), "unsure: Egyptian cat 9%", ""),
+    ],
+)
+def test_a_caption_tells_what_is_seen_and_what_the_map_explains(
+    seen: Prediction, first: str, explained: str, written: list[tuple[str, int]]
+) -> None:
+    base = _saliency(_ground((720, 1280)), np.zeros((18, 32), np.float32), time_s=75.5)
+    for method, words in (("smoothgrad", ""), ("gradient", ", gradient")):
+        written.clear()
+        style = Style(model_name="EfficientNet-Lite0", method=method)  # type: ignore[arg-type]
+        draw(replace(base, prediction=seen), style)
+        second = f"EfficientNet-Lite0{words}{explained}"
+        # The colour bar has a 0 and a 1.
+        assert [text for text, _ in written][2:] == ["1:15.50", second, first]
+
+
+def test_without_a_network_there_is_no_method(written: list[tuple[str, int]]) -> None:
+    saliency = _saliency(_ground((720, 1280)), np.zeros((18, 32), np.float32))
+    draw(saliency, Style.of(Settings(method="gradient"), None))
+    assert [text for text, _ in written][2:] == ["0:00.00", "motion only"]
+
+
+@pytest.mark.parametrize("has_time", [True, False])
+def test_what_does_not_fit_is_left_out_in_whole_parts(
+    has_time: bool, written: list[tuple[str, int]]
+) -> None:
+    parts = ["EfficientNet-Lite0", ", gradient", ", map of top 5", " (67%)"]
+    lines = ["", *("".join(parts[:n]) for n in range(1, 5))]
+    if has_time:
+        lines = ["", *("1:23:45.50|" + line for line in lines)]
+    found = []
+    for width in range(96, 600):
+        written.clear()
+        saliency = _saliency(_ground((120, width)), np.zeros((18, 32), np.float32), time_s=5025.5)
+        style = Style(model_name="EfficientNet-Lite0", has_time=has_time, method="gradient")
+        draw(replace(saliency, prediction=_of(CAT, None, 5)), style)
+        *second, first = [text for text, _ in written][2:]
+        assert first == "Egyptian cat 34%" if width > 120 else first.endswith(" 34%")
+        line = "|".join(second)
+        found.append(lines.index(line + "|" if second == ["1:23:45.50"] else line))
+    # The wider, the more; nothing is skipped, and in the end all is there.
+    assert found == sorted(found) and set(found) == set(range(len(lines)))
+
+
+def test_lines_stay_in_their_places_where_parts_are_left_out() -> None:
+    # Where the second line is empty, the first one has its place.
+    zeros = np.zeros((12, 16), np.float32)
+    saliency = _saliency(_ground((240, 320)), zeros, name="hen")
+    style = Style(has_time=False)
+    bottoms = []
+    for name in ("net", LONG):
+        picture = draw(saliency, style._replace(model_name=name))
+        rows, _ = np.nonzero(_changed(picture, _ground((240, 320)))[:, :40])
+        bottoms.append(int(rows.max()))
+    assert bottoms[1] == pytest.approx(bottoms[0], abs=3)
+
+
+@pytest.mark.parametrize(
+    ("size", "first", "second"),
+    [((96, 160), 12, 12), ((360, 640), 14, 12), ((480, 854), 18, 15), ((720, 1280), 28, 24),
+     ((2160, 3840), 83, 71)],
+)  # fmt: skip
+def test_both_lines_can_be_read(
+    size: tuple[int, int], first: int, second: int, written: list[tuple[str, int]]
+) -> None:
+    saliency = _saliency(_ground(size), np.zeros((18, 32), np.float32), name="hen")
+    draw(saliency, Style(model_name="n"))
+    assert written[2:] == [("0:00.00", second), ("n", second), ("hen 37%", first)]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

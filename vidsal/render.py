@@ -10,11 +10,17 @@ from vidsal.fusion import Box, boxes
 from vidsal.lettering import fitting, line_px, width_px, write
 from vidsal.motion import camera_flow
 from vidsal.opencv import cv2
-from vidsal.settings import Colormap, Layout, Settings
+from vidsal.settings import Colormap, Layout, Method, Settings
 
 # A caption's height as a share of the picture's shorter side, and the smallest that can be read.
 _TEXT = 1 / 26
 _TEXT_PX = 12
+# The second line's height as a share of the first's: less is hard to read where a large picture is
+# shown small.
+_SECOND = 0.85
+# A name with less probability is as good as a guess: of names given by a network that knows how
+# sure it is, nine in ten of these are wrong.
+_UNSURE = 0.1
 # Below this there is no room for words: the picture is left bare.
 _ROOM_PX = 96
 # A picture that moves by less than this, in working pixels a frame, is steady to the eye.
@@ -31,13 +37,14 @@ class Style(NamedTuple):
     model_name: str | None = None
     boxes: float = 0.0
     has_time: bool = True
+    method: Method = "smoothgrad"
 
     @classmethod
     def of(cls, settings: Settings, model_name: str | None, *, has_time: bool = True) -> "Style":
         """Return the style that the settings ask for; a photo has no time."""
         return cls(
             settings.layout, settings.colormap, settings.alpha, settings.annotate, model_name,
-            settings.boxes, has_time,
+            settings.boxes, has_time, settings.method,
         )  # fmt: skip
 
 
@@ -129,7 +136,7 @@ def write_line(picture: Rgb, text: str, *, below: bool = False) -> None:
     if min(picture.shape[:2]) < _ROOM_PX:
         return
     size = _text_px(picture)
-    small, margin = max(_TEXT_PX - 1, round(size * 0.8)), size // 3
+    small, margin = _second_px(size), size // 3
     top = margin + (2 * size if below else 0)
     ground = picture[top - margin : top + line_px(small) + margin]
     ground //= 2
@@ -197,41 +204,63 @@ def _arranged(panels: list[tuple[str, Rgb]], columns: int, style: Style) -> Rgb:
 
 
 def _annotate(picture: Rgb, saliency: Saliency, style: Style) -> None:
-    """Write class, time and model into the picture, with a colour bar and a marker."""
-    size = _text_px(picture)
+    """Write class, time and model into the picture, with a colour bar and a ring."""
+    size, seen = _text_px(picture), saliency.prediction
     height, width = picture.shape[:2]
     if saliency.ring:
         _mark(picture, saliency.ring)
     bar_left, bar_top = _colour_bar(picture, size, style.colormap)
-    room = bar_left - 2 * (size // 2)
-    bottom = height - size // 2
-    small = max(_TEXT_PX - 1, round(size * 0.8))
-    left, right = size // 2, size // 2 + room
-    if style.has_time:
-        # By itself: of what is written, only this is new in each frame.
-        time = time_code(saliency.frame.time_s)
-        write(picture, time, small, left=left, bottom=bottom, room=room)
-        left += width_px(f"{time}  ", small)
-    # Where a network looked that nobody named, its classes say that there is one.
-    name = style.model_name or ("" if saliency.prediction else "motion only")
-    bottom -= write(picture, name, small, left=left, bottom=bottom, room=right - left)
-    if saliency.prediction:
-        text, tail = _caption(saliency.prediction)
-        text = fitting(text, size, width - size, tail=tail)
+    time = time_code(saliency.frame.time_s) if style.has_time else ""
+    right, bottom = bar_left - size // 2, height - size // 2
+    bottom -= _write_second(picture, time, _about(seen, style), right=right, bottom=bottom)
+    if seen:
+        text = _first_line(seen, size, width - size)
         # A name that reaches as far as the colour bar stands above it.
-        if width_px(text, size) > room:
+        if size // 2 + width_px(text, size) > right:
             bottom = min(bottom, bar_top)
         write(picture, text, size, left=size // 2, bottom=bottom, room=width - size)
 
 
-def _caption(seen: Prediction) -> tuple[str, str]:
-    """Return the top class with its probability, and what is explained where that is not it."""
-    tail = f" {seen.probabilities[0]:.0%}"
-    if seen.target_id == seen.class_ids[0]:
-        return seen.names[0], tail
-    if seen.target_id is None:
-        return f"{seen.target_name}: {seen.names[0]}", tail
-    return f"{seen.target_name} {seen.target_probability:.0%}, sees {seen.names[0]}", tail
+def _first_line(seen: Prediction, size: int, room: int) -> str:
+    """Return the likeliest class with its probability, and whether it is as good as a guess."""
+    name = seen.names[0] if seen.probabilities[0] >= _UNSURE else f"unsure: {seen.names[0]}"
+    return fitting(name, size, room, tail=f" {seen.probabilities[0]:.0%}")
+
+
+def _about(seen: Prediction | None, style: Style) -> list[str]:
+    """Return what made the map, and what it explains where that is not the class seen, in parts."""
+    if seen is None:
+        return [style.model_name or "motion only"]
+    # Where a network looked that nobody named, its classes say that there is one.
+    parts = [style.model_name] if style.model_name else []
+    if style.method != "smoothgrad":
+        parts.append(style.method)
+    is_other = seen.target_id != seen.class_ids[0]
+    if is_other:
+        parts.append(f"map of {seen.target_name}")
+    parts = [f", {part}" if n else part for n, part in enumerate(parts)]
+    return [*parts, f" ({seen.target_probability:.0%})"] if is_other else parts
+
+
+def _write_second(picture: Rgb, time: str, about: list[str], *, right: int, bottom: int) -> int:
+    """Write the second line of a caption; return its height, 0 where nothing fits."""
+    size = _text_px(picture)
+    small, left = _second_px(size), size // 2
+    time = _whole([time], small, right - left)
+    if time:
+        # By itself: of what is written, only this is new in each frame.
+        write(picture, time, small, left=left, bottom=bottom)
+        left += width_px(f"{time}  ", small)
+    words = _whole(about, small, right - left)
+    if words:
+        write(picture, words, small, left=left, bottom=bottom)
+    return line_px(small) if time or words else 0
+
+
+def _whole(parts: list[str], size: int, room: int) -> str:
+    """Return as many parts as fit, from the first on: half a name says less than none."""
+    texts = ("".join(parts[:n]) for n in range(len(parts), 0, -1))
+    return next((text for text in texts if width_px(text, size) <= room), "")
 
 
 def time_code(time_s: float) -> str:
@@ -245,6 +274,10 @@ def time_code(time_s: float) -> str:
 
 def _text_px(picture: Rgb) -> int:
     return max(_TEXT_PX, round(int(min(picture.shape[:2])) * _TEXT))
+
+
+def _second_px(size: int) -> int:
+    return max(_TEXT_PX, round(_SECOND * size))
 
 
 def _mark(picture: Rgb, point: tuple[float, float]) -> None:

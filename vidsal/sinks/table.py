@@ -16,7 +16,7 @@ from vidsal.sink import Write, staged, writing
 from vidsal.targets import TOP
 
 COLUMNS = (
-    "index", "time_s", "model", "target", "target_probability",
+    "index", "time_s", "model", "method", "target", "target_probability",
     *(f"{what}_{n}" for n in range(1, TOP + 1) for what in ("class", "probability")),
     "speed_median", "speed_p95",
     "camera_model", "camera_row_px", "camera_column_px", "camera_zoom", "camera_turn_deg",
@@ -81,7 +81,7 @@ def _movement(saliency: Saliency) -> dict[str, str]:
 
 
 def _fusion(saliency: Saliency, settings: Settings) -> dict[str, str]:
-    """Return how both halves were put together, and on which scales."""
+    """Return how both halves were made and put together, and on which scales."""
     values = {
         "static_share": _number(1 - saliency.motion_share),
         "motion_share": _number(saliency.motion_share),
@@ -90,6 +90,7 @@ def _fusion(saliency: Saliency, settings: Settings) -> dict[str, str]:
     }
     if saliency.static is not None:
         values |= {
+            "method": settings.method,
             "fusion": settings.fusion,
             "gain": _number(settings.gain),
             "centre_prior": _number(settings.centre_prior),
