@@ -319,17 +319,46 @@ def _zoom(factor: float) -> list[list[float]]:
 def test_quad_tells_how_the_picture_moves_and_what_motion_brought(
     camera: Any, share: float, motion: str, fused: str, written: list[tuple[str, int]]
 ) -> None:
-    base = _saliency(_ground((180, 320)), np.zeros((18, 32), np.float32))
+    fused_map = _map((18, 32), 0)
+    base = _saliency(_ground((180, 320)), fused_map, static=fused_map)
     draw(replace(_moved(base, camera), motion_share=share), Style("quad"))
     assert [text for text, _ in written[-4:]] == ["input", "static", motion, fused]
+
+
+ZEROS, SOME = np.zeros((18, 32), np.float32), np.full((18, 32), 0.25, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("static", "motion", "fused", "labels"),
+    [
+        # Motion alone: all of it, where there is any.
+        (None, SOME, SOME, ("static: no network", "fused, 100% by motion")),
+        (None, ZEROS, ZEROS, ("static: no network", "fused, nothing moves")),
+        # Nothing moves, which says nothing of the network; and all that moves is dark to it.
+        (SOME, ZEROS, SOME, ("static", "fused, 100% by motion")),
+        (ZEROS, SOME, ZEROS, ("static", "fused, 100% by motion")),
+        (ZEROS, ZEROS, ZEROS, ("static", "fused, nothing moves")),
+    ],
+)
+def test_quad_tells_what_there_is_none_of(
+    static: Map | None, motion: Map, fused: Map, labels: tuple[str, str],
+    written: list[tuple[str, int]],
+) -> None:  # fmt: skip
+    base = _saliency(_ground((180, 320)), fused, static=static, motion=motion)
+    draw(replace(base, motion_share=1.0), Style("quad"))
+    assert [text for text, _ in written[-4:]] == ["input", labels[0], "motion", labels[1]]
 
 
 @pytest.mark.parametrize("height", [96, 180, 320])
 @pytest.mark.parametrize("width", [96, 101, 128, 160, 192, 240, 320])
 @pytest.mark.parametrize("layout", ["side-by-side", "triptych", "quad"])
-def test_labels_end_before_their_panel_does(layout: Layout, width: int, height: int) -> None:
+@pytest.mark.parametrize("has_network", [True, False])
+def test_labels_end_before_their_panel_does(
+    has_network: bool, layout: Layout, width: int, height: int
+) -> None:
     rgb, zeros = _ground((height, width)), np.zeros((18, 32), np.float32)
-    base = _moved(_saliency(rgb, zeros, static=zeros), _shift(0, 3))
+    static = zeros if has_network else None
+    base = _moved(_saliency(rgb, zeros, static=static), _shift(0, 3))
     saliency = replace(base, motion_share=1.0)
     labelled = draw(saliency, Style(layout))
     marked = _changed(labelled, draw(saliency, BARE._replace(layout=layout)))

@@ -77,11 +77,23 @@ def draw(saliency: Saliency, style: Style) -> Rgb:
     else:
         panels = [
             ("input", rgb),
-            ("static", _part(rgb, saliency.static, style)),
+            (_static_label(saliency), _part(rgb, saliency.static, style)),
             (_motion_label(saliency), _part(rgb, saliency.motion, style)),
-            (f"fused, {saliency.motion_share:.0%} by motion", result),
+            (_fused_label(saliency), result),
         ]
     return even(_arranged(panels, 2 if style.layout == "quad" else len(panels), style))
+
+
+def _static_label(saliency: Saliency) -> str:
+    """Return what the static panel shows, or why it shows nothing."""
+    return "static: no network" if saliency.static is None else "static"
+
+
+def _fused_label(saliency: Saliency) -> str:
+    """Return how much of the fused panel is motion."""
+    if not (saliency.motion.any() or saliency.fused.any()):
+        return "fused, nothing moves"
+    return f"fused, {saliency.motion_share:.0%} by motion"
 
 
 def _motion_label(saliency: Saliency) -> str:
