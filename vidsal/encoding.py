@@ -67,8 +67,9 @@ def _scaled(quality: int, worst: float, usual: float) -> float:
 def _x264(quality: int) -> list[str]:
     crf = f"{_scaled(quality, 51, 18):g}"
     # A diamond instead of a hexagon to search for motion in: on four clips 1 to 14 % less time, for
-    # files of the same size, within 0.6 %, and the same error.
-    return ["-preset", "veryfast", "-crf", crf, "-x264-params", "me=dia"]
+    # files of the same size, within 0.6 %, and the same error. Predicted blocks of 16 pixels stay
+    # whole: on three clips 15 to 25 % less time, the same error (SSIM), and 2 to 12 % more bytes.
+    return ["-preset", "veryfast", "-crf", crf, "-x264-params", "me=dia:partitions=i8x8,i4x4"]
 
 
 def _x265(quality: int) -> list[str]:
