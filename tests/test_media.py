@@ -4,6 +4,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from conftest import MakeClip, run_ffmpeg
@@ -178,3 +179,18 @@ def test_a_stream_without_any_time_is_no_sound(monkeypatch: pytest.MonkeyPatch) 
     assert found.picture is not None
     # A picture without times is shown at an even pace.
     assert found.picture.times_s == pytest.approx([0, 0.04, 0.08])
+
+
+def test_pictures_without_times_begin_when_the_first_is_shown(
+    make_clip: MakeClip, tmp_path: Path
+) -> None:
+    # What an AVI tells are times of decoding, and of some pictures only.
+    path = tmp_path / "a.avi"
+    run_ffmpeg("-i", str(make_clip(frames=30, sound="aac")), "-c:v", "mpeg4", "-bf", "2", "-c:a",
+               "libmp3lame", str(path))  # fmt: skip
+    found = inspect(path).picture
+    assert found is not None and not found.has_times
+    with av.open(str(path)) as file:
+        shown_s = [frame.time for frame in file.decode(video=0)]
+    assert found.times_s[0] == pytest.approx(shown_s[0]) == pytest.approx(0.04)
+    assert found.end_s == pytest.approx(0.04 + 30 / 25)

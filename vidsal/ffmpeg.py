@@ -197,6 +197,26 @@ def first_headers(path: Path | str) -> str:
     return str(process.stderr, errors="replace")
 
 
+def first_shown_s(path: Path | str) -> float | None:
+    """Return when the first picture that can be decoded is shown, in the file's own seconds.
+
+    None where there is none, or its time is not told.
+    """
+    process = subprocess.run(
+        [executable(), "-v", "error", "-nostdin", "-copyts", "-i", named(path), "-map", "0:V:0",
+         "-frames:v", "1", "-fps_mode", "passthrough", "-enc_time_base", "demux",
+         "-f", "framecrc", "-"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False,
+        **APART,
+    )  # fmt: skip
+    words = process.stdout.decode(errors="replace")
+    tick = re.search(r"^#tb 0: *(\d+)/(\d+)", words, re.MULTILINE)
+    shown = re.search(r"^0, *-?\d+, *(-?\d{1,18}),", words, re.MULTILINE)
+    if tick is None or shown is None:
+        return None
+    return int(shown.group(1)) * int(tick.group(1)) / int(tick.group(2))
+
+
 def list_packets(
     path: Path | str,
     take: Callable[[str], None],

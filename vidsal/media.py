@@ -213,6 +213,8 @@ def inspect(path: Path | str, *, until_s: float | None = None) -> Media:
     if has_restarted:
         picture = picture and replace(picture, restarts=True, mends_alone=sound is None)
         sound = sound and replace(sound, restarts=True)
+    elif picture and not picture.has_times:
+        picture = _moved(picture, ffmpeg.first_shown_s(path))
     # A file's name and its tags are in ffmpeg's words, too: only what it says itself counts.
     said = "\n".join(line for line in words.splitlines() if re.match(r"\[.+ @ \w+\]", line))
     is_cut_off = (
@@ -223,6 +225,14 @@ def inspect(path: Path | str, *, until_s: float | None = None) -> Media:
             and _falls_short(picture, sound, banner, begin_s + duration_s, duration_s))
     )  # fmt: skip
     return Media(picture, sound, begin_s, duration_s, is_cut_off, _NO_INDEX in said, lost)
+
+
+def _moved(picture: VideoStream, begin_s: float | None) -> VideoStream:
+    """Return a picture stream that begins when its first picture is shown."""
+    if begin_s is None:
+        return picture
+    late_s = begin_s - float(picture.times_s[0])
+    return replace(picture, times_s=picture.times_s + late_s, end_s=picture.end_s + late_s)
 
 
 def _falls_short(
