@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from vidsal import lettering, render
 from vidsal.frames import CameraMotion, Frame, Map, Prediction, Rgb, Saliency
 from vidsal.fusion import peak
-from vidsal.motion import still
+from vidsal.motion import shrink, still
 from vidsal.render import Style, colours, draw, even, time_code
-from vidsal.settings import Colormap, Layout, Settings
+from vidsal.settings import PANELS, Colormap, Layout, Settings
 from vidsal.targets import prediction
 
 LAYOUTS = get_args(Layout)
@@ -732,3 +732,26 @@ def test_colour_bar_runs_through_all_colours_from_low_to_high(colormap: Colormap
 )
 def test_time_code(time_s: float, text: str) -> None:
     assert time_code(time_s) == text
+
+
+@pytest.mark.parametrize("layout", get_args(Layout))
+@pytest.mark.parametrize("width", [64, 101, 400, 639])
+def test_a_picture_is_no_wider_than_asked_for(layout: Layout, width: int) -> None:
+    rgb = np.random.default_rng(0).integers(0, 256, (360, 640, 3), dtype=np.uint8)
+    saliency = _saliency(rgb, _map((45, 80), 3), static=_map((45, 80), 4))
+    rows, columns = PANELS[layout]
+    picture = draw(saliency, Style(layout, width=width))
+    height, wide = picture.shape[:2]
+    assert width - 2 * columns < wide <= width and wide % 2 == height % 2 == 0
+    assert height / rows == pytest.approx(wide / columns * 360 / 640, abs=2)
+    # As if the source had been so small.
+    small = shrink(rgb, (round(360 * (wide // columns) / 640), wide // columns))
+    other = replace(saliency, frame=replace(saliency.frame, rgb=small))
+    np.testing.assert_array_equal(picture, draw(other, Style(layout)))
+
+
+@pytest.mark.parametrize("layout", get_args(Layout))
+def test_a_width_that_is_not_reached_changes_nothing(layout: Layout) -> None:
+    saliency = _saliency(_ground((90, 160)), _map((45, 80), 3))
+    wide = Style(layout, width=160 * PANELS[layout][1])
+    np.testing.assert_array_equal(draw(saliency, wide), draw(saliency, Style(layout)))

@@ -8,9 +8,9 @@ import numpy as np
 from vidsal.frames import Map, Prediction, Rgb, Saliency
 from vidsal.fusion import Box, boxes
 from vidsal.lettering import fitting, line_px, width_px, write
-from vidsal.motion import camera_flow
+from vidsal.motion import camera_flow, shrink
 from vidsal.opencv import cv2
-from vidsal.settings import Colormap, Layout, Method, Settings
+from vidsal.settings import PANELS, Colormap, Layout, Method, Settings, panel_px
 
 # A caption's height as a share of the picture's shorter side, and the smallest that can be read.
 _TEXT = 1 / 26
@@ -38,13 +38,14 @@ class Style(NamedTuple):
     boxes: float = 0.0
     has_time: bool = True
     method: Method = "smoothgrad"
+    width: int = 0
 
     @classmethod
     def of(cls, settings: Settings, model_name: str | None, *, has_time: bool = True) -> "Style":
         """Return the style that the settings ask for; a photo has no time."""
         return cls(
             settings.layout, settings.colormap, settings.alpha, settings.annotate, model_name,
-            settings.boxes, has_time, settings.method,
+            settings.boxes, has_time, settings.method, settings.width,
         )  # fmt: skip
 
 
@@ -61,7 +62,7 @@ def draw(saliency: Saliency, style: Style) -> Rgb:
     (H2, W2, 3) uint8 array
         RGB with even sides, as video needs them: an odd side gains one pixel, a copy of the last.
     """
-    rgb = saliency.frame.rgb
+    rgb = _fitted(saliency.frame.rgb, style)
     main = _map if style.layout == "map" else _overlay
     result = main(rgb, saliency.fused, style)
     if style.boxes:
@@ -81,7 +82,14 @@ def draw(saliency: Saliency, style: Style) -> Rgb:
             (_motion_label(saliency), _part(rgb, saliency.motion, style)),
             (_fused_label(saliency), result),
         ]
-    return even(_arranged(panels, 2 if style.layout == "quad" else len(panels), style))
+    return even(_arranged(panels, PANELS[style.layout][1], style))
+
+
+def _fitted(rgb: Rgb, style: Style) -> Rgb:
+    """Return a picture at the size of its panel."""
+    size = rgb.shape[0], rgb.shape[1]
+    panel = panel_px(size, style.layout, style.width)
+    return rgb if panel == size else shrink(rgb, panel)
 
 
 def _static_label(saliency: Saliency) -> str:

@@ -31,6 +31,10 @@ Flow = Literal["farneback", "dis"]
 Fusion = Literal["gain", "sum", "max", "static", "motion"]
 Codec = Literal["h264", "hevc", "av1", "vp9", "prores", "ffv1"]
 Layout = Literal["overlay", "side-by-side", "map", "triptych", "quad"]
+# Rows and columns of the panels that a picture is made of.
+PANELS: dict[Layout, tuple[int, int]] = {
+    "overlay": (1, 1), "map": (1, 1), "side-by-side": (1, 2), "triptych": (1, 3), "quad": (2, 2),
+}  # fmt: skip
 Colormap = Literal["inferno", "magma", "plasma", "viridis", "cividis", "turbo", "grey"]
 PreviewKind = Literal["auto", "window", "web", "none"]
 
@@ -375,6 +379,10 @@ class Settings:
         0.0, "Picture", "Draw boxes around the regions of the fused map above this value, and put "
         "them into the table as JSON; 0 draws none.",
         check=lambda level: 0 <= level <= 1, expected="0 to 1")
+    width: int = _option(
+        0, "Picture", "Width of the picture that is written, all its panels together, in pixels at "
+        "most; 0 keeps each panel at the source's size.",
+        check=lambda px: px == 0 or 64 <= px <= 16384, expected="0, or 64 to 16384 pixels")
     annotate: bool = _option(
         True, "Picture", "Write class, time, model, colour bar and marker into the picture.")
     # fmt: on
@@ -474,6 +482,21 @@ def settings_of(given: Any) -> Settings:
             f"{type(given).__name__}"
         )
     return given
+
+
+def panel_px(size: tuple[int, int], layout: Layout, most_px: int) -> tuple[int, int]:
+    """Return the (height, width) that a panel of a picture of some size is drawn at.
+
+    All panels together are at most `most_px` wide; with 0 they keep the picture's size.
+    """
+    height, width = size
+    _, columns = PANELS[layout]
+    room = most_px // columns
+    if not most_px or width <= room:
+        return size
+    # Even, as video needs it, so that nothing is added.
+    room -= room % 2
+    return max(2, round(height * room / width)), room
 
 
 def flag(name: str) -> str:

@@ -1,5 +1,6 @@
 """Whether the disk has room for what a run will write."""
 
+import math
 import os
 import shutil
 from pathlib import Path
@@ -8,7 +9,7 @@ from vidsal import encoding
 from vidsal.errors import VidsalError
 from vidsal.frames import SourceInfo
 from vidsal.parts import folder_of
-from vidsal.settings import Settings
+from vidsal.settings import PANELS, Settings, panel_px
 
 # Bits a pixel at quality 80. For H.264 a little more than a clip of film takes at CRF 18 (0.24,
 # measured); at the same error, with the presets used here, HEVC and AV1 take 0.85 of that and VP9
@@ -22,8 +23,6 @@ _SMALL_PX, _SMALL = 720 * 576, 1.7
 _DOUBLING = 15
 # Sound as it is encoded here; a copied one is seldom more.
 _SOUND_BYTES_S = 192_000 / 8
-# Pictures side by side and one above the other.
-_PANELS = {"side-by-side": 2, "triptych": 3, "quad": 4}
 
 
 def require_space(output: Path, info: SourceInfo, settings: Settings) -> None:
@@ -69,8 +68,9 @@ def video_bytes(output: Path, info: SourceInfo, settings: Settings) -> int:
     if length_s is None or info.fps is None:
         return 0
     codec = encoding.codec_of(output, settings)
-    panels = _PANELS.get(settings.layout, 1)
-    a_frame = info.height_px * info.width_px * panels
+    panels = math.prod(PANELS[settings.layout])
+    size_px = panel_px((info.height_px, info.width_px), settings.layout, settings.width)
+    a_frame = math.prod(size_px) * panels
     pixels = a_frame * length_s * float(encoding.rate_of(output, info.fps))
     size = pixels * _bits(codec, settings.quality, a_frame) / 8
     silent = pixels * _BITS["ffv1"] / 8 if codec == "gif" else size
