@@ -23,7 +23,7 @@ from vidsal.static.models import Network
 
 
 def run_all(
-    words: Sequence[str | int | Path],
+    words: Sequence[str | int | Path] | str | int | Path,
     settings: Settings | None = None,
     *,
     progress: Progress[Any] | None = None,
@@ -34,8 +34,8 @@ def run_all(
     Parameters
     ----------
     words : sequence of str, int or Path
-        See `vidsal.sources.names.expand`. With more than one source, the settings' ``output``,
-        ``table`` and ``maps`` are folders.
+        See `vidsal.sources.names.expand`; one of them may come alone. With more than one source,
+        the settings' ``output``, ``table`` and ``maps`` are folders.
     settings : Settings, optional
     progress : callable, optional
         As in `vidsal.run`.
@@ -53,6 +53,8 @@ def run_all(
         If the settings do not fit so many sources.
     """
     settings = settings_of(settings)
+    # A text is a sequence, too: of letters.
+    words = [words] if isinstance(words, (str, int, Path)) else words
     network = Network(settings, progress=progress is not None)
     outcomes: list[Outcome] = []
 
