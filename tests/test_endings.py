@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from conftest import MakeClip, run_ffmpeg
+from sink_help import run_vidsal
 
 from vidsal import media
 from vidsal.endings import lacks_its_end
@@ -20,6 +21,9 @@ KINDS = {
     "a.wmv": ["-c:v", "wmv2", "-c:a", "wmav2"],
     "a.gif": ["-an"],
     "a.ts": ["-c:v", "mpeg2video", "-c:a", "mp2"],
+    "a.mpg": ["-c:v", "mpeg2video", "-c:a", "mp2"],
+    "mpeg1.mpg": ["-c:v", "mpeg1video", "-c:a", "mp2"],
+    "a.vob": ["-c:v", "mpeg2video", "-c:a", "ac3"],
     "a.mkv": ["-c:v", "libx264", "-c:a", "aac"],
     "a.mp4": ["-c:v", "libx264", "-c:a", "aac"],
 }
@@ -82,3 +86,27 @@ def test_a_cut_that_leaves_nothing_to_read_is_told(make_clip: MakeClip, tmp_path
 def test_a_name_is_no_format(make_clip: MakeClip) -> None:
     clip = make_clip("a.avi.mp4", frames=10)
     assert not media.inspect(clip).is_cut_off
+
+
+@pytest.mark.parametrize("inside", [8, 100, -50])
+@pytest.mark.parametrize("sound", ["aac", None])
+def test_a_recording_that_ends_in_the_head_of_a_fragment_gives_what_is_before_it(
+    sound: str | None, inside: int, make_clip: MakeClip, tmp_path: Path
+) -> None:
+    words = ["-g", "25", "-movflags", "frag_keyframe+empty_moov"]
+    data = make_clip("whole.mp4", frames=100, sound=sound, options=words).read_bytes()
+    heads = [n for n in range(len(data)) if data[n : n + 4] == b"moof"]
+    begin = heads[3] - 4
+    length = int.from_bytes(data[begin : begin + 4], "big")
+    cut, out = tmp_path / "cut, it's:a.mp4", tmp_path / "o.mp4"
+    cut.write_bytes(data[: begin + inside % length])
+    with open_source(cut, Settings()) as source:
+        assert len(list(source.frames())) == 75
+        assert source.findings().is_cut_off
+        assert (source.info.sound is None) == (sound is None)
+    # Its sound, too.
+    run_vidsal(cut, out)
+    found = media.inspect(out)
+    assert (found.sound is None) == (sound is None)
+    if found.sound:
+        assert found.sound.end_s == pytest.approx(3, abs=0.15)

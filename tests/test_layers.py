@@ -23,7 +23,8 @@ LAYERS = [
     ["sources", "stream", "sinks", "static.models", "render"],
     ["parts", "identity", "stopping"],
     ["source", "sink", "static", "media", "encoding", "lettering"],
-    ["ffmpeg", "memory", "endings", "packets", "downloads"],
+    ["ffmpeg", "memory", "packets", "downloads"],
+    ["endings"],
     [
         "motion",
         "accumulate",

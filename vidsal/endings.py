@@ -1,7 +1,7 @@
 """Whether a file ends where its format says that it does, which ffmpeg tells of few formats."""
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,6 +14,8 @@ _OUTERMOST = (
     b"ftyp", b"moov", b"mdat", b"moof", b"mfra", b"sidx", b"styp", b"free", b"skip", b"wide",
     b"udta", b"uuid", b"meta", b"emsg", b"prft",
 )  # fmt: skip
+# How the packs of an MPEG program stream begin.
+_PACK = b"\0\0\1\xba"
 # ASF's File Properties Object begins with this, and is one of the first.
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _ASF_BROADCAST = 1
@@ -71,6 +73,12 @@ def _asf(file: BinaryIO, size: int) -> bool:
 
 
 def _boxes(file: BinaryIO, size: int) -> bool:
+    ends = [begin + length for _, begin, length in _outermost(file, size)]
+    return bool(ends) and ends[-1] > size
+
+
+def _outermost(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the kind, begin and length of a file's boxes, the last of which may be cut off."""
     at = 0
     while at + 8 <= size:
         file.seek(at)
@@ -79,9 +87,46 @@ def _boxes(file: BinaryIO, size: int) -> bool:
             length = int.from_bytes(file.read(8), "big")
         if kind not in _OUTERMOST or length < 8:
             # What others put behind it, or a last box that says to go on to the end.
-            return False
+            return
+        yield kind, at, length
         at += length
-    return at > size
+
+
+def readable_end(path: Path) -> int | None:
+    """Return where an MP4 in fragments ends for ffmpeg; None where that is its own end.
+
+    It refuses the whole of a file that is cut off within the head of a fragment, as that of a
+    recorder which crashed may be.
+    """
+    if not path.is_file():
+        return None
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        boxes = list(_outermost(file, size))
+    if not boxes or b"moov" not in {kind for kind, _, _ in boxes}:
+        return None
+    kind, begin, length = boxes[-1]
+    return begin if kind == b"moof" and begin + length > size else None
+
+
+def _program_stream(file: BinaryIO, size: int) -> bool:
+    # From the first head of a pack on, packets follow each other without a gap.
+    file.seek(max(0, size - 2 * _TAIL))
+    tail = file.read()
+    at = tail.find(_PACK)
+    while 0 <= at <= len(tail) - 4:
+        kind = tail[at + 3]
+        if tail[at : at + 3] != _PACK[:3] or kind < _PACK[3]:
+            # Its end, or what nobody knows.
+            return False
+        head = tail[at : at + 14]
+        if kind == _PACK[3]:
+            is_mpeg2 = len(head) > 4 and head[4] >> 6 == 1
+            length = 14 + (head[13] & 7 if len(head) > 13 else 0) if is_mpeg2 else 12
+        else:
+            length = 6 + int.from_bytes(head[4:6], "big")
+        at += length
+    return at > len(tail)
 
 
 def _tail(file: BinaryIO, size: int) -> bytes:
@@ -90,7 +135,8 @@ def _tail(file: BinaryIO, size: int) -> bytes:
 
 
 _CHECKS: dict[str, Callable[[BinaryIO, int], bool]] = {
-    "mpegts": _transport_stream, "gif": _gif, "avi": _riff, "ogg": _ogg, "asf": _asf,
+    "mpegts": _transport_stream, "mpeg": _program_stream, "gif": _gif, "avi": _riff, "ogg": _ogg,
+    "asf": _asf,
     # A cut in the wrong place leaves ffmpeg no word for these.
     "mov": _boxes, "": _boxes,
 }  # fmt: skip

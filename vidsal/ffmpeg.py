@@ -12,6 +12,7 @@ from typing import IO, Any
 
 import imageio_ffmpeg
 
+from vidsal.endings import readable_end
 from vidsal.errors import VidsalError
 
 # ffmpeg is kept out of the terminal's process group: a Ctrl-C there is for vidsal, which decides
@@ -86,7 +87,15 @@ def named(path: Path | str) -> str:
 
     The address of a stream is left as it is.
     """
-    return path if isinstance(path, str) and "://" in path else f"file:{path}"
+    if isinstance(path, str) and "://" in path:
+        return path
+    return shortened(Path(path)) or f"file:{path}"
+
+
+def shortened(path: Path) -> str | None:
+    """Return libav's name of the part of a file that it can read, where that is not all of it."""
+    end = readable_end(path)
+    return None if end is None else f"subfile,,start,0,end,{end},,:{path.absolute()}"
 
 
 class Encoder:

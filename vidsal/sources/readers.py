@@ -104,7 +104,8 @@ class OpencvReader:
             raise VidsalError(f"{str(path)!a} is not a name that OpenCV can read") from error
         # Without a named backend OpenCV would take "clip_001.png" for a numbered sequence.
         # An absolute path, since a colon in a relative one would be read as a protocol.
-        self._capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
+        name = ffmpeg.shortened(path) or str(path.absolute())
+        self._capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
         if not self._capture.isOpened():
             self.close()
             raise VidsalError(f"{path} is not a video that OpenCV can read")
