@@ -13,7 +13,7 @@ import pytest
 from vidsal.frames import Map, Prediction, Request, Rgb, Target
 from vidsal.scaling import Scale
 from vidsal.static import networks
-from vidsal.static.gradient import Classifier, GradientStage, Recipe
+from vidsal.static.gradient import Classifier, GradientStage, Recipe, _spans
 from vidsal.static.models import load_tensorflow
 from vidsal.targets import prediction
 
@@ -659,3 +659,17 @@ def test_a_stage_that_is_aimed_elsewhere_explains_that(linear: Classifier, weigh
     assert traced == stage._graphs
     with pytest.raises(ValueError, match="target must be 0 to 6"):
         stage.aimed(Target(class_id=K))
+
+
+@pytest.mark.parametrize(
+    ("total", "size", "expected"),
+    [
+        (16, 16, [(0, 16)]),
+        (35, 16, [(0, 16), (16, 32), (32, 35)]),
+        (27, 16, [(0, 16), (16, 20), (20, 24), (24, 27)]),
+        (3, 2, [(0, 2), (2, 3)]),
+        (1, 16, [(0, 1)]),
+    ],
+)
+def test_calls_are_full_or_small(total: int, size: int, expected: list[tuple[int, int]]) -> None:
+    assert list(_spans(total, size)) == expected
