@@ -49,6 +49,8 @@ def temp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("https://a.b.mp4", ""),
         ("rtsp://a.b/one.mp4", ""),
         ("one.mp4", ""),
+        ("//[a.mp4", ""),
+        ("http://[::1/a.mp4", ""),
         (0, ""),
     ],
 )

@@ -163,11 +163,13 @@ def peak(saliency: Map) -> tuple[float, float] | None:
     top = saliency.max(initial=0.0)
     if top <= saliency.min(initial=top):
         return None
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(
-        np.asarray(saliency >= top, np.uint8)
-    )
-    largest = max(range(1, count), key=lambda label: int(stats[label, cv2.CC_STAT_AREA]))
-    rows, columns = np.nonzero(labels == largest)
+    highest = saliency >= top
+    # Mostly it is one: a map that is not clipped has no plateau.
+    if np.count_nonzero(highest) > 1:
+        count, labels, stats, _ = cv2.connectedComponentsWithStats(np.asarray(highest, np.uint8))
+        largest = max(range(1, count), key=lambda label: int(stats[label, cv2.CC_STAT_AREA]))
+        highest = labels == largest
+    rows, columns = np.nonzero(highest)
     middle = np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2)
     height, width = saliency.shape
     return (int(rows[middle]) + 0.5) / height, (int(columns[middle]) + 0.5) / width

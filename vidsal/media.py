@@ -35,15 +35,10 @@ _UNKNOWN = {"unknown", "reserved"}
 _STANDARDS = "bt|smpte|fcc|ycgco|ictcp|gbr|ipt|chroma"
 # All streams may end so much before the container says; what is missing beyond that was there once.
 _SHORT_S, _SHORT = 1.0, 0.02
+# More of a part than is asked for is looked at: packets are stored before they are shown, or heard.
+BEYOND_S = 5.0
 # No last frame is shown for longer, but where there is sound to it.
 _LONGEST_S = 60.0
-# So many pictures at most are decoded before one that is shown earlier (H.264 and HEVC have 16);
-# and only what is as far off as no container's own slips are is a wrong time.
-_REORDERED, _FAR_S = 17, 10.0
-# Nothing is on show for so many times as long.
-_HOURS = 1000
-# Up to this share of the pictures may have the time of another one, as some recorders' slips have.
-_DOUBLES = 0.05
 # Of these the last packet before a time that begins anew comes after the first ones behind it, and
 # ffmpeg would mend twice.
 _LATE = ("ac3", "eac3")
@@ -322,7 +317,7 @@ def _picture(
     turned = re.search(r"^ +[\w ]*\w: rotation of (-?[\d.]+) degrees", about, re.MULTILINE)
     tick = Fraction(head["tb"])
     rate = snapped(Fraction(claimed.group(1).replace("k", "000"))) if claimed else USUAL_FPS
-    ticks, lasts, has_times = _in_order(packets, far=_FAR_S / float(tick))
+    ticks, lasts, has_times = packets.in_order(float(tick))
     is_variable = False
     if ticks is None:
         # Streams without times of their own are shown at an even pace.
@@ -378,53 +373,6 @@ def _lacks_matrix(coded_px: tuple[int, int], codec: str, said: str) -> bool:
         if "/" in part or re.match(_STANDARDS, part)
     ]
     return set(names) <= _UNKNOWN
-
-
-def _in_order(
-    packets: Stream, *, far: float
-) -> tuple[NDArray[np.float64] | None, NDArray[np.float64], bool]:
-    """Return the times of packets as they are shown, how long each lasts, and if that is told.
-
-    Times of decoding stand in for those that are missing, as in AVI: there are as many of them, as
-    far apart. None where these do not do either.
-    """
-    lasts = np.array(packets.lasts)
-    times = _without_slips(np.array(packets.times), np.array(packets.decoded), far)
-    known = np.isfinite(times)
-    if known.all() and len(np.unique(times)) >= (1 - _DOUBLES) * len(times):
-        order = np.argsort(times, kind="stable")
-        return times[order], lasts[order], True
-    decoded = np.array(packets.decoded)
-    if len(decoded) > 1 and np.isfinite(decoded).all() and (np.diff(decoded) > 0).all():
-        first = times[known].min() if known.any() else decoded[0]
-        return decoded - decoded[0] + first, lasts, False
-    return None, np.zeros(len(times)), False
-
-
-def _without_slips(
-    times: NDArray[np.float64], decoded: NDArray[np.float64], far: float
-) -> NDArray[np.float64]:
-    """Return times of packets, but for those that cannot be: these are put where others lie.
-
-    No picture is shown before it is decoded, nor after more than so many others are; a wrong bit
-    would have one shown an hour later, and all that lies between as a still.
-
-    Parameters
-    ----------
-    times, decoded : (n,) float64 array
-        In the order in which packets are stored.
-    far : float
-        So much earlier or later a time may be.
-    """
-    if len(times) < 3 or not (np.isfinite(times).all() and np.isfinite(decoded).all()):
-        return times
-    steps = np.diff(decoded)
-    if steps[0] > _HOURS * far:
-        # Of the first one, both times are wrong together.
-        decoded = np.append(decoded[1] - np.median(steps), decoded[1:])
-    later = np.append(decoded[_REORDERED:], np.full(min(len(decoded), _REORDERED), decoded[-1]))
-    is_slip = (times < decoded - far) | (times > later + far)
-    return np.where(is_slip, decoded + np.median(times - decoded), times)
 
 
 def _aspect(said: str) -> Fraction:

@@ -8,6 +8,7 @@ from fractions import Fraction
 from itertools import groupby
 
 import numpy as np
+from numpy.typing import NDArray
 
 # More packets than this never have one time, one after the other.
 _SAME = 8
@@ -17,6 +18,10 @@ _LEAP_S = 10.0
 _ABSURD_S = 6 * 3600.0
 # Both streams leap within so many seconds.
 _TOGETHER_S = 1.0
+# So many pictures at most are decoded before one that is shown earlier: H.264 and HEVC have 16.
+_REORDERED = 17
+# Up to this share of the pictures may have the time of another one, as some recorders' slips have.
+_DOUBLES = 0.05
 # Flags of ffmpeg's packets; where none are told, they are those of a picture that needs no other.
 _KEY, _CORRUPT, _DISCARDED = 1, 2, 4
 
@@ -40,6 +45,25 @@ class Stream:
         """
         places = np.flatnonzero(np.frombuffer(self.corrupt, np.uint8))
         return sum(not (is_joined and any(self.is_key[n + 1 : n + 3])) for n in places.tolist())
+
+    def in_order(
+        self, tick_s: float
+    ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64], bool]:
+        """Return the times of packets as they are shown, how long each lasts, and if that is told.
+
+        Times of decoding stand in for those that are missing, as in AVI: there are as many of them,
+        as far apart. None where these do not do either.
+        """
+        lasts, decoded = np.array(self.lasts), np.array(self.decoded)
+        times = _without_slips(np.array(self.times), decoded, tick_s)
+        known = np.isfinite(times)
+        if known.all() and len(np.unique(times)) >= (1 - _DOUBLES) * len(times):
+            order = np.argsort(times, kind="stable")
+            return times[order], lasts[order], True
+        if len(decoded) > 1 and np.isfinite(decoded).all() and (np.diff(decoded) > 0).all():
+            first = times[known].min() if known.any() else decoded[0]
+            return decoded - decoded[0] + first, lasts, False
+        return None, np.zeros(len(times)), False
 
 
 class Packets:
@@ -119,6 +143,33 @@ class Packets:
         stream.lasts.append(max(0.0, _number(cells[3])))
         stream.corrupt.append(bool(flags & _CORRUPT))
         stream.is_key.append(bool(flags & _KEY))
+
+
+def _without_slips(
+    times: NDArray[np.float64], decoded: NDArray[np.float64], tick_s: float
+) -> NDArray[np.float64]:
+    """Return times of packets, but for those that cannot be: these are put where others lie.
+
+    No picture is shown before it is decoded, nor after more than so many others are; a wrong bit
+    would have one shown an hour later, and all that lies between as a still.
+
+    Parameters
+    ----------
+    times, decoded : (n,) float64 array
+        In the order in which packets are stored.
+    tick_s : float
+        Their unit, in seconds.
+    """
+    if len(times) < 3 or not (np.isfinite(times).all() and np.isfinite(decoded).all()):
+        return times
+    steps = np.diff(decoded)
+    if steps[0] * tick_s > _ABSURD_S:
+        # Of the first one, both times are wrong together.
+        decoded = np.append(decoded[1] - np.median(steps), decoded[1:])
+    far = _LEAP_S / tick_s
+    later = np.append(decoded[_REORDERED:], np.full(min(len(decoded), _REORDERED), decoded[-1]))
+    is_slip = (times < decoded - far) | (times > later + far)
+    return np.where(is_slip, decoded + np.median(times - decoded), times)
 
 
 def _number(cell: str) -> float:

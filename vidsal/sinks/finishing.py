@@ -39,8 +39,6 @@ _PACKETS_S = 0.25
 _BEFORE_S = 0.03
 # Shorter than the packet of any codec: no sound.
 _LEAST_S = 0.002
-# Of a part of a file so much more is looked at: packets are stored before they are heard.
-_BEYOND_S = 5.0
 # Places that can be jumped to may be as far apart as this before the jump is worth nothing.
 _SEEK_S = 1.0
 
@@ -188,7 +186,9 @@ def _as_gif(part: Path, palette: Path, result: Path) -> None:
 def _heard(part: SoundPart) -> _Heard | None:
     """Return what there is of a part of a file's sound; None if it is silent throughout."""
     # Of a short part of a long file, the rest is of no interest.
-    until_s = part.begin_s + part.duration_s + _BEYOND_S if part.duration_s is not None else None
+    until_s = (
+        part.begin_s + part.duration_s + media.BEYOND_S if part.duration_s is not None else None
+    )
     file = media.inspect(part.path, until_s=until_s)
     if file.sound is None:
         log.warning("%s: its sound cannot be read, so the video has none", part.path)

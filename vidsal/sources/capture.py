@@ -13,7 +13,6 @@ from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import IO, Any, Protocol
-from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -49,9 +48,9 @@ def spoken(address: str) -> str:
     """Return a source as a person would say it, fit for a file, without a stream's secrets."""
     if not is_stream(address):
         return f"camera {address.removeprefix('/dev/video').rpartition('/')[2]}"
-    there = urlsplit(address)
-    # Not `there.port`, which raises where that is no number.
-    place = there.netloc.rpartition("@")[2].replace("[", "").replace("]", "")
+    # Not by `urlsplit`, which raises where an address is none.
+    place = re.split(r"[/?#]", address.partition("://")[2])[0].rpartition("@")[2]
+    place = place.replace("[", "").replace("]", "")
     return "stream " + place.replace(":", "-")
 
 

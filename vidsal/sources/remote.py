@@ -6,6 +6,7 @@ has no end.
 
 import logging
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -30,9 +31,14 @@ _CHUNK_BYTES = 1 << 20
 
 def file_name(address: object) -> str:
     """Return the name of the file that an address ends in; empty where it names none."""
-    there = urlsplit(str(address))
-    name = Path(unquote(there.path)).name
-    return name if there.scheme in ("http", "https") and is_named_as_media(name) else ""
+    if not re.match(r"https?://", str(address), re.IGNORECASE):
+        return ""
+    try:
+        name = Path(unquote(urlsplit(str(address)).path)).name
+    except ValueError:
+        # Brackets that are no IPv6 address: whoever reads streams says so.
+        return ""
+    return name if is_named_as_media(name) else ""
 
 
 def told(address: str) -> str:

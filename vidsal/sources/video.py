@@ -11,7 +11,7 @@ import numpy as np
 
 from vidsal.errors import VidsalError
 from vidsal.frames import Findings, Frame, SoundPart, SourceInfo
-from vidsal.media import Media, VideoStream, inspect, may_be_interlaced
+from vidsal.media import BEYOND_S, Media, VideoStream, inspect, may_be_interlaced
 from vidsal.settings import Settings
 from vidsal.sources.readers import FfmpegReader, OpencvReader, Reader, begin_if_alike, resized
 from vidsal.timeline import ROUNDING_S, is_seen, step_at
@@ -23,8 +23,6 @@ _SEEK_S = 10.0
 # Where a reader ends so long before the file does (or, where nobody knows times, before this share
 # of its pictures), another one is asked for the rest.
 _LAST_S, _WHOLE = 0.3, 0.9
-# More of the file than is asked for is looked at: pictures are stored before they are shown.
-_BEYOND_S = 5.0
 # Pixels of a picture; more is a damaged header, or no video that a machine could hold.
 _LARGEST_PX = 2**27
 # What a decoder says of a frame's time, and what the file says, are this near to each other.
@@ -57,7 +55,7 @@ class VideoSource:
     def __init__(self, path: Path, settings: Settings) -> None:
         self._path, self._strict = path, settings.strict
         self._start_s, self._end_s = settings.part_s
-        until_s = self._end_s + _BEYOND_S if math.isfinite(self._end_s) else None
+        until_s = self._end_s + BEYOND_S if math.isfinite(self._end_s) else None
         self._media = inspect(path, until_s=until_s)
         if self._media.picture is None and until_s is not None:
             # The picture may begin long after the sound.
