@@ -194,3 +194,14 @@ def test_pictures_without_times_begin_when_the_first_is_shown(
         shown_s = [frame.time for frame in file.decode(video=0)]
     assert found.times_s[0] == pytest.approx(shown_s[0]) == pytest.approx(0.04)
     assert found.end_s == pytest.approx(0.04 + 30 / 25)
+
+
+@pytest.mark.parametrize("seconds", [[0, 10, 20, 30, 40], [0, 0.04, 0.08, 0.12, 60.12]])
+def test_slides_that_stand_long_keep_their_times(seconds: list[float], make_clip: MakeClip) -> None:
+    # Pictures that others build on are stored before them: times of decoding end long before.
+    times = "+".join(f"eq(N,{n})*{at}" for n, at in enumerate(seconds))
+    words = ["-vf", f"setpts='round(({times})/TB)'", "-fps_mode", "passthrough"]
+    clip = make_clip("slides.mkv", frames=len(seconds), rate="100", options=words)
+    found = inspect(clip).picture
+    assert found is not None and found.has_times
+    assert found.times_s == pytest.approx(seconds, abs=2e-3)

@@ -151,6 +151,15 @@ def test_failed_download_among_others_is_told_by_its_address(tmp_path: Path) -> 
     assert all("404" in str(one.error) for one in outcomes)
 
 
+@pytest.mark.parametrize("date", ["0", "-1", "", "yesterday", "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_a_date_that_is_none_does_no_harm(date: str, make_clip: MakeClip) -> None:
+    with (
+        serving("whole", make_clip().read_bytes(), "clip.mp4", {"Last-Modified": date}) as server,
+        open_source(server.url, Settings()) as source,
+    ):
+        assert len(list(source.frames())) == 20
+
+
 def test_what_is_no_video_is_told_by_its_address(temp: Path) -> None:
     with serving("whole", b"<html>Sign in</html>", "clip.mp4") as server:
         expected = f"{server.url} is not a video or picture that can be read"

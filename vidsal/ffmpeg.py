@@ -50,11 +50,14 @@ def executable() -> str:
 @cache
 def _require_new(program: str) -> None:
     """Refuse an ffmpeg that does not know the newest option we need, by trying it."""
-    process = subprocess.run(
-        [program, "-v", "error", "-f", "lavfi", "-i", "nullsrc=size=16x16", "-frames:v", "1",
-         "-enc_time_base", "demux", "-f", "null", "-"],
-        stdin=subprocess.DEVNULL, capture_output=True, check=False, **APART,
-    )  # fmt: skip
+    try:
+        process = subprocess.run(
+            [program, "-v", "error", "-f", "lavfi", "-i", "nullsrc=size=16x16", "-frames:v", "1",
+             "-enc_time_base", "demux", "-f", "null", "-"],
+            stdin=subprocess.DEVNULL, capture_output=True, check=False, **APART,
+        )  # fmt: skip
+    except OSError as error:
+        raise VidsalError(f"{program} cannot be used: {error.strerror}") from error
     if process.returncode:
         raise VidsalError(
             f"{program} cannot be used, it may be older than ffmpeg 6.1 "

@@ -167,7 +167,9 @@ def _without_slips(
         # Of the first one, both times are wrong together.
         decoded = np.append(decoded[1] - np.median(steps), decoded[1:])
     far = _LEAP_S / tick_s
-    later = np.append(decoded[_REORDERED:], np.full(min(len(decoded), _REORDERED), decoded[-1]))
+    # Towards the end so many others do not come: the last slide may be shown long after all.
+    rest = np.full(min(len(decoded), _REORDERED), decoded[-1] + _ABSURD_S / tick_s)
+    later = np.append(decoded[_REORDERED:], rest)
     is_slip = (times < decoded - far) | (times > later + far)
     return np.where(is_slip, decoded + np.median(times - decoded), times)
 

@@ -10,6 +10,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -61,15 +62,22 @@ class RemoteFile:
     """
 
     def __init__(self, address: str, path: Path, open_file: Callable[[Path], Source]) -> None:
-        self._folder = path.parent
-        try:
+        self._folder, self._path, self._address = path.parent, path, address
+        with self._told():
             self._source = open_file(path)
-        except VidsalError as error:
-            raise type(error)(str(error).replace(str(path), address)) from error
         self.info = replace(self._source.info, name=address, files=(str(path),))
 
     def frames(self) -> Iterator[Frame]:
-        return self._source.frames()
+        with self._told():
+            yield from self._source.frames()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Let errors name the address, not a file that is soon gone."""
+        try:
+            yield
+        except VidsalError as error:
+            raise type(error)(str(error).replace(str(self._path), self._address)) from error
 
     def stop(self) -> None:
         self._source.stop()
@@ -149,6 +157,8 @@ def _is_fetched(address: str, path: Path, *, progress: bool) -> bool:
                 for chunk in answer.iter_content(_CHUNK_BYTES):
                     file.write(chunk)
                     bar.update(len(chunk))
+            if path.stat().st_size < length:
+                raise VidsalError(f"{name} cannot be downloaded: {downloads.CUT_OFF}")
             _date(path, answer.headers)
     # requests' errors are OSErrors; a length that is no number is a ValueError.
     except (OSError, ValueError) as error:
@@ -167,6 +177,8 @@ def _require_room(name: str, folder: Path, length: int) -> None:
 
 def _date(path: Path, headers: Any) -> None:
     """Give a file the time of its last change, by which a resumed run knows it again."""
-    said = headers.get("Last-Modified")
-    changed_s = parsedate_to_datetime(said).timestamp() if said else 0.0
+    changed_s = 0.0
+    # What a server says there may be no date, or none that a file can have.
+    with suppress(ValueError, TypeError, OverflowError, OSError):
+        changed_s = parsedate_to_datetime(headers.get("Last-Modified")).timestamp()
     os.utime(path, (changed_s, changed_s))
