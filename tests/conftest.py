@@ -19,6 +19,7 @@ import numpy as np
 import psutil
 import pytest
 
+from vidsal import lettering, render
 from vidsal.frames import Map, Request, Rgb, Target
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -159,6 +160,20 @@ def make_clip(tmp_path: Path) -> MakeClip:
         return path
 
     return make
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """All that is written into pictures from now on, and how high."""
+    words: list[tuple[str, int]] = []
+    real = lettering.write
+
+    def write(picture: Rgb, text: str, size_px: int, **options: Any) -> int:
+        words.append((text, size_px))
+        return real(picture, text, size_px, **options)
+
+    monkeypatch.setattr(render, "write", write)
+    return words
 
 
 @pytest.fixture
