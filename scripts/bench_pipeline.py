@@ -135,7 +135,11 @@ def bare_rate(settings: vidsal.Settings, size: tuple[int, int], repeats: int = 6
 
 
 def timed_run(clip: Path, settings: vidsal.Settings) -> tuple[float, list[float]]:
-    """Return the frames/s of a run after its first two batches, and its memory at each frame."""
+    """Return the frames/s of a run after its first frame, and its memory at each frame.
+
+    The first frame is a call by itself, which traces the network. Later ones come in bursts, a call
+    at a time: from within these on, a call would be left out whose frames are counted.
+    """
     process = psutil.Process()
     times: list[float] = []
     sizes: list[float] = []
@@ -147,8 +151,7 @@ def timed_run(clip: Path, settings: vidsal.Settings) -> tuple[float, list[float]
             yield item
 
     vidsal.run(clip, settings, progress=watch)
-    warm = min(2 * settings.batch, len(times) // 4)
-    return (len(times) - 1 - warm) / (times[-1] - times[warm]), sizes
+    return (len(times) - 1) / (times[-1] - times[0]), sizes
 
 
 if __name__ == "__main__":

@@ -49,11 +49,11 @@ class Voting(BrightnessStage):
 
 @pytest.fixture(autouse=True)
 def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Voting:
-    """Run in a folder of its own, in segments of one batch, with a stage in the network's place."""
+    """Run in a folder of its own, in segments of four frames, with a fake of a network."""
     (tmp_path / "out").mkdir()
     monkeypatch.chdir(tmp_path / "out")
     stage = Voting()
-    monkeypatch.setattr(pipeline, "_SEGMENT_S", Fraction(1, 100))
+    monkeypatch.setattr(pipeline, "_SEGMENT_S", Fraction(4, 25))
     monkeypatch.setattr(models, "choose", lambda *_, **__: ModelChoice("lite0"))
     monkeypatch.setattr(models, "open_static", lambda *_: stage)
     return stage
@@ -304,7 +304,7 @@ def test_a_changed_input_is_refused(make_clip: MakeClip, monkeypatch: pytest.Mon
     ("options", "words"),
     [
         ({"layout": "quad"}, "--layout was overlay and is quad"),
-        ({"batch": 8}, "--batch was 4 and is 8; frames in a segment was 4 and is 8"),
+        ({"batch": 8}, "--batch was 4 and is 8"),
         ({"table": None}, "--table was .*/o.csv and is not given"),
         ({"seed": 1}, "--seed was 0 and is 1"),
     ],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -24,7 +26,7 @@ from stream_help import (
 from vidsal.frames import Frame, Map, Request, Rgb, StaticStage
 from vidsal.fusion import centroid
 from vidsal.settings import Settings
-from vidsal.stream import analyse_frames, batched, network_size
+from vidsal.stream import analyse_frames, grouped, network_size
 
 # One result a frame
 
@@ -61,7 +63,7 @@ def test_batches_do_not_matter(clip: list[Rgb], batch: int, scale: str) -> None:
 def test_static_stage_gets_batches_of_network_size_in_order(clip: list[Rgb]) -> None:
     stage = BrightnessStage()
     analysed(frames_of(clip), static=stage, batch=4)
-    assert [len(batch) for batch in stage.pictures] == [4, 4, 2]
+    assert [len(batch) for batch in stage.pictures] == [1, 4, 4, 1]
     assert [one.frame for one in stage.asked] == list(range(10))
     size = network_size(90, 160, 64)
     assert size == (64, 128)
@@ -91,10 +93,12 @@ def test_predictions_stay_with_their_frames(clip: list[Rgb]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("static", "batch", "group"), [(BRIGHTNESS, 4, 4), (BRIGHTNESS, 1, 1), (None, 4, 1)]
+    ("static", "batch", "ends"),
+    # All samples of the first frame are a call by themselves.
+    [(BRIGHTNESS, 4, (1, 5, 9, 10)), (BRIGHTNESS, 1, range(1, 11)), (None, 4, range(1, 11))],
 )
 def test_no_frame_is_read_before_it_is_needed(
-    clip: list[Rgb], static: StaticStage | None, batch: int, group: int
+    clip: list[Rgb], static: StaticStage | None, batch: int, ends: Sequence[int]
 ) -> None:
     read = 0
 
@@ -108,11 +112,11 @@ def test_no_frame_is_read_before_it_is_needed(
     assert read == 0
     for n in range(10):
         next(results)
-        # One frame beyond the batch: it tells a flash from a cut.
-        assert read == min(10, (n // group + 1) * group + 1)
+        # One frame beyond the group: it tells a flash from a cut.
+        assert read == min(10, next(end for end in ends if end > n) + 1)
 
 
-@pytest.mark.parametrize("batch", [1, 2, 4])
+@pytest.mark.parametrize("batch", [1, 2, 3, 4, 16])
 @pytest.mark.parametrize("static", [BRIGHTNESS, None], ids=["static", "motion only"])
 def test_a_failure_of_the_source_comes_through_after_what_was_before_it(
     clip: list[Rgb], static: StaticStage | None, batch: int
@@ -130,13 +134,25 @@ def test_a_failure_of_the_source_comes_through_after_what_was_before_it(
     assert caught.value is error
 
 
-@given(st.lists(st.integers(), max_size=40), st.integers(1, 12))
+@given(
+    st.lists(st.integers(0, 20), max_size=60), st.integers(1, 16), st.none() | st.integers(1, 20)
+)
 @examples(deadline=None)
-def test_batched(items: list[Any], size: int) -> None:
-    groups = list(batched(items, size))
-    assert [item for group in groups for item in group] == items
-    assert all(len(group) == size for group in groups[:-1])
+def test_groups_fill_a_call_and_end_with_each_part(
+    samples: list[int], size: int, part: int | None
+) -> None:
+    steps: list[Any] = [SimpleNamespace(samples=n) for n in samples]
+    groups = list(grouped(steps, size, part))
+    assert [step for group in groups for step in group] == steps
     assert all(1 <= len(group) <= size for group in groups)
+    ends = list(itertools.accumulate(len(group) for group in groups))
+    for group, end in zip(groups[:-1], ends, strict=False):
+        needed = [step.samples for step in group]
+        is_border = part is not None and end % part == 0
+        assert sum(needed) >= size or len(group) == size or is_border
+        # Without its last frame it would not be full.
+        assert sum(needed[:-1]) < size
+    assert part is None or set(range(part, len(steps) + 1, part)) <= set(ends)
 
 
 # Settings

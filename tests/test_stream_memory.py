@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -52,27 +53,24 @@ def _voting() -> BrightnessStage:
     return ByBrightness(tuple("abcde"), target=Target(is_locked=True))
 
 
-@pytest.mark.parametrize("batch", [1, 2, 5])
+@pytest.mark.parametrize(("batch", "part"), [(1, 1), (2, 3), (5, 3), (16, 7)])
 @pytest.mark.parametrize("how", GOING_ON)
 def test_an_analysis_that_goes_on_gives_what_one_in_one_go_gives(
-    how: str, batch: int, clip: list[Rgb], other_clip: list[Rgb]
+    how: str, batch: int, part: int, clip: list[Rgb], other_clip: list[Rgb]
 ) -> None:
     frames, settings = frames_of(_eventful(clip, other_clip)), GOING_ON[how]
     whole_stage = _voting()
     whole, memories, memory = [], {}, Memory()
-    for one in analyse_frames(iter(frames), whole_stage, settings, batch=batch, memory=memory):
+    analyse = functools.partial(analyse_frames, settings=settings, batch=batch, part=part)
+    for one in analyse(iter(frames), whole_stage, memory=memory):
         whole.append(one)
-        if len(whole) % batch == 0:
+        if len(whole) % part == 0:
             memories[len(whole)] = frozen(memory)
     assert [one.is_cut for one in whole].count(True) >= 3
     assert len({one.class_id for one in whole_stage.asked}) > 1
     for done, remembered in memories.items():
         stage = _voting()
-        rest = list(
-            analyse_frames(
-                iter(frames[done:]), stage, settings, batch=batch, memory=thawed(remembered, Memory)
-            )
-        )
+        rest = list(analyse(iter(frames[done:]), stage, memory=thawed(remembered, Memory)))
         assert len(rest) == len(frames) - done
         for one, other in zip(rest, whole[done:], strict=True):
             assert_same(one, other)

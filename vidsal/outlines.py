@@ -50,7 +50,7 @@ def outlined(values: Map, rgb: Rgb, reach_px: float) -> Map:
         return values.copy()
     picture = rgb.astype(np.float32) / np.float32(255)
     line = cv2.resize(_lines(values, picture, reach_px), (width, height))
-    drawn = np.asarray((line[..., :3] * picture).sum(axis=-1) + line[..., 3], np.float32)
+    drawn = np.einsum("hwc,hwc->hw", line[..., :3], picture) + line[..., 3]
     within = np.ones((2 * round(reach_px) + 1,) * 2, np.uint8)
     lowest, highest = cv2.erode(values, within), cv2.dilate(values, within)
     return np.asarray(np.clip(drawn, lowest, highest), np.float32)

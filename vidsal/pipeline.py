@@ -211,7 +211,7 @@ def _write(job: _Job, progress: Progress[Any]) -> _Done:
         stopped_by_ctrl_c(job.source),
         open_sinks(job.info, job.settings, job.output, job.model_name) as write,
         prefetch(stages.items("decode", job.source.frames()), _DECODED) as frames,
-        prefetch(_maps(frames, static, job, None), _ANALYSED) as results,
+        prefetch(_maps(frames, static, job), _ANALYSED) as results,
     ):
         waited = stages.items("wait for maps", results)
         for saliency in progress(waited, job.info.frame_count_hint):
@@ -224,7 +224,9 @@ def _write(job: _Job, progress: Progress[Any]) -> _Done:
 
 def _write_in_segments(job: _Job, progress: Progress[Any]) -> _Done:
     """Write the same, but keep what is finished, and go on after what an earlier run finished."""
-    info, stages, every = job.info, job.stages, _segment(job.info, job.settings)
+    info, stages = job.info, job.stages
+    assert info.fps is not None
+    every = math.ceil(_SEGMENT_S * info.fps)
     choice = job.network.choice
     known = identity(
         info.name, job.settings, files=[Path(one) for one in info.files], model=choice.name,
@@ -238,7 +240,7 @@ def _write_in_segments(job: _Job, progress: Progress[Any]) -> _Done:
         # The frames that are done are decoded again, which is exact, and cheap beside the rest.
         decoded = islice(stages.items("decode", job.source.frames()), done, None)
         with prefetch(decoded, _DECODED) as frames:
-            kept = _kept(_maps(frames, static, job, memory), memory, every, done)
+            kept = _kept(_maps(frames, static, job, memory, every), memory, every, done)
             with prefetch(kept, _ANALYSED) as results, stopped_after(job.source):
                 waited = stages.items("wait for maps", results)
                 hint = info.frame_count_hint
@@ -246,12 +248,6 @@ def _write_in_segments(job: _Job, progress: Progress[Any]) -> _Done:
                     picture = stages.calls("draw", draw, saliency, job.settings)
                     stages.calls("encode", segments.write, saliency, picture, state)
     return _Done(segments.frames, segments.frames - done, segments.flicker_mean)
-
-
-def _segment(info: SourceInfo, settings: Settings) -> int:
-    """Return how many frames a segment has: whole batches, so that these stay as they are."""
-    assert info.fps is not None
-    return settings.batch * math.ceil(_SEGMENT_S * info.fps / settings.batch)
 
 
 def _kept(
@@ -269,6 +265,7 @@ def _analysed(
     settings: Settings,
     info: SourceInfo,
     memory: Memory | None = None,
+    part: int | None = None,
 ) -> Iterator[Saliency]:
     """Analyse with what the source decides: a camera does not wait for a batch to fill.
 
@@ -277,19 +274,25 @@ def _analysed(
     batch = 1 if info.is_live else settings.batch
     pace = Pace(settings.static_every, float(info.fps) if info.fps else None)
     has_time = info.fps is not None
-    results = analyse_frames(frames, static, settings, batch=batch, pace=pace, memory=memory)
+    results = analyse_frames(
+        frames, static, settings, batch=batch, pace=pace, memory=memory, part=part
+    )
     with closing(results):
         for saliency in results:
             yield replace(saliency, model_name=model_name, has_time=has_time)
 
 
 def _maps(
-    frames: Iterable[Frame], static: StaticStage | None, job: _Job, memory: Memory | None
+    frames: Iterable[Frame],
+    static: StaticStage | None,
+    job: _Job,
+    memory: Memory | None = None,
+    part: int | None = None,
 ) -> Iterator[Saliency]:
     """Analyse frames, and measure how long it takes."""
     settings, stages = job.settings, job.stages
     waited = stages.items("wait for frames", frames)
     timed = stages.static("network", static)
-    saliencies = _analysed(waited, timed, job.model_name, settings, job.info, memory)
+    saliencies = _analysed(waited, timed, job.model_name, settings, job.info, memory, part)
     inside = ("wait for frames", "network")
     yield from stages.items("motion, maps", saliencies, inside=inside)

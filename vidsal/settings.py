@@ -335,7 +335,7 @@ class Settings:
         "energy, 3 what stands out of that.", check=lambda power: 0.1 <= power <= 10,
         expected="0.1 to 10")
     predict_every: float = _option(
-        0.25, "Static map", "Seconds between two looks at which classes the network sees; 0 looks "
+        0.5, "Static map", "Seconds between two looks at which classes the network sees; 0 looks "
         "at every frame.", check=lambda s: s >= 0, expected="0 or more seconds")
 
     working_width: int = _option(

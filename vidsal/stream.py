@@ -9,7 +9,6 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -109,17 +108,18 @@ def analyse_frames(
     ahead: bool = True,
     clock: Callable[[], float] = time.perf_counter,
     memory: Memory | None = None,
+    part: int | None = None,
 ) -> Generator[Saliency, None, None]:
     """Yield one `Saliency` a frame, in order: `halves`, `fused`; see these.
 
-    After each whole batch `memory` is what an analysis of the frames after it has to begin with,
-    to give what this one will give: nothing has looked further but for the one frame ahead that
-    tells a flash from a cut, and that leaves no trace.
+    After each `part` frames `memory` is what an analysis of the frames after them has to begin
+    with, to give what this one will give: nothing has looked further but for the one frame ahead
+    that tells a flash from a cut, and that leaves no trace.
     """
     memory = memory or Memory()
     both = halves(
         frames, static, settings, batch=batch, pace=pace, ahead=ahead, clock=clock,
-        memory=memory,
+        memory=memory, part=part,
     )  # fmt: skip
     # Not left to whoever keeps an error, and with it all that was going on.
     with closing(both):
@@ -136,6 +136,7 @@ def halves(
     ahead: bool = True,
     clock: Callable[[], float] = time.perf_counter,
     memory: Memory | None = None,
+    part: int | None = None,
 ) -> Generator[Halves, None, None]:
     """Yield the static and the dynamic half of each frame, in order.
 
@@ -149,7 +150,7 @@ def halves(
         The static half; ``None`` for motion alone.
     settings : Settings
     batch : int
-        Frames that the static half gets together, and so the frames held at a time.
+        Gradients that the static half gets to draw together, and the most frames held at a time.
     pace : Pace, optional
         Which frames draw gradients; by default there is no rate to keep up with.
     ahead : bool
@@ -158,6 +159,8 @@ def halves(
         Seconds, by which the pace is measured.
     memory : Memory, optional
         To go on from, and to keep up to date; an empty one if not given.
+    part : int, optional
+        After so many frames each time, none is held; by default that happens as it may.
     """
     memory = memory or Memory()
     # One thread for all frames: of one for each, the allocator keeps a little more every time.
@@ -173,9 +176,8 @@ def halves(
         moved = _moved(awaited, settings, memory, begin, ahead=ahead)
         planned = _planned(moved, budget, pace, memory, remembers=remembers)
         classes = _Classes(static, settings.predict_every, memory)
-        drawn = _drawn(
-            planned, static, settings, classes, batch=batch, pace=pace, awaited=awaited, clock=clock
-        )
+        groups = grouped(planned, batch, part)
+        drawn = _drawn(groups, static, settings, classes, pace=pace, awaited=awaited, clock=clock)
         yield from _gathered(drawn, budget, settings, memory, remembers=remembers)
 
 
@@ -297,20 +299,43 @@ def _planned(
         yield replace(step, samples=samples)
 
 
+def grouped(steps: Iterable[_Step], samples: int, part: int | None) -> Iterator[list[_Step]]:
+    """Yield frames in groups that need so many samples together, and are as many at most.
+
+    Most frames need one, some many: groups of even numbers of frames would fill one call and leave
+    little for the next. With the `part`-th frame, and each multiple of that, a group ends.
+    """
+    group: list[_Step] = []
+    failure = None
+    try:
+        for n, step in enumerate(steps, start=1):
+            group.append(step)
+            is_full = sum(one.samples for one in group) >= samples or len(group) == samples
+            if is_full or (part and n % part == 0):
+                yield group
+                group = []
+    except Exception as error:
+        # It comes after what was before it.
+        failure = error
+    if group:
+        yield group
+    if failure:
+        raise failure
+
+
 def _drawn(
-    steps: Iterable[_Step],
+    groups: Iterable[list[_Step]],
     static: StaticStage,
     settings: Settings,
     classes: "_Classes",
     *,
-    batch: int,
     pace: Pace,
     awaited: _Awaited,
     clock: Callable[[], float],
 ) -> Iterator[tuple[_Step, Map | None, Prediction]]:
     """Ask the network, a group of frames at a time, for the maps that are due and for classes."""
     began_s, waited_s = clock(), 0.0
-    for group in batched(steps, batch):
+    for group in groups:
         pictures = _Pictures(group, static, settings)
         words = classes.of(group, pictures)
         due = [n for n, step in enumerate(group) if step.samples]
@@ -482,13 +507,6 @@ def _together(
     both = fuse(static, moving, how=how, gain=gain, amplified=sharp)
     share = 1.0 if how == "motion" else motion_share(static, both)
     return static, both, share
-
-
-def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Yield lists of `size` items, the last one shorter."""
-    iterator = iter(items)
-    while group := list(islice(iterator, size)):
-        yield group
 
 
 def network_size(height_px: int, width_px: int, short_px: int) -> tuple[int, int]:
