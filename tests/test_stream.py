@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from conftest import BrightnessStage
+from conftest import BrightnessStage, until
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
@@ -25,6 +26,7 @@ from stream_help import (
 
 from vidsal.frames import Frame, Map, Request, Rgb, StaticStage
 from vidsal.fusion import centroid
+from vidsal.prefetch import prefetch
 from vidsal.settings import Settings
 from vidsal.stream import analyse_frames, grouped, network_size
 
@@ -132,6 +134,32 @@ def test_a_failure_of_the_source_comes_through_after_what_was_before_it(
     with pytest.raises(RuntimeError) as caught:
         next(results)
     assert caught.value is error
+
+
+@pytest.mark.parametrize("part", [None, 4])
+def test_motion_is_found_while_the_network_is_at_work(clip: list[Rgb], part: int | None) -> None:
+    read: list[int] = []
+
+    class Waits(BrightnessStage):
+        """It draws nothing until as many frames were read as may be ahead of it."""
+
+        def maps(self, rgb: Rgb, requests: Sequence[Request]) -> Map:
+            last = requests[-1].frame
+            # One more than those of the part tells a flash from a cut.
+            most = 10 if part is None else min(10, (last // part + 1) * part + 1)
+            until(lambda: len(read) >= min(most, last + 4))
+            assert len(read) <= most
+            return super().maps(rgb, requests)
+
+    def frames() -> Iterator[Frame]:
+        for frame in frames_of(clip):
+            read.append(frame.index)
+            yield frame
+
+    lead = functools.partial(prefetch, depth=3)
+    results = analyse_frames(frames(), Waits(), PLAIN, batch=2, part=part, lead=lead)
+    for one, other in zip(results, analysed(frames_of(clip)), strict=True):
+        assert_same(one, other)
 
 
 @given(

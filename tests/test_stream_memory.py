@@ -19,6 +19,7 @@ from stream_help import (
 
 from vidsal.frames import Map, Request, Rgb, Target
 from vidsal.memory import Memory, frozen, thawed
+from vidsal.prefetch import prefetch
 from vidsal.stream import analyse_frames
 
 
@@ -53,15 +54,19 @@ def _voting() -> BrightnessStage:
     return ByBrightness(tuple("abcde"), target=Target(is_locked=True))
 
 
+@pytest.mark.parametrize("depth", [0, 4])
 @pytest.mark.parametrize(("batch", "part"), [(1, 1), (2, 3), (5, 3), (16, 7)])
 @pytest.mark.parametrize("how", GOING_ON)
 def test_an_analysis_that_goes_on_gives_what_one_in_one_go_gives(
-    how: str, batch: int, part: int, clip: list[Rgb], other_clip: list[Rgb]
+    how: str, batch: int, part: int, depth: int, clip: list[Rgb], other_clip: list[Rgb]
 ) -> None:
     frames, settings = frames_of(_eventful(clip, other_clip)), GOING_ON[how]
     whole_stage = _voting()
     whole, memories, memory = [], {}, Memory()
-    analyse = functools.partial(analyse_frames, settings=settings, batch=batch, part=part)
+    lead = functools.partial(prefetch, depth=depth)
+    analyse = functools.partial(
+        analyse_frames, settings=settings, batch=batch, part=part, lead=lead
+    )
     for one in analyse(iter(frames), whole_stage, memory=memory):
         whole.append(one)
         if len(whole) % part == 0:

@@ -7,8 +7,9 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -41,9 +42,10 @@ T = TypeVar("T")
 # Takes the results and how many there may be; hands the results on.
 Progress = Callable[[Iterable[T], int | None], Iterable[T]]
 
-# Decoded frames that wait for the network, and analysed ones that wait to be drawn: enough to
-# bridge one stage's pauses, few enough that 4K frames stay within some hundred megabytes.
-_DECODED, _ANALYSED = 8, 4
+# Decoded frames that wait for their motion, and analysed ones that wait to be drawn: enough to
+# bridge one stage's pauses, few enough that 4K frames stay within some hundred megabytes. Between
+# the two a batch of frames waits for the network.
+_DECODED, _ANALYSED = 4, 4
 # What an interruption may cost, and what the beginning of a file anew is worth.
 _SEGMENT_S = 5
 
@@ -266,6 +268,7 @@ def _analysed(
     info: SourceInfo,
     memory: Memory | None = None,
     part: int | None = None,
+    stages: Stages | None = None,
 ) -> Iterator[Saliency]:
     """Analyse with what the source decides: a camera does not wait for a batch to fill.
 
@@ -274,12 +277,23 @@ def _analysed(
     batch = 1 if info.is_live else settings.batch
     pace = Pace(settings.static_every, float(info.fps) if info.fps else None)
     has_time = info.fps is not None
+    # A pace is measured where one thing is done after the other.
+    depth = 0 if info.is_live or settings.static_every == "auto" else batch
     results = analyse_frames(
-        frames, static, settings, batch=batch, pace=pace, memory=memory, part=part
-    )
+        frames, static, settings, batch=batch, pace=pace, memory=memory, part=part,
+        lead=partial(_lead, depth=depth, stages=stages or Stages()),
+    )  # fmt: skip
     with closing(results):
         for saliency in results:
             yield replace(saliency, model_name=model_name, has_time=has_time)
+
+
+@contextmanager
+def _lead(steps: Iterator[T], *, depth: int, stages: Stages) -> Iterator[Iterator[T]]:
+    """Let motion be found while the network is at work, and measure how long it takes."""
+    found = stages.items("motion", steps, inside=("wait for frames",))
+    with prefetch(found, depth) as moved:
+        yield stages.items("wait for motion", moved)
 
 
 def _maps(
@@ -293,6 +307,7 @@ def _maps(
     settings, stages = job.settings, job.stages
     waited = stages.items("wait for frames", frames)
     timed = stages.static("network", static)
-    saliencies = _analysed(waited, timed, job.model_name, settings, job.info, memory, part)
-    inside = ("wait for frames", "network")
-    yield from stages.items("motion, maps", saliencies, inside=inside)
+    saliencies = _analysed(waited, timed, job.model_name, settings, job.info, memory, part, stages)
+    # Without a network, motion is found here.
+    inside = ("wait for motion", "network") if static else ("wait for frames",)
+    yield from stages.items("maps" if static else "motion, maps", saliencies, inside=inside)

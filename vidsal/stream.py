@@ -6,9 +6,10 @@ of this runs in tests with a fake of a few lines.
 
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -80,6 +81,10 @@ class _Step:
         return self.verdict in ("cut", "recut")
 
 
+# Takes steps, and hands them on while it is open.
+Lead = Callable[[Iterator[_Step]], AbstractContextManager[Iterable[_Step]]]
+
+
 class Halves(NamedTuple):
     """Both halves of one frame before they are brought to a scale and fused.
 
@@ -109,6 +114,7 @@ def analyse_frames(
     clock: Callable[[], float] = time.perf_counter,
     memory: Memory | None = None,
     part: int | None = None,
+    lead: Lead = nullcontext,
 ) -> Generator[Saliency, None, None]:
     """Yield one `Saliency` a frame, in order: `halves`, `fused`; see these.
 
@@ -119,7 +125,7 @@ def analyse_frames(
     memory = memory or Memory()
     both = halves(
         frames, static, settings, batch=batch, pace=pace, ahead=ahead, clock=clock,
-        memory=memory, part=part,
+        memory=memory, part=part, lead=lead,
     )  # fmt: skip
     # Not left to whoever keeps an error, and with it all that was going on.
     with closing(both):
@@ -137,6 +143,7 @@ def halves(
     clock: Callable[[], float] = time.perf_counter,
     memory: Memory | None = None,
     part: int | None = None,
+    lead: Lead = nullcontext,
 ) -> Generator[Halves, None, None]:
     """Yield the static and the dynamic half of each frame, in order.
 
@@ -161,6 +168,8 @@ def halves(
         To go on from, and to keep up to date; an empty one if not given.
     part : int, optional
         After so many frames each time, none is held; by default that happens as it may.
+    lead : callable, optional
+        Lets motion be found beside the network: `vidsal.prefetch.prefetch` with a depth, for one.
     """
     memory = memory or Memory()
     # One thread for all frames: of one for each, the allocator keeps a little more every time.
@@ -176,9 +185,13 @@ def halves(
         moved = _moved(awaited, settings, memory, begin, ahead=ahead)
         planned = _planned(moved, budget, pace, memory, remembers=remembers)
         classes = _Classes(static, settings.predict_every, memory)
-        groups = grouped(planned, batch, part)
-        drawn = _drawn(groups, static, settings, classes, pace=pace, awaited=awaited, clock=clock)
-        yield from _gathered(drawn, budget, settings, memory, remembers=remembers)
+        # Closed by whatever ends this: until then, motion may be sought in another thread.
+        with closing(_led(planned, lead, part)) as led:
+            drawn = _drawn(
+                grouped(led, batch, part), static, settings, classes, pace=pace, awaited=awaited,
+                clock=clock,
+            )  # fmt: skip
+            yield from _gathered(drawn, budget, settings, memory, remembers=remembers)
 
 
 class _Awaited:
@@ -278,7 +291,7 @@ def _judged(
 
 def _planned(
     steps: Iterable[_Step], budget: Budget, pace: Pace, memory: Memory, *, remembers: bool
-) -> Iterator[_Step]:
+) -> Generator[_Step, None, None]:
     """Say how many gradients each frame needs."""
     weights = memory.weights
     for step in steps:
@@ -297,6 +310,22 @@ def _planned(
             weight = weight * np.float32(budget.fading(samples)) + np.float32(samples)
         weights.now = weight
         yield replace(step, samples=samples)
+
+
+def _led(
+    steps: Generator[_Step, None, None], lead: Lead, part: int | None
+) -> Generator[_Step, None, None]:
+    """Yield steps that are found ahead of what is done with them, but never beyond a part."""
+    count = part
+    with closing(steps):
+        while count == part:
+            count = 0
+            with lead(islice(steps, part)) as found:
+                for step in found:
+                    count += 1
+                    yield step
+            if part is None:
+                return
 
 
 def grouped(steps: Iterable[_Step], samples: int, part: int | None) -> Iterator[list[_Step]]:
