@@ -21,7 +21,7 @@ LAYERS = [
     ["datasets", "report", "adaptive", "previews", "recording"],
     ["preview"],
     ["sources", "stream", "sinks", "static.models", "render"],
-    ["parts", "identity", "stopping"],
+    ["parts", "identity", "stopping", "steps"],
     ["source", "sink", "static", "media", "encoding", "lettering"],
     ["ffmpeg", "memory", "packets", "downloads"],
     ["endings"],

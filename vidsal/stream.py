@@ -7,82 +7,36 @@ of this runs in tests with a fake of a few lines.
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 
 from vidsal import motion
-from vidsal.accumulate import Budget, History, Trail
-from vidsal.cuts import Verdict, histogram
-from vidsal.frames import Frame, Map, Motion, Prediction, Request, Rgb, Saliency, StaticStage
+from vidsal.accumulate import Budget, History
+from vidsal.frames import Frame, Map, Prediction, Request, Rgb, Saliency, StaticStage
 from vidsal.fusion import centre_prior, fuse, held, motion_share, peak
 from vidsal.memory import Memory
 from vidsal.outlines import outlined
 from vidsal.pace import Pace
-from vidsal.prefetch import Begin, helper
+from vidsal.prefetch import helper
 from vidsal.scaling import Scale, Scales, clipped, contrasted, modes
 from vidsal.settings import Settings
+from vidsal.steps import Awaited, Step, moved, planned
 from vidsal.targets import Lock, prediction
-from vidsal.warp import carried
-
-T = TypeVar("T")
 
 # A scene in which nothing moves faster than this, in diagonals of the picture a second, is quiet:
 # what flow finds there is mostly noise (on clips of a still camera 0.003 to 0.02), and something
 # real would take half a minute to cross the picture.
 _QUIET = 0.03
-# Seconds between frames whose times do not tell.
-_STEP_S = 1 / 25
-# No camera is faster; two frames with nearly the same time are a recorder's slip.
-_LEAST_S = 1 / 240
 # The sides of a network's input are multiples of this, its total stride, so that no border of the
 # picture is lost to rounding on the way down.
 _STRIDE_PX = 32
 # No picture is so long that the network's input may be longer than this many short sides.
 _LONGEST = 4
-# Where more than this share of a history is lost, a frame draws gradients out of turn.
-_WORN_OUT = 0.5
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Step:
-    """One frame and what is known of it before the network is asked.
-
-    Attributes
-    ----------
-    small : (h, w, 3) uint8 array
-        The scene at working size: the frame, or in a flash the one before it.
-    speed : (h, w) float32 array
-        Own speed of things, averaged along the flow, in diagonals a second.
-    verdict : str
-        What the frame is in the course of scenes; see `vidsal.cuts.Scenes`.
-    samples : int
-        Gradients that the frame needs.
-    """
-
-    frame: Frame
-    small: Rgb
-    movement: Motion
-    speed: Map
-    verdict: Verdict
-    samples: int = 0
-
-    @property
-    def is_first(self) -> bool:
-        """Whether a scene begins here, with or without a cut."""
-        return self.verdict == "first" or self.is_cut
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether a scene begins here, and another one ended."""
-        return self.verdict in ("cut", "recut")
-
-
 # Takes steps, and hands them on while it is open.
-Lead = Callable[[Iterator[_Step]], AbstractContextManager[Iterable[_Step]]]
+Lead = Callable[[Iterator[Step]], AbstractContextManager[Iterable[Step]]]
 
 
 class Halves(NamedTuple):
@@ -90,7 +44,7 @@ class Halves(NamedTuple):
 
     Attributes
     ----------
-    step : _Step
+    step : Step
         The frame and its motion.
     static : (h, w) float32 array or None
         Accumulated gradient map, of no scale; ``None`` without a network.
@@ -98,7 +52,7 @@ class Halves(NamedTuple):
         What the network saw.
     """
 
-    step: _Step
+    step: Step
     static: Map | None
     prediction: Prediction | None
 
@@ -175,37 +129,23 @@ def halves(
     # One thread for all frames: of one for each, the allocator keeps a little more every time.
     with helper("flow") as begin:
         if static is None:
-            for step in _moved(frames, settings, memory, begin, ahead=ahead):
+            for step in moved(frames, settings, memory, begin, ahead=ahead):
                 yield Halves(step, None, None)
             return
         pace = pace or Pace(settings.static_every)
         budget = _budget(settings)
         remembers = budget.remembers or settings.static_every != 1
-        awaited = _Awaited(frames, clock)
-        moved = _moved(awaited, settings, memory, begin, ahead=ahead)
-        planned = _planned(moved, budget, pace, memory, remembers=remembers)
+        awaited = Awaited(frames, clock)
+        found = moved(awaited, settings, memory, begin, ahead=ahead)
+        steps = planned(found, budget, pace, memory, remembers=remembers)
         classes = _Classes(static, settings.predict_every, memory)
         # Closed by whatever ends this: until then, motion may be sought in another thread.
-        with closing(_led(planned, lead, part)) as led:
+        with closing(_led(steps, lead, part)) as led:
             drawn = _drawn(
                 grouped(led, batch, part), static, settings, classes, pace=pace, awaited=awaited,
                 clock=clock,
             )  # fmt: skip
             yield from _gathered(drawn, budget, settings, memory, remembers=remembers)
-
-
-class _Awaited:
-    """Frames, and how long they were waited for: a camera that is kept up with is waited for."""
-
-    def __init__(self, frames: Iterable[Frame], clock: Callable[[], float]) -> None:
-        self._frames, self._clock, self.waited_s = frames, clock, 0.0
-
-    def __iter__(self) -> Iterator[Frame]:
-        began_s = self._clock()
-        for frame in self._frames:
-            self.waited_s += self._clock() - began_s
-            yield frame
-            began_s = self._clock()
 
 
 def _budget(settings: Settings) -> Budget:
@@ -217,104 +157,9 @@ def _budget(settings: Settings) -> Budget:
     return Budget(settings.samples, settings.fresh)
 
 
-def _moved(
-    frames: Iterable[Frame],
-    settings: Settings,
-    memory: Memory,
-    begin: Begin[Map],
-    *,
-    ahead: bool,
-) -> Iterator[_Step]:
-    """Measure motion, and notice where a scene begins."""
-    measure = partial(motion.measure, model=settings.camera, how=settings.flow, begin=begin)
-    for frame, small, verdict in _judged(frames, settings, memory, ahead=ahead):
-        yield _measured(frame, small, verdict, measure, memory)
-
-
-def _measured(
-    frame: Frame,
-    small: Rgb,
-    verdict: Verdict,
-    measure: Callable[[Rgb, Rgb], Motion],
-    memory: Memory,
-) -> _Step:
-    """Return how a frame moves against the one before it, and remember it for the next."""
-    size = (small.shape[0], small.shape[1])
-    trail = memory.trails.at(verdict, partial(Trail.empty, size))
-    if memory.small is None or verdict != "same":
-        # In a flash nothing shows where things went: they stand still for it.
-        movement = motion.still(size, known=verdict in ("flash", "return"))
-    else:
-        movement = measure(motion.grey(memory.small), motion.grey(small))
-        seconds = frame.time_s - memory.before_s
-        seconds = max(seconds, _LEAST_S) if seconds > 0 else _STEP_S
-        speed = motion.diagonals_a_second(movement.speed, seconds)
-        trail = memory.trails.now = trail.after(speed, movement.backward, seconds)
-    if verdict != "flash":
-        # The frame after a flash is compared with the one before it.
-        memory.small, memory.before_s = small, frame.time_s
-    assert memory.small is not None
-    return _Step(frame, memory.small, movement, trail.mean, verdict)
-
-
-def _judged(
-    frames: Iterable[Frame], settings: Settings, memory: Memory, *, ahead: bool
-) -> Iterator[tuple[Frame, Rgb, Verdict]]:
-    """Yield frames with their small pictures, and what each is in the course of scenes."""
-
-    def seen(frame: Frame) -> tuple[Frame, Rgb, Map]:
-        height, width = frame.rgb.shape[:2]
-        small = motion.shrink(frame.rgb, motion.working_size(height, width, settings.working_width))
-        return frame, small, histogram(small)
-
-    items = map(seen, frames)
-    if not ahead:
-        for frame, small, colours in items:
-            yield frame, small, memory.scenes.verdict(colours, None, frame.time_s)
-        return
-    now = next(items, None)
-    while now:
-        following, failure = None, None
-        try:
-            # One frame ahead: only what comes next tells a flash from a cut.
-            following = next(items, None)
-        except Exception as error:
-            # It comes after what was before it.
-            failure = error
-        frame, small, colours = now
-        coming = following[2] if following else None
-        yield frame, small, memory.scenes.verdict(colours, coming, frame.time_s)
-        if failure:
-            raise failure
-        now = following
-
-
-def _planned(
-    steps: Iterable[_Step], budget: Budget, pace: Pace, memory: Memory, *, remembers: bool
-) -> Generator[_Step, None, None]:
-    """Say how many gradients each frame needs."""
-    weights = memory.weights
-    for step in steps:
-        moved = step.movement
-        new = partial(np.zeros_like, moved.known)
-        weight = weights.at(step.verdict, new)
-        has_past = remembers and not step.is_first
-        weight = carried(weight, moved.backward) * moved.known if has_past else new()
-        missing = budget.missing(weight)
-        memory.undrawn += 1
-        samples = 0
-        is_due = memory.undrawn >= pace.every or (budget.remembers and missing > _WORN_OUT)
-        # What a flash shows is not of the scene.
-        if (is_due and step.verdict != "flash") or not has_past:
-            samples, memory.undrawn = budget.drawn(missing), 0
-            weight = weight * np.float32(budget.fading(samples)) + np.float32(samples)
-        weights.now = weight
-        yield replace(step, samples=samples)
-
-
 def _led(
-    steps: Generator[_Step, None, None], lead: Lead, part: int | None
-) -> Generator[_Step, None, None]:
+    steps: Generator[Step, None, None], lead: Lead, part: int | None
+) -> Generator[Step, None, None]:
     """Yield steps that are found ahead of what is done with them, but never beyond a part."""
     count = part
     with closing(steps):
@@ -328,13 +173,13 @@ def _led(
                 return
 
 
-def grouped(steps: Iterable[_Step], samples: int, part: int | None) -> Iterator[list[_Step]]:
+def grouped(steps: Iterable[Step], samples: int, part: int | None) -> Iterator[list[Step]]:
     """Yield frames in groups that need so many samples together, and are as many at most.
 
     Most frames need one, some many: groups of even numbers of frames would fill one call and leave
     little for the next. With the `part`-th frame, and each multiple of that, a group ends.
     """
-    group: list[_Step] = []
+    group: list[Step] = []
     failure = None
     try:
         for n, step in enumerate(steps, start=1):
@@ -353,15 +198,15 @@ def grouped(steps: Iterable[_Step], samples: int, part: int | None) -> Iterator[
 
 
 def _drawn(
-    groups: Iterable[list[_Step]],
+    groups: Iterable[list[Step]],
     static: StaticStage,
     settings: Settings,
     classes: "_Classes",
     *,
     pace: Pace,
-    awaited: _Awaited,
+    awaited: Awaited,
     clock: Callable[[], float],
-) -> Iterator[tuple[_Step, Map | None, Prediction]]:
+) -> Iterator[tuple[Step, Map | None, Prediction]]:
     """Ask the network, a group of frames at a time, for the maps that are due and for classes."""
     began_s, waited_s = clock(), 0.0
     for group in groups:
@@ -389,7 +234,7 @@ def _drawn(
 class _Pictures:
     """The frames of a group at the size of the network's input, made when they are first needed."""
 
-    def __init__(self, steps: list[_Step], static: StaticStage, settings: Settings) -> None:
+    def __init__(self, steps: list[Step], static: StaticStage, settings: Settings) -> None:
         self._steps, self._static, self._settings = steps, static, settings
         self._made: dict[int, Rgb] = {}
 
@@ -410,7 +255,7 @@ class _Classes:
         self._every_s = every_s
         self._memory = memory
 
-    def of(self, steps: list[_Step], pictures: "_Pictures") -> list[Prediction]:
+    def of(self, steps: list[Step], pictures: "_Pictures") -> list[Prediction]:
         """Return what is seen in each frame of a group; between two looks, what was seen last."""
         memory, due = self._memory, []
         for n, step in enumerate(steps):
@@ -429,7 +274,7 @@ class _Classes:
             words.append(memory.prediction)
         return words
 
-    def _put_in_words(self, step: _Step, probabilities: Map) -> Prediction:
+    def _put_in_words(self, step: Step, probabilities: Map) -> Prediction:
         locks = self._memory.locks
         lock = locks.at(step.verdict, Lock).after(step.frame.time_s, int(probabilities.argmax()))
         locks.now = lock
@@ -439,7 +284,7 @@ class _Classes:
 
 
 def _gathered(
-    drawn: Iterable[tuple[_Step, Map | None, Prediction]],
+    drawn: Iterable[tuple[Step, Map | None, Prediction]],
     budget: Budget,
     settings: Settings,
     memory: Memory,
@@ -449,15 +294,15 @@ def _gathered(
     """Carry what was drawn along the flow, and take in what is drawn anew."""
     histories = memory.histories
     for step, sampled, words in drawn:
-        moved = step.movement
-        new = partial(History.empty, moved.known.shape)
+        movement = step.movement
+        new = partial(History.empty, movement.known.shape)
         history = histories.at(step.verdict, new)
         has_past = remembers and not step.is_first
-        history = history.carried(moved.backward, moved.known) if has_past else new()
+        history = history.carried(movement.backward, movement.known) if has_past else new()
         if sampled is not None:
             # One number that is none, or has no end, would stay in the history for ever.
             finite = np.nan_to_num(sampled, posinf=0.0, neginf=0.0)
-            small = motion.shrink(finite, moved.speed.shape)
+            small = motion.shrink(finite, movement.speed.shape)
             history = history.plus(small, step.samples, budget.fading(step.samples))
         histories.now = history
         yield Halves(step, motion.smoothed(history.mean, settings.smooth), words)
@@ -523,7 +368,7 @@ def _saliency(
 
 
 def _together(
-    on_scale: Map, strength: float, moving: Map, step: _Step, settings: Settings
+    on_scale: Map, strength: float, moving: Map, step: Step, settings: Settings
 ) -> tuple[Map, Map, float]:
     """Return the static map with its contrast, both halves fused, and motion's share of that."""
     how, gain = settings.fusion, settings.gain
