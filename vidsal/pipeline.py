@@ -293,7 +293,8 @@ def _lead(steps: Iterator[T], *, depth: int, stages: Stages) -> Iterator[Iterato
     """Let motion be found while the network is at work, and measure how long it takes."""
     found = stages.items("motion", steps, inside=("wait for frames",))
     with prefetch(found, depth) as moved:
-        yield stages.items("wait for motion", moved)
+        # Without a thread of its own, it is not waited for beside what it takes.
+        yield stages.items("wait for motion", moved, inside=() if depth else ("motion",))
 
 
 def _maps(
