@@ -36,11 +36,11 @@ def _cut(before: Rgb, after: Rgb) -> bool:
     return has_changed(histogram(before), histogram(after))
 
 
-def _verdicts(pictures: Sequence[Rgb], fps: float = 25) -> list[Verdict]:
-    """What each picture is in the course of the whole."""
+def _verdicts(pictures: Sequence[Rgb], fps: float = 25, *, ahead: bool = True) -> list[Verdict]:
+    """What each picture is in the course of the whole, with a look at the next or without."""
     scenes, seen = Scenes(), [histogram(one) for one in pictures]
     return [
-        scenes.verdict(now, following, index / fps)
+        scenes.verdict(now, following if ahead else None, index / fps)
         for index, (now, following) in enumerate(zip(seen, [*seen[1:], None], strict=True))
     ]
 
@@ -195,6 +195,28 @@ def test_a_flash_that_fades_is_over_when_the_scene_is_back(cat: Rgb) -> None:
     brighter = np.clip(cat.astype(int) + 75, 0, 255).astype(np.uint8)
     pictures = [cat, cat, np.full_like(cat, 255), brighter, cat, cat]
     assert _verdicts(pictures) == ["first", "same", "cut", "recut", "return", "same"]
+
+
+@pytest.mark.parametrize("ahead", [True, False])
+@pytest.mark.parametrize("frames", [2, 4])
+@pytest.mark.parametrize("gap", [2, 5, 10, 11, 12, 13, 20])
+def test_a_flash_soon_after_a_cut_ends_nothing(
+    cat: Rgb, coffee: Rgb, gap: int, frames: int, ahead: bool
+) -> None:
+    white = np.full_like(cat, 255)
+    pictures = [cat] * 20 + [coffee] * gap + [white] * frames + [coffee] * 20
+    found = _verdicts(pictures, ahead=ahead)
+    assert found[20] == "cut"
+    begins, ends = 20 + gap, 20 + gap + frames
+    assert found[begins] in ("cut", "recut") and found[ends] in ("return", "rejoin")
+    assert set(found[21:begins] + found[begins + 1 : ends] + found[ends + 1 :]) <= {"same"}
+    # And the scene has its state back.
+    states: PerScene[int] = PerScene()
+    of: list[int] = []
+    for n, verdict in enumerate(found):
+        states.now = states.at(verdict, lambda n=n: n)  # type: ignore[misc]
+        of.append(states.now)
+    assert of == [0] * 20 + [20] * gap + [begins] * frames + [20] * 20
 
 
 def test_a_state_is_new_in_each_scene_and_comes_back_after_a_flash() -> None:

@@ -19,7 +19,7 @@ _CHANGED = 0.35
 # A flash is over after this long; what stays longer is a scene.
 _FLASH_S = 0.5
 
-Verdict = Literal["first", "same", "flash", "return", "cut", "recut"]
+Verdict = Literal["first", "same", "flash", "return", "rejoin", "cut", "recut"]
 T = TypeVar("T")
 
 
@@ -58,8 +58,9 @@ class Scenes:
 
     def __init__(self) -> None:
         self._settled: Map | None = None
-        self._left: Map | None = None
-        self._left_s = 0.0
+        # What a cut ended, and what was cut short soon after that; each with when it ended.
+        self._left: tuple[Map, float] | None = None
+        self._short: tuple[Map, float] | None = None
 
     def verdict(self, now: Map, following: Map | None, time_s: float) -> Verdict:
         """Say what the frame with the histogram `now` is in the course of things.
@@ -75,24 +76,36 @@ class Scenes:
 
         Returns
         -------
-        {"first", "same", "flash", "return", "cut", "recut"}
-            "flash" for a frame between two of one scene; after a longer one "return"; "recut"
-            for a scene that begins so soon after another that both may be parts of a flash.
+        {"first", "same", "flash", "return", "rejoin", "cut", "recut"}
+            "flash" for a frame between two of one scene; "recut" for a scene that begins so soon
+            after another that both may be parts of a flash. After a longer flash "return" to what
+            was there before the "cut", or "rejoin" to what was there before the last "recut".
         """
         before = self._settled
-        if before is not None and has_changed(before, now):
-            if following is not None and not has_changed(before, following):
-                return "flash"
-            is_soon = self._left is not None and time_s - self._left_s <= _FLASH_S
-            is_back = is_soon and self._left is not None and not has_changed(self._left, now)
+        if before is None or not has_changed(before, now):
             self._settled = now
-            if is_soon and not is_back:
-                # A flash that fades passes through several pictures; what may come back stays.
-                return "recut"
-            self._left, self._left_s = None if is_back else before, time_s
-            return "return" if is_back else "cut"
+            return "same" if before is not None else "first"
+        if following is not None and not has_changed(before, following):
+            return "flash"
         self._settled = now
-        return "same" if before is not None else "first"
+        left, short = _recent(self._left, time_s), _recent(self._short, time_s)
+        if left is not None and not has_changed(left, now):
+            self._left = self._short = None
+            return "return"
+        if short is not None and not has_changed(short, now):
+            self._short = None
+            return "rejoin"
+        if left is not None:
+            # A flash that fades passes through several pictures; what may come back stays.
+            self._short = before, time_s
+            return "recut"
+        self._left, self._short = (before, time_s), None
+        return "cut"
+
+
+def _recent(scene: tuple[Map, float] | None, time_s: float) -> Map | None:
+    """Return what a scene looked like that a flash may have ended, None if it is too long ago."""
+    return scene[0] if scene and time_s - scene[1] <= _FLASH_S else None
 
 
 class PerScene(Generic[T]):
@@ -107,13 +120,18 @@ class PerScene(Generic[T]):
     def __init__(self) -> None:
         self.now: T | None = None
         self._left: T | None = None
+        self._short: T | None = None
 
     def at(self, verdict: Verdict, new: Callable[[], T]) -> T:
         """Return the state that the next frame finds; where a scene begins, a `new` one."""
         if verdict == "cut":
             self._left = self.now
-        if verdict == "return":
+        elif verdict == "recut":
+            self._short = self.now
+        elif verdict == "return":
             self.now = self._left
+        elif verdict == "rejoin":
+            self.now = self._short
         if verdict in ("first", "cut", "recut") or self.now is None:
             self.now = new()
         return self.now

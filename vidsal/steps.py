@@ -116,7 +116,7 @@ def _measured(
     trail = memory.trails.at(verdict, partial(Trail.empty, size))
     if memory.small is None or verdict != "same":
         # In a flash nothing shows where things went: they stand still for it.
-        movement = motion.still(size, known=verdict in ("flash", "return"))
+        movement = motion.still(size, known=verdict in ("flash", "return", "rejoin"))
     else:
         movement = measure(motion.grey(memory.small), motion.grey(small))
         seconds = frame.time_s - memory.before_s
