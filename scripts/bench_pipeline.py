@@ -134,12 +134,22 @@ def bare_rate(settings: vidsal.Settings, size: tuple[int, int], repeats: int = 6
     return settings.batch / float(np.median(times))
 
 
-def timed_run(clip: Path, settings: vidsal.Settings) -> tuple[float, list[float]]:
-    """Return the frames/s of a run after its first frame, and its memory at each frame.
+def steady_rate(times: list[float]) -> float:
+    """Return the frames/s of a run, from when its results came.
 
-    The first frame is a call by itself, which traces the network. Later ones come in bursts, a call
-    at a time: from within these on, a call would be left out whose frames are counted.
+    They come in bursts, a call of the network at a time, so it is measured from the end of a burst
+    to the end of another: from within one on, a call would be left out whose frames are counted.
+    The first bursts are left out; while the network is traced, much is found ahead of it.
     """
+    gaps = np.diff(times)
+    usual = (times[-1] - times[0]) / (len(times) - 1)
+    ends = [n for n, gap in enumerate(gaps) if gap > 4 * usual]
+    first, last = (ends[2], ends[-1]) if len(ends) > 4 else (len(times) // 4, len(times) - 1)
+    return (last - first) / (times[last] - times[first])
+
+
+def timed_run(clip: Path, settings: vidsal.Settings) -> tuple[float, list[float]]:
+    """Return the frames/s of a run, and its memory at each frame."""
     process = psutil.Process()
     times: list[float] = []
     sizes: list[float] = []
@@ -151,7 +161,7 @@ def timed_run(clip: Path, settings: vidsal.Settings) -> tuple[float, list[float]
             yield item
 
     vidsal.run(clip, settings, progress=watch)
-    return (len(times) - 1) / (times[-1] - times[0]), sizes
+    return steady_rate(times), sizes
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from conftest import LoadScript
 
 import vidsal
 
@@ -159,3 +160,20 @@ def test_without_opencv_a_line_says_what_to_install(tmp_path: Path, words: list[
     lines = [line for line in output.splitlines() if reason in line]
     assert lines
     assert all("pip install opencv-python-headless" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("drawing_s", "begins"), [(0.01, [0, 1]), (0.01, [0, 7]), (0.0001, [0, 1])]
+)
+def test_the_rate_of_bursts_is_that_of_the_calls(
+    drawing_s: float, begins: list[int], load_script: LoadScript
+) -> None:
+    # A call of 16 frames takes a second, whenever its first result comes; the first one takes ten.
+    times = []
+    for n in range(200):
+        call = 0 if n < begins[1] else 1 + (n - begins[1]) // 16
+        within = n if call == 0 else (n - begins[1]) % 16
+        times.append(10 + call + within * drawing_s)
+    assert load_script("bench_pipeline").steady_rate(times) == pytest.approx(16, rel=1e-3)
+    even = [5 + n / 60 for n in range(200)]
+    assert load_script("bench_pipeline").steady_rate(even) == pytest.approx(60)

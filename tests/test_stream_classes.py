@@ -42,6 +42,17 @@ def test_the_network_looks_at_each_new_scene(clip: list[Rgb], other_clip: list[R
         assert np.array_equal(picture, motion.shrink(rgb, (64, 128)))
 
 
+def test_a_locked_class_is_of_more_than_two_votes() -> None:
+    rgb = np.random.default_rng(0).integers(0, 256, (32, 64, 3), np.uint8)
+    # Class 1 for the first fifth of a second, as where a picture is still blurred.
+    stage = Voting([1] + [2] * 9, Target(is_locked=True))
+    settings = Settings(working_width=64, short_side=32)
+    results = analysed(frames_of([rgb] * 50), settings, static=stage)
+    assert len(stage.looked_at) == 8
+    targets = [one.prediction.target_id for one in results if one.prediction]
+    assert targets == [1] * 14 + [2] * 36
+
+
 @pytest.mark.parametrize("batch", [1, 7, 64])
 def test_a_locked_class_is_what_is_asked_for(batch: int) -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (32, 64, 3), np.uint8)

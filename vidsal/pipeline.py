@@ -6,7 +6,7 @@ One source, from the name to the file.
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -44,7 +44,7 @@ Progress = Callable[[Iterable[T], int | None], Iterable[T]]
 
 # Decoded frames that wait for their motion, and analysed ones that wait to be drawn: enough to
 # bridge one stage's pauses, few enough that 4K frames stay within some hundred megabytes. Between
-# the two a batch of frames waits for the network.
+# the two, a batch of frames waits for the network, and one is at it.
 _DECODED, _ANALYSED = 4, 4
 # What an interruption may cost, and what the beginning of a file anew is worth.
 _SEGMENT_S = 5
@@ -228,7 +228,8 @@ def _write_in_segments(job: _Job, progress: Progress[Any]) -> _Done:
     """Write the same, but keep what is finished, and go on after what an earlier run finished."""
     info, stages = job.info, job.stages
     assert info.fps is not None
-    every = math.ceil(_SEGMENT_S * info.fps)
+    # Of few frames a second, a call's worth of them.
+    every = max(job.settings.batch, math.ceil(_SEGMENT_S * info.fps))
     choice = job.network.choice
     known = identity(
         info.name, job.settings, files=[Path(one) for one in info.files], model=choice.name,
@@ -253,11 +254,12 @@ def _write_in_segments(job: _Job, progress: Progress[Any]) -> _Done:
 
 
 def _kept(
-    results: Iterable[Saliency], memory: Memory, every: int, done: int
+    results: Generator[Saliency, None, None], memory: Memory, every: int, done: int
 ) -> Iterator[tuple[Saliency, bytes | None]]:
     """Yield results, and with the last one of each segment what is remembered after it."""
-    for n, saliency in enumerate(results, start=done + 1):
-        yield saliency, frozen(memory) if n % every == 0 else None
+    with closing(results):
+        for n, saliency in enumerate(results, start=done + 1):
+            yield saliency, frozen(memory) if n % every == 0 else None
 
 
 def _analysed(
@@ -303,7 +305,7 @@ def _maps(
     job: _Job,
     memory: Memory | None = None,
     part: int | None = None,
-) -> Iterator[Saliency]:
+) -> Generator[Saliency, None, None]:
     """Analyse frames, and measure how long it takes."""
     settings, stages = job.settings, job.stages
     waited = stages.items("wait for frames", frames)

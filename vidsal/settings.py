@@ -336,7 +336,8 @@ class Settings:
         expected="0.1 to 10")
     predict_every: float = _option(
         0.5, "Static map", "Seconds between two looks at which classes the network sees; 0 looks "
-        "at every frame.", check=lambda s: s >= 0, expected="0 or more seconds")
+        "at every frame. A locked target needs one each quarter of a second.",
+        check=lambda s: s >= 0, expected="0 or more seconds")
 
     working_width: int = _option(
         320, "Motion", "Longer side of the grey picture on which flow is computed, in pixels; "

@@ -24,7 +24,7 @@ from vidsal.prefetch import helper
 from vidsal.scaling import Scale, Scales, clipped, contrasted, modes
 from vidsal.settings import Settings
 from vidsal.steps import Awaited, Step, moved, planned
-from vidsal.targets import Lock, prediction
+from vidsal.targets import LOCK_EVERY_S, Lock, prediction
 
 # A scene in which nothing moves faster than this, in diagonals of the picture a second, is quiet:
 # what flow finds there is mostly noise (on clips of a still camera 0.003 to 0.02), and something
@@ -111,7 +111,8 @@ def halves(
         The static half; ``None`` for motion alone.
     settings : Settings
     batch : int
-        Gradients that the static half gets to draw together, and the most frames held at a time.
+        Gradients that the static half gets to draw together, and the most frames in one call; a
+        lead holds as many again.
     pace : Pace, optional
         Which frames draw gradients; by default there is no rate to keep up with.
     ahead : bool
@@ -121,7 +122,8 @@ def halves(
     memory : Memory, optional
         To go on from, and to keep up to date; an empty one if not given.
     part : int, optional
-        After so many frames each time, none is held; by default that happens as it may.
+        After so many frames each time, none is held but for the one ahead, as `memory` needs to
+        be whole there; by default that is nowhere. Without a network it plays no part.
     lead : callable, optional
         Lets motion be found beside the network: `vidsal.prefetch.prefetch` with a depth, for one.
     """
@@ -174,10 +176,10 @@ def _led(
 
 
 def grouped(steps: Iterable[Step], samples: int, part: int | None) -> Iterator[list[Step]]:
-    """Yield frames in groups that need so many samples together, and are as many at most.
+    """Yield frames in groups: one ends when its frames need so many samples, or are so many.
 
     Most frames need one, some many: groups of even numbers of frames would fill one call and leave
-    little for the next. With the `part`-th frame, and each multiple of that, a group ends.
+    little for the next. With the `part`-th frame, and each multiple of that, a group ends, too.
     """
     group: list[Step] = []
     failure = None
@@ -252,7 +254,8 @@ class _Classes:
 
     def __init__(self, static: StaticStage, every_s: float, memory: Memory) -> None:
         self._static = static
-        self._every_s = every_s
+        # What is locked is voted on, and a second of two votes has no majority.
+        self._every_s = min(every_s, LOCK_EVERY_S) if static.target.is_locked else every_s
         self._memory = memory
 
     def of(self, steps: list[Step], pictures: "_Pictures") -> list[Prediction]:

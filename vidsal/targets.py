@@ -12,6 +12,8 @@ from vidsal.frames import Prediction
 TOP = 5
 # A class is kept until it was not on top for this long, and chosen by what was seen in it.
 _LOCK_S = 1.0
+# Seconds between two votes, at most: a majority takes some.
+LOCK_EVERY_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
