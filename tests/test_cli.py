@@ -156,7 +156,7 @@ def test_bad_output_is_one_line_and_exit_code_1(
     [
         (["--target", "egyptian cta"], r"--target 'egyptian cta' is not a class of this network; "
          r"did you mean 'egyptian cat'"),
-        (["--target", "1000"], "--target must be 0 to 999, a name or auto, got 1000"),
+        (["--target", "1000"], "--target must be 0 to 999, a name, auto, lock or topN, got 1000"),
         (["--no-such-option"], 'Unknown option: "?--no-such-option'),
         (["--layout", "round"], '.*"round".*--layout.*"side-by-side"'),
         (["--model", "resnet51"], "--model 'resnet51' is not in keras.applications; did you mean "

@@ -1,5 +1,6 @@
 """The evaluation, on tiny folders of clips and photos whose scores are known."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -305,6 +306,25 @@ def test_two_networks_of_one_name_are_not_one_row(
     _sequence(data, frames=8)
     with pytest.raises(UsageError, match="two of them are called"):
         evaluate([data], _settings(), models=models)
+
+
+def test_all_networks_are_opened_before_a_clip_is_scored(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "_analysed", lambda *_: pytest.fail("too late"))
+    _sequence(data, frames=8)
+    with pytest.raises(UsageError, match=r"'foo' is not in keras\.applications"):
+        evaluate([data], _settings(), models=["none", "foo"])
+
+
+def test_a_report_tells_the_settings_that_decide(data: Path) -> None:
+    _sequence(data, frames=6)
+    settings = dataclasses.replace(_settings(), flow="dis", camera="median", gain=2)
+    report = evaluate([data], settings, frames_per_clip=1, fusions=["sum", "gain", "sum"])
+    assert "1 frame a clip" in report.head
+    assert "--flow dis, --camera median" in report.head
+    # Without a network nothing is fused.
+    assert "fusion" not in report.head and "gain" not in report.head
 
 
 def test_the_bundled_network_looks_at_the_cat(data: Path, sample_media: Path) -> None:

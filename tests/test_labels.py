@@ -160,7 +160,9 @@ def test_labels_of_a_file(encoding: str, tmp_path: Path) -> None:
     assert find_target("House-Cat", classes) == Target(class_id=0)
     assert find_target("éléphant", classes) == Target(class_id=2)
     assert find_target("2", classes) == Target(class_id=2)
-    with pytest.raises(UsageError, match=r"^--target must be 0 to 2, a name or auto, got 3$"):
+    with pytest.raises(
+        UsageError, match=r"^--target must be 0 to 2, a name, auto, lock or topN, got 3$"
+    ):
         find_target("3", classes)
     with pytest.raises(UsageError, match=r"not a class of this network; did you mean 'dog'"):
         find_target("dgo", classes)

@@ -23,7 +23,7 @@ from render_help import (
 from vidsal.frames import CameraMotion, Map, Rgb, Saliency
 from vidsal.motion import shrink
 from vidsal.render import Style, colours, draw, even
-from vidsal.settings import PANELS, Colormap, Layout
+from vidsal.settings import PANELS, Colormap, Layout, Settings
 
 # Panels across and down.
 GRID = {
@@ -256,6 +256,25 @@ def test_quad_tells_how_the_picture_moves_and_what_motion_brought(
     base = saliency_of(ground((180, 320)), fused_map, static=fused_map)
     draw(replace(_moved(base, camera), motion_share=share), Style("quad"))
     assert [text for text, _ in written[-4:]] == ["input", "static", motion, fused]
+
+
+@pytest.mark.parametrize(
+    ("options", "fused"),
+    [
+        ({}, "fused, 50% by motion"),
+        ({"fusion": "sum"}, "fused by sum, 50% by motion"),
+        ({"centre_prior": 0.5}, "fused x centre prior, 50% by motion"),
+        ({"fusion": "max", "centre_prior": 1}, "fused by max x centre prior, 50% by motion"),
+    ],
+)
+def test_quad_tells_how_the_halves_are_fused(
+    options: dict[str, Any], fused: str, written: list[tuple[str, int]]
+) -> None:
+    fused_map = random_map((18, 32), 0)
+    base = saliency_of(ground((180, 320)), fused_map, static=fused_map, motion=fused_map)
+    style = Style.of(Settings(layout="quad", **options), "one")
+    draw(replace(base, motion_share=0.5), style)
+    assert written[-1][0] == fused
 
 
 ZEROS, SOME = np.zeros((18, 32), np.float32), np.full((18, 32), 0.25, np.float32)

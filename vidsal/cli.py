@@ -350,6 +350,7 @@ def faithfulness(
         raise UsageError("give at least one photo or video")
     if frames < 1:
         raise UsageError(f"--frames must be 1 or more, got {frames}")
+    _tell_idle(settings, options)
     from vidsal.faithfulness import measure, write_json
     from vidsal.sink import claim
 
@@ -406,6 +407,8 @@ def evaluate(
     if json is not None and json == markdown:
         raise UsageError(f"--json and --markdown both name {json}")
     theirs = _named_folders(against or [])
+    # Which network --preprocess is for is not in the settings.
+    _tell_idle(settings, {name: options[name] for name in options if name != "preprocess"})
     from vidsal.evaluation import evaluate as score
     from vidsal.report import write_report
     from vidsal.sink import claim

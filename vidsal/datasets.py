@@ -168,8 +168,7 @@ def _dataset(folder: Path) -> Dataset | None:
     else:
         found = {path: _sequence(path) for path in _folders(folder) if (path / "masks").is_dir()}
     clips = [clip for clip in found.values() if clip and clip.numbers]
-    if clips:
-        tell_left_out(folder.name, [path.name for path, one in found.items() if one not in clips])
+    tell_left_out(folder.name, [path.name for path, one in found.items() if one not in clips])
     names = Counter(clip.name for clip in clips)
     for name, count in names.items():
         if count > 1:

@@ -30,9 +30,9 @@ from vidsal.frames import Map, Saliency, StaticStage
 from vidsal.fusion import centre_prior
 from vidsal.intervals import bootstrap
 from vidsal.opencv import cv2
-from vidsal.report import Report, Table
+from vidsal.report import Report, Table, counted
 from vidsal.scaling import Scale, clipped
-from vidsal.settings import Fusion, Settings
+from vidsal.settings import Fusion, Settings, flag
 from vidsal.static.models import ModelChoice, check_target, choose, open_static
 from vidsal.stream import fused, halves
 
@@ -97,9 +97,11 @@ def evaluate(
     ]
     # After the data: weights may have to be downloaded.
     networks = _networks(settings, models, with_bar=progress is not None)
-    ways = list(fusions) or [settings.fusion]
-    for name, (choice, chosen) in networks.items():
-        static = open_static(choice, chosen)
+    ways = list(dict.fromkeys(fusions)) or [settings.fusion]
+    # All of them now: the last one may be scored in an hour.
+    stages = {name: open_static(choice, own) for name, (choice, own) in networks.items()}
+    for name, static in stages.items():
+        _, chosen = networks[name]
         label = f" ({name})" if len(networks) > 1 else ""
         work = [(judge, clip) for judge in judges for clip in judge.dataset.clips]
         for judge, clip in progress(work, len(work)) if progress else work:
@@ -111,11 +113,11 @@ def evaluate(
             f"nothing to score: no frame has {FIXATIONS} fixations in the picture, or a mask with "
             "an object in it"
         )
-    about = (
-        f"vidsal {vidsal.__version__}, {frames_per_clip} frames a clip, fusion "
-        f"{' and '.join(ways)} of gain {settings.gain:g}"
-    )
-    return Report(tuple(networks), seed, tables, about)
+    about = [f"vidsal {vidsal.__version__}", f"{counted(frames_per_clip, 'frame')} a clip"]
+    if any(stage is not None for stage in stages.values()):
+        about.append(f"fusion {' and '.join(ways)} of gain {settings.gain:g}")
+    about += [f"{flag(name)} {value}" for name, value in _deciding(settings).items()]
+    return Report(tuple(networks), seed, tables, ", ".join(about))
 
 
 def _networks(
@@ -132,6 +134,13 @@ def _networks(
             raise UsageError(f"--models {' '.join(models)}: two of them are called {name}")
         networks[name] = choice, own
     return networks
+
+
+def _deciding(settings: Settings) -> dict[str, Any]:
+    """Return what else decides the scores and is not at its default."""
+    changed = settings.changed(("Network", "Static map", "Motion", "Scale and fusion"))
+    told = ("model", "fusion", "gain", "seed", "batch")
+    return {name: value for name, value in changed.items() if name not in told}
 
 
 def _check_names(against: Mapping[str, Path]) -> None:

@@ -39,13 +39,16 @@ class Style(NamedTuple):
     has_time: bool = True
     method: Method = "smoothgrad"
     width: int = 0
+    fused: str = "fused"
 
     @classmethod
     def of(cls, settings: Settings, model_name: str | None, *, has_time: bool = True) -> "Style":
         """Return the style that the settings ask for; a photo has no time."""
+        way = "" if settings.fusion == "gain" else f" by {settings.fusion}"
+        prior = " x centre prior" if settings.centre_prior else ""
         return cls(
             settings.layout, settings.colormap, settings.alpha, settings.annotate, model_name,
-            settings.boxes, has_time, settings.method, settings.width,
+            settings.boxes, has_time, settings.method, settings.width, f"fused{way}{prior}",
         )  # fmt: skip
 
 
@@ -80,7 +83,7 @@ def draw(saliency: Saliency, style: Style) -> Rgb:
             ("input", rgb),
             (_static_label(saliency), _part(rgb, saliency.static, style)),
             (_motion_label(saliency), _part(rgb, saliency.motion, style)),
-            (_fused_label(saliency), result),
+            (_fused_label(saliency, style), result),
         ]
     return even(_arranged(panels, PANELS[style.layout][1], style))
 
@@ -97,11 +100,11 @@ def _static_label(saliency: Saliency) -> str:
     return "static: no network" if saliency.static is None else "static"
 
 
-def _fused_label(saliency: Saliency) -> str:
-    """Return how much of the fused panel is motion."""
+def _fused_label(saliency: Saliency, style: Style) -> str:
+    """Return how the fused panel came about, and how much of it is motion."""
     if not (saliency.motion.any() or saliency.fused.any()):
-        return "fused, nothing moves"
-    return f"fused, {saliency.motion_share:.0%} by motion"
+        return f"{style.fused}, nothing moves"
+    return f"{style.fused}, {saliency.motion_share:.0%} by motion"
 
 
 def _motion_label(saliency: Saliency) -> str:

@@ -414,6 +414,15 @@ class Settings:
         lasts_s = math.inf if self.duration is None else self.duration
         return start_s, min(math.inf if self.end is None else self.end, start_s + lasts_s)
 
+    def changed(self, groups: Collection[str]) -> dict[str, Any]:
+        """Return the options of some groups that are not at their defaults, by name."""
+        return {
+            field.name: value
+            for field in dataclasses.fields(self)
+            if field.metadata["group"] in groups
+            and (value := getattr(self, field.name)) != field.default
+        }
+
     def idle(self, names: Collection[str]) -> Iterator[str]:
         """Yield, for some options that are given, which of them change nothing, and why."""
         groups = {field.name: field.metadata["group"] for field in dataclasses.fields(self)}

@@ -344,18 +344,22 @@ def _saliency(
     if scales.motion.begins:
         # Nor do those in which nothing moved yet.
         scales.fused.forget()
-    static, both, share, high = None, moving, 1.0, scales.motion.high
+    static, both, high = None, moving, scales.motion.high
     # Both before they are clipped, which leaves all that stands out with one height.
-    whole = speed
+    whole, peaks = speed, None
     if item.static is not None:
         on_scale = scales.static(item.static, time_s)
-        peaks, both, share = _together(on_scale, scales.static.strength, moving, step, settings)
+        peaks, both = _together(on_scale, scales.static.strength, moving, step, settings)
         static = clipped(peaks)
         if settings.fusion != "motion":
             high = scales.static.high
+    share = 1.0
     if prior := settings.centre_prior:
         weights = centre_prior(both.shape, prior)
         both, whole = both * weights, whole * weights
+        peaks = None if peaks is None else peaks * weights
+    if peaks is not None and settings.fusion != "motion":
+        share = motion_share(peaks, both)
     # Motion alone is on its scale already, which does not blow up what is still.
     if item.static is not None:
         whole = scales.fused(both, time_s, remembers=not step.is_first)
@@ -372,8 +376,8 @@ def _saliency(
 
 def _together(
     on_scale: Map, strength: float, moving: Map, step: Step, settings: Settings
-) -> tuple[Map, Map, float]:
-    """Return the static map with its contrast, both halves fused, and motion's share of that."""
+) -> tuple[Map, Map]:
+    """Return the static map with its contrast, and both halves fused."""
     how, gain = settings.fusion, settings.gain
     contrast = partial(contrasted, power=settings.contrast, strength=strength)
     # Not clipped before it is fused: motion is to choose from its peaks.
@@ -381,9 +385,7 @@ def _together(
     if how == "gain" and gain and moving.any():
         # What moves ends at an edge of the picture, which the smoothing of gradients went across.
         sharp = contrast(outlined(on_scale, step.small, settings.smooth * max(on_scale.shape)))
-    both = fuse(static, moving, how=how, gain=gain, amplified=sharp)
-    share = 1.0 if how == "motion" else motion_share(static, both)
-    return static, both, share
+    return static, fuse(static, moving, how=how, gain=gain, amplified=sharp)
 
 
 def network_size(height_px: int, width_px: int, short_px: int) -> tuple[int, int]:

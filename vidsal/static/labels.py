@@ -78,7 +78,9 @@ def find_target(text: str, classes: Sequence[NamedClass] | None = None) -> Targe
     if re.fullmatch(r"-?[0-9]{1,9}", text):
         if 0 <= int(text) < len(classes):
             return Target(class_id=int(text))
-        raise UsageError(f"--target must be 0 to {len(classes) - 1}, a name or auto, got {text}")
+        raise UsageError(
+            f"--target must be 0 to {len(classes) - 1}, a name, auto, lock or topN, got {text}"
+        )
     return Target(class_id=_find_class(text, classes).index)
 
 

@@ -135,6 +135,11 @@ def open_static(
 
     with uncollected():
         classifier, classes = open_classifier(choice, settings, trained=trained)
+    if size := classifier.input_size:
+        log.warning(
+            "%s takes pictures of %dx%d only: others are squashed to that, whatever --short-side",
+            classifier.name, size[1], size[0],
+        )  # fmt: skip
     recipe = Recipe(
         target=labels.find_target(settings.target, classes), score=settings.score,
         channels=settings.channels, method=settings.method, noise=settings.noise,
