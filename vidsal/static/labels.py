@@ -11,8 +11,8 @@ from pathlib import Path
 from vidsal.errors import UsageError, VidsalError
 from vidsal.frames import Target
 
-# What auto explains: the five largest scores together find objects better than the largest
-# alone, and five is what people look at (README, "What was measured").
+# What auto explains: the five largest scores together find what people look at better than the
+# largest alone (README, "What was measured").
 _AUTO_TOP = 5
 
 
