@@ -369,6 +369,7 @@ def test_a_file_that_is_no_model_is_one_line(content: bytes, suffix: str, tmp_pa
         _open(path)
     assert str(caught.value).startswith(f"{path} cannot be loaded as a Keras model: ")
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+    assert "not found" not in str(caught.value).lower()
 
 
 def test_a_file_of_weights_alone_is_one_line(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ class Report:
         head = ("map", "deletion", "insertion", "insertion - deletion", "vidsal's is larger by")
         pictures = counted(self.pictures, "picture")
         about = f"{self.model}, {pictures}, {self.explained} explained"
-        lines = [f"{about}, mean [95 % interval]", _line(head)]
+        lines = [f"{about}, each by itself; mean [95 % interval over pictures]", _line(head)]
         for name, row in self.rows.items():
             cells = (row.deletion, row.insertion, row.difference, row.behind)
             lines.append(

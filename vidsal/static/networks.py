@@ -5,10 +5,12 @@ import inspect
 import logging
 import sys
 import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 import numpy as np
 
@@ -82,15 +84,20 @@ def saved(path: Path) -> Any:
         model = keras.models.load_model(path, compile=False)
     # What a file of another kind raises depends on where in it Keras stumbles.
     except Exception as error:
-        raise VidsalError(f"{path} cannot be loaded as a Keras model: {_brief(error)}") from error
+        # Of a file of another kind it says that there is none.
+        is_one = zipfile.is_zipfile(path) or h5py.is_hdf5(path)
+        cause = _brief(error) if is_one else "what is in it is neither .keras nor .h5"
+        raise VidsalError(f"{path} cannot be loaded as a Keras model: {cause}") from error
     inputs, outputs = getattr(model, "inputs", None) or [], getattr(model, "outputs", None) or []
     if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].shape[-1] != 3:
         shapes = ", ".join(str(tuple(one.shape)) for one in inputs) or "none that is known"
         raise VidsalError(f"{path} must take one picture (height, width, 3), its inputs: {shapes}")
     if len(outputs) != 1 or len(outputs[0].shape) != 2 or (outputs[0].shape[-1] or 0) < 2:
         shapes = ", ".join(str(tuple(one.shape)) for one in outputs)
+        remedy = ": save a model with the classes alone" if len(outputs) > 1 else ""
         raise VidsalError(
-            f"{path} must give one score for each of two classes or more, its outputs: {shapes}"
+            f"{path} must give one score for each of two classes or more, its outputs: "
+            f"{shapes}{remedy}"
         )
     model = _with_logits(keras.Model(inputs[0], outputs[0]), path)
     if _gives_probabilities(model):
