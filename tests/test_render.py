@@ -265,6 +265,7 @@ def test_quad_tells_how_the_picture_moves_and_what_motion_brought(
         ({"fusion": "sum"}, "fused by sum, 50% by motion"),
         ({"centre_prior": 0.5}, "fused x centre prior, 50% by motion"),
         ({"fusion": "max", "centre_prior": 1}, "fused by max x centre prior, 50% by motion"),
+        ({"fusion": "max", "model": "none"}, "fused, 50% by motion"),
     ],
 )
 def test_quad_tells_how_the_halves_are_fused(

@@ -44,7 +44,8 @@ class Style(NamedTuple):
     @classmethod
     def of(cls, settings: Settings, model_name: str | None, *, has_time: bool = True) -> "Style":
         """Return the style that the settings ask for; a photo has no time."""
-        way = "" if settings.fusion == "gain" else f" by {settings.fusion}"
+        is_usual = settings.fusion == "gain" or settings.model == "none"
+        way = "" if is_usual else f" by {settings.fusion}"
         prior = " x centre prior" if settings.centre_prior else ""
         return cls(
             settings.layout, settings.colormap, settings.alpha, settings.annotate, model_name,
