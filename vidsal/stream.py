@@ -163,15 +163,13 @@ def _led(
     steps: Generator[Step, None, None], lead: Lead, part: int | None
 ) -> Generator[Step, None, None]:
     """Yield steps that are found ahead of what is done with them, but never beyond a part."""
-    count = part
     with closing(steps):
-        while count == part:
+        while True:
             count = 0
             with lead(islice(steps, part)) as found:
-                for step in found:
-                    count += 1
+                for count, step in enumerate(found, start=1):  # noqa: B007 -- its last value
                     yield step
-            if part is None:
+            if part is None or count < part:
                 return
 
 

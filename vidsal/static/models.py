@@ -135,7 +135,8 @@ def open_static(
 
     with uncollected():
         classifier, classes = open_classifier(choice, settings, trained=trained)
-    if size := classifier.input_size:
+    # Of a network that is opened once more with random weights it is known already.
+    if trained and (size := classifier.input_size):
         log.warning(
             "%s takes pictures of %dx%d only: others are squashed to that, whatever --short-side",
             classifier.name, size[1], size[0],
