@@ -3,6 +3,11 @@
 Keras' own ResNet50 takes two seconds to be built, loaded and folded; this is the same function of
 the same weights, without Keras.
 
+As published, a stage begins by leaving out every second row and column of what the stage before it
+made. Here they are left out where nothing is lost by it but work: within the last block of that
+stage before. The 3 x 3 convolution there is the last one to look beyond a single place, so all
+behind it is made for a quarter of the places. That saves a tenth of the gradient's time.
+
 K. He, X. Zhang, S. Ren, J. Sun, "Deep residual learning for image recognition", CVPR 2016.
 https://doi.org/10.1109/CVPR.2016.90
 """
@@ -24,8 +29,9 @@ from vidsal.static.stem import stacked_conv2d
 log = logging.getLogger(__name__)
 
 CLASSES = 1000
-# Stages 2 to 5: channels within a block, blocks, and the stride of the first one.
-_STAGES = ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2))
+# Stages 2 to 5: channels within a block, and blocks. Each has half the rows and columns of the one
+# before.
+_STAGES = ((64, 3), (128, 4), (256, 6), (512, 3))
 # Red, green and blue of ImageNet's mean pixel: the preprocessing that the weights were made with.
 _MEAN = (123.68, 116.779, 103.939)
 # What these layers have as the network is published.
@@ -75,9 +81,12 @@ def open_logits(path: Path, precision: Precision) -> Callable[[Any], Any] | None
 def _logits(rgb: Any, layers: dict[str, _Layer], dtype: Any) -> Any:
     """Return the scores of pictures before softmax."""
 
-    def convolved(x: Any, name: str, stride: int = 1) -> Any:
+    def convolved(x: Any, name: str, *, halving: bool = False) -> Any:
         kernel, bias = layers[name]
-        return tf.nn.bias_add(tf.nn.conv2d(x, kernel, stride, "SAME"), bias)
+        # What "SAME" pads for a stride of 2 lies behind even rows only: it takes the odd ones.
+        x = _bordered(x, 1) if halving else x
+        stride, padding = (2, "VALID") if halving else (1, "SAME")
+        return tf.nn.bias_add(tf.nn.conv2d(x, kernel, stride, padding), bias)
 
     x = tf.cast(rgb - tf.constant(_MEAN), dtype)
     stem = layers["conv1"]
@@ -86,10 +95,11 @@ def _logits(rgb: Any, layers: dict[str, _Layer], dtype: Any) -> Any:
     # What relu gives is at least 0, so a border of zeros never wins.
     x = tf.nn.max_pool2d(_bordered(x, 1), 3, 2, "VALID")
     for block in _blocks():
-        name, stride = block.name, block.stride
-        beside = convolved(x, f"{name}_0", stride) if block.is_first else x
-        within = tf.nn.relu(convolved(x, f"{name}_1", stride))
-        within = tf.nn.relu(convolved(within, f"{name}_2"))
+        name = block.name
+        beside = convolved(x, f"{name}_0") if block.is_first else x
+        within = tf.nn.relu(convolved(x, f"{name}_1"))
+        within = tf.nn.relu(convolved(within, f"{name}_2", halving=block.is_halving))
+        beside = _halved(beside) if block.is_halving else beside
         x = tf.nn.relu(beside + convolved(within, f"{name}_3"))
     last = layers["predictions"]
     pooled = tf.reduce_mean(x, axis=[1, 2])
@@ -100,26 +110,32 @@ def _bordered(x: Any, pixels: int) -> Any:
     return tf.pad(x, [[0, 0], [pixels, pixels], [pixels, pixels], [0, 0]])
 
 
+def _halved(x: Any) -> Any:
+    """Return every second row and column; of all ways, the one whose derivative is quick."""
+    return tf.nn.avg_pool2d(x, 1, 2, "VALID")
+
+
 class _Block(NamedTuple):
     """A residual block; only the first of a stage changes what goes around it."""
 
     name: str
     channels: int
-    stride: int
     is_first: bool
+    is_halving: bool
 
 
 def _blocks() -> Iterator[_Block]:
-    for stage, (channels, blocks, stride) in enumerate(_STAGES, start=2):
+    for stage, (channels, blocks) in enumerate(_STAGES, start=2):
         for n in range(1, blocks + 1):
-            yield _Block(f"conv{stage}_block{n}", channels, stride if n == 1 else 1, n == 1)
+            is_halving = n == blocks and (channels, blocks) != _STAGES[-1]
+            yield _Block(f"conv{stage}_block{n}", channels, n == 1, is_halving)
 
 
 def _shapes() -> Iterator[tuple[str, tuple[int, ...]]]:
     """Yield name and kernel shape of each convolution."""
     yield "conv1", (7, 7, 3, 64)
     given = 64
-    for name, channels, _, is_first in _blocks():
+    for name, channels, is_first, _ in _blocks():
         made = 4 * channels
         if is_first:
             yield f"{name}_0", (1, 1, given, made)
