@@ -1,8 +1,8 @@
 """Folding BatchNormalization into the convolution before it.
 
 At inference BatchNormalization is a multiplication and an addition per channel, and a convolution
-before it can do both. What is left is a smaller graph with the same output, up to rounding; its
-first convolution is rearranged on the way.
+before it can do both. What is left is a smaller graph with the same output, up to rounding. On the
+way its first convolution is rearranged, and strides are taken as early as they can be.
 """
 
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 
 from vidsal.static.batchnorm import scale_and_shift
 from vidsal.static.stem import stacked_conv2d
+from vidsal.static.striding import stridings
 
 # Layers whose kernel has one slice a channel, on which axis, and whose output channels are those.
 _OUTPUT_AXIS = {"Conv2D": 3, "DepthwiseConv2D": 2, "Dense": 1}
@@ -63,9 +64,12 @@ def fold(model: Any, *, dtype: str | None = None, input_tensors: Any = None) -> 
     """
     pairs = _pairs(model)
     normalisers = {normaliser.name for normaliser in pairs.values()}
+    thinner = stridings(model)
 
     def replaced(layer: Any) -> Any:
         config = layer.get_config()
+        if layer.name in thinner:
+            config = thinner[layer.name].configured(config)
         if dtype is not None and not isinstance(layer, keras.Model):
             config["dtype"] = dtype
         if layer.name in pairs:
@@ -78,6 +82,8 @@ def fold(model: Any, *, dtype: str | None = None, input_tensors: Any = None) -> 
         return kind.from_config(config)
 
     def applied(layer: Any, *arguments: Any, **options: Any) -> Any:
+        if layer.name in thinner:
+            arguments = thinner[layer.name].given(arguments)
         # What a folded normalisation is given already is what it would have made of it.
         return arguments[0] if layer.name in normalisers else layer(*arguments, **options)
 
