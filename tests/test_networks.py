@@ -18,7 +18,7 @@ tf = load_tensorflow()
 
 import keras  # noqa: E402 -- after the choice of its backend
 
-from vidsal.static import networks  # noqa: E402
+from vidsal.static import networks, precision  # noqa: E402
 
 L = keras.layers
 CLASSES = 6
@@ -482,6 +482,30 @@ def test_bfloat16_shows_what_float32_shows(sample_media: Path) -> None:
     assert 0.7 < correlation < 0.99999
     assert seen[0].argmax() == seen[1].argmax()
     assert np.abs(seen[0] - seen[1]).max() < 0.15
+
+
+@pytest.mark.parametrize(("seconds", "is_slower"), [(6.0, True), (1.5, False), (0.5, False)])
+def test_arithmetic_that_a_machine_lacks_is_told(
+    seconds: float, is_slower: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(
+        precision, "_derivative_s", {"float32": 1.0, "bfloat16": seconds}.__getitem__
+    )
+    path = str(_save(_model("none"), tmp_path / "mine.keras"))
+    for chosen in ("float32", "bfloat16"):
+        caplog.clear()
+        settings = Settings(model=path, precision=chosen)
+        open_static(choose(settings), settings)
+        warned = [one for one in caplog.messages if "slower than float32" in one]
+        assert len(warned) == (is_slower and chosen == "bfloat16")
+
+
+def test_more_work_takes_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = precision._derivative_s("float32")
+    monkeypatch.setattr(precision, "_LAYER", (16, 56, 56, 128))
+    # 64 times the arithmetic.
+    assert precision._derivative_s("float32") > 4 * small > 0
 
 
 def test_classifier_is_ready_to_differentiate(tmp_path: Path) -> None:

@@ -136,17 +136,30 @@ def open_static(
     with uncollected():
         classifier, classes = open_classifier(choice, settings, trained=trained)
     # Of a network that is opened once more with random weights it is known already.
-    if trained and (size := classifier.input_size):
-        log.warning(
-            "%s takes pictures of %dx%d only: others are squashed to that, whatever --short-side",
-            classifier.name, size[1], size[0],
-        )  # fmt: skip
+    if trained:
+        _tell_of(classifier, settings)
     recipe = Recipe(
         target=labels.find_target(settings.target, classes), score=settings.score,
         channels=settings.channels, method=settings.method, noise=settings.noise,
         seed=settings.seed,
     )  # fmt: skip
     return GradientStage(classifier, recipe, rows=settings.batch)
+
+
+def _tell_of(classifier: "Classifier", settings: Settings) -> None:
+    """Log what a user who chose a network or its arithmetic may not know of them."""
+    from vidsal.static.precision import is_clearly_slower
+
+    if size := classifier.input_size:
+        log.warning(
+            "%s takes pictures of %dx%d only: others are squashed to that, whatever --short-side",
+            classifier.name, size[1], size[0],
+        )  # fmt: skip
+    if is_clearly_slower(settings.precision):
+        log.warning(
+            "--precision %s is slower than float32 here: this machine has no such arithmetic",
+            settings.precision,
+        )
 
 
 def open_classifier(

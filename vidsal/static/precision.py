@@ -1,0 +1,37 @@
+"""What arithmetic costs on the machine at hand: tried, since no list of processors tells."""
+
+import time
+
+import tensorflow as tf
+
+from vidsal.settings import Precision
+
+# Rows, sides and channels of a layer in the middle of a network.
+_LAYER = (4, 28, 28, 64)
+# What takes so many times as long is no matter of a noisy machine: a processor without bfloat16
+# takes six times as long or more.
+_CLEARLY = 2
+
+
+def is_clearly_slower(precision: Precision, than: Precision = "float32") -> bool:
+    """Say whether derivatives take far longer in one arithmetic than in another.
+
+    Convolutions may be as quick in both: some processors lack the derivative only.
+    """
+    return precision != than and _derivative_s(precision) > _CLEARLY * _derivative_s(than)
+
+
+def _derivative_s(precision: Precision) -> float:
+    """Return the seconds that a convolution and its derivative take, after one that warms up."""
+    x = tf.ones(_LAYER, precision)
+    kernel = tf.ones((3, 3, _LAYER[-1], _LAYER[-1]), precision)
+
+    def took_s() -> float:
+        began_s = time.perf_counter()
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            total = tf.nn.conv2d(x, kernel, 1, "SAME")
+        tape.gradient(total, x).numpy()
+        return time.perf_counter() - began_s
+
+    return min([took_s() for _ in range(3)][1:])
