@@ -136,6 +136,8 @@ def test_what_leaves_the_network_is_made_whole() -> None:
         (L.BatchNormalization(axis=1),),
         (_conv(4, 3), L.Activation(lambda x: x - tf.reduce_mean(x, axis=[1, 2], keepdims=True))),
         (_conv(4, 3), L.LayerNormalization(axis=(1, 2))),
+        (_conv(4, 3, activation=L.Softmax(axis=(1, 2))),),
+        (_conv(4, 3, activation=L.PReLU()),),
     ],
     ids=lambda layers: "-".join(type(one).__name__ for one in layers),
 )
@@ -163,6 +165,40 @@ def test_layers_that_are_used_twice_stay_as_they_are() -> None:
     model = keras.Model(inputs, L.Add()([last(first), last(shared(L.ReLU()(first)))]))
     assert stridings(model) == {}
     _assert_same(model)
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_what_a_layer_that_is_used_twice_is_given_is_made_whole(joined: bool) -> None:
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((12, 12, 4))
+    shared, first, second = _conv(4, 3), _conv(3, strides=2), _conv(3, strides=2)
+    # Of the two uses the deeper one decides where the layer stands among all.
+    x = _conv(4, 3)(L.ReLU()(shared(inputs)))
+    ends = [first(x), second(shared(x))]
+    if not joined:
+        ends = [L.GlobalAveragePooling2D()(one) for one in ends]
+    _assert_same(keras.Model(inputs, L.Add()(ends)))
+
+
+def test_layers_that_are_given_by_name_stay_as_they_are() -> None:
+    keras.utils.set_random_seed(0)
+    x = inputs = keras.Input((12, 12, 4))
+    for layer in (_conv(4, 3), L.BatchNormalization(), L.ReLU(), _conv(3, strides=2)):
+        x = layer(inputs=x) if layer.name.startswith(("conv", "batch")) else layer(x)
+    model = keras.Model(inputs, x)
+    assert _heights(_assert_same(model)) == [12, 6]
+
+
+def test_the_networks_type_and_channels_last_are_kept() -> None:
+    usual = keras.config.image_data_format()
+    model = _network((12, 12), _conv(4, 3), L.ReLU(), _conv(3, strides=2))
+    keras.config.set_image_data_format("channels_first")
+    try:
+        _assert_same(model)
+        coarse, _ = fold(model, dtype="bfloat16")
+    finally:
+        keras.config.set_image_data_format(usual)
+    assert {one.compute_dtype for one in coarse.layers[1:]} == {"bfloat16"}
 
 
 def test_uneven_strides_stay() -> None:

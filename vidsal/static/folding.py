@@ -83,9 +83,11 @@ def fold(model: Any, *, dtype: str | None = None, input_tensors: Any = None) -> 
 
     def applied(layer: Any, *arguments: Any, **options: Any) -> Any:
         if layer.name in thinner:
-            arguments = thinner[layer.name].given(arguments)
-        # What a folded normalisation is given already is what it would have made of it.
-        return arguments[0] if layer.name in normalisers else layer(*arguments, **options)
+            arguments = thinner[layer.name].given(arguments, layer.dtype_policy)
+        if layer.name in normalisers:
+            # What it is given already is what it would have made of it.
+            return arguments[0] if arguments else options["inputs"]
+        return layer(*arguments, **options)
 
     slim = keras.models.clone_model(
         model, input_tensors=input_tensors, clone_function=replaced, call_function=applied

@@ -40,16 +40,20 @@ class Striding(NamedTuple):
             return config
         return config | {"strides": (self.stride, self.stride), "padding": "valid"}
 
-    def given(self, arguments: Any) -> Any:
-        """Return what the layer is given in place of its arguments."""
+    def given(self, arguments: Any, dtype: Any) -> Any:
+        """Return what the layer, which computes in `dtype`, is given in place of its arguments."""
         steps = iter(self.steps)
+        # Not what Keras' configuration says: only such networks are strided here.
+        options = {"data_format": "channels_last", "dtype": dtype}
 
         def one(tensor: Any) -> Any:
             step = next(steps)
             if step > 1:
                 # Of all ways to leave places out, the one whose derivative is quick.
-                tensor = keras.layers.AveragePooling2D(1, strides=step)(tensor)
-            return keras.layers.ZeroPadding2D(self.border)(tensor) if self.border else tensor
+                tensor = keras.layers.AveragePooling2D(1, strides=step, **options)(tensor)
+            if self.border:
+                tensor = keras.layers.ZeroPadding2D(self.border, **options)(tensor)
+            return tensor
 
         return keras.tree.map_structure(one, arguments)
 
@@ -61,22 +65,35 @@ def stridings(model: Any) -> dict[str, Striding]:
     every so manieth row and column, or all.
     """
     wanted: dict[int, set[int]] = {id(tensor): {1} for tensor in model.outputs}
+    # Used in several places, a layer would have to make the same in all of them. It is given all
+    # that it was, and that is noted first: it may come before what it gives to.
+    for layer in model.operations:
+        if not _is_once(layer):
+            _note(wanted, layer, 1)
     made: dict[int, int] = {}
     asked: dict[str, int] = {}
     for layer in reversed(model.operations):
         asks = None
-        # Used in several places, a layer would have to make the same in all of them.
-        if len(layer._inbound_nodes) == 1:
+        if _is_once(layer):
             steps = wanted.get(id(layer.output), {1})
             step = max(steps) if len(steps) == 1 else 1
             asks = _asked(layer, step)
             if asks is not None and max(asks, step) > 1:
                 made[id(layer.output)] = step
                 asked[layer.name] = asks
-        for node in layer._inbound_nodes:
-            for tensor in node.input_tensors:
-                wanted.setdefault(id(tensor), set()).add(asks or 1)
+        _note(wanted, layer, asks or 1)
     return {name: _striding(model.get_layer(name), asks, made) for name, asks in asked.items()}
+
+
+def _is_once(layer: Any) -> bool:
+    return len(layer._inbound_nodes) == 1
+
+
+def _note(wanted: dict[int, set[int]], layer: Any, asks: int) -> None:
+    """Take in what is wanted of all that a layer is given."""
+    for node in layer._inbound_nodes:
+        for tensor in node.input_tensors:
+            wanted.setdefault(id(tensor), set()).add(asks)
 
 
 def _asked(layer: Any, step: int) -> int | None:
@@ -85,8 +102,12 @@ def _asked(layer: Any, step: int) -> int | None:
     None if it cannot leave any out.
     """
     activation = getattr(layer, "activation", None)
-    # Keras' own ones look at a place at a time.
-    if activation is not None and not activation.__module__.startswith("keras."):
+    # Keras' own functions look at a place at a time; of layers in their stead it is not known.
+    is_own = activation is None or activation.__module__.startswith("keras.")
+    if not is_own or isinstance(activation, keras.Layer):
+        return None
+    # Given by name, tensors are not where `Striding.given` looks for them.
+    if not layer._inbound_nodes[0].arguments.args:
         return None
     if type(layer) in _LOCAL:
         shapes = {tuple(one.shape) for one in layer._inbound_nodes[0].input_tensors}
