@@ -1,5 +1,7 @@
 """Files that are damaged: what they hold comes, what is lost is counted."""
 
+import os
+import signal
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -16,6 +18,7 @@ from vidsal import media
 from vidsal.errors import VidsalError
 from vidsal.settings import Settings
 from vidsal.sources import open_source
+from vidsal.sources.readers import FfmpegReader
 
 
 class _GivesUp:
@@ -187,3 +190,20 @@ def test_frames_without_times_keep_their_pace_where_ffmpeg_goes_on(
         assert source.findings().decoder == "ffmpeg"
     assert len(times_s) >= 39
     assert np.diff(times_s) == pytest.approx(0.04, abs=1e-3)
+
+
+def test_a_decoder_that_is_killed_is_no_damage(make_clip: MakeClip) -> None:
+    path = make_clip(frames=60, size=(180, 320))
+    picture = media.inspect(path).picture
+    assert picture is not None
+    reader = FfmpegReader(path, picture)
+    try:
+        assert reader.grab() == 0
+        # Most frames are still to come: together they are larger than any pipe.
+        os.kill(reader._process.pid, signal.SIGKILL)
+        killed = r"clip\.mp4: ffmpeg, which decodes it, was ended by signal 9 after \d"
+        with pytest.raises(VidsalError, match=killed):
+            for _ in range(60):
+                reader.grab()
+    finally:
+        reader.close()

@@ -74,7 +74,8 @@ def test_every_kind_of_file_gives_its_frames_upright_and_in_time(name: str, tmp_
         (truth,) = read_whole(make(tmp_path / "truth.mkv", ["-frames:v", "1", "-c:v", "ffv1"]))
         same = cv2.resize(truth.rgb, size[::-1], interpolation=cv2.INTER_AREA)
         off = np.abs(frames[0].rgb.astype(float) - same.astype(float)).mean()
-        assert off < 12
+        # Where two half pictures become a whole one, fine lines are made up in part.
+        assert off < (16 if name.startswith("interlaced") else 12)
 
 
 @pytest.mark.parametrize(
@@ -179,6 +180,35 @@ def test_a_mirrored_clip_that_begins_with_its_own_mirror_image_is_mirrored(
     axis = 1 if way == "-display_hflip" else 0
     square = np.flip(last.rgb, axis)[4:20, 4:20]
     assert square.mean() > 230 and last.rgb[4:20, 4:20].mean() < 80
+
+
+@pytest.mark.parametrize("words", [["mpeg2video", "-q:v", "2"], ["libx264", "-crf", "8"]])
+def test_half_pictures_become_whole_ones(words: list[str], tmp_path: Path) -> None:
+    # A white bar that moves by 3 pixels from one half picture to the next.
+    bar = "geq=lum='16+219*between(X,8+3*N,16+3*N)':cb=128:cr=128"
+    path = tmp_path / "a.ts"
+    run_ffmpeg(
+        "-f", "lavfi", "-i", "nullsrc=size=96x48:rate=50:d=0.4", "-vf",
+        f"{bar},format=yuv420p,interlace=lowpass=off,setfield=tff",
+        "-c:v", *words, "-flags", "+ildct+ilme", str(path),
+    )  # fmt: skip
+    frames = read_whole(path)
+    assert len(frames) == 10
+    for frame in frames[2:-2]:
+        rows = frame.rgb[4:-4, :, 1].astype(float)
+        assert rows.max() > 200
+        # What is combed differs from the mean of the rows around it.
+        assert np.abs(rows[1:-1] - (rows[:-2] + rows[2:]) / 2).mean() < 3
+
+
+def test_what_ffmpeg_brings_to_square_pixels_keeps_its_levels(tmp_path: Path) -> None:
+    # MPEG-2 is decoded by ffmpeg.
+    path = make(
+        tmp_path / "a.mpg",
+        ["-vf", "drawbox=color=white:t=fill,setsar=4/3", "-c:v", "mpeg2video", "-q:v", "1"],
+    )
+    for frame in read_whole(path):
+        assert frame.rgb.shape == (48, 85, 3) and frame.rgb.min() >= 254
 
 
 @pytest.mark.parametrize("flags", [["-x264-params", "fake-interlaced=1"], []])

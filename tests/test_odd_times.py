@@ -13,6 +13,7 @@ from file_help import H264, difference, read_whole
 
 import vidsal
 from vidsal import media
+from vidsal.errors import UsageError
 from vidsal.settings import Settings
 from vidsal.sources import open_source
 
@@ -103,8 +104,22 @@ def test_fewer_frames_are_chosen_by_time(fps: str, count: int, make_clip: MakeCl
         assert (source.info.frame_count_hint, source.info.fps) == (count, Fraction(fps))
     assert len(times_s) == count
     due = np.arange(count) / min(25, int(fps))
-    # No chosen frame is further from its time than half a step.
-    assert np.abs(np.array(times_s) - due).max() <= 0.5 / int(fps) + 1e-6
+    # Of all frames the one that is nearest to its time.
+    assert np.abs(np.array(times_s) - due).max() <= 0.5 / 25 + 1e-6
+
+
+def test_a_step_that_is_longer_than_the_video_is_one_line(
+    make_clip: MakeClip, tmp_path: Path
+) -> None:
+    path = make_clip(frames=25)
+    for every, duration, line in ((26, None, "25 frames of .*clip.mp4"), (9, 0.3, "in that part")):
+        with pytest.raises(UsageError, match=f"^--every {every} is too much for the .*{line}"):
+            open_source(path, Settings(every=every, duration=duration))
+    # What is left of others is one frame, that lasts as long as the video, or nearly.
+    for every, seconds in ((25, 1.0), (24, 0.96)):
+        out = tmp_path / f"{every}.mp4"
+        vidsal.run(path, Settings(model="none", every=every, output=out))
+        assert _length_s(out) == pytest.approx(seconds, abs=1e-3)
 
 
 @pytest.mark.parametrize("sound", ["aac", None])

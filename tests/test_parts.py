@@ -140,6 +140,12 @@ def test_another_run_is_refused_by_what_is_not_the_same(
         assert len(parts.segments) == 3
 
 
+def test_the_folder_of_a_long_name_has_a_name_that_systems_take(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / f"{'a' * 246}.mp4")
+    assert folder.name == f"{'a' * 40}.mp4.parts"
+    folder.mkdir()
+
+
 def test_a_folder_of_something_else_is_left_alone(output: Path) -> None:
     folder_of(output).mkdir()
     (folder_of(output) / "holiday.jpg").touch()

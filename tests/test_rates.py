@@ -84,6 +84,11 @@ def test_whole_rates_and_their_film_kin_are_kept(number: int, is_film: bool) -> 
     assert snapped(float(rate)) == rate
 
 
+@pytest.mark.parametrize("rate", [Fraction(1, 7), Fraction(3, 1000), Fraction(1, 4000)])
+def test_slow_rates_are_those_of_simple_steps(rate: Fraction) -> None:
+    assert snapped(float(rate)) == rate
+
+
 @pytest.mark.parametrize("tick_s", TICKS)
 @pytest.mark.parametrize("missing", [0, 0.01, 0.03])
 @pytest.mark.parametrize("jitter_s", [0, 1e-3, 2e-3, 4e-3])

@@ -88,6 +88,15 @@ def test_a_name_that_nobody_gave_fits_the_codec(codec: Any, expected: str, tmp_p
     assert claim_outputs(info, settings) == Path(expected)
 
 
+def test_a_link_means_what_it_names(tmp_path: Path) -> None:
+    real, link = tmp_path / "elsewhere.mp4", tmp_path / "o.mp4"
+    link.symlink_to(real)
+    assert claim_outputs(make_info(), Settings(output=link)) == real
+    real.write_bytes(b"precious")
+    with pytest.raises(VidsalError, match=r"elsewhere\.mp4 exists: give another name"):
+        claim_outputs(make_info(), Settings(output=link))
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm", ".gif", ".GIF"])
 def test_output_is_claimed_in_every_container(suffix: str, tmp_path: Path) -> None:
     output = tmp_path / f"o{suffix}"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidsal.timeline import Timeline
+from vidsal.timeline import Timeline, is_seen, step_at
 
 NTSC = Fraction(30000, 1001)
 
@@ -102,3 +102,41 @@ def test_nothing_is_further_than_half_a_step_from_its_time(steps_s: list[float],
         end = times_s[number + 1] * fps if number + 1 < len(times_s) else float("inf")
         assert begin <= step + 0.5 + 1.1e-3
         assert step - 0.5 <= end + 1.1e-3
+
+
+def _seen(places: list[float]) -> list[int]:
+    """Numbers of the frames that are seen, of those that begin at these steps."""
+    seen, before = [], -1
+    for n, (place, after) in enumerate(zip(places, [*places[1:], places[-1] + 1], strict=True)):
+        if is_seen(before, place, after):
+            seen.append(n)
+            before = step_at(place, 1)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("places", "seen"),
+    [
+        # At half the rate every other one, and not the one that is over when its step comes.
+        ([n / 2 for n in range(7)], [0, 2, 4, 6]),
+        # 25 become 10: those nearest to 0, 100, 200 and 300 ms.
+        ([n / 2.5 for n in range(9)], [0, 2, 5, 7]),
+        # One that is not the nearest, but stands in a later step.
+        ([0.0, 0.97, 1.02, 1.2, 1.45, 3.0], [0, 2, 4, 5]),
+        # Of two that are as near the first.
+        ([0.0, 0.75, 1.25, 2.0], [0, 1, 3]),
+        ([0.0, 1.0, 2.0], [0, 1, 2]),
+    ],
+)
+def test_the_nearest_frame_of_a_step_is_seen(places: list[float], seen: list[int]) -> None:
+    assert _seen(places) == seen
+
+
+@given(st.lists(st.floats(0.01, 2.5), min_size=1, max_size=30))
+def test_what_is_left_out_is_never_shown(gaps: list[float]) -> None:
+    places = [0.0]
+    for gap in gaps:
+        places.append(places[-1] + gap)
+    kept = _seen(places)
+    whole = _shown(places, 1)
+    assert [kept[n] for n in _shown([places[n] for n in kept], 1)] == whole

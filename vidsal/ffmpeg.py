@@ -182,6 +182,11 @@ def convert(arguments: list[str], *, folder: Path | None = None) -> None:
         raise VidsalError(f"ffmpeg failed: {last_words(process.stderr, process)}")
 
 
+def ended_by(returncode: int) -> str:
+    """Return how a process ended that did not end by itself, from its negative exit code."""
+    return f"was ended by signal {-returncode}"
+
+
 def last_words(stderr: bytes, process: Any) -> str:
     """Return the line of ffmpeg's output that says most about its end."""
     lines = [line.strip() for line in stderr.decode(errors="replace").splitlines() if line.strip()]
@@ -191,7 +196,7 @@ def last_words(stderr: bytes, process: Any) -> str:
         if "No space left" in line:
             return "no space left on the disk"
     if process.returncode is not None and process.returncode < 0:
-        return f"it was ended by signal {-process.returncode}"
+        return f"it {ended_by(process.returncode)}"
     # What ffmpeg's own parts say is only what came of it: that they got nothing, and end.
     causes = [line for line in lines if not re.match(r"\[[va](ost|f)#|\[(out|fc)#", line)]
     said = (causes or lines or [f"exit code {process.returncode}"])[-1]

@@ -328,7 +328,10 @@ def _picture(
     last_s = float(lasts[-1] * tick)
     # What is said of the last frame's duration is often too little, and sometimes absurd.
     longest_s = max(_LONGEST_S, heard_s - float(ticks[-1] * tick) + _SHORT_S)
-    last_s = max(last_s if last_s < longest_s else 0.0, float(1 / rate))
+    last_s = last_s if last_s < longest_s else 0.0
+    if len(ticks) > 1 or not last_s:
+        # Of a single frame the rate is a claim, rounded, and the length is all that is known.
+        last_s = max(last_s, float(1 / rate))
     return VideoStream(
         codec=head["codec_id"],
         coded_px=coded_px,

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from vidsal.errors import VidsalError
-from vidsal.sink import writing
+from vidsal.sink import beside, writing
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class Segment:
 
 def folder_of(output: Path) -> Path:
     """Return where the parts of an output are kept."""
-    return output.with_name(output.name + ".parts")
+    return beside(output, f"{output.suffix}.parts")
 
 
 @contextmanager

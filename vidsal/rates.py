@@ -156,6 +156,9 @@ def snapped(rate: Fraction | float) -> Fraction:
     """
     if not math.isfinite(rate) or not 0 < rate <= FASTEST_FPS:
         return USUAL_FPS
+    if rate < 1:
+        # Of slow ones it is the step that is simple.
+        return 1 / (1 / Fraction(rate)).limit_denominator(1001)
     return _standard(Fraction(rate)) or Fraction(rate).limit_denominator(1001)
 
 

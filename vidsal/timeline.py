@@ -23,12 +23,21 @@ def step_at(time_s: float, fps: Fraction | float) -> int:
     return math.floor(time_s * float(fps) + 0.5 + _DUE)
 
 
-def is_seen(before: int, step: int, after: int) -> bool:
-    """Say whether a frame is seen, from its own step and those of the frames around it.
+def is_seen(before: int, place: float, after: float) -> bool:
+    """Say whether a frame is seen: as the nearest to its step, or since it stands in a later one.
 
-    It is if it is the first that begins in its step, or if it stands in a later one.
+    Parameters
+    ----------
+    before : int
+        Step of the last frame before it that is seen.
+    place, after : float
+        When it and the frame after it begin, in steps.
     """
-    return before < step or after > step + 1
+    step, next_step = step_at(place, 1), step_at(after, 1)
+    if next_step > step + 1:
+        return True
+    is_nearest = next_step > step or abs(after - step) >= abs(place - step)
+    return before < step and is_nearest
 
 
 # Of a step: a frame earlier than this before its step's time is not just rounded.

@@ -21,11 +21,20 @@ from vidsal.sinks.video import video_sink
 def output_path(info: SourceInfo, settings: Settings) -> Path:
     """Return where the picture or video goes: as asked, or a name made from the source's.
 
+    A link to another place means that place.
+
     Raises
     ------
     UsageError
         If the suffix, or the codec, does not fit what will be written.
     """
+    named = _named(info, settings)
+    # Else the result would replace the link, and what it names would stay as it was.
+    return named.resolve() if named.is_symlink() else named
+
+
+def _named(info: SourceInfo, settings: Settings) -> Path:
+    """Return the name that was asked for, or made, whatever it leads to."""
     if settings.output is None:
         stem = info.name.replace(" ", "") if info.is_live else Path(info.name).stem
         suffix = encoding.suffix_for(settings.codec) if info.fps else IMAGE_SUFFIXES[0]

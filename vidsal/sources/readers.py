@@ -29,6 +29,9 @@ _TONE_MAP = (
 # What it does not say of its colours is what its standard has.
 _OF_HDR = {"colorspace": "bt2020nc", "color_primaries": "bt2020"}
 
+# Codecs of which any frame may be of two half pictures, of one moment each.
+_MAY_INTERLACE = ("h264", "mpeg2video", "mpeg4", "vc1", "dvvideo")
+
 # So many pictures may show nothing that two readers could differ in, as a fade from black does,
 # before they count as alike.
 _DARK = 50
@@ -227,7 +230,14 @@ class FfmpegReader:
                 self._first_s = time_s
             self._time_s = time_s - self._first_s
             return self._time_s
-        if self._process.wait() and self._strict:
+        code = self._process.wait()
+        if code < 0:
+            # That is no damage: what is left of the file may be whole.
+            raise VidsalError(
+                f"{self._path}: ffmpeg, which decodes it, {ffmpeg.ended_by(code)} after "
+                f"{self._time_s:.2f} s"
+            )
+        if code and self._strict:
             raise VidsalError(
                 f"{self._path} is damaged after {self._time_s:.2f} s (an error because of --strict)"
             )
@@ -257,11 +267,16 @@ def _filters(picture: VideoStream) -> list[str]:
     """Return what makes upright pictures of usual tones and colours, with square pixels."""
     height, width = picture.upright_px
     matrix = ":in_color_matrix=bt709" if picture.lacks_matrix else ""
-    scale = f"scale={width}:{height}:flags=bicubic{matrix},setsar=1"
-    if not picture.is_hdr:
-        return [scale]
-    told = ":".join(f"{what}={_OF_HDR[what]}" for what in picture.untold)
-    return [*([f"setparams={told}"] if told else []), _TONE_MAP, scale]
+    # With chroma of every pixel: else what is made larger or smaller becomes two levels darker.
+    scale = f"scale={width}:{height}:flags=bicubic+full_chroma_int{matrix},setsar=1"
+    filters = [scale]
+    if picture.is_hdr:
+        told = ":".join(f"{what}={_OF_HDR[what]}" for what in picture.untold)
+        filters = [*([f"setparams={told}"] if told else []), _TONE_MAP, scale]
+    if picture.is_interlaced or picture.codec in _MAY_INTERLACE:
+        # Before anything goes across their lines. Frames that are whole already stay as they are.
+        filters.insert(0, "bwdif=send_frame:auto:interlaced")
+    return filters
 
 
 def begin_if_alike(path: Path, picture: VideoStream) -> float:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
-from vidsal.errors import VidsalError
+from vidsal.errors import UsageError, VidsalError
 from vidsal.frames import Findings, Frame, SoundPart, SourceInfo
 from vidsal.media import BEYOND_S, Media, VideoStream, inspect, may_be_interlaced
 from vidsal.settings import Settings
@@ -72,7 +73,13 @@ class VideoSource:
         except BaseException:
             self._close()
             raise
-        length_s = self._length_s()
+        length_s, there = self._length_s(), int(self._inside().sum())
+        if 1 < there < settings.every:
+            self._close()
+            raise UsageError(
+                f"--every {settings.every} is too much for the {there} frames of {path}"
+                f"{' in that part' if there < picture.frames else ''}"
+            )
         # Nothing is handed out that the output would have to show after its end.
         self._slots = max(1, math.ceil(length_s * float(self._fps) - _NO_FRAME))
         height, width = self._first.rgb.shape[:2]
@@ -118,6 +125,10 @@ class VideoSource:
         """Return the number of the output's frame that is due at a time."""
         return step_at(time_s - self._first.time_s, self._fps)
 
+    def _place(self, time_s: float) -> float:
+        """Return a time as a number of the output's frames."""
+        return (time_s - self._first.time_s) * float(self._fps)
+
     def _next_due(self, slot: int) -> Frame | None:
         """Return the next of every so many frames that is the output's after `slot`, if any."""
         while True:
@@ -127,16 +138,18 @@ class VideoSource:
             # What is beyond the part is looked at, so that it can end.
             is_beyond = self._time_s >= self._end_s - ROUNDING_S
             due = self._slot(self._time_s)
-            is_due = due < self._slots and is_seen(slot, due, self._slot_after())
+            is_due = due < self._slots and is_seen(
+                slot, self._place(self._time_s), self._place_after()
+            )
             if (is_beyond or is_due) and (frame := self._retrieved()):
                 return frame
 
-    def _slot_after(self) -> int:
-        """Return the slot of the frame that comes after the one at hand, as the file tells it."""
+    def _place_after(self) -> float:
+        """Return the place of the frame that comes after the one at hand, as the file tells it."""
         later = int(np.searchsorted(self._offsets_s, self._time_s + _NEAR_S)) + self._every - 1
         if later >= len(self._offsets_s):
             return self._slots
-        return self._slot(float(self._offsets_s[later]))
+        return self._place(float(self._offsets_s[later]))
 
     def _first_frame(self) -> Frame:
         """Return the first frame of the part that was asked for."""
@@ -332,14 +345,22 @@ class VideoSource:
         last_s = self._picture.end_s - float(self._picture.times_s[0])
         return max(0.0, min(last_s, self._end_s) - self._first.time_s)
 
+    def _inside(self) -> NDArray[np.bool_]:
+        """Say which of the file's frames are in the part that was asked for."""
+        times_s = self._offsets_s
+        return (times_s >= self._first.time_s - ROUNDING_S) & (times_s < self._end_s)
+
     def _hint(self) -> int | None:
         """Return how many frames there may be."""
-        times_s = self._offsets_s
-        inside = (times_s >= self._first.time_s - ROUNDING_S) & (times_s < self._end_s)
+        times_s = self._offsets_s[self._inside()]
         # As `frames` chooses them.
-        slots = [self._slot(time_s) for time_s in times_s[inside][:: self._every].tolist()]
-        around = zip([-1, *slots], slots, [*slots[1:], self._slots], strict=False)
-        return max(1, sum(slot < self._slots and is_seen(a, slot, b) for a, slot, b in around))
+        places = [self._place(time_s) for time_s in times_s[:: self._every].tolist()]
+        slot, count = -1, 0
+        for place, after in zip(places, [*places[1:], self._slots], strict=True):
+            due = step_at(place, 1)
+            if due < self._slots and is_seen(slot, place, after):
+                slot, count = due, count + 1
+        return max(1, count)
 
     def _sound(self) -> SoundPart | None:
         """Return the sound of the part that was asked for."""
