@@ -52,6 +52,22 @@ def test_a_duration_ends_it_and_every_thins_it_out() -> None:
         assert [frame.index for frame in source.frames()] == [0, 3, 6, 9]
 
 
+@pytest.mark.parametrize(("fps", "stale_s"), [(20.0, 1.0), (2.0, 1.5)])
+def test_what_has_been_silent_for_long_is_lost_until_a_picture_comes(
+    fps: float, stale_s: float
+) -> None:
+    clock = Clock()
+    with faked_source([FakeCapture(3, clock=clock, fps=fps)], clock) as source:
+        frames = source.frames()
+        assert not source.is_lost
+        next(frames)
+        for waited_s, is_lost in ((0.0, False), (stale_s - 0.1, False), (0.2, True), (5.0, True)):
+            clock.now_s += waited_s
+            assert source.is_lost == is_lost
+        next(frames)
+        assert not source.is_lost
+
+
 def test_a_lost_source_is_sought_with_growing_pauses_and_times_go_on(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -59,6 +59,16 @@ def test_what_is_held_shows_the_last_picture_and_is_no_row(tmp_path: Path) -> No
     assert [row["time_s"] for row in csv.DictReader(table.open())] == ["0.000000", "10.000000"]
 
 
+def test_what_was_seen_before_a_file_begins_is_no_row(tmp_path: Path) -> None:
+    out, table = tmp_path / "o.mp4", tmp_path / "t.csv"
+    with Recording(INFO, live_settings(output=out, table=table), None) as recording:
+        for one in _saliencies([9.8, 9.9, 10.0, 10.1]):
+            recording.write(one, one.frame.rgb, since_s=10.0)
+        recording.end(12.0)
+    assert length_of(out)[1] == pytest.approx(2.0, abs=0.06)
+    assert [row["time_s"] for row in csv.DictReader(table.open())] == ["0.000000", "0.100000"]
+
+
 def test_what_is_held_may_be_drawn_anew_in_the_size_of_the_file(tmp_path: Path) -> None:
     out = tmp_path / "o.mp4"
     (first,) = _saliencies([0.0])

@@ -214,7 +214,8 @@ class _Piece:
             # A video's time runs from its first picture, and the table's from the beginning.
             self.begin(saliency, picture)
         self.last = (saliency, picture)
-        if self._row:
+        # What was seen before the file begins is on show at its beginning, and of another time.
+        if self._row and time_s >= self.began_s:
             self._row(self._at(time_s), picture)
         # What was held until now is not taken back.
         self.ended_s = max(time_s, self.ended_s)

@@ -21,6 +21,9 @@ _SLOWEST_FPS, _FASTEST_FPS = 1.0, 240.0
 _USUAL_FPS = Fraction(30)
 # Pauses before a lost source is sought again: the first, and the longest.
 _PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
+# Where nothing came for so long, and for so many frames' time, what is on show is no live picture
+# any more.
+_STALE_S, _STALE_FRAMES = 1.0, 3
 # A pause is left this soon after `stop`.
 _POLL_S = 0.05
 
@@ -68,7 +71,7 @@ class LiveSource:
         self._began = False
         # Time on the frames' clock, and what the clock said then: one tuple, as two threads read.
         self._mark = (0.0, clock())
-        self.is_lost = False
+        self._seeks, self._stale_s = False, _STALE_S
         self._name = name = spoken(address)
         self._capture = open_capture(address)
         try:
@@ -76,6 +79,7 @@ class LiveSource:
         except BaseException:
             self._capture.close()
             raise
+        self._stale_s = max(_STALE_S, _STALE_FRAMES / float(fps))
         hint = None if math.isinf(self._end_s) else round(self._end_s * fps / self._every)
         self.info = SourceInfo(
             name, *self._size, fps / self._every, is_live=True, frame_count_hint=hint
@@ -85,6 +89,11 @@ class LiveSource:
         """Return the time on the clock of the frames, in seconds; it never goes back."""
         time_s, marked_s = self._mark
         return time_s + max(0.0, self._clock() - marked_s) if self._began else 0.0
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether pictures do not come: it is sought again, or has been silent for long."""
+        return self._seeks or self.now_s() - self._mark[0] > self._stale_s
 
     def _stamp(self) -> float:
         """Return the time now, and count on from here: a clock that went back loses no more."""
@@ -99,11 +108,12 @@ class LiveSource:
         index = 0
         while not self._stopped:
             rgb = self._capture.read()
-            time_s = self._stamp()
             if rgb is None:
-                if self._stopped or not self._found_again(time_s):
+                # Since the last picture, not since that was noticed.
+                if self._stopped or not self._found_again(self._mark[0]):
                     return
                 continue
+            time_s = self._stamp()
             if time_s >= self._end_s:
                 return
             if index % self._every == 0:
@@ -136,7 +146,7 @@ class LiveSource:
         if not self._keeps_trying:
             log.warning("%s stopped delivering after %.1f s", self._name, lost_s)
             return False
-        self.is_lost = True
+        self._seeks = True
         pause_s = _PAUSE_S
         while self._is_wanted():
             log.warning("%s is lost; trying again in %g s", self._name, pause_s)
@@ -151,7 +161,7 @@ class LiveSource:
             except VidsalError as error:
                 log.debug("%s", error)
                 continue
-            self.is_lost = False
+            self._seeks = False
             log.warning("%s is back after %.1f s", self._name, self.now_s() - lost_s)
             return True
         return False
