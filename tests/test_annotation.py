@@ -157,6 +157,24 @@ def test_a_caption_tells_what_is_seen_and_what_the_map_explains(
         assert [text for text, _ in written][2:] == ["1:15.50", second, first]
 
 
+def test_a_map_of_motion_alone_is_not_said_to_be_of_a_class(written: list[tuple[str, int]]) -> None:
+    base = saliency_of(ground((720, 1280)), np.zeros((18, 32), np.float32))
+    style = Style.of(Settings(fusion="motion", model="lite0"), "EfficientNet-Lite0")
+    draw(replace(base, prediction=_of(CAT, None, 5)), style)
+    shown = ["0:00.00", "EfficientNet-Lite0, map of motion", "Egyptian cat 34%"]
+    assert [text for text, _ in written][2:] == shown
+
+
+def test_the_map_of_another_class_is_told_however_little_room_there_is(
+    written: list[tuple[str, int]],
+) -> None:
+    base = saliency_of(ground((225, 300)), np.zeros((18, 32), np.float32))
+    seen = replace(_of(CAT, 281), target_name="German short-haired pointer", target_probability=0.0)
+    draw(replace(base, prediction=seen), Style(model_name="EfficientNet-Lite0", has_time=False))
+    second, _ = [text for text, _ in written][2:]
+    assert second.startswith("map of German") and second.endswith("… (0%)")
+
+
 def test_without_a_network_there_is_no_method(written: list[tuple[str, int]]) -> None:
     saliency = saliency_of(ground((720, 1280)), np.zeros((18, 32), np.float32))
     draw(saliency, Style.of(Settings(method="gradient"), None))
@@ -167,8 +185,9 @@ def test_without_a_network_there_is_no_method(written: list[tuple[str, int]]) ->
 def test_what_does_not_fit_is_left_out_in_whole_parts(
     has_time: bool, written: list[tuple[str, int]]
 ) -> None:
-    parts = ["EfficientNet-Lite0", ", gradient", ", map of top 5", " (67%)"]
-    lines = ["", *("".join(parts[:n]) for n in range(1, 5))]
+    parts = ["EfficientNet-Lite0", "gradient", "map of top 5 (67%)"]
+    short = [f"map of {'top 5'[:n].strip()}… (67%)" for n in (1, 2, 3)]
+    lines = ["", *short, *(", ".join(parts[n:]) for n in (2, 1, 0))]
     if has_time:
         lines = ["", *("1:23:45.50|" + line for line in lines)]
     found = []

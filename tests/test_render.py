@@ -253,7 +253,7 @@ def test_quad_tells_how_the_picture_moves_and_what_motion_brought(
     camera: Any, share: float, motion: str, fused: str, written: list[tuple[str, int]]
 ) -> None:
     fused_map = random_map((18, 32), 0)
-    base = saliency_of(ground((180, 320)), fused_map, static=fused_map)
+    base = saliency_of(ground((180, 320)), fused_map, static=fused_map, motion=fused_map)
     draw(replace(_moved(base, camera), motion_share=share), Style("quad"))
     assert [text for text, _ in written[-4:]] == ["input", "static", motion, fused]
 
@@ -266,6 +266,8 @@ def test_quad_tells_how_the_picture_moves_and_what_motion_brought(
         ({"centre_prior": 0.5}, "fused x centre prior, 50% by motion"),
         ({"fusion": "max", "centre_prior": 1}, "fused by max x centre prior, 50% by motion"),
         ({"fusion": "max", "model": "none"}, "fused, 50% by motion"),
+        ({"fusion": "motion"}, "motion alone"),
+        ({"fusion": "static", "centre_prior": 1}, "static alone x centre prior"),
     ],
 )
 def test_quad_tells_how_the_halves_are_fused(
@@ -288,7 +290,7 @@ ZEROS, SOME = np.zeros((18, 32), np.float32), np.full((18, 32), 0.25, np.float32
         (None, SOME, SOME, ("static: no network", "fused, 100% by motion")),
         (None, ZEROS, ZEROS, ("static: no network", "fused, nothing moves")),
         # Nothing moves, which says nothing of the network; and all that moves is dark to it.
-        (SOME, ZEROS, SOME, ("static", "fused, 100% by motion")),
+        (SOME, ZEROS, SOME, ("static", "fused, nothing moves")),
         (ZEROS, SOME, ZEROS, ("static", "fused, 100% by motion")),
         (ZEROS, ZEROS, ZEROS, ("static", "fused, nothing moves")),
     ],

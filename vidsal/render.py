@@ -10,7 +10,7 @@ from vidsal.fusion import Box, boxes
 from vidsal.lettering import fitting, line_px, width_px, write
 from vidsal.motion import camera_flow, shrink
 from vidsal.opencv import cv2
-from vidsal.settings import PANELS, Colormap, Layout, Method, Settings, panel_px
+from vidsal.settings import PANELS, Colormap, Fusion, Layout, Method, Settings, panel_px
 
 # A caption's height as a share of the picture's shorter side, and the smallest that can be read.
 _TEXT = 1 / 26
@@ -23,6 +23,8 @@ _SECOND = 0.85
 _UNSURE = 0.1
 # Below this there is no room for words: the picture is left bare.
 _ROOM_PX = 96
+# How a caption begins that tells what a map is of.
+_MAP_OF = "map of "
 # A picture that moves by less than this, in working pixels a frame, is steady to the eye.
 _STEADY_PX = 0.2
 
@@ -39,17 +41,16 @@ class Style(NamedTuple):
     has_time: bool = True
     method: Method = "smoothgrad"
     width: int = 0
-    fused: str = "fused"
+    fusion: Fusion = "gain"
+    has_prior: bool = False
 
     @classmethod
     def of(cls, settings: Settings, model_name: str | None, *, has_time: bool = True) -> "Style":
         """Return the style that the settings ask for; a photo has no time."""
-        is_usual = settings.fusion == "gain" or settings.model == "none"
-        way = "" if is_usual else f" by {settings.fusion}"
-        prior = " x centre prior" if settings.centre_prior else ""
         return cls(
             settings.layout, settings.colormap, settings.alpha, settings.annotate, model_name,
-            settings.boxes, has_time, settings.method, settings.width, f"fused{way}{prior}",
+            settings.boxes, has_time, settings.method, settings.width,
+            "gain" if settings.model == "none" else settings.fusion, settings.centre_prior > 0,
         )  # fmt: skip
 
 
@@ -103,9 +104,13 @@ def _static_label(saliency: Saliency) -> str:
 
 def _fused_label(saliency: Saliency, style: Style) -> str:
     """Return how the fused panel came about, and how much of it is motion."""
-    if not (saliency.motion.any() or saliency.fused.any()):
-        return f"{style.fused}, nothing moves"
-    return f"{style.fused}, {saliency.motion_share:.0%} by motion"
+    prior = " x centre prior" if style.has_prior else ""
+    if style.fusion in ("static", "motion"):
+        return f"{style.fusion} alone{prior}"
+    way = "" if style.fusion == "gain" else f" by {style.fusion}"
+    # Of a still, that motion brought nothing says nothing.
+    moved = f"{saliency.motion_share:.0%} by motion" if saliency.motion.any() else "nothing moves"
+    return f"fused{way}{prior}, {moved}"
 
 
 def _motion_label(saliency: Saliency) -> str:
@@ -252,38 +257,43 @@ def _first_line(seen: Prediction, size: int, room: int) -> str:
 
 
 def _about(seen: Prediction | None, style: Style) -> list[str]:
-    """Return what made the map, and what it explains where that is not the class seen, in parts."""
+    """Return what made the map, and what it is of where that is not the class seen, in parts."""
     if seen is None:
         return [style.model_name or "motion only"]
     # Where a network looked that nobody named, its classes say that there is one.
     parts = [style.model_name] if style.model_name else []
+    if style.fusion == "motion":
+        return [*parts, f"{_MAP_OF}motion"]
     if style.method != "smoothgrad":
         parts.append(style.method)
-    is_other = seen.target_id != seen.class_ids[0]
-    if is_other:
-        parts.append(f"map of {seen.target_name}")
-    parts = [f", {part}" if n else part for n, part in enumerate(parts)]
-    return [*parts, f" ({seen.target_probability:.0%})"] if is_other else parts
+    if seen.target_id != seen.class_ids[0]:
+        parts.append(f"{_MAP_OF}{seen.target_name} ({seen.target_probability:.0%})")
+    return parts
 
 
 def _write_second(picture: Rgb, time: str, about: list[str], *, right: int, bottom: int) -> int:
     """Write the second line of a caption; return its height, 0 where nothing fits."""
     size = _text_px(picture)
     small, left = _second_px(size), size // 2
-    time = _whole([time], small, right - left)
+    time = time if width_px(time, small) <= right - left else ""
     if time:
         # By itself: of what is written, only this is new in each frame.
         write(picture, time, small, left=left, bottom=bottom)
         left += width_px(f"{time}  ", small)
-    words = _whole(about, small, right - left)
+    words = _last(about, small, right - left)
     if words:
         write(picture, words, small, left=left, bottom=bottom)
     return line_px(small) if time or words else 0
 
 
-def _whole(parts: list[str], size: int, room: int) -> str:
-    """Return as many parts as fit, from the first on: half a name says less than none."""
-    texts = ("".join(parts[:n]) for n in range(len(parts), 0, -1))
+def _last(parts: list[str], size: int, room: int) -> str:
+    """Return as many parts as fit, from the last on: what a map is of outlives what made it."""
+    texts = [", ".join(parts[n:]) for n in range(len(parts))]
+    if parts and parts[-1].startswith(_MAP_OF):
+        # The class may be cut short, but not how likely it is; of other names half says nothing.
+        name, bracket, share = parts[-1].rpartition(" (")
+        short = fitting(name, size, room, tail=bracket + share)
+        texts += [short] if short.startswith(_MAP_OF) else []
     return next((text for text in texts if width_px(text, size) <= room), "")
 
 
