@@ -243,7 +243,7 @@ def test_a_photo_has_no_motion_and_a_bright_object_is_found(
         assert _mean(report, "fused", measure) == same
     assert _mean(report, "centre prior", "pixel AUC") < 0.7
     assert _mean(report, "fused x centre prior", "pixel AUC") < _mean(report, "fused", "pixel AUC")
-    assert stage.asked == [Request(0, 16)]
+    assert stage.asked == [Request(0, 16, 1)]
     without = evaluate([data], _settings())
     assert _rows(without) == ["centre prior"]
     assert without.models == ("none",)

@@ -468,8 +468,8 @@ def test_bfloat16_shows_what_float32_shows(sample_media: Path) -> None:
     assert bgr is not None
     rgb = np.ascontiguousarray(cv2.resize(bgr, (160, 160), interpolation=cv2.INTER_AREA)[..., ::-1])
     maps, seen = [], []
-    for precision in ("float32", "bfloat16"):
-        settings = Settings(model="lite0", precision=precision, samples=8)
+    for arithmetic in ("float32", "bfloat16"):
+        settings = Settings(model="lite0", precision=arithmetic, samples=8)
         stage = open_static(choose(settings), settings)
         assert stage is not None
         (one,) = stage.maps(rgb[None].astype(np.uint8), [Request(0, 8)])

@@ -77,11 +77,21 @@ def test_a_lock_ends_with_its_scene(clip: list[Rgb], other_clip: list[Rgb]) -> N
     assert [one.class_id for one in stage.asked] == [1] * 5 + [2] * 5
 
 
+def test_the_class_that_is_seen_is_the_one_that_is_explained(clip: list[Rgb]) -> None:
+    # Also between two looks, which are two frames apart here.
+    stage = Voting([1, 2, 0, 2, 1], Target(top=1))
+    settings = dataclasses.replace(PLAIN, predict_every=0.08)
+    results = analysed(frames_of(clip), settings, static=stage)
+    assert len(stage.looked_at) == 5
+    told = [one.prediction.target_id for one in results if one.prediction]
+    assert told == [one.class_id for one in stage.asked] == [1, 1, 2, 2, 0, 0, 2, 2, 1, 1]
+
+
 @pytest.mark.parametrize("target", [Target(top=2), Target(class_id=2)])
-def test_other_targets_the_stage_knows_by_itself(clip: list[Rgb], target: Target) -> None:
+def test_other_targets_stay_whatever_is_seen(clip: list[Rgb], target: Target) -> None:
     stage = Voting([0] * 10, target)
     results = analysed(frames_of(clip), static=stage)
-    assert {one.class_id for one in stage.asked} == {None}
+    assert {one.class_id for one in stage.asked} == {target.class_id}
     for result in results:
         assert result.prediction is not None
         assert result.prediction.target_id == target.class_id

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -348,6 +348,49 @@ def test_centre_prior_weights_the_fused_map(clip: list[Rgb], strength: float) ->
     assert max(result.motion.max() for result in alone) > 0.5
     for result in alone:
         assert result.fused == pytest.approx(result.motion * prior, abs=1e-5)
+
+
+def test_motion_alone_is_the_same_with_a_network_and_without(clip: list[Rgb]) -> None:
+    # A still scene, and the noise of a sensor: it must not be blown up.
+    rng = np.random.default_rng(0)
+    noisy = [clip[0].astype(float) + rng.normal(0, 2, clip[0].shape) for _ in range(8)]
+    grainy = frames_of([np.clip(one, 0, 255).astype(np.uint8) for one in noisy])
+    for frames in (grainy, frames_of(clip)):
+        for prior in (0.0, 1.0):
+            settings = dataclasses.replace(PLAIN, fusion="motion", centre_prior=prior)
+            pairs = zip(
+                analysed(frames, settings), analysed(frames, settings, static=None), strict=True
+            )
+            for one, other in pairs:
+                assert one.static is not None
+                assert np.array_equal(one.fused, other.fused)
+                assert (one.peak, one.ring, one.fused_high, one.motion_share) == (
+                    other.peak, other.ring, other.fused_high, other.motion_share,
+                )  # fmt: skip
+    assert 0 < max(float(one.fused.max()) for one in analysed(grainy, static=None)) < 0.7
+
+
+@pytest.mark.parametrize("options", [{"fusion": "static"}, {"gain": 0.0}])
+def test_a_map_without_motion_does_not_change_when_something_moves(
+    options: dict[str, Any], clip: list[Rgb]
+) -> None:
+    # Of less and less strength, so that a scale that begins anew would be another one.
+    stage = Pattern([0.8**n for n in range(16)])
+    settings = dataclasses.replace(PLAIN, method="gradient", **options)
+    moving = analysed(frames_of([clip[0]] * 6 + clip), settings, static=stage)
+    still = analysed(frames_of([clip[0]] * 16), settings, static=stage)
+    assert moving[-1].motion.any() and not still[-1].motion.any()
+    for one, other in zip(moving, still, strict=True):
+        assert one.fused_high == pytest.approx(other.fused_high, rel=1e-6)
+        assert one.fused == pytest.approx(other.fused, abs=1e-6)
+
+
+def test_numbers_that_would_overflow_do_not(clip: list[Rgb]) -> None:
+    stage = Placed(lambda _: np.full(TEXTURE, 3e38, np.float32))
+    for scale in ("stable", "fixed:0,1"):
+        settings = dataclasses.replace(PLAIN, scale=scale)
+        for one in analysed(frames_of(clip[:3]), settings, static=stage):
+            assert np.isfinite(one.fused).all() and one.fused.max() <= 1
 
 
 # The peak and the ring

@@ -246,7 +246,8 @@ class Target:
     Attributes
     ----------
     top : int or None
-        The sum of so many largest scores of each sample.
+        The sum of so many largest scores of each sample; 1 means the class that a request names,
+        where it names one.
     class_id : int or None
         One class throughout.
     is_locked : bool
@@ -273,7 +274,7 @@ class Request:
     samples : int
         How many gradients to draw, at least 1.
     class_id : int or None
-        Class to explain where it is chosen along the stream; else the stage knows.
+        Class to explain where it is one, and chosen along the stream; else the stage knows.
     """
 
     frame: int

@@ -312,7 +312,8 @@ class Settings:
         "between; auto keeps up with the source's rate.", parse=parse_every,
         check=lambda n: n == "auto" or n >= 1, expected="auto or a whole number of 1 or more")
     target: str = _option(
-        "auto", "Static map", "What to explain: top1, topN (the sum of the N largest scores), "
+        "auto", "Static map", "What to explain: top1 (the class that is seen), topN (the sum of "
+        "the N largest scores, of each noisy copy), "
         "auto (top5; of fewer than 25 classes a fifth), lock (the class most often on top in the "
         "first second, kept until it was not on top for a second), a class name, or an index.",
         parse=_word)
@@ -321,7 +322,7 @@ class Settings:
         "probability or that one's logarithm.")
     channels: Channels = _option(
         "max", "Static map", "From three colour gradients to one map: maximum of the absolute "
-        "values, or signed sum.")
+        "values, or signed sum; of integrated gradients, the sum's absolute value, or the sum.")
     short_side: int = _option(
         256, "Static map", "Shorter side of the network's input in pixels; the picture keeps its "
         "aspect, sides are rounded to multiples of 32.",

@@ -35,6 +35,8 @@ _QUIET = 0.03
 _STRIDE_PX = 32
 # No picture is so long that the network's input may be longer than this many short sides.
 _LONGEST = 4
+# Gradients beyond this would overflow when they are summed.
+_FAR = 1e30
 # Takes steps, and hands them on while it is open.
 Lead = Callable[[Iterator[Step]], AbstractContextManager[Iterable[Step]]]
 
@@ -216,11 +218,9 @@ def _drawn(
         drawing_s = clock()
         maps: dict[int, Map] = {}
         if due:
-            # A locked class is chosen here; any other target the stage knows by itself.
-            locked = [words[n].target_id if static.target.is_locked else None for n in due]
+            # The class that is told is the one that is explained.
             wanted = [
-                Request(group[n].frame.index, group[n].samples, class_id)
-                for n, class_id in zip(due, locked, strict=True)
+                Request(group[n].frame.index, group[n].samples, words[n].target_id) for n in due
             ]
             maps = dict(zip(due, static.maps(pictures.of(due), wanted), strict=True))
         drawing_s = clock() - drawing_s
@@ -303,7 +303,7 @@ def _gathered(
         if sampled is not None:
             # One number that is none, or has no end, would stay in the history for ever.
             finite = np.nan_to_num(sampled, posinf=0.0, neginf=0.0)
-            small = motion.shrink(finite, movement.speed.shape)
+            small = motion.shrink(np.clip(finite, -_FAR, _FAR), movement.speed.shape)
             history = history.plus(small, step.samples, budget.fading(step.samples))
         histories.now = history
         yield Halves(step, motion.smoothed(history.mean, settings.smooth), words)
@@ -339,27 +339,25 @@ def _saliency(
     # how high both halves together will reach.
     speed = scales.motion(step.speed, time_s, remembers=not step.is_first)
     moving = clipped(speed)
-    if scales.motion.begins:
-        # Nor do those in which nothing moved yet.
-        scales.fused.forget()
-    static, both, high = None, moving, scales.motion.high
-    # Both before they are clipped, which leaves all that stands out with one height.
-    whole, peaks = speed, None
+    static, peaks, both, high = None, None, moving, scales.motion.high
+    # Before it is clipped, which leaves all that stands out with one height.
+    whole, is_fused = speed, item.static is not None and settings.fusion != "motion"
     if item.static is not None:
         on_scale = scales.static(item.static, time_s)
-        peaks, both = _together(on_scale, scales.static.strength, moving, step, settings)
+        peaks, together = _together(on_scale, scales.static.strength, moving, step, settings)
         static = clipped(peaks)
-        if settings.fusion != "motion":
-            high = scales.static.high
-    share = 1.0
+        if is_fused:
+            both, high = together, scales.static.high
     if prior := settings.centre_prior:
         weights = centre_prior(both.shape, prior)
         both, whole = both * weights, whole * weights
         peaks = None if peaks is None else peaks * weights
-    if peaks is not None and settings.fusion != "motion":
-        share = motion_share(peaks, both)
+    share = 1.0 if peaks is None or not is_fused else motion_share(peaks, both)
     # Motion alone is on its scale already, which does not blow up what is still.
-    if item.static is not None:
+    if is_fused:
+        if scales.motion.begins and settings.fusion != "static" and settings.gain:
+            # Nor do those in which nothing moved yet.
+            scales.fused.forget()
         whole = scales.fused(both, time_s, remembers=not step.is_first)
         both = clipped(whole)
         high *= scales.fused.high
