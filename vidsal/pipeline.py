@@ -155,6 +155,9 @@ def process(
         if settings.resume and info.is_live:
             raise UsageError(f"--resume is not for {info.name}: what was missed is gone")
         output = claim_outputs(info, settings)
+        is_motion = settings.fusion == "motion" or network.choice.key == "none"
+        if is_motion and info.fps is None:
+            log.warning("%s is one picture, in which nothing moves: its map is empty", info.name)
         # A photo is done at once.
         write = _write_in_segments if settings.resume and info.fps else _write
         job = _Job(opened, settings, output, network, stages)
