@@ -505,7 +505,7 @@ def test_more_work_takes_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
     small = precision._derivative_s("float32")
     monkeypatch.setattr(precision, "_LAYER", (16, 56, 56, 128))
     # 64 times the arithmetic.
-    assert precision._derivative_s("float32") > 4 * small > 0
+    assert precision._derivative_s("float32") > 2 * small > 0
 
 
 def test_classifier_is_ready_to_differentiate(tmp_path: Path) -> None:

@@ -86,6 +86,9 @@ def live(
         stopped_after(source),
         open_preview(options.preview, host=options.host, port=options.port, say=say) as preview,
     ):
+        if network.choice.name:
+            # Nothing is shown, or recorded, until then.
+            say(f"{network.choice.name} is being loaded, which takes some seconds")
         stage = static() if static else network.stage
         analysis = Adaptive(stage, settings, source.info, options.latency_target)
         analysis.prepare()
