@@ -192,7 +192,11 @@ def test_frames_without_times_keep_their_pace_where_ffmpeg_goes_on(
     assert np.diff(times_s) == pytest.approx(0.04, abs=1e-3)
 
 
-def test_a_decoder_that_is_killed_is_no_damage(make_clip: MakeClip) -> None:
+@pytest.mark.parametrize(
+    ("number", "how"),
+    [(signal.SIGKILL, "was ended by signal 9"), (signal.SIGTERM, "was told to end")],
+)
+def test_a_decoder_that_is_killed_is_no_damage(number: int, how: str, make_clip: MakeClip) -> None:
     path = make_clip(frames=60, size=(180, 320))
     picture = media.inspect(path).picture
     assert picture is not None
@@ -200,9 +204,9 @@ def test_a_decoder_that_is_killed_is_no_damage(make_clip: MakeClip) -> None:
     try:
         assert reader.grab() == 0
         # Most frames are still to come: together they are larger than any pipe.
-        os.kill(reader._process.pid, signal.SIGKILL)
-        killed = r"clip\.mp4: ffmpeg, which decodes it, was ended by signal 9 after \d"
-        with pytest.raises(VidsalError, match=killed):
+        os.kill(reader._process.pid, number)
+        said = rf"clip\.mp4: ffmpeg, which decodes it, {how} after \d"
+        with pytest.raises(VidsalError, match=said):
             for _ in range(60):
                 reader.grab()
     finally:

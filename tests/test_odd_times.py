@@ -108,6 +108,27 @@ def test_fewer_frames_are_chosen_by_time(fps: str, count: int, make_clip: MakeCl
     assert np.abs(np.array(times_s) - due).max() <= 0.5 / 25 + 1e-6
 
 
+def test_a_part_between_two_frames_holds_none(make_clip: MakeClip) -> None:
+    path = make_clip(frames=25)
+    # Frames come at 0.4 and 0.44 s.
+    with open_source(path, Settings(start=0.41, end=0.43)) as source:
+        assert list(source.frames()) == []
+
+
+@pytest.mark.parametrize("end_s", [0.85, 0.912, 0.96])
+def test_the_frames_at_the_end_of_a_part_are_chosen_from_it(
+    end_s: float, make_clip: MakeClip
+) -> None:
+    path = make_clip(frames=48, rate="24")
+    with open_source(path, Settings(fps="10", end=end_s)) as source:  # type: ignore[arg-type]
+        times_s = [frame.time_s for frame in source.frames()]
+        assert source.info.frame_count_hint == len(times_s)
+    inside = np.arange(48) / 24
+    inside = inside[inside < end_s]
+    nearest = [float(inside[np.abs(inside - n / 10).argmin()]) for n in range(len(times_s))]
+    assert times_s == pytest.approx(nearest, abs=1e-6)
+
+
 def test_a_step_that_is_longer_than_the_video_is_one_line(
     make_clip: MakeClip, tmp_path: Path
 ) -> None:

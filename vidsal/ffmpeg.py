@@ -21,6 +21,8 @@ APART: dict[str, Any] = {"start_new_session": True}
 # Where imageio-ffmpeg keeps its own, which is new enough.
 _BROUGHT_ALONG = Path(imageio_ffmpeg.__file__).parent
 # Of what it writes, it tells errors only.
+# Its exit code after a signal that it heeds, such as SIGTERM.
+_TOLD_TO_END = 255
 _QUIETLY = ("-hide_banner", "-loglevel", "error", "-y")
 
 
@@ -182,9 +184,11 @@ def convert(arguments: list[str], *, folder: Path | None = None) -> None:
         raise VidsalError(f"ffmpeg failed: {last_words(process.stderr, process)}")
 
 
-def ended_by(returncode: int) -> str:
-    """Return how a process ended that did not end by itself, from its negative exit code."""
-    return f"was ended by signal {-returncode}"
+def ended_by(code: int) -> str:
+    """Return what ended an ffmpeg that did not end by itself, from its exit code; else nothing."""
+    if code < 0:
+        return f"was ended by signal {-code}"
+    return "was told to end" if code == _TOLD_TO_END else ""
 
 
 def last_words(stderr: bytes, process: Any) -> str:

@@ -396,7 +396,7 @@ class Saliency:
         Part of the fused map that motion brought in, 0..1.
     static_high, motion_high, fused_high : float
         The values shown as 1: of the gradient map, of ``speed``, and of the fused map in the unit
-        of the gradient map (without a network, of ``speed``).
+        of the gradient map (of motion alone, of ``speed``).
     peak : (float, float) or None
         The most salient point, found before the fused map was clipped: row and column as shares
         of the picture; ``None`` where nothing stands out.

@@ -240,7 +240,7 @@ class _Show:
             time_s=counting.seconds, fps_in=counting.rates[0], fps_out=counting.rates[1],
             latency_ms=counting.latency_ms, dropped_share=counting.dropped_share,
             every=analysis.every, size=str(analysis.size), model=self._style.model_name or "none",
-            target=seen.target_name if seen else "motion",
+            target=seen.target_name if seen and self._settings.fusion != "motion" else "motion",
             seen=f"{seen.names[0]} {seen.probabilities[0]:.0%}" if seen else "",
             layout=self._style.layout,
         )  # fmt: skip

@@ -29,7 +29,8 @@ class Recording:
     """Video files, and tables beside them, that follow one another without a gap.
 
     A video shows each picture for as long as it stood, so it lasts as long as what it shows; a
-    table has a row for each analysed frame, and none for a picture that is held.
+    table has a row for each analysed frame that was seen in its time, and none for a picture that
+    is held.
 
     Parameters
     ----------

@@ -229,7 +229,7 @@ class Settings:
     output: Path | None = _option(
         None, "Output", "File to write: .mp4, .mov, .mkv, .webm or .gif for a video or a camera, "
         ".png or .jpg for a photo. Default: <name>_saliency.mp4 or .png in the current folder; "
-        "vidsal live records only where it is given.",
+        "vidsal live records from its start only where it is given.",
         parse=parse_path, short="-o")
     overwrite: bool = _option(False, "Output", "Replace files that exist.")
     codec: Codec | None = _option(

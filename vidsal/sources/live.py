@@ -21,9 +21,9 @@ _SLOWEST_FPS, _FASTEST_FPS = 1.0, 240.0
 _USUAL_FPS = Fraction(30)
 # Pauses before a lost source is sought again: the first, and the longest.
 _PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
-# Where nothing came for so long, and for so many frames' time, what is on show is no live picture
-# any more.
-_STALE_S, _STALE_FRAMES = 1.0, 3
+# Where nothing came for so long, and for so many times as long as before the last picture, what is
+# on show is no live picture any more.
+_STALE_S, _STALE_GAPS = 1.0, 3
 # A pause is left this soon after `stop`.
 _POLL_S = 0.05
 
@@ -79,7 +79,6 @@ class LiveSource:
         except BaseException:
             self._capture.close()
             raise
-        self._stale_s = max(_STALE_S, _STALE_FRAMES / float(fps))
         hint = None if math.isinf(self._end_s) else round(self._end_s * fps / self._every)
         self.info = SourceInfo(
             name, *self._size, fps / self._every, is_live=True, frame_count_hint=hint
@@ -101,6 +100,7 @@ class LiveSource:
         time_s, marked_s = self._mark
         # Time runs from the first frame on, however long the source took to deliver it.
         time_s = time_s + max(0.0, now_s - marked_s) if self._began else 0.0
+        self._stale_s = max(_STALE_S, _STALE_GAPS * (time_s - self._mark[0]))
         self._mark, self._began = (time_s, now_s), True
         return time_s
 

@@ -29,9 +29,6 @@ _TONE_MAP = (
 # What it does not say of its colours is what its standard has.
 _OF_HDR = {"colorspace": "bt2020nc", "color_primaries": "bt2020"}
 
-# Codecs of which any frame may be of two half pictures, of one moment each.
-_MAY_INTERLACE = ("h264", "mpeg2video", "mpeg4", "vc1", "dvvideo")
-
 # So many pictures may show nothing that two readers could differ in, as a fade from black does,
 # before they count as alike.
 _DARK = 50
@@ -165,6 +162,8 @@ class FfmpegReader:
         Whether they need not be decoded, either. Where that lands tells the first time stamp.
     is_strict : bool
         Whether the first damaged frame is an error.
+    may_interlace : bool
+        Whether some pictures may be two half ones, which are made a whole one.
     """
 
     name = "ffmpeg"
@@ -178,6 +177,7 @@ class FfmpegReader:
         skipped: int = 0,
         jumps: bool = False,
         is_strict: bool = False,
+        may_interlace: bool = False,
     ) -> None:
         self._path, self._strict = path, is_strict
         self._shape = (*picture.upright_px, 3)
@@ -185,6 +185,9 @@ class FfmpegReader:
         self._is_timed = picture.has_times or not skipped
         self._rgb, self._time_s = np.empty(self._shape, np.uint8), 0.0
         filters = _filters(picture)
+        if may_interlace:
+            # Before anything goes across their lines; pictures that say that they are whole stay.
+            filters.insert(0, "bwdif=send_frame:auto:interlaced")
         jump: list[str] = []
         if skipped:
             after = f"gte(n,{skipped})"
@@ -231,11 +234,10 @@ class FfmpegReader:
             self._time_s = time_s - self._first_s
             return self._time_s
         code = self._process.wait()
-        if code < 0:
+        if how := ffmpeg.ended_by(code):
             # That is no damage: what is left of the file may be whole.
             raise VidsalError(
-                f"{self._path}: ffmpeg, which decodes it, {ffmpeg.ended_by(code)} after "
-                f"{self._time_s:.2f} s"
+                f"{self._path}: ffmpeg, which decodes it, {how} after {self._time_s:.2f} s"
             )
         if code and self._strict:
             raise VidsalError(
@@ -269,14 +271,10 @@ def _filters(picture: VideoStream) -> list[str]:
     matrix = ":in_color_matrix=bt709" if picture.lacks_matrix else ""
     # With chroma of every pixel: else what is made larger or smaller becomes two levels darker.
     scale = f"scale={width}:{height}:flags=bicubic+full_chroma_int{matrix},setsar=1"
-    filters = [scale]
-    if picture.is_hdr:
-        told = ":".join(f"{what}={_OF_HDR[what]}" for what in picture.untold)
-        filters = [*([f"setparams={told}"] if told else []), _TONE_MAP, scale]
-    if picture.is_interlaced or picture.codec in _MAY_INTERLACE:
-        # Before anything goes across their lines. Frames that are whole already stay as they are.
-        filters.insert(0, "bwdif=send_frame:auto:interlaced")
-    return filters
+    if not picture.is_hdr:
+        return [scale]
+    told = ":".join(f"{what}={_OF_HDR[what]}" for what in picture.untold)
+    return [*([f"setparams={told}"] if told else []), _TONE_MAP, scale]
 
 
 def begin_if_alike(path: Path, picture: VideoStream) -> float:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
-from vidsal.errors import VidsalError
+from vidsal.errors import UsageError, VidsalError
 from vidsal.frames import Findings, Frame, SourceInfo
 from vidsal.rates import USUAL_FPS
 from vidsal.settings import Settings
@@ -46,6 +46,11 @@ class SequenceSource:
             for number, path in enumerate(paths)
             if start_s - ROUNDING_S <= number / fps < end_s - ROUNDING_S
         ]
+        if 1 < len(inside) < settings.every:
+            raise UsageError(
+                f"--every {settings.every} is too much for the {len(inside)} pictures of {name}"
+                f"{' in that part' if len(inside) < len(paths) else ''}"
+            )
         self._paths = inside[:: settings.every]
         if not self._paths:
             raise VidsalError(f"{name}: none of its {len(paths)} pictures is in the part asked for")

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,8 +37,9 @@ _UNCOUNTED = ("vp8", "vp9")
 class VideoSource:
     """The frames of a video file, or of a part of it, in order.
 
-    A frame that is over before the output's next one is due is left out; what takes long is one
-    frame. So a source of any rhythm comes at `SourceInfo.fps` at most.
+    Of frames that begin in the same step of the output only the nearest to it comes, and the last
+    one if it stands in a later step; what takes long is one frame. So a source of any rhythm comes
+    at `SourceInfo.fps` at most.
 
     Parameters
     ----------
@@ -74,7 +75,7 @@ class VideoSource:
             self._close()
             raise
         length_s, there = self._length_s(), int(self._inside().sum())
-        if 1 < there < settings.every:
+        if settings.fps is None and 1 < there < settings.every:
             self._close()
             raise UsageError(
                 f"--every {settings.every} is too much for the {there} frames of {path}"
@@ -147,7 +148,7 @@ class VideoSource:
     def _place_after(self) -> float:
         """Return the place of the frame that comes after the one at hand, as the file tells it."""
         later = int(np.searchsorted(self._offsets_s, self._time_s + _NEAR_S)) + self._every - 1
-        if later >= len(self._offsets_s):
+        if later >= len(self._offsets_s) or self._offsets_s[later] >= self._end_s:
             return self._slots
         return self._place(float(self._offsets_s[later]))
 
@@ -207,8 +208,8 @@ class VideoSource:
         if not passed:
             return False
         self._close()
-        self._reader = FfmpegReader(
-            self._path, self._picture, after_s=aim_s, skipped=passed, is_strict=self._strict,
+        self._reader = self._ffmpeg(
+            after_s=aim_s, skipped=passed, is_strict=self._strict,
             # Damage is looked for from the beginning, and mended times are known by it.
             jumps=not (self._strict or self._picture.restarts),
         )  # fmt: skip
@@ -253,8 +254,17 @@ class VideoSource:
             if self._begin_s is not None:
                 self._reader = OpencvReader(self._path, self._picture, begin_s=self._begin_s)
             else:
-                self._reader = FfmpegReader(self._path, self._picture, is_strict=self._strict)
+                self._reader = self._ffmpeg(is_strict=self._strict)
         return self._reader
+
+    def _ffmpeg(self, **options: Any) -> FfmpegReader:
+        return FfmpegReader(
+            self._path, self._picture, may_interlace=self._may_be_interlaced, **options
+        )
+
+    @cached_property
+    def _may_be_interlaced(self) -> bool:
+        return may_be_interlaced(self._path, self._picture)
 
     @cached_property
     def _begin_s(self) -> float | None:
@@ -274,7 +284,7 @@ class VideoSource:
             raise VidsalError("it is HDR, and its tones have to be mapped")
         if self._picture.restarts:
             raise VidsalError("its time begins anew on the way")
-        if may_be_interlaced(self._path, self._picture):
+        if self._may_be_interlaced:
             raise VidsalError("it is interlaced, or may be")
 
     def _may_go_on(self) -> bool:
@@ -286,9 +296,7 @@ class VideoSource:
             self._path, self._seen, self._picture.frames,
         )  # fmt: skip
         self._close()
-        self._reader = FfmpegReader(
-            self._path, self._picture, after_s=self._time_s, skipped=self._seen
-        )
+        self._reader = self._ffmpeg(after_s=self._time_s, skipped=self._seen)
         return True
 
     def _is_near_end(self) -> bool:
@@ -356,7 +364,7 @@ class VideoSource:
         # As `frames` chooses them.
         places = [self._place(time_s) for time_s in times_s[:: self._every].tolist()]
         slot, count = -1, 0
-        for place, after in zip(places, [*places[1:], self._slots], strict=True):
+        for place, after in zip(places, [*places[1:], self._slots], strict=False):
             due = step_at(place, 1)
             if due < self._slots and is_seen(slot, place, after):
                 slot, count = due, count + 1

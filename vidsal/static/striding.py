@@ -73,7 +73,6 @@ def stridings(model: Any) -> dict[str, Striding]:
     made: dict[int, int] = {}
     asked: dict[str, int] = {}
     for layer in reversed(model.operations):
-        asks = None
         if _is_once(layer):
             steps = wanted.get(id(layer.output), {1})
             step = max(steps) if len(steps) == 1 else 1
@@ -81,7 +80,7 @@ def stridings(model: Any) -> dict[str, Striding]:
             if asks is not None and max(asks, step) > 1:
                 made[id(layer.output)] = step
                 asked[layer.name] = asks
-        _note(wanted, layer, asks or 1)
+            _note(wanted, layer, asks or 1)
     return {name: _striding(model.get_layer(name), asks, made) for name, asks in asked.items()}
 
 
