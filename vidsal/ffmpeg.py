@@ -20,9 +20,9 @@ from vidsal.errors import VidsalError
 APART: dict[str, Any] = {"start_new_session": True}
 # Where imageio-ffmpeg keeps its own, which is new enough.
 _BROUGHT_ALONG = Path(imageio_ffmpeg.__file__).parent
-# Of what it writes, it tells errors only.
 # Its exit code after a signal that it heeds, such as SIGTERM.
 _TOLD_TO_END = 255
+# Of what it writes, it tells errors only.
 _QUIETLY = ("-hide_banner", "-loglevel", "error", "-y")
 
 
