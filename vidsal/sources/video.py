@@ -124,7 +124,7 @@ class VideoSource:
 
     def _slot(self, time_s: float) -> int:
         """Return the number of the output's frame that is due at a time."""
-        return step_at(time_s - self._first.time_s, self._fps)
+        return step_at(self._place(time_s), 1)
 
     def _place(self, time_s: float) -> float:
         """Return a time as a number of the output's frames."""
