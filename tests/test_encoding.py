@@ -122,7 +122,10 @@ def test_hevc_has_the_name_that_apples_players_know(suffix: str, tmp_path: Path)
 def test_the_default_is_what_it_was() -> None:
     words = encoding.arguments((64, 96), NTSC, Path("o.mp4"), Settings())
     text = " ".join(words)
-    assert "-c:v libx264 -preset veryfast -crf 18 -x264-params me=dia:partitions=i8x8,i4x4 " in text
+    assert (
+        "-c:v libx264 -preset veryfast -crf 18 -x264-params me=dia:partitions=i8x8,i4x4:subme=1 "
+        in text
+    )
     assert "-video_track_timescale 30000 " in text
     assert "-movflags +faststart" in text
     assert words[-1] == "file:o.mp4"

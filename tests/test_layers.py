@@ -38,7 +38,7 @@ LAYERS = [
         "curves",
     ],
     ["figures", "sizing"],
-    ["warp", "intervals", "timeline", "rates", "timing", "outcome"],
+    ["warp", "yuv", "intervals", "timeline", "rates", "timing", "outcome"],
     ["frames", "settings", "prefetch", "newest", "opencv", "quiet", "garbage"],
     ["errors"],
 ]

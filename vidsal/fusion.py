@@ -169,9 +169,9 @@ def peak(saliency: Map) -> tuple[float, float] | None:
         count, labels, stats, _ = cv2.connectedComponentsWithStats(np.asarray(highest, np.uint8))
         largest = max(range(1, count), key=lambda label: int(stats[label, cv2.CC_STAT_AREA]))
         highest = labels == largest
-    rows, columns = np.nonzero(highest)
-    middle = np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2)
     height, width = saliency.shape
+    rows, columns = np.divmod(np.flatnonzero(highest), width)
+    middle = np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2)
     return (int(rows[middle]) + 0.5) / height, (int(columns[middle]) + 0.5) / width
 
 

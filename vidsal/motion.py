@@ -157,7 +157,7 @@ def rough_flow(previous: Rgb, current: Rgb, *, how: Flow = "farneback") -> Map:
     size = (height + 1) // 2, (width + 1) // 2
     small = optical_flow(shrink(previous, size), shrink(current, size), how=how)
     factors = np.array([width / size[1], height / size[0]], np.float32)
-    return shrink(small, (height, width)) * factors
+    return shrink(small * factors, (height, width))
 
 
 def camera_motion(flow: Map, *, model: Camera = "auto") -> CameraMotion:

@@ -44,7 +44,8 @@ Progress = Callable[[Iterable[T], int | None], Iterable[T]]
 
 # Decoded frames that wait for their motion, and analysed ones that wait to be drawn: enough to
 # bridge one stage's pauses, few enough that 4K frames stay within some hundred megabytes. Between
-# the two, a batch of frames waits for the network, and one is at it.
+# the two, a batch of frames waits for the network, and one is at it; without one, as many as wait
+# to be drawn.
 _DECODED, _ANALYSED = 4, 4
 # What an interruption may cost, and what the beginning of a file anew is worth.
 _SEGMENT_S = 5
@@ -282,8 +283,10 @@ def _analysed(
     batch = 1 if info.is_live else settings.batch
     pace = Pace(settings.static_every, float(info.fps) if info.fps else None)
     has_time = info.fps is not None
+    depth = batch if static else _ANALYSED
     # A pace is measured where one thing is done after the other.
-    depth = 0 if info.is_live or settings.static_every == "auto" else batch
+    if info.is_live or settings.static_every == "auto":
+        depth = 0
     results = analyse_frames(
         frames, static, settings, batch=batch, pace=pace, memory=memory, part=part,
         lead=partial(_lead, depth=depth, stages=stages or Stages()),
@@ -295,7 +298,7 @@ def _analysed(
 
 @contextmanager
 def _lead(steps: Iterator[T], *, depth: int, stages: Stages) -> Iterator[Iterator[T]]:
-    """Let motion be found while the network is at work, and measure how long it takes."""
+    """Let motion be found beside what is made of it, and measure how long it takes."""
     found = stages.items("motion", steps, inside=("wait for frames",))
     with prefetch(found, depth) as moved:
         # Without a thread of its own, it is not waited for beside what it takes.
@@ -314,6 +317,4 @@ def _maps(
     waited = stages.items("wait for frames", frames)
     timed = stages.static("network", static)
     saliencies = _analysed(waited, timed, job.model_name, settings, job.info, memory, part, stages)
-    # Without a network, motion is found here.
-    inside = ("wait for motion", "network") if static else ("wait for frames",)
-    yield from stages.items("maps" if static else "motion, maps", saliencies, inside=inside)
+    yield from stages.items("maps", saliencies, inside=("wait for motion", "network"))

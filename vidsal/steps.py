@@ -84,7 +84,7 @@ def moved(
     begin: Begin[Map],
     *,
     ahead: bool,
-) -> Iterator[Step]:
+) -> Generator[Step, None, None]:
     """Yield a step for each frame: how it moves, and whether a scene begins.
 
     Parameters

@@ -125,22 +125,23 @@ def halves(
         To go on from, and to keep up to date; an empty one if not given.
     part : int, optional
         After so many frames each time, none is held but for the one ahead, as `memory` needs to
-        be whole there; by default that is nowhere. Without a network it plays no part.
+        be whole there; by default that is nowhere.
     lead : callable, optional
-        Lets motion be found beside the network: `vidsal.prefetch.prefetch` with a depth, for one.
+        Lets motion be found beside what is made of it, the network's part above all:
+        `vidsal.prefetch.prefetch` with a depth, for one.
     """
     memory = memory or Memory()
     # One thread for all frames: of one for each, the allocator keeps a little more every time.
     with helper("flow") as begin:
+        awaited = Awaited(frames, clock)
+        found = moved(awaited, settings, memory, begin, ahead=ahead)
         if static is None:
-            for step in moved(frames, settings, memory, begin, ahead=ahead):
-                yield Halves(step, None, None)
+            with closing(_led(found, lead, part)) as led:
+                yield from (Halves(step, None, None) for step in led)
             return
         pace = pace or Pace(settings.static_every)
         budget = _budget(settings)
         remembers = budget.remembers or settings.static_every != 1
-        awaited = Awaited(frames, clock)
-        found = moved(awaited, settings, memory, begin, ahead=ahead)
         steps = planned(found, budget, pace, memory, remembers=remembers)
         classes = _Classes(static, settings.predict_every, memory)
         # Closed by whatever ends this: until then, motion may be sought in another thread.

@@ -12,6 +12,7 @@ from vidsal.settings import Settings
 from vidsal.sink import Write, removed
 from vidsal.sinks.finishing import Meant, finish, keeping_picture
 from vidsal.timeline import Timeline
+from vidsal.yuv import yuv420
 
 # A source from which this share of its frames came was read to its end: a few were damaged.
 _NEARLY_ALL = 0.9
@@ -93,6 +94,7 @@ class Frames:
         self.path = path
         self._fps = fps
         self._settings = settings
+        self._is_yuv = encoding.fed(encoding.codec_of(path, settings)) == "yuv420p"
         self._encoder: ffmpeg.Encoder | None = None
         self.timeline: Timeline[Rgb] = timeline or Timeline(fps)
         self.size: tuple[int, int] | None = None
@@ -121,8 +123,9 @@ class Frames:
     def _encode(self, pictures: list[tuple[Rgb, int]]) -> None:
         for picture, times in pictures:
             encoder = self._begin(picture)
+            data = yuv420(picture) if self._is_yuv else picture
             for _ in range(times):
-                encoder.write(picture.data.cast("B"))
+                encoder.write(data.data.cast("B"))
 
     def __enter__(self) -> "Frames":
         return self
