@@ -14,7 +14,7 @@ from sink_help import FILM, kill_ffmpeg, make_info, make_picture, make_saliency,
 from vidsal.errors import UsageError, VidsalError
 from vidsal.frames import SourceInfo
 from vidsal.settings import Settings
-from vidsal.sink import claim, staged
+from vidsal.sink import claim, staged, write_text
 from vidsal.sinks import claim_outputs, open_sinks, output_path
 from vidsal.sinks.image import image_sink
 
@@ -95,6 +95,29 @@ def test_a_link_means_what_it_names(tmp_path: Path) -> None:
     real.write_bytes(b"precious")
     with pytest.raises(VidsalError, match=r"elsewhere\.mp4 exists: give another name"):
         claim_outputs(make_info(), Settings(output=link))
+
+
+def test_a_link_to_itself_is_replaced(tmp_path: Path) -> None:
+    link = tmp_path / "o.txt"
+    link.symlink_to(link)
+    claim(link, overwrite=False)
+    write_text(link, "words")
+    assert not link.is_symlink() and link.read_text() == "words"
+
+
+def test_every_file_goes_where_a_link_leads(tmp_path: Path) -> None:
+    folder = tmp_path / "elsewhere"
+    link = tmp_path / "t.csv"
+    link.symlink_to(folder / "real.csv")
+    with pytest.raises(VidsalError, match="elsewhere is not a folder that exists"):
+        claim(link, overwrite=True)
+    folder.mkdir()
+    claim(link, overwrite=False)
+    write_text(link, "a,b")
+    assert link.is_symlink() and (folder / "real.csv").read_text() == "a,b"
+    assert sorted(one.name for one in tmp_path.rglob("*")) == ["elsewhere", "real.csv", "t.csv"]
+    with pytest.raises(VidsalError, match=r"real\.csv exists"):
+        claim(link, overwrite=False)
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm", ".gif", ".GIF"])

@@ -25,7 +25,7 @@ Write = Callable[[Saliency, Rgb], None]
 
 
 def claim(path: Path, *, overwrite: bool) -> None:
-    """Say before any work whether a result can go to `path`.
+    """Say before any work whether a result can go to `path`, or to what that is a link to.
 
     Raises
     ------
@@ -33,6 +33,7 @@ def claim(path: Path, *, overwrite: bool) -> None:
         If it exists and is to be kept, or its folder does not exist or cannot be written to.
     """
     with writing(path):
+        path = behind(path)
         is_folder, is_there = path.is_dir(), path.exists()
     if is_folder:
         raise VidsalError(f"{path} is a folder: give the name of a file")
@@ -43,6 +44,12 @@ def claim(path: Path, *, overwrite: bool) -> None:
         raise VidsalError(f"{folder} is not a folder that exists: make it first")
     with writing(path), tempfile.TemporaryFile(dir=folder):
         pass
+
+
+def behind(path: Path) -> Path:
+    """Return the place that a link names, so that a result does not replace the link."""
+    # Unlike Path.resolve, this takes a link to itself for a name like any other.
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def beside(path: Path, ending: str) -> Path:
@@ -69,18 +76,20 @@ def free_names(*paths: Path) -> list[Path]:
 def staged(final: Path) -> Iterator[Path]:
     """Lend a name beside `final`; when the block ends well, what is there becomes `final`.
 
-    However the block ends, nothing is left at the lent name.
+    However the block ends, nothing is left at the lent name. See `behind` of links.
 
     Raises
     ------
     VidsalError
         If the file cannot be moved to its final name.
     """
+    with writing(final):
+        place = behind(final)
     # The suffix stays: writers tell the format by it.
-    with removed(final, final.suffix) as part:
+    with removed(place, final.suffix) as part:
         yield part
         with writing(final):
-            part.replace(final)
+            part.replace(place)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from vidsal.errors import UsageError, VidsalError
 from vidsal.frames import Rgb, Saliency, SourceInfo
 from vidsal.parts import RESULT, folder_of
 from vidsal.settings import Settings
-from vidsal.sink import Write, claim, writing
+from vidsal.sink import Write, behind, claim, writing
 from vidsal.sinks.image import IMAGE_SUFFIXES, image_sink
 from vidsal.sinks.maps import claim_folder, maps_sink
 from vidsal.sinks.space import require_space
@@ -28,9 +28,7 @@ def output_path(info: SourceInfo, settings: Settings) -> Path:
     UsageError
         If the suffix, or the codec, does not fit what will be written.
     """
-    named = _named(info, settings)
-    # Else the result would replace the link, and what it names would stay as it was.
-    return named.resolve() if named.is_symlink() else named
+    return behind(_named(info, settings))
 
 
 def _named(info: SourceInfo, settings: Settings) -> Path:
