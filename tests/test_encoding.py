@@ -1,5 +1,6 @@
 """Codecs and containers: PyAV says what is in the files, and formulas what colours they have."""
 
+import re
 import shutil
 import stat
 import sys
@@ -90,6 +91,15 @@ def test_colours_are_bt709_in_limited_range_and_say_so(codec: str, tmp_path: Pat
         tags = (context.color_primaries, context.color_trc, context.colorspace)
         assert tags == (1, 1, 1)
         assert int(frame.color_range) == 1
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+def test_chroma_lies_in_the_middle_and_says_so(codec: str, tmp_path: Path) -> None:
+    path = _write(tmp_path / "o.mp4", [make_picture(0, SIZE)] * 3, codec=codec)
+    headers = ffmpeg.first_headers(path)
+    # 1 in the tables E-1 of H.264 and E.3 of H.265: halfway between pixels in either direction.
+    said = re.findall(r"chroma_sample_loc_type_top_field\s+[01]+ = (\d)", headers)
+    assert said and set(said) == {"1"}
 
 
 @pytest.mark.parametrize("codec", ["h264", "hevc", "av1", "vp9", "prores", "ffv1"])

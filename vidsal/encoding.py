@@ -264,6 +264,9 @@ def _encoded(encoder: _Encoder, codec: str, quality: int) -> list[str]:
     filters = [f"format={'nv12' if is_on_card else encoder.pixels}", tags]
     if fed(codec) == "rgb24":
         filters.insert(0, "scale=in_range=pc:out_range=tv:out_color_matrix=bt709")
+    else:
+        # What is said of none is taken to lie on the left of its two by two pixels.
+        words += ["-chroma_sample_location", "center"]
     if is_on_card:
         filters.append("hwupload")
         words = ["-init_hw_device", "vaapi=card", "-filter_hw_device", "card", *words]
