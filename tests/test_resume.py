@@ -330,7 +330,13 @@ def test_a_changed_network_or_version_is_refused(
         vidsal.run(clip, _settings())
     with monkeypatch.context() as patch:
         patch.setattr(vidsal, "__version__", "0.0.1")
-        with pytest.raises(VidsalError, match=r"vidsal was 0\.1\.0 and is 0\.0\.1"):
+        with pytest.raises(VidsalError, match=r"vidsal was 0\.1\.0 \(\w+\) and is 0\.0\.1 \("):
+            vidsal.run(clip, _settings())
+    with monkeypatch.context() as patch:
+        # One of its modules is another, as between two versions.
+        patch.setattr(vidsal, "__file__", str(tmp_path / "__init__.py"))
+        (tmp_path / "__init__.py").write_text("# other words")
+        with pytest.raises(VidsalError, match=r"vidsal was 0\.1\.0 \(\w+\) and is 0\.1\.0 \("):
             vidsal.run(clip, _settings())
     weights = tmp_path / "w.h5"
     weights.write_bytes(b"123")

@@ -107,12 +107,20 @@ def _about_settings(settings: Settings) -> dict[str, str]:
 
 def _about_programs() -> dict[str, str]:
     return {
-        "vidsal": vidsal.__version__,
+        "vidsal": f"{vidsal.__version__} ({_own_code()})",
         "TensorFlow": _version("tensorflow", "tensorflow-cpu", "tensorflow-macos"),
         "OpenCV": str(cv2.__version__),
         "NumPy": np.__version__,
         "ffmpeg": imageio_ffmpeg.get_ffmpeg_version(),
     }
+
+
+def _own_code() -> str:
+    """Return a checksum of vidsal's modules, which change between two versions, too."""
+    total = hashlib.sha256()
+    for path in sorted(Path(vidsal.__file__).parent.rglob("*.py")):
+        total.update(path.read_bytes())
+    return total.hexdigest()[:16]
 
 
 def _version(*names: str) -> str:

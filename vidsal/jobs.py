@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, count
@@ -63,7 +64,7 @@ def run_all(
         tell(outcome)
 
     sources, is_group = _sources(words, settings, done)
-    there = {path.resolve() for one in sources if _is_file(path := Path(str(one)))}
+    there = {os.path.realpath(path) for one in sources if _is_file(path := Path(str(one)))}
     for source, own in _each(sources, settings, is_group=is_group):
         try:
             if len(sources) > 1:
@@ -170,11 +171,11 @@ def _called(source: What) -> tuple[str, Path]:
     return path.stem, path
 
 
-def _require_apart(sources: set[Path], settings: Settings) -> None:
+def _require_apart(sources: set[str], settings: Settings) -> None:
     """Raise `UsageError` where a result would replace a source, one that is still to be read."""
     for option in ("output", "table"):
         path = getattr(settings, option)
-        if path is not None and path.resolve() in sources:
+        if path is not None and os.path.realpath(path) in sources:
             raise UsageError(f"--{option} {path} is one of the sources: give another name")
 
 

@@ -232,9 +232,10 @@ def _write_in_segments(job: _Job, progress: Progress[Any]) -> _Done:
     """Write the same, but keep what is finished, and go on after what an earlier run finished."""
     info, stages = job.info, job.stages
     assert info.fps is not None
-    # Of few frames a second, a call's worth of them.
-    every = max(job.settings.batch, math.ceil(_SEGMENT_S * info.fps))
     choice = job.network.choice
+    # Of few frames a second, a call's worth of them.
+    call = 1 if choice.key == "none" else job.settings.batch
+    every = max(call, math.ceil(_SEGMENT_S * info.fps))
     known = identity(
         info.name, job.settings, files=[Path(one) for one in info.files], model=choice.name,
         weights=choice.weights,

@@ -48,7 +48,6 @@ def claim(path: Path, *, overwrite: bool) -> None:
 
 def behind(path: Path) -> Path:
     """Return the place that a link names, so that a result does not replace the link."""
-    # Unlike Path.resolve, this takes a link to itself for a name like any other.
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 

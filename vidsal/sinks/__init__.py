@@ -1,5 +1,6 @@
 """The kinds of sink, and all of a run's sinks as one."""
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -66,10 +67,11 @@ def claim_outputs(info: SourceInfo, settings: Settings) -> Path:
         source = Path(info.name)
         if not info.is_live and path.exists() and source.exists() and path.samefile(source):
             raise VidsalError(f"{path} is the source itself: give another name")
-    places: dict[Path, str] = {}
+    places: dict[str, str] = {}
     wanted = {"--output": output, "--table": settings.table, "--maps": settings.maps}
     for option, place in wanted.items():
-        if place and (other := places.setdefault(place.resolve(), option)) != option:
+        # Unlike Path.resolve, realpath is not at a loss where a link leads to itself.
+        if place and (other := places.setdefault(os.path.realpath(place), option)) != option:
             raise UsageError(f"{other} and {option} both name {place}")
     if settings.table and settings.table.suffix.lower() != ".csv":
         raise UsageError(f"--table {settings.table}: a table is written as .csv")
