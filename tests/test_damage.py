@@ -2,6 +2,9 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,8 +13,9 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+import psutil
 import pytest
-from conftest import MakeClip
+from conftest import MakeClip, run_ffmpeg
 from file_help import FRAMES, difference, make, read_whole
 
 from vidsal import media
@@ -211,3 +215,74 @@ def test_a_decoder_that_is_killed_is_no_damage(number: int, how: str, make_clip:
                 reader.grab()
     finally:
         reader.close()
+
+
+# A little is overwritten of every fourth picture of the second half, which decoders patch up.
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("clip.mp4", ["-c:v", "libx264", "-g", "10", "-bf", "2"]),
+        ("clip.mkv", ["-c:v", "libx264", "-g", "10", "-bf", "2"]),
+        ("clip.avi", ["-c:v", "mpeg4", "-q:v", "2", "-g", "10"]),
+    ],
+)
+def test_pictures_that_opencv_patches_up_are_counted(
+    name: str, words: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / name
+    picture = "testsrc2=size=128x96:rate=25:duration=2"
+    run_ffmpeg("-f", "lavfi", "-i", picture, *words, str(path))
+    with av.open(str(path)) as file:
+        packets = [packet for packet in file.demux(video=0) if packet.size]
+    data = bytearray(path.read_bytes())
+    for packet in packets[22::4]:
+        at = (packet.pos or 0) + packet.size // 2
+        data[at : at + 16] = bytes(one ^ 0x55 for one in data[at : at + 16])
+    path.write_bytes(data)
+    with av.open(str(path)) as file:
+        # Another program's word.
+        corrupt = sum(frame.is_corrupt for frame in file.decode(video=0))
+    assert corrupt > 1
+    with open_source(path, Settings()) as source:
+        frames = list(source.frames())
+        found = source.findings()
+    assert (found.decoder, found.damaged, len(frames)) == ("OpenCV", corrupt, 50)
+    assert f"{corrupt} of its frames are incomplete, 0 left out; 50 frames came" in caplog.text
+    with open_source(path, Settings(end=0.12)) as source:
+        assert len(list(source.frames())) == 3
+        assert source.findings().damaged == 0
+    with pytest.raises(VidsalError, match=r"is damaged after .* because of --strict"):
+        read_whole(path, strict=True)
+
+
+# A picture without end, in real time, in place of the file.
+_WATCHES = """
+import os, subprocess, time
+from vidsal.sources import damage
+
+real = subprocess.Popen
+def endless(words, **rest):
+    if "framecrc" not in words:
+        return real(words, **rest)
+    at = words.index("-i")
+    given = ["-re", "-f", "lavfi", "-i", "testsrc2=size=64x48"]
+    return real([*words[:at], *given, *words[at + 2 :]], **rest)
+subprocess.Popen = endless
+watch = damage.DamageWatch("none", 0, float("inf"))
+print(watch._process.pid, flush=True)
+time.sleep(0.5)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_whoever_looks_for_damage_ends_when_nobody_reads_it() -> None:
+    words = [sys.executable, "-c", _WATCHES]
+    done = subprocess.run(words, capture_output=True, check=False, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    number = int(done.stdout)
+    for _ in range(100):
+        if not psutil.pid_exists(number) or psutil.Process(number).status() == "zombie":
+            return
+        time.sleep(0.1)
+    os.kill(number, signal.SIGKILL)
+    pytest.fail("it goes on")

@@ -9,7 +9,7 @@ import tempfile
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from vidsal.errors import VidsalError
 from vidsal.frames import Map, Rgb
 from vidsal.media import VideoStream, square_size
 from vidsal.opencv import cv2
+from vidsal.sources.damage import LOUD, told
 from vidsal.timeline import ROUNDING_S
 
 # HDR to SDR: to linear light, a curve that keeps bright parts apart, and to the usual transfer.
@@ -209,8 +210,9 @@ class FfmpegReader:
             # Else it would end where one recording follows another.
             care.append("-xerror")
         care += jump if jumps else []
+        self._words: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
-            [ffmpeg.executable(), "-v", "error", "-nostdin", *times, *care,
+            [ffmpeg.executable(), "-hide_banner", *LOUD, "-nostdin", *times, *care,
              "-i", ffmpeg.named(path), "-map", "0:V:0", "-vf", ",".join(filters),
              "-fps_mode", "passthrough", "-pix_fmt", "rgb24",
              # One line a frame, written before the frame is: its time, in the file's own ticks.
@@ -218,8 +220,7 @@ class FfmpegReader:
              "-enc_time_base", "demux",
              "-stats_enc_pre", str(stamps), "-stats_enc_pre_fmt", "{pts} {tb}",
              "-f", "rawvideo", "pipe:1", *unheard],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            **ffmpeg.APART,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._words, **ffmpeg.APART,
         )  # fmt: skip
         self._stamps = stamps.open()
 
@@ -255,6 +256,11 @@ class FfmpegReader:
     def picture(self) -> Rgb | None:
         return self._rgb
 
+    def incomplete(self) -> int:
+        """Return how many of the pictures that were decoded are damaged."""
+        self._words.seek(0)
+        return told(self._words)
+
     def close(self) -> None:
         if self._process.poll() is None:
             self._process.kill()
@@ -262,6 +268,7 @@ class FfmpegReader:
         assert self._process.stdout is not None
         self._process.stdout.close()
         self._stamps.close()
+        self._words.close()
         self._folder.cleanup()
 
 

@@ -14,6 +14,7 @@ from vidsal.errors import UsageError, VidsalError
 from vidsal.frames import Findings, Frame, SoundPart, SourceInfo
 from vidsal.media import BEYOND_S, Media, VideoStream, inspect, may_be_interlaced
 from vidsal.settings import Settings
+from vidsal.sources.damage import DamageWatch
 from vidsal.sources.readers import FfmpegReader, OpencvReader, Reader, begin_if_alike, resized
 from vidsal.timeline import ROUNDING_S, is_seen, step_at
 
@@ -68,6 +69,7 @@ class VideoSource:
         self._fps = settings.fps or picture.rate / settings.every
         self._stopped = self._ended = False
         self._reader: Reader | None = None
+        self._watch: DamageWatch | None = None
         self._seen, self._index, self._time_s = 0, -1, -math.inf
         try:
             self._first = self._first_frame()
@@ -90,6 +92,8 @@ class VideoSource:
         )  # fmt: skip
 
     def frames(self) -> Iterator[Frame]:
+        if isinstance(self._reader, OpencvReader):
+            self._watch = DamageWatch(self._path, self._first.time_s, self._end_s)
         frame: Frame | None = self._first
         size = self._first.rgb.shape[:2]
         slot = -1
@@ -115,6 +119,8 @@ class VideoSource:
 
     def __exit__(self, *_: object) -> None:
         self._close()
+        if self._watch is not None:
+            self._watch.close()
 
     def _close(self) -> None:
         if self._reader is not None:
@@ -313,7 +319,13 @@ class VideoSource:
 
     def _damaged(self) -> int:
         """Return how many pictures did not come, or are known to be incomplete."""
-        return max(self._lost(), self._picture.damaged)
+        return max(max(0, self._lost()) + self._incomplete(), self._picture.damaged)
+
+    def _incomplete(self) -> int:
+        """Return how many of the pictures that came a decoder says are damaged."""
+        if self._watch is not None:
+            return self._watch.count()
+        return self._reader.incomplete() if isinstance(self._reader, FfmpegReader) else 0
 
     def _lost(self) -> int:
         """Return how many of the pictures up to where the file was read did not come."""
