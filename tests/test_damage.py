@@ -219,15 +219,16 @@ def test_a_decoder_that_is_killed_is_no_damage(number: int, how: str, make_clip:
 
 # A little is overwritten of every fourth picture of the second half, which decoders patch up.
 @pytest.mark.parametrize(
-    ("name", "words"),
+    ("name", "words", "decoder"),
     [
-        ("clip.mp4", ["-c:v", "libx264", "-g", "10", "-bf", "2"]),
-        ("clip.mkv", ["-c:v", "libx264", "-g", "10", "-bf", "2"]),
-        ("clip.avi", ["-c:v", "mpeg4", "-q:v", "2", "-g", "10"]),
+        ("clip.mp4", ["-c:v", "libx264", "-g", "10", "-bf", "2"], "OpenCV"),
+        ("clip.mkv", ["-c:v", "libx264", "-g", "10", "-bf", "2"], "OpenCV"),
+        ("clip.avi", ["-c:v", "mpeg4", "-q:v", "2", "-g", "10"], "OpenCV"),
+        ("laced.mp4", ["-c:v", "libx264", "-g", "10", "-x264-params", "tff=1"], "ffmpeg"),
     ],
 )
-def test_pictures_that_opencv_patches_up_are_counted(
-    name: str, words: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_pictures_that_are_patched_up_are_counted(
+    name: str, words: list[str], decoder: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / name
     picture = "testsrc2=size=128x96:rate=25:duration=2"
@@ -247,7 +248,7 @@ def test_pictures_that_opencv_patches_up_are_counted(
     with open_source(path, Settings()) as source:
         frames = list(source.frames())
         found = source.findings()
-    assert (found.decoder, len(frames)) == ("OpenCV", 50)
+    assert (found.decoder, len(frames)) == (decoder, 50)
     # Newer decoders find more of what was done.
     assert corrupt <= found.damaged <= hurt
     assert (

@@ -9,7 +9,7 @@ import tempfile
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
-from typing import IO, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -210,18 +210,19 @@ class FfmpegReader:
             # Else it would end where one recording follows another.
             care.append("-xerror")
         care += jump if jumps else []
-        self._words: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
-        self._process = subprocess.Popen(
-            [ffmpeg.executable(), "-hide_banner", *LOUD, "-nostdin", *times, *care,
-             "-i", ffmpeg.named(path), "-map", "0:V:0", "-vf", ",".join(filters),
-             "-fps_mode", "passthrough", "-pix_fmt", "rgb24",
-             # One line a frame, written before the frame is: its time, in the file's own ticks.
-             # Else it would be rounded to whole frames, and in seconds to six figures.
-             "-enc_time_base", "demux",
-             "-stats_enc_pre", str(stamps), "-stats_enc_pre_fmt", "{pts} {tb}",
-             "-f", "rawvideo", "pipe:1", *unheard],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._words, **ffmpeg.APART,
-        )  # fmt: skip
+        self._words = Path(self._folder.name) / "words"
+        with self._words.open("wb") as words:
+            self._process = subprocess.Popen(
+                [ffmpeg.executable(), "-hide_banner", *LOUD, "-nostdin", *times, *care,
+                 "-i", ffmpeg.named(path), "-map", "0:V:0", "-vf", ",".join(filters),
+                 "-fps_mode", "passthrough", "-pix_fmt", "rgb24",
+                 # One line a frame, written before the frame is: its time, in the file's own ticks.
+                 # Else it would be rounded to whole frames, and in seconds to six figures.
+                 "-enc_time_base", "demux",
+                 "-stats_enc_pre", str(stamps), "-stats_enc_pre_fmt", "{pts} {tb}",
+                 "-f", "rawvideo", "pipe:1", *unheard],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=words, **ffmpeg.APART,
+            )  # fmt: skip
         self._stamps = stamps.open()
 
     def grab(self) -> float | None:
@@ -258,8 +259,8 @@ class FfmpegReader:
 
     def incomplete(self) -> int:
         """Return how many of the pictures that were decoded are damaged."""
-        self._words.seek(0)
-        return told(self._words)
+        with self._words.open("rb") as words:
+            return told(words)
 
     def close(self) -> None:
         if self._process.poll() is None:
@@ -268,7 +269,6 @@ class FfmpegReader:
         assert self._process.stdout is not None
         self._process.stdout.close()
         self._stamps.close()
-        self._words.close()
         self._folder.cleanup()
 
 
