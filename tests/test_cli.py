@@ -444,7 +444,7 @@ def test_interrupt_removes_the_unfinished_output(
 ) -> None:
     clip = make_clip(size=(360, 640), frames=600, sound="aac", options=["-preset", "ultrafast"])
     with _begun(clip, here) as process:
-        (encoder,) = psutil.Process(process.pid).children()
+        programs = psutil.Process(process.pid).children()
         time.sleep(0.2)
         process.send_signal(getattr(signal, name))
         begin_s = time.monotonic()
@@ -454,7 +454,7 @@ def test_interrupt_removes_the_unfinished_output(
     assert stdout == ""
     assert _said(stderr) == ["vidsal: interrupted"]
     assert names_in(here) == []
-    assert not encoder.is_running()
+    assert programs and not any(one.is_running() for one in programs)
     # It takes a tenth of a second; a machine that others share may stand still for some.
     assert took_s < 15
 
