@@ -1,25 +1,24 @@
 """From RGB to what video is made of: luma, and colour at half the size. Pure maths."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vidsal.frames import Rgb
 from vidsal.opencv import cv2
 
-# Shares of red, green and blue in the luma of BT.709.
-_LUMA = np.array([0.2126, 0.7152, 0.0722])
-# In limited range luma goes from 16 to 235, and each of the two chromas from 16 to 240.
-_LUMA_LEVELS, _CHROMA_LEVELS = 219 / 255, 224 / 255
+# Shares of red and blue in luma.
+BT601, BT709 = (0.299, 0.114), (0.2126, 0.0722)
+# In limited range luma goes from 16 to 235, and each of the two chromas from 16 to 240: 128 is none.
+_LEVELS, _BLACK = np.array([219, 224, 224]) / 255, np.array([16, 128, 128])
 
 
-def _matrix() -> np.ndarray:
-    """Return what makes luma, blue and red chroma of RGB, with the ends they begin at, (3, 4)."""
-    blue = (np.array([0, 0, 1]) - _LUMA) / (2 * (1 - _LUMA[2]))
-    red = (np.array([1, 0, 0]) - _LUMA) / (2 * (1 - _LUMA[0]))
-    weights = np.stack([_LUMA_LEVELS * _LUMA, _CHROMA_LEVELS * blue, _CHROMA_LEVELS * red])
-    return np.column_stack([weights, [16, 128, 128]])
+def from_rgb(red: float, blue: float) -> NDArray[np.float64]:
+    """Return the (3, 3) matrix from RGB to luma, blue and red chroma, by shares of red and blue."""
+    luma = np.array([red, 1 - red - blue, blue])
+    return np.stack([luma, ([0, 0, 1] - luma) / (1 - blue) / 2, ([1, 0, 0] - luma) / (1 - red) / 2])
 
 
-_MATRIX = _matrix()
+_MATRIX = np.column_stack([_LEVELS[:, None] * from_rgb(*BT709), _BLACK])
 
 
 def yuv420(picture: Rgb) -> Rgb:

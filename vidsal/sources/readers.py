@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vidsal import ffmpeg
 from vidsal.errors import VidsalError
@@ -21,6 +20,7 @@ from vidsal.media import VideoStream, square_size
 from vidsal.opencv import cv2
 from vidsal.sources.damage import LOUD, told
 from vidsal.timeline import ROUNDING_S
+from vidsal.yuv import BT601, BT709, from_rgb
 
 # HDR to SDR: to linear light, a curve that keeps bright parts apart, and to the usual transfer.
 _TONE_MAP = (
@@ -44,14 +44,8 @@ _SETTLED_S = 5.0
 _NO_TIME = -(2**63)
 
 
-def _from_rgb(red: float, blue: float) -> NDArray[np.float64]:
-    """Return the matrix from RGB to luma and chroma that weighs red and blue like this."""
-    luma = np.array([red, 1 - red - blue, blue])
-    return np.stack([luma, ([0, 0, 1] - luma) / (1 - blue) / 2, ([1, 0, 0] - luma) / (1 - red) / 2])
-
-
 # From blue, green and red, which were made as if by BT.601, to red, green and blue by BT.709.
-_AS_BT709 = (np.linalg.inv(_from_rgb(0.2126, 0.0722)) @ _from_rgb(0.299, 0.114))[:, ::-1]
+_AS_BT709 = (np.linalg.inv(from_rgb(*BT709)) @ from_rgb(*BT601))[:, ::-1]
 
 
 class Reader(Protocol):
