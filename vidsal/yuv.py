@@ -8,7 +8,7 @@ from vidsal.opencv import cv2
 
 # Shares of red and blue in luma.
 BT601, BT709 = (0.299, 0.114), (0.2126, 0.0722)
-# In limited range luma goes from 16 to 235, and each of the two chromas from 16 to 240: 128 is none.
+# In limited range luma goes from 16 to 235, each of the two chromas from 16 to 240: 128 is none.
 _LEVELS, _BLACK = np.array([219, 224, 224]) / 255, np.array([16, 128, 128])
 
 
