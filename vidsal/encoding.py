@@ -261,12 +261,13 @@ def _encoded(encoder: _Encoder, codec: str, quality: int) -> list[str]:
     is_on_card = encoder.pixels == "vaapi"
     # Players trust the tags, which name the matrix that the frames are converted by.
     tags = "setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
-    filters = [f"format={'nv12' if is_on_card else encoder.pixels}", tags]
+    filters = []
     if fed(codec) == "rgb24":
-        filters.insert(0, "scale=in_range=pc:out_range=tv:out_color_matrix=bt709")
+        filters.append("scale=in_range=pc:out_range=tv:out_color_matrix=bt709")
     else:
         # What is said of none is taken to lie on the left of its two by two pixels.
         words += ["-chroma_sample_location", "center"]
+    filters += [f"format={'nv12' if is_on_card else encoder.pixels}", tags]
     if is_on_card:
         filters.append("hwupload")
         words = ["-init_hw_device", "vaapi=card", "-filter_hw_device", "card", *words]

@@ -4,6 +4,7 @@ import math
 import subprocess
 from collections.abc import Iterable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from vidsal import ffmpeg
@@ -47,7 +48,7 @@ class DamageWatch:
         self._thread = ExitStack()
         begin = self._thread.enter_context(helper("damage"))
         assert self._process.stdout is not None
-        self._told = begin(lambda: told(self._process.stdout or ()))
+        self._told = begin(partial(told, self._process.stdout))
 
     def count(self) -> int:
         """Return how many damaged pictures there are, once all were looked at."""
