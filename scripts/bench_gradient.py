@@ -27,10 +27,10 @@ from bench_pipeline import machine, random_weights, steady_rate
 from bench_quality import quality
 
 import vidsal
-from vidsal.frames import Frame, Request, Rgb
-from vidsal.prefetch import prefetch
+from vidsal.runtime.prefetch import prefetch
+from vidsal.saliency.stream import analyse_frames
 from vidsal.static.models import ModelChoice, load_tensorflow, open_static
-from vidsal.stream import analyse_frames
+from vidsal.types import Frame, Request, Rgb
 
 # As the network is usually counted, forward and back. In the form that Keras publishes it takes
 # 15.4, and with strides taken early 13.9: so a share of more than 1 is possible.

@@ -30,11 +30,11 @@ import numpy as np
 import psutil
 
 import vidsal
-from vidsal import ffmpeg
-from vidsal.frames import Request
+from vidsal.media import ffmpeg
+from vidsal.saliency.stream import network_size
 from vidsal.sources import open_source
 from vidsal.static.models import ModelChoice, open_static
-from vidsal.stream import network_size
+from vidsal.types import Request
 
 EARLY, LATE = 500, 3000
 

@@ -11,17 +11,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import vidsal
-from vidsal import motion
-from vidsal.datasets import Truth, open_datasets, sampled
-from vidsal.evaluation import HISTORY
-from vidsal.faithfulness import measure
-from vidsal.frames import Frame, Map, Request, Saliency, StaticStage
-from vidsal.metrics import auc_judd, nss, pixel_auc
-from vidsal.opencv import cv2
+from vidsal import image_ops
+from vidsal.evaluation.datasets import Truth, open_datasets, sampled
+from vidsal.evaluation.evaluate import HISTORY
+from vidsal.evaluation.faithfulness import measure
+from vidsal.evaluation.metrics import auc_judd, nss, pixel_auc
+from vidsal.motion.flow import optical_flow
+from vidsal.motion.warp import warp
+from vidsal.runtime.opencv import cv2
+from vidsal.saliency.stream import analyse_frames, network_picture
 from vidsal.sources import open_source
 from vidsal.static.models import choose, open_static
-from vidsal.stream import analyse_frames, network_picture
-from vidsal.warp import carried
+from vidsal.types import Frame, Map, Request, Saliency, StaticStage
 
 LITE0 = vidsal.Settings(model="lite0")
 ROWS = {
@@ -103,7 +104,7 @@ def precision_agreement(photos: list[Path]) -> dict[str, float]:
                     assert stage is not None
                     rgb = network_picture(frame.rgb, stage, base)
                     request = Request(number, base.samples if base.method != "gradient" else 1)
-                    maps.append(motion.smoothed(stage.maps(rgb[None], [request])[0], smooth))
+                    maps.append(image_ops.smoothed(stage.maps(rgb[None], [request])[0], smooth))
                 values.append(float(np.corrcoef(maps[0].ravel(), maps[1].ravel())[0, 1]))
             key = f"{name}, {'smoothed' if smooth else 'raw'}"
             figures[f"{key}, mean"] = round(float(np.mean(values)), 3)
@@ -114,9 +115,9 @@ def precision_agreement(photos: list[Path]) -> dict[str, float]:
 def change(before: Saliency, after: Saliency) -> float:
     """Return how much a map differs from the one before it, moved to where it should be now."""
     assert before.static is not None and after.static is not None
-    old, new = (motion.grey(motion.shrink(one.frame.rgb, one.motion.shape))
+    old, new = (image_ops.grey(image_ops.shrink(one.frame.rgb, one.motion.shape))
                 for one in (before, after))  # fmt: skip
-    moved = carried(before.static, motion.optical_flow(new, old))
+    moved = warp(before.static, optical_flow(new, old))
     return float(np.abs(after.static - moved).mean())
 
 
@@ -163,5 +164,5 @@ def _kept_small(frames: list[Frame]) -> list[Frame]:
         height, width = frame.rgb.shape[:2]
         factor = min(1.0, 480 / min(height, width))
         size = round(height * factor), round(width * factor)
-        kept.append(Frame(motion.shrink(frame.rgb, size), frame.index, frame.time_s))
+        kept.append(Frame(image_ops.shrink(frame.rgb, size), frame.index, frame.time_s))
     return kept

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import psutil
 
-from vidsal.media import inspect
+from vidsal.media.probe import inspect
 
 ROOT = Path(__file__).resolve().parent.parent
 # A whole picture whose sound cannot be added stays, and the line names it.

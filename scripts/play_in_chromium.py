@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from vidsal import ffmpeg, media
+from vidsal.media import ffmpeg, probe
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 # How long the browser may take to start and to answer.
@@ -151,7 +151,7 @@ def main() -> int:
     if program is None:
         print("no Chromium is here: install one, or name it in CHROMIUM; nothing was checked")
         return 2
-    picture = media.inspect(film).picture
+    picture = probe.inspect(film).picture
     if picture is None:
         print(f"{film} holds no picture")
         return 1
@@ -166,13 +166,13 @@ def main() -> int:
 
 
 def report(
-    film: Path, answer: dict[str, Any], picture: media.VideoStream, at_s: float, number: int
+    film: Path, answer: dict[str, Any], picture: probe.VideoStream, at_s: float, number: int
 ) -> int:
     """Print what was compared; return 0 if all agrees, else 1."""
     mean = decoded(film, at_s, picture.upright_px)
     off = max(abs(a - b) for a, b in zip(answer["mean"], mean, strict=True))
     step_s = float(1 / picture.rate)
-    sound = media.inspect(film).sound
+    sound = probe.inspect(film).sound
     length_s = max(picture.end_s, sound.end_s if sound else 0.0)
     height, width = picture.upright_px
     checks = [

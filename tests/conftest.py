@@ -19,8 +19,8 @@ import numpy as np
 import psutil
 import pytest
 
-from vidsal import lettering, render
-from vidsal.frames import Map, Request, Rgb, Target
+from vidsal.render import draw, text
+from vidsal.types import Map, Request, Rgb, Target
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -166,13 +166,13 @@ def make_clip(tmp_path: Path) -> MakeClip:
 def written(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """All that is written into pictures from now on, and how high."""
     words: list[tuple[str, int]] = []
-    real = lettering.write
+    real = text.write
 
     def write(picture: Rgb, text: str, size_px: int, **options: Any) -> int:
         words.append((text, size_px))
         return real(picture, text, size_px, **options)
 
-    monkeypatch.setattr(render, "write", write)
+    monkeypatch.setattr(draw, "write", write)
     return words
 
 

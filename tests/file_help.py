@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 from conftest import run_ffmpeg
 
-from vidsal.frames import Frame, Rgb
 from vidsal.settings import Settings
 from vidsal.sources import open_source
+from vidsal.types import Frame, Rgb
 
 # Words that make a file from the test picture, and its (height, width).
 H264 = ["-c:v", "libx264", "-crf", "12"]

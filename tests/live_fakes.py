@@ -11,11 +11,11 @@ import imageio_ffmpeg
 import numpy as np
 
 from vidsal.errors import VidsalError
-from vidsal.figures import Figures
-from vidsal.frames import Rgb, SourceInfo
-from vidsal.preview import Button
+from vidsal.live.preview import Button
+from vidsal.live.statistics import LiveStats
 from vidsal.settings import Settings
 from vidsal.sources.live import LiveSource
+from vidsal.types import Rgb, SourceInfo
 
 SIZE = (96, 128)
 INFO = SourceInfo("camera 7", *SIZE, Fraction(20), is_live=True)
@@ -105,11 +105,11 @@ def length_of(path: Path) -> tuple[int, float]:
 class FakePreview:
     """Remembers what it was shown; asks what is pressed."""
 
-    def __init__(self, pressed: Callable[[Figures | None], list[Button]]) -> None:
-        self.shown: list[tuple[Rgb, Figures]] = []
+    def __init__(self, pressed: Callable[[LiveStats | None], list[Button]]) -> None:
+        self.shown: list[tuple[Rgb, LiveStats]] = []
         self._pressed = pressed
 
-    def show(self, picture: Rgb, figures: Figures) -> None:
+    def show(self, picture: Rgb, figures: LiveStats) -> None:
         self.shown.append((picture, figures))
 
     def pressed(self) -> list[Button]:
@@ -117,7 +117,7 @@ class FakePreview:
 
 
 def previewing(
-    pressed: Callable[[Figures | None], list[Button]], kept: list[FakePreview] | None = None
+    pressed: Callable[[LiveStats | None], list[Button]], kept: list[FakePreview] | None = None
 ) -> Callable[..., Any]:
     """What opens such a preview, and puts it into `kept`."""
 

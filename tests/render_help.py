@@ -7,11 +7,11 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from vidsal.frames import Frame, Map, Prediction, Rgb, Saliency
-from vidsal.fusion import peak
-from vidsal.motion import still
-from vidsal.render import Style
+from vidsal.motion.compensated import still
+from vidsal.render.style import Style
+from vidsal.saliency.regions import peak
 from vidsal.settings import Colormap, Layout
+from vidsal.types import Frame, Map, Prediction, Rgb, Saliency
 
 LAYOUTS, COLORMAPS = get_args(Layout), get_args(Colormap)
 BARE = Style(annotate=False)

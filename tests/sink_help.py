@@ -10,10 +10,10 @@ import numpy as np
 import psutil
 
 import vidsal
-from vidsal.frames import Frame, Map, Rgb, Saliency, SoundPart, SourceInfo
-from vidsal.motion import still
+from vidsal.motion.compensated import still
 from vidsal.settings import Settings
 from vidsal.sinks.video import video_sink
+from vidsal.types import Frame, Map, Rgb, Saliency, SoundPart, SourceInfo
 
 FILM = Fraction(24000, 1001)
 

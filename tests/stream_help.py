@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from conftest import BrightnessStage
 
-from vidsal import motion
-from vidsal.frames import Frame, Map, Request, Rgb, Saliency, StaticStage, Target
-from vidsal.fusion import centroid
+from vidsal import image_ops
+from vidsal.saliency.regions import centroid
+from vidsal.saliency.stream import analyse_frames
 from vidsal.settings import Settings
-from vidsal.stream import analyse_frames
+from vidsal.types import Frame, Map, Request, Rgb, Saliency, StaticStage, Target
 
 FPS = 25
 # What the fastest thing in `clip` does by itself, (-4, 2) pixels a frame, in diagonals a second.
@@ -81,7 +81,7 @@ class Placed(BrightnessStage):
     def maps(self, rgb: Rgb, requests: Sequence[Request]) -> Map:
         self.requests.append(list(requests))
         size = rgb.shape[1:3]
-        return np.stack([motion.shrink(self._draw(one), size) for one in requests])
+        return np.stack([image_ops.shrink(self._draw(one), size) for one in requests])
 
 
 def bump(row: float, column: float, sigma: float = 6.0) -> Map:

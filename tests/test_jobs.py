@@ -15,8 +15,7 @@ from conftest import MakeClip
 from vidsal import jobs
 from vidsal.errors import UsageError
 from vidsal.jobs import run_all, write_summary
-from vidsal.outcome import Outcome
-from vidsal.pipeline import process
+from vidsal.pipeline import Outcome, process
 from vidsal.settings import Settings
 
 

@@ -22,16 +22,18 @@ from conftest import BrightnessStage, LoadScript, MakeClip
 from PIL import Image
 
 import vidsal
-from vidsal import pipeline, render, sinks, sources, stopping
+from vidsal import pipeline, sinks, sources
 from vidsal.errors import UsageError, VidsalError
-from vidsal.frames import Frame, Map, Request, Rgb, Saliency
-from vidsal.render import Style
+from vidsal.render.draw import draw_saliency
+from vidsal.render.style import Style
 from vidsal.settings import Settings
 from vidsal.sinks.maps import sixteen_bit
+from vidsal.sources import interrupt
 from vidsal.sources.capture import CameraCapture
 from vidsal.sources.live import LiveSource
 from vidsal.static import models
 from vidsal.static.models import ModelChoice
+from vidsal.types import Frame, Map, Request, Rgb, Saliency
 
 # No failure may take longer than this to end a run; most take a tenth of it.
 SOON_S = 5.0
@@ -147,13 +149,13 @@ def test_output_is_the_same_without_threads(
     monkeypatch.setattr(pipeline, "_DECODED", 0)
     monkeypatch.setattr(pipeline, "_ANALYSED", 0)
     threads = set()
-    real = render.draw
+    real = draw_saliency
 
     def draw(*words: Any) -> Rgb:
         threads.add(threading.current_thread().name)
         return real(*words)
 
-    monkeypatch.setattr(render, "draw", draw)
+    monkeypatch.setattr(pipeline, "draw_saliency", draw)
     vidsal.run(clip, _settings(output="alone.mp4", table="alone.csv", **options))
     assert threads == {threading.current_thread().name}
     ahead, alone = _video(Path("ahead.mp4")), _video(Path("alone.mp4"))
@@ -215,7 +217,7 @@ def test_photo_is_told_no_time(
         styles.append(style)
         return saliency.frame.rgb
 
-    monkeypatch.setattr(render, "draw", draw)
+    monkeypatch.setattr(pipeline, "draw_saliency", draw)
     Image.new("RGB", (64, 48)).save(tmp_path / "photo.png")
     vidsal.run(tmp_path / "photo.png", _settings())
     vidsal.run(make_clip("a.mp4", frames=1), _settings())
@@ -385,7 +387,7 @@ def _break_compute(monkeypatch: pytest.MonkeyPatch, error: BaseException, after:
 
 
 def _break_draw(monkeypatch: pytest.MonkeyPatch, error: BaseException, after: int) -> None:
-    monkeypatch.setattr(render, "draw", _failing(render.draw, error, after))
+    monkeypatch.setattr(pipeline, "draw_saliency", _failing(draw_saliency, error, after))
 
 
 def _break_sink(monkeypatch: pytest.MonkeyPatch, error: BaseException, after: int) -> None:
@@ -532,14 +534,14 @@ def test_an_output_in_the_way_is_found_before_the_network_is_loaded(
 def test_ctrl_c_on_a_file_removes_what_was_begun(
     make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, calls = render.draw, itertools.count()
+    real, calls = draw_saliency, itertools.count()
 
     def draw(*words: Any) -> Rgb:
         if next(calls) == 10:
             os.kill(os.getpid(), signal.SIGINT)
         return real(*words)
 
-    monkeypatch.setattr(render, "draw", draw)
+    monkeypatch.setattr(pipeline, "draw_saliency", draw)
     with pytest.raises(KeyboardInterrupt):
         vidsal.run(make_clip(frames=400), _settings(table=Path("t.csv"), maps=Path("maps")))
     assert _left() == []
@@ -642,8 +644,8 @@ def test_ctrl_c_on_a_camera_is_the_end_of_a_recording_that_is_kept(plug_in: Plug
 
 def test_a_later_ctrl_c_is_an_interrupt(plug_in: PlugIn, monkeypatch: pytest.MonkeyPatch) -> None:
     plug_in(FakeCamera(10_000))
-    monkeypatch.setattr(stopping, "_NERVOUS_S", 0.2)
-    real, calls = render.draw, itertools.count()
+    monkeypatch.setattr(interrupt, "_NERVOUS_S", 0.2)
+    real, calls = draw_saliency, itertools.count()
 
     def draw(*words: Any) -> Rgb:
         if next(calls) in (3, 4):
@@ -651,7 +653,7 @@ def test_a_later_ctrl_c_is_an_interrupt(plug_in: PlugIn, monkeypatch: pytest.Mon
             time.sleep(0.3)
         return real(*words)
 
-    monkeypatch.setattr(render, "draw", draw)
+    monkeypatch.setattr(pipeline, "draw_saliency", draw)
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         vidsal.run(0, _settings())

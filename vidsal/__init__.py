@@ -10,15 +10,14 @@ Importing this package is light; what is heavy comes when it is used.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from vidsal._version import __version__
 from vidsal.errors import UsageError, VidsalError
 from vidsal.settings import Settings
 
 if TYPE_CHECKING:
-    from vidsal.frames import Frame, Motion, Prediction, Saliency
     from vidsal.pipeline import analyse, draw, run
-    from vidsal.sources.names import Pictures
-
-__version__ = "0.1.0"
+    from vidsal.sources.resolve import Pictures
+    from vidsal.types import Frame, Motion, Prediction, Saliency
 
 __all__ = [
     "Frame",
@@ -29,17 +28,18 @@ __all__ = [
     "Settings",
     "UsageError",
     "VidsalError",
+    "__version__",
     "analyse",
     "draw",
     "run",
 ]
 
 _HOMES = {
-    "Frame": "frames",
-    "Motion": "frames",
-    "Pictures": "sources.names",
-    "Prediction": "frames",
-    "Saliency": "frames",
+    "Frame": "types",
+    "Motion": "types",
+    "Pictures": "sources.resolve",
+    "Prediction": "types",
+    "Saliency": "types",
     "analyse": "pipeline",
     "draw": "pipeline",
     "run": "pipeline",

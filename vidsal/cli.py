@@ -17,14 +17,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 from cyclopts import App, CycloptsError, Group, Parameter, Token
 
-import vidsal
+from vidsal._version import __version__
 from vidsal.errors import UsageError, VidsalError, flat, one_line
-from vidsal.outcome import Outcome
-from vidsal.quiet import quiet_opencv, quiet_tensorflow
+from vidsal.runtime.native_logs import quiet_opencv, quiet_tensorflow
 from vidsal.settings import (
     Fusion,
     LiveOptions,
@@ -36,13 +35,16 @@ from vidsal.settings import (
     parse_warmup,
 )
 
+if TYPE_CHECKING:
+    from vidsal.pipeline import Outcome
+
 log = logging.getLogger(__name__)
 
 app = App(
     name="vidsal",
     help="Shows, frame by frame, what stands out in a video: where a classifier's gradients and "
     "moving objects are, as a heatmap video.",
-    version=vidsal.__version__,
+    version=__version__,
     help_format="plaintext",
     # main() words the errors and sets the exit codes.
     print_error=False,
@@ -250,7 +252,7 @@ def run(
     if not sources:
         raise UsageError("give at least one video, photo, folder or camera")
     from vidsal.jobs import run_all, write_summary
-    from vidsal.sink import claim
+    from vidsal.runtime.atomic_write import claim
 
     if summary is not None:
         if summary.suffix.lower() != ".json":
@@ -284,7 +286,7 @@ class _Told:
         self.outcomes: list[Outcome] = []
         self.is_untold = False
 
-    def take(self, outcome: Outcome) -> None:
+    def take(self, outcome: "Outcome") -> None:
         """Print an output's path, or why there is none."""
         self.outcomes.append(outcome)
         if outcome.error is not None:
@@ -324,7 +326,7 @@ def live(
     own = {field.name for field in dataclasses.fields(LiveOptions)} & options.keys()
     wishes = LiveOptions(**{name: options.pop(name) for name in own})
     settings = Settings(batch=1, **{**_LIVE, **options})
-    from vidsal.live import live as run_live
+    from vidsal.live.session import live as run_live
 
     summary = run_live(source, settings, wishes, say=_say)
     _tell_idle(settings, options)
@@ -351,8 +353,8 @@ def faithfulness(
     if frames < 1:
         raise UsageError(f"--frames must be 1 or more, got {frames}")
     _tell_idle(settings, options)
-    from vidsal.faithfulness import measure, write_json
-    from vidsal.sink import claim
+    from vidsal.evaluation.faithfulness import measure, write_json
+    from vidsal.runtime.atomic_write import claim
 
     if summary is not None:
         claim(summary, overwrite=overwrite)
@@ -409,9 +411,9 @@ def evaluate(
     theirs = _named_folders(against or [])
     # Which network --preprocess is for is not in the settings.
     _tell_idle(settings, {name: options[name] for name in options if name != "preprocess"})
-    from vidsal.evaluation import evaluate as score
-    from vidsal.report import write_report
-    from vidsal.sink import claim
+    from vidsal.evaluation.evaluate import evaluate as score
+    from vidsal.evaluation.report import write_report
+    from vidsal.runtime.atomic_write import claim
 
     for path in (json, markdown):
         if path is not None:

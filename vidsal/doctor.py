@@ -6,10 +6,10 @@ import re
 import subprocess
 from collections.abc import Callable, Iterator
 
-import vidsal
-from vidsal import ffmpeg
-from vidsal.encoding import software_encoders
+from vidsal._version import __version__
 from vidsal.errors import VidsalError, flat
+from vidsal.media import ffmpeg
+from vidsal.media.codecs import software_encoders
 from vidsal.static import weights
 from vidsal.static.models import load_tensorflow
 
@@ -37,7 +37,7 @@ def model_lines() -> list[str]:
 def report() -> Iterator[str]:
     """Yield what is found, a line each; what cannot be asked says why instead."""
     parts: list[tuple[str, Callable[[], str]]] = [
-        ("vidsal", lambda: vidsal.__version__),
+        ("vidsal", lambda: __version__),
         ("Python", lambda: f"{platform.python_version()} on {platform.platform()}"),
         ("OpenCV", _opencv),
         ("ffmpeg", _ffmpeg),
@@ -56,7 +56,7 @@ def report() -> Iterator[str]:
 
 
 def _opencv() -> str:
-    from vidsal.opencv import cv2
+    from vidsal.runtime.opencv import cv2
 
     build = cv2.getBuildInformation()
     gui = re.search(r"GUI:\s*(\S+)", build)
@@ -93,7 +93,7 @@ def _weights() -> str:
 
 
 def _cameras() -> str:
-    from vidsal.opencv import cv2
+    from vidsal.runtime.opencv import cv2
 
     found = []
     for number in range(_CAMERAS):

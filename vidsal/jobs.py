@@ -9,17 +9,16 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from vidsal import encoding
 from vidsal.errors import UsageError, VidsalError, one_line
-from vidsal.outcome import Outcome
-from vidsal.pipeline import Progress, process
+from vidsal.media import codecs
+from vidsal.pipeline import Outcome, Progress, process
+from vidsal.runtime.atomic_write import write_text
 from vidsal.settings import Settings, settings_of
-from vidsal.sink import write_text
 from vidsal.sinks.image import IMAGE_SUFFIXES
-from vidsal.sources.capture import is_stream, spoken
+from vidsal.sources.capture import display_name, is_stream
+from vidsal.sources.http_file import file_name, redacted_url
 from vidsal.sources.image import is_image
-from vidsal.sources.names import Pictures, What, expand, is_named_as_picture
-from vidsal.sources.remote import file_name, told
+from vidsal.sources.resolve import Pictures, What, expand, is_named_as_picture
 from vidsal.static.models import Network
 
 
@@ -35,7 +34,7 @@ def run_all(
     Parameters
     ----------
     words : sequence of str, int or Path
-        See `vidsal.sources.names.expand`; one of them may come alone. With more than one source,
+        See `vidsal.sources.resolve.expand`; one of them may come alone. With more than one source,
         the settings' ``output``, ``table`` and ``maps`` are folders.
     settings : Settings, optional
     progress : callable, optional
@@ -106,8 +105,8 @@ def _sources(
 def _label(source: What) -> str:
     """Return a source as it may be told: an address may hold a password."""
     if file_name(source):
-        return told(str(source))
-    return spoken(str(source)) if is_stream(source) else str(source)
+        return redacted_url(str(source))
+    return display_name(str(source)) if is_stream(source) else str(source)
 
 
 def _each(
@@ -186,7 +185,7 @@ def _output_name(source: What, stem: str, settings: Settings) -> str:
     else:
         path = Path(str(source))
         is_photo = not isinstance(source, Pictures) and _is_file(path) and is_image(path)
-    return f"{stem}_saliency{'.png' if is_photo else encoding.suffix_for(settings.codec)}"
+    return f"{stem}_saliency{'.png' if is_photo else codecs.suffix_for(settings.codec)}"
 
 
 def _is_file(path: Path) -> bool:
@@ -199,7 +198,7 @@ def _is_file(path: Path) -> bool:
 
 def _is_named_as_file(path: Path) -> bool:
     """Say whether a name ends as that of a file that vidsal writes."""
-    return path.suffix.lower() in (*encoding.SUFFIXES, *IMAGE_SUFFIXES, ".csv")
+    return path.suffix.lower() in (*codecs.SUFFIXES, *IMAGE_SUFFIXES, ".csv")
 
 
 def _make(folder: Path, option: str, sources: int) -> None:

@@ -3,38 +3,41 @@
 One source, from the name to the file.
 """
 
+import dataclasses
 import logging
 import math
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from vidsal import encoding, render
 from vidsal.errors import UsageError
-from vidsal.frames import Frame, Rgb, Saliency, SourceInfo, StaticStage
-from vidsal.garbage import keep_freed
-from vidsal.identity import identity
-from vidsal.memory import Memory, frozen
-from vidsal.outcome import Outcome
-from vidsal.pace import Pace
-from vidsal.prefetch import prefetch
-from vidsal.render import Style
-from vidsal.scaling import Flicker
+from vidsal.media import codecs
+from vidsal.render.draw import draw_saliency
+from vidsal.render.style import Style
+from vidsal.runtime.allocation import keep_freed
+from vidsal.runtime.prefetch import prefetch
+from vidsal.runtime.profiling import Stages
+from vidsal.runtime.safe_pickle import dumps, loads
+from vidsal.saliency.normalization import Flicker
+from vidsal.saliency.schedule import Pace
+from vidsal.saliency.state import MEMORY_CLASSES, Memory
+from vidsal.saliency.stream import analyse_frames
 from vidsal.settings import Settings, settings_of
 from vidsal.sinks import claim_outputs, open_sinks
+from vidsal.sinks.fingerprint import identity
 from vidsal.sinks.segments import open_segments
-from vidsal.source import Source
 from vidsal.sources import open_source
-from vidsal.sources.names import Given, What, one_source
+from vidsal.sources.base import Source
+from vidsal.sources.interrupt import stopped_after, stopped_by_ctrl_c
+from vidsal.sources.resolve import Given, What, one_source
 from vidsal.static.models import Network
-from vidsal.stopping import stopped_after, stopped_by_ctrl_c
-from vidsal.stream import analyse_frames
-from vidsal.timing import Stages
+from vidsal.types import Frame, Rgb, Saliency, SourceInfo, StaticStage
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +52,56 @@ Progress = Callable[[Iterable[T], int | None], Iterable[T]]
 _DECODED, _ANALYSED = 4, 4
 # What an interruption may cost, and what the beginning of a file anew is worth.
 _SEGMENT_S = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one source.
+
+    Attributes
+    ----------
+    source : str
+    output : Path or None
+        What was written; ``None`` if it failed.
+    error : str or None
+        Why it failed, in one line.
+    frames : int
+        How many were analysed.
+    damaged : int
+        How many could not be decoded, or are known to be incomplete.
+    is_cut_off : bool
+        Whether the source ends before it should.
+    decoder, model : str
+        What decoded it, what its network was called.
+    height_px, width_px : int
+        Of the source, upright.
+    fps : Fraction or None
+        Of what was written.
+    seconds : float
+        How long it took.
+    """
+
+    source: str
+    output: Path | None = None
+    error: str | None = None
+    frames: int = 0
+    damaged: int = 0
+    is_cut_off: bool = False
+    decoder: str = ""
+    model: str = ""
+    height_px: int = 0
+    width_px: int = 0
+    fps: Fraction | None = None
+    seconds: float = 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the outcome as JSON has it."""
+        plain = dataclasses.asdict(self)
+        return plain | {
+            "output": str(self.output) if self.output else None,
+            "fps": str(self.fps) if self.fps else None,
+            "seconds": round(self.seconds, 3),
+        }
 
 
 def analyse(source: Given, settings: Settings | None = None) -> Iterator[Saliency]:
@@ -137,7 +190,7 @@ def draw(saliency: Saliency, settings: Settings | None = None) -> Rgb:
         Layouts of several panels are that much larger.
     """
     style = Style.of(settings_of(settings), saliency.model_name, has_time=saliency.has_time)
-    return render.draw(saliency, style)
+    return draw_saliency(saliency, style)
 
 
 def process(
@@ -177,7 +230,7 @@ def process(
         model=network.choice.name or "none",
         height_px=info.height_px,
         width_px=info.width_px,
-        fps=info.fps and encoding.rate_of(output, info.fps),
+        fps=info.fps and codecs.rate_of(output, info.fps),
         seconds=time.perf_counter() - began_s,
     )
 
@@ -244,7 +297,9 @@ def _write_in_segments(job: _Job, progress: Progress[Any]) -> _Done:
     with open_segments(info, job.settings, job.output, choice.name, known) as segments:
         if segments.is_over:
             return _Done(segments.frames, 0, segments.flicker_mean)
-        static, done, memory = job.network.stage, segments.frames, segments.memory
+        static, done = job.network.stage, segments.frames
+        remembered = segments.memory
+        memory = loads(remembered, Memory, MEMORY_CLASSES) if remembered else Memory()
         # The frames that are done are decoded again, which is exact, and cheap beside the rest.
         decoded = islice(stages.items("decode", job.source.frames()), done, None)
         with prefetch(decoded, _DECODED) as frames:
@@ -264,7 +319,7 @@ def _kept(
     """Yield results, and with the last one of each segment what is remembered after it."""
     with closing(results):
         for n, saliency in enumerate(results, start=done + 1):
-            yield saliency, frozen(memory) if n % every == 0 else None
+            yield saliency, dumps(memory) if n % every == 0 else None
 
 
 def _analysed(

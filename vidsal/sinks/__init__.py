@@ -6,17 +6,18 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from vidsal import encoding
 from vidsal.errors import UsageError, VidsalError
-from vidsal.frames import Rgb, Saliency, SourceInfo
-from vidsal.parts import RESULT, folder_of
+from vidsal.media import codecs
+from vidsal.runtime.atomic_write import claim, resolve_symlink, writing
 from vidsal.settings import Settings
-from vidsal.sink import Write, behind, claim, writing
+from vidsal.sinks.base import Write
+from vidsal.sinks.checkpoint import RESULT, folder_of
+from vidsal.sinks.disk_space import require_space
 from vidsal.sinks.image import IMAGE_SUFFIXES, image_sink
 from vidsal.sinks.maps import claim_folder, maps_sink
-from vidsal.sinks.space import require_space
 from vidsal.sinks.table import table_sink
 from vidsal.sinks.video import video_sink
+from vidsal.types import Rgb, Saliency, SourceInfo
 
 
 def output_path(info: SourceInfo, settings: Settings) -> Path:
@@ -29,17 +30,17 @@ def output_path(info: SourceInfo, settings: Settings) -> Path:
     UsageError
         If the suffix, or the codec, does not fit what will be written.
     """
-    return behind(_named(info, settings))
+    return resolve_symlink(_named(info, settings))
 
 
 def _named(info: SourceInfo, settings: Settings) -> Path:
     """Return the name that was asked for, or made, whatever it leads to."""
     if settings.output is None:
         stem = info.name.replace(" ", "") if info.is_live else Path(info.name).stem
-        suffix = encoding.suffix_for(settings.codec) if info.fps else IMAGE_SUFFIXES[0]
+        suffix = codecs.suffix_for(settings.codec) if info.fps else IMAGE_SUFFIXES[0]
         return Path(f"{stem}_saliency{suffix}")
     if info.fps:
-        encoding.codec_of(settings.output, settings)
+        codecs.codec_of(settings.output, settings)
     elif settings.output.suffix.lower() not in IMAGE_SUFFIXES:
         raise UsageError(
             f"--output {settings.output}: a photo is written as {' or '.join(IMAGE_SUFFIXES)}"
@@ -78,7 +79,7 @@ def claim_outputs(info: SourceInfo, settings: Settings) -> Path:
     if settings.maps:
         claim_folder(settings.maps, overwrite=settings.overwrite)
     if info.fps:
-        encoding.require_encoder(output, settings)
+        codecs.require_encoder(output, settings)
         require_space(output, info, settings)
     return output
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import imageio.v3 as iio
 
-from vidsal.frames import Rgb, Saliency
-from vidsal.sink import Write, staged, writing
+from vidsal.runtime.atomic_write import atomic_write, writing
+from vidsal.sinks.base import Write
+from vidsal.types import Rgb, Saliency
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -17,7 +18,7 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 def image_sink(path: Path) -> Iterator[Write]:
     """Lend a function that writes the one picture of a one-frame source."""
     options: dict[str, Any] = {} if path.suffix.lower() == ".png" else {"quality": 95}
-    with staged(path) as part:
+    with atomic_write(path) as part:
 
         def write(saliency: Saliency, picture: Rgb) -> None:
             with writing(path):

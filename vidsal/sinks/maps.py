@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vidsal.errors import VidsalError
-from vidsal.frames import Map, Rgb, Saliency
-from vidsal.sink import Write, claim, writing
+from vidsal.runtime.atomic_write import claim, writing
+from vidsal.sinks.base import Write
+from vidsal.types import Map, Rgb, Saliency
 
 KINDS = ("static", "motion", "fused")
 _NAME = re.compile(r"\d{6,}\.png")

@@ -10,17 +10,19 @@ from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
 
-from vidsal import encoding, ffmpeg, media
 from vidsal.errors import VidsalError
-from vidsal.frames import Rgb, Saliency, SourceInfo
-from vidsal.memory import Memory, Standing, frozen, thawed
-from vidsal.parts import Parts, Segment, open_parts
+from vidsal.media import codecs, ffmpeg, probe
+from vidsal.runtime.atomic_write import atomic_write, writing
+from vidsal.runtime.safe_pickle import dumps, loads
 from vidsal.settings import Settings
-from vidsal.sink import Write, staged, writing
-from vidsal.sinks.finishing import Meant, finish
+from vidsal.sinks.base import Write
+from vidsal.sinks.checkpoint import Parts, Segment, open_parts
 from vidsal.sinks.maps import maps_sink, put_maps, remove_maps
+from vidsal.sinks.mux import Meant, finish
+from vidsal.sinks.resume_state import RESUME_CLASSES, ResumeState
 from vidsal.sinks.table import table_sink
 from vidsal.sinks.video import Frames
+from vidsal.types import Rgb, Saliency, SourceInfo
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +53,7 @@ def open_segments(
     output : Path
     model_name : str or None
     identity : mapping
-        What the run is, see `vidsal.identity`.
+        What the run is, see `vidsal.sinks.fingerprint`.
 
     Raises
     ------
@@ -97,15 +99,17 @@ class Segments:
         assert info.fps is not None
         self._parts, self._info, self._settings = parts, info, settings
         self._output, self._model_name = output, model_name
-        self._fps = encoding.rate_of(output, info.fps)
-        self._silent_suffix, self._silent_settings = encoding.silent(output, settings)
+        self._fps = codecs.rate_of(output, info.fps)
+        self._silent_suffix, self._silent_settings = codecs.silent(output, settings)
         self._open: _Open | None = None
         last = parts.segments[-1] if parts.segments else None
         self.frames = last.frames if last else 0
         if parts.result is not None:
             self.frames = int((parts.result / _FRAMES).read_text(encoding="ascii"))
         self.is_over = parts.result is not None or (last is not None and last.about["is_last"])
-        self._standing = thawed(last.state, Standing) if last and last.state else Standing()
+        self._standing = (
+            loads(last.state, ResumeState, RESUME_CLASSES) if last and last.state else ResumeState()
+        )
         self._tell()
 
     def _tell(self) -> None:
@@ -115,10 +119,9 @@ class Segments:
             log.warning("going on after the %d frames that are done", self.frames)
 
     @property
-    def memory(self) -> Memory:
-        """What the analysis of the next frame begins with."""
-        data = self._standing.memory
-        return thawed(data, Memory) if data else Memory()
+    def memory(self) -> bytes:
+        """The pickled state that the analysis of the next frame begins with; empty at first."""
+        return self._standing.memory
 
     @property
     def flicker_mean(self) -> float:
@@ -150,7 +153,7 @@ class Segments:
         shown = opened.finish(None if not is_last else self._info)
         size = opened.video.size or self._size
         about = {"shown": shown, "size": size, "is_last": is_last}
-        self._parts.finish(opened.folder, self.frames, about, frozen(self._standing))
+        self._parts.finish(opened.folder, self.frames, about, dumps(self._standing))
         self._open = None
 
     @property
@@ -203,7 +206,7 @@ class Segments:
         if settings.maps:
             _deliver_maps(parts.folder, result, settings.maps)
         if settings.table:
-            with staged(settings.table) as part, writing(settings.table):
+            with atomic_write(settings.table) as part, writing(settings.table):
                 shutil.copyfile(result / _TABLE, part)
         # The output comes last: where it is, everything is.
         whole = result / self._output.name
@@ -265,7 +268,7 @@ class _Open:
         self._stack.close()
         if not shown:
             video.path.unlink(missing_ok=True)
-        picture = media.inspect(video.path).picture if shown else None
+        picture = probe.inspect(video.path).picture if shown else None
         found = picture.frames if picture else 0
         if found != shown:
             raise VidsalError(
@@ -305,7 +308,7 @@ def _join(segments: list[Segment], fps: Fraction, result: Path, settings: Settin
     ffmpeg.convert(
         ["-f", "concat", "-safe", "0",
          "-i", ffmpeg.named(script.name), "-map", "0:v:0", "-c", "copy",
-         *encoding.container(result, encoding.codec_of(result, settings), fps),
+         *codecs.container(result, codecs.codec_of(result, settings), fps),
          ffmpeg.named(result.name)],
         # A script's own path is an address: a # or ? in it would end it.
         folder=script.parent,

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from vidsal.frames import Prediction, Rgb, Saliency, SourceInfo
-from vidsal.fusion import Box, boxes, centroid
+from vidsal.runtime.atomic_write import atomic_write, writing
+from vidsal.saliency.regions import Box, boxes, centroid
 from vidsal.settings import Settings
-from vidsal.sink import Write, staged, writing
-from vidsal.targets import TOP
+from vidsal.sinks.base import Write
+from vidsal.types import TOP_CLASSES, Prediction, Rgb, Saliency, SourceInfo
 
 COLUMNS = (
     "index", "time_s", "model", "method", "target", "target_probability",
-    *(f"{what}_{n}" for n in range(1, TOP + 1) for what in ("class", "probability")),
+    *(f"{what}_{n}" for n in range(1, TOP_CLASSES + 1) for what in ("class", "probability")),
     "speed_median", "speed_p95",
     "camera_model", "camera_row_px", "camera_column_px", "camera_zoom", "camera_turn_deg",
     "camera_inlier_share",
@@ -132,7 +132,7 @@ def table_sink(
     path: Path, info: SourceInfo, model_name: str | None, settings: Settings
 ) -> Iterator[Write]:
     """Lend a function that writes one row a frame."""
-    with staged(path) as part:
+    with atomic_write(path) as part:
         with writing(path):
             file = part.open("w", newline="", encoding="utf-8")
         table = csv.DictWriter(file, COLUMNS, lineterminator="\n")

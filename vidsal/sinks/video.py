@@ -5,14 +5,15 @@ from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
-from vidsal import encoding, ffmpeg
 from vidsal.errors import VidsalError
-from vidsal.frames import Rgb, Saliency, SourceInfo
+from vidsal.media import codecs, ffmpeg
+from vidsal.media.color import yuv420
+from vidsal.media.retiming import Timeline
+from vidsal.runtime.atomic_write import temporary_sibling
 from vidsal.settings import Settings
-from vidsal.sink import Write, removed
-from vidsal.sinks.finishing import Meant, finish, keeping_picture
-from vidsal.timeline import Timeline
-from vidsal.yuv import yuv420
+from vidsal.sinks.base import Write
+from vidsal.sinks.mux import Meant, finish, keeping_picture
+from vidsal.types import Rgb, Saliency, SourceInfo
 
 # A source from which this share of its frames came was read to its end: a few were damaged.
 _NEARLY_ALL = 0.9
@@ -40,9 +41,9 @@ def video_sink(path: Path, info: SourceInfo, settings: Settings) -> Iterator[Wri
         If no frame came, or ffmpeg fails, or the file is not what was meant.
     """
     assert info.fps is not None
-    fps = encoding.rate_of(path, info.fps)
-    suffix, chosen = encoding.silent(path, settings)
-    with removed(path, f".silent{suffix}") as part, Frames(part, fps, chosen) as frames:
+    fps = codecs.rate_of(path, info.fps)
+    suffix, chosen = codecs.silent(path, settings)
+    with temporary_sibling(path, f".silent{suffix}") as part, Frames(part, fps, chosen) as frames:
         yield frames.write
         if frames.size is None:
             raise VidsalError(f"{info.name}: not one frame came, so nothing was written")
@@ -94,7 +95,7 @@ class Frames:
         self.path = path
         self._fps = fps
         self._settings = settings
-        self._is_yuv = encoding.fed(encoding.codec_of(path, settings)) == "yuv420p"
+        self._is_yuv = codecs.fed(codecs.codec_of(path, settings)) == "yuv420p"
         self._encoder: ffmpeg.Encoder | None = None
         self.timeline: Timeline[Rgb] = timeline or Timeline(fps)
         self.size: tuple[int, int] | None = None
@@ -116,7 +117,7 @@ class Frames:
     def _begin(self, picture: Rgb) -> ffmpeg.Encoder:
         if self._encoder is None:
             self.size = (picture.shape[0], picture.shape[1])
-            words = encoding.arguments(self.size, self._fps, self.path, self._settings)
+            words = codecs.arguments(self.size, self._fps, self.path, self._settings)
             self._encoder = ffmpeg.Encoder(words)
         return self._encoder
 

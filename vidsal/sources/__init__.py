@@ -5,13 +5,13 @@ from pathlib import Path
 
 from vidsal.errors import UsageError, VidsalError
 from vidsal.settings import Settings, flag
-from vidsal.source import Source
-from vidsal.sources.capture import is_device, is_stream, spoken
+from vidsal.sources.base import Source
+from vidsal.sources.capture import display_name, is_device, is_stream
+from vidsal.sources.http_file import file_name, open_remote
 from vidsal.sources.image import ImageSource, is_image
+from vidsal.sources.image_sequence import SequenceSource
 from vidsal.sources.live import LiveSource
-from vidsal.sources.names import Pictures, What, expand
-from vidsal.sources.remote import file_name, open_remote
-from vidsal.sources.sequence import SequenceSource
+from vidsal.sources.resolve import Pictures, What, expand
 from vidsal.sources.video import VideoSource
 
 
@@ -80,7 +80,7 @@ def _open_file(path: Path, settings: Settings) -> Source:
 
 
 def _live(address: str, settings: Settings) -> LiveSource:
-    name = spoken(address)
+    name = display_name(address)
     _refuse(settings, ("start", "end"), f"{name} begins now, and --duration ends it")
     return LiveSource(address, settings)
 

@@ -16,10 +16,10 @@ from typing import IO, Any, Protocol
 
 import numpy as np
 
-from vidsal import ffmpeg
 from vidsal.errors import UsageError, VidsalError
-from vidsal.frames import Rgb
-from vidsal.opencv import cv2
+from vidsal.media import ffmpeg
+from vidsal.runtime.opencv import cv2
+from vidsal.types import Rgb
 
 _STREAM = re.compile(r"(rtsps?|https?|udp|tcp|rtmp|srt)://", re.IGNORECASE)
 # A stream that sends nothing for so long is lost.
@@ -44,7 +44,7 @@ def is_device(what: object) -> bool:
     return re.fullmatch(r"/dev/video\d+", str(what)) is not None
 
 
-def spoken(address: str) -> str:
+def display_name(address: str) -> str:
     """Return a source as a person would say it, fit for a file, without a stream's secrets."""
     if not is_stream(address):
         return f"camera {address.removeprefix('/dev/video').rpartition('/')[2]}"
@@ -200,7 +200,7 @@ class StreamCapture:
         header = self._process.stdout.readline().decode(errors="replace")
         words = {word[0]: word[1:] for word in header.split()[1:]}
         if not header.startswith("YUV4MPEG2") or "W" not in words:
-            raise VidsalError(f"{spoken(self._address)} cannot be read: {self._why()}")
+            raise VidsalError(f"{display_name(self._address)} cannot be read: {self._why()}")
         self._size = int(words["H"]), int(words["W"])
         rate = words.get("F", "0:1").split(":")
         return *self._size, float(Fraction(int(rate[0]), max(1, int(rate[1]))))

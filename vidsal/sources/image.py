@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from vidsal.errors import VidsalError
-from vidsal.frames import Findings, Frame, Rgb, SourceInfo
+from vidsal.types import Findings, Frame, Rgb, SourceInfo
 
 # By content, not by name. GIF is here for its stills; with several frames it is a video.
 _FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "PPM", "GIF", "JPEG2000", "AVIF")

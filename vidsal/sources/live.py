@@ -8,11 +8,11 @@ from fractions import Fraction
 from typing import Self
 
 from vidsal.errors import VidsalError
-from vidsal.frames import Findings, Frame, SourceInfo
-from vidsal.rates import snapped
+from vidsal.media.frame_rate import snapped
 from vidsal.settings import Settings
-from vidsal.sources.capture import Capture, capture_of, spoken
-from vidsal.sources.readers import resized
+from vidsal.sources.capture import Capture, capture_of, display_name
+from vidsal.sources.decoders import resized
+from vidsal.types import Findings, Frame, SourceInfo
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class LiveSource:
         # Time on the frames' clock, and what the clock said then: one tuple, as two threads read.
         self._mark = (0.0, clock())
         self._seeks, self._stale_s = False, _STALE_S
-        self._name = name = spoken(address)
+        self._name = name = display_name(address)
         self._capture = open_capture(address)
         try:
             self._size, fps = self._opened()

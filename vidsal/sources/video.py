@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsal.errors import UsageError, VidsalError
-from vidsal.frames import Findings, Frame, SoundPart, SourceInfo
-from vidsal.media import BEYOND_S, Media, VideoStream, inspect, may_be_interlaced
+from vidsal.media.probe import BEYOND_S, Media, VideoStream, inspect, may_be_interlaced
+from vidsal.media.retiming import ROUNDING_S, is_seen, step_at
 from vidsal.settings import Settings
-from vidsal.sources.damage import DamageWatch
-from vidsal.sources.readers import FfmpegReader, OpencvReader, Reader, begin_if_alike, resized
-from vidsal.timeline import ROUNDING_S, is_seen, step_at
+from vidsal.sources.corruption import DamageWatch
+from vidsal.sources.decoders import FfmpegReader, OpencvReader, Reader, begin_if_alike, resized
+from vidsal.types import Findings, Frame, SoundPart, SourceInfo
 
 log = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from vidsal.errors import VidsalError, flat
-from vidsal.frames import Map, Request, Rgb, Target
-from vidsal.garbage import uncollected
+from vidsal.runtime.allocation import gc_paused
 from vidsal.settings import Channels, Method, Score
+from vidsal.types import Map, Request, Rgb, Target
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class Recipe:
 
 
 class GradientStage:
-    """A static stage made of a classifier; see `vidsal.frames.StaticStage`.
+    """A static stage made of a classifier; see `vidsal.types.StaticStage`.
 
     The scores of a batch are summed and differentiated once. No sample's score depends on another
     sample, so each gets its own derivative however samples fall into batches; nor does its noise,
@@ -333,6 +333,6 @@ def _traced(function: Callable[..., Any], signature: list[Any]) -> Any:
     the graph (3.4 GB instead of 1.1 for ResNet50) and save nothing. There is no control flow for
     autograph to translate, and its looking for some doubles the time.
     """
-    with uncollected():
+    with gc_paused():
         graph = tf.function(function, input_signature=signature, autograph=False)
         return graph.get_concrete_function()

@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from vidsal.errors import UsageError, VidsalError
-from vidsal.frames import Target
+from vidsal.types import Target
 
 # What auto explains: the five largest scores together find what people look at better than the
 # largest alone (README, "What was measured").

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidsal.errors import UsageError, VidsalError
-from vidsal.frames import StaticStage
-from vidsal.garbage import uncollected
-from vidsal.quiet import native_stderr_logged, quiet_tensorflow
+from vidsal.runtime.allocation import gc_paused
+from vidsal.runtime.native_logs import native_stderr_logged, quiet_tensorflow
 from vidsal.settings import Settings, is_saved
 from vidsal.static import labels, weights
+from vidsal.types import StaticStage
 
 if TYPE_CHECKING:
     from vidsal.static.gradient import Classifier
@@ -133,7 +133,7 @@ def open_static(
     load_tensorflow()
     from vidsal.static.gradient import GradientStage, Recipe
 
-    with uncollected():
+    with gc_paused():
         classifier, classes = open_classifier(choice, settings, trained=trained)
     # Of a network that is opened once more with random weights it is known already.
     if trained:
@@ -196,19 +196,21 @@ def _logits(
         written_down = resnet50.open_logits(choice.weights, settings.precision)
         if written_down is not None:
             return written_down, resnet50.CLASSES, None
-    from vidsal.static import networks
+    from vidsal.static import keras_models
 
     model, preprocess = _network(choice, settings)
     if not trained:
-        model = networks.reinitialised(model, settings.seed)
-    model = networks.prepared(model, precision=settings.precision, is_tried=is_saved(choice.key))
+        model = keras_models.reinitialised(model, settings.seed)
+    model = keras_models.prepared(
+        model, precision=settings.precision, is_tried=is_saved(choice.key)
+    )
 
     def logits(rgb: Any) -> Any:
         import tensorflow as tf
 
         return tf.cast(model(preprocess(rgb), training=False), tf.float32)
 
-    return logits, int(model.output.shape[-1]), networks.fixed_size(model)
+    return logits, int(model.output.shape[-1]), keras_models.fixed_size(model)
 
 
 def _classes(settings: Settings, count: int) -> Sequence[labels.NamedClass]:
@@ -219,19 +221,19 @@ def _classes(settings: Settings, count: int) -> Sequence[labels.NamedClass]:
 
 def _network(choice: ModelChoice, settings: Settings) -> tuple[Any, Callable[[Any], Any]]:
     """Return a Keras model that gives logits, and what prepares its input."""
-    from vidsal.static import lite0, networks
+    from vidsal.static import keras_models, lite0
 
     if choice.key == "lite0":
         return lite0.build(), lite0.preprocess
     if is_saved(choice.key):
-        return networks.saved(Path(choice.key)), networks.preprocessing(settings.preprocess)
-    known = networks.application_names()
+        return keras_models.saved(Path(choice.key)), keras_models.preprocessing(settings.preprocess)
+    known = keras_models.application_names()
     names = {name.lower(): name for name in known}
     if choice.key.lower() not in names:
         near = difflib.get_close_matches(choice.key.lower(), names, n=3, cutoff=0.5)
         hint = f"; did you mean {' or '.join(names[one] for one in near)}?" if near else ""
         raise UsageError(f"--model {choice.key!r} is not in keras.applications{hint}")
-    return networks.application(names[choice.key.lower()], choice.weights)
+    return keras_models.application(names[choice.key.lower()], choice.weights)
 
 
 def load_tensorflow() -> Any:
@@ -242,7 +244,7 @@ def load_tensorflow() -> Any:
     quiet_tensorflow()
     # TensorFlow writes its first lines before it reads the variable that should keep it quiet.
     is_quiet = is_first and os.environ.get("TF_CPP_MIN_LOG_LEVEL", "0") != "0"
-    with native_stderr_logged(when=is_quiet), uncollected(for_good=is_first):
+    with native_stderr_logged(when=is_quiet), gc_paused(for_good=is_first):
         import tensorflow as tf
 
     for device in tf.config.list_physical_devices("GPU"):

@@ -10,8 +10,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from vidsal import downloads
 from vidsal.errors import VidsalError
+from vidsal.runtime import download
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ def fetch(weights: WeightsFile, *, progress: bool = False) -> Path:
             known_hash=f"md5:{weights.md5}",
             fname=weights.path.name,
             path=weights.path.parent,
-            downloader=pooch.HTTPDownloader(progressbar=progress, timeout=downloads.TIMEOUT_S),
+            downloader=pooch.HTTPDownloader(progressbar=progress, timeout=download.TIMEOUT_S),
         )
     # requests' errors are OSErrors; a wrong checksum is a ValueError.
     except (OSError, ValueError) as error:
@@ -104,4 +104,4 @@ def _why(error: Exception) -> str:
     """Return the innermost reason of a failed download, in a few words."""
     if isinstance(error, ValueError) and "hash" in str(error):
         return "what came is not the published file: its checksum differs"
-    return downloads.why(error)
+    return download.why(error)

@@ -1,0 +1,392 @@
+"""Codecs and containers: PyAV says what is in the files, and formulas what colours they have."""
+
+import re
+import shutil
+import stat
+import sys
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import imageio_ffmpeg
+import numpy as np
+import pytest
+from PIL import Image, ImageSequence
+from sink_help import make_picture, rgb_of
+
+from vidsal.errors import UsageError, VidsalError
+from vidsal.media import codecs, ffmpeg, probe
+from vidsal.motion.compensated import still
+from vidsal.settings import Settings
+from vidsal.sinks.video import video_sink
+from vidsal.types import Frame, Rgb, Saliency, SourceInfo
+
+NTSC = Fraction(30000, 1001)
+SIZE = (64, 96)
+GOOD = [
+    ("h264", ".mp4"), ("h264", ".mov"), ("h264", ".mkv"),
+    ("hevc", ".mp4"), ("hevc", ".mov"), ("hevc", ".mkv"),
+    ("av1", ".mp4"), ("av1", ".mkv"), ("av1", ".webm"),
+    ("vp9", ".mp4"), ("vp9", ".mkv"), ("vp9", ".webm"),
+    ("prores", ".mov"), ("prores", ".mkv"), ("ffv1", ".mkv"),
+]  # fmt: skip
+
+
+def _write(
+    path: Path, pictures: list[Rgb], fps: Fraction = NTSC,
+    *, duration_s: float | None = None, times_s: list[float] | None = None, **options: Any,
+) -> Path:  # fmt: skip
+    info = SourceInfo("a.mp4", 64, 96, fps, frame_count_hint=len(pictures), duration_s=duration_s)
+    zeros = np.zeros((12, 16), np.float32)
+    with video_sink(path, info, Settings(**options)) as write:
+        for n, picture in enumerate(pictures):
+            time_s = times_s[n] if times_s else float(n / fps)
+            frame = Frame(picture, n, time_s)
+            write(
+                Saliency(
+                    frame=frame, static=None, motion=zeros, fused=zeros, movement=still((12, 16)),
+                    speed=zeros, prediction=None, is_cut=False, motion_share=0.0, static_high=0.0,
+                    motion_high=0.0, fused_high=0.0, peak=None, ring=None,
+                ),
+                picture,
+            )  # fmt: skip
+    return path
+
+
+# What goes into what.
+
+
+@pytest.mark.parametrize(("codec", "suffix"), GOOD)
+def test_each_codec_in_each_container(codec: str, suffix: str, tmp_path: Path) -> None:
+    pictures = [make_picture(n // 4, SIZE) for n in range(13)]
+    path = _write(tmp_path / f"o{suffix}", pictures, codec=codec)
+    with av.open(str(path)) as file:
+        stream = file.streams.video[0]
+        context = stream.codec_context
+        names = {"av1": ("libdav1d", "av1", "libaom-av1")}.get(codec, (codec,))
+        assert context.name in names
+        assert (stream.height, stream.width) == (64, 96)
+        assert stream.average_rate == NTSC
+        frames = list(file.decode(stream))
+        assert len(frames) == 13
+        # MKV counts milliseconds.
+        far = 0.0006 if suffix in (".mkv", ".webm") else 1e-9
+        for n, frame in enumerate(frames):
+            assert frame.time == pytest.approx(float(n / NTSC), abs=far)
+        for given, frame in zip(pictures, frames, strict=True):
+            assert np.abs(given.astype(int) - rgb_of(frame).astype(int)).mean() < 4
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc", "av1", "vp9", "prores"])
+def test_colours_are_bt709_in_limited_range_and_say_so(codec: str, tmp_path: Path) -> None:
+    path = _write(tmp_path / "o.mkv", [make_picture(0, SIZE)] * 3, codec=codec)
+    with av.open(str(path)) as file:
+        frame = next(file.decode(video=0))
+        context = file.streams.video[0].codec_context
+        pixels = "yuv422p10le" if codec == "prores" else "yuv420p"
+        assert context.pix_fmt == pixels
+        # 1 is BT.709 in each table of H.273; range 1 is limited.
+        tags = (context.color_primaries, context.color_trc, context.colorspace)
+        assert tags == (1, 1, 1)
+        assert int(frame.color_range) == 1
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+def test_chroma_lies_in_the_middle_and_says_so(codec: str, tmp_path: Path) -> None:
+    path = _write(tmp_path / "o.mp4", [make_picture(0, SIZE)] * 3, codec=codec)
+    headers = ffmpeg.first_headers(path)
+    # 1 in the tables E-1 of H.264 and E.3 of H.265: halfway between pixels in either direction.
+    said = re.findall(r"chroma_sample_loc_type_top_field\s+[01]+ = (\d)", headers)
+    assert said and set(said) == {"1"}
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc", "av1", "vp9", "prores", "ffv1"])
+@pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (220, 40, 20), (20, 200, 180)])
+def test_solid_colours_come_back(codec: str, colour: tuple[int, int, int], tmp_path: Path) -> None:
+    path = _write(tmp_path / "o.mkv", [np.full((64, 96, 3), colour, np.uint8)] * 3, codec=codec)
+    with av.open(str(path)) as file:
+        far = [np.abs(rgb_of(frame).astype(int) - colour).max() for frame in file.decode(video=0)]
+    assert len(far) == 3 and max(far) <= (0 if codec == "ffv1" else 4)
+
+
+def test_ffv1_is_exact(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 256, (64, 96, 3), np.uint8) for _ in range(5)]
+    path = _write(tmp_path / "o.mkv", pictures, codec="ffv1", quality=0)
+    with av.open(str(path)) as file:
+        for given, frame in zip(pictures, file.decode(video=0), strict=True):
+            assert (frame.to_ndarray(format="rgb24") == given).all()
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_hevc_has_the_name_that_apples_players_know(suffix: str, tmp_path: Path) -> None:
+    path = _write(tmp_path / f"o{suffix}", [make_picture(0, SIZE)] * 3, codec="hevc")
+    data = path.read_bytes()
+    assert b"hvc1" in data and b"hev1" not in data
+    # The index comes before the pictures: it plays while it loads.
+    assert data.index(b"moov") < data.index(b"mdat")
+
+
+def test_the_default_is_what_it_was() -> None:
+    words = codecs.arguments((64, 96), NTSC, Path("o.mp4"), Settings())
+    text = " ".join(words)
+    assert (
+        "-c:v libx264 -preset veryfast -crf 18 -x264-params me=dia:partitions=i8x8,i4x4:subme=1 "
+        in text
+    )
+    assert "-video_track_timescale 30000 " in text
+    assert "-movflags +faststart" in text
+    assert words[-1] == "file:o.mp4"
+
+
+@pytest.mark.parametrize(
+    "fps", [Fraction(1, 100), Fraction(20, 3), Fraction(25), NTSC, Fraction(997)]
+)
+def test_an_mp4_holds_the_rate_exactly(fps: Fraction) -> None:
+    words = codecs.container(Path("o.mp4"), "h264", fps)
+    ticks = int(words[words.index("-video_track_timescale") + 1])
+    assert (Fraction(ticks) / fps).denominator == 1
+    assert 10_000 <= ticks < 2**31
+
+
+@pytest.mark.parametrize(
+    ("path", "codec", "found"),
+    [
+        ("a.mp4", None, "h264"), ("a.MOV", None, "h264"), ("a.mkv", None, "h264"),
+        ("a.webm", None, "vp9"), ("a.gif", None, "gif"), ("a.webm", "av1", "av1"),
+    ],
+)  # fmt: skip
+def test_codec_of(path: str, codec: Any, found: str) -> None:
+    assert codecs.codec_of(Path(path), Settings(codec=codec)) == found
+
+
+@pytest.mark.parametrize(
+    ("path", "codec", "said"),
+    [
+        ("a.mp4", "prores", "--codec prores goes into .mov or .mkv, not into .mp4"),
+        ("a.webm", "h264", "--codec h264 goes into .mp4, .mov or .mkv, not into .webm"),
+        ("a.gif", "h264", "--codec h264 goes into .mp4, .mov or .mkv, not into .gif"),
+        ("a.mov", "av1", "--codec av1 goes into .mp4, .mkv or .webm, not into .mov"),
+        ("a.mp4", "ffv1", "--codec ffv1 goes into .mkv, not into .mp4"),
+        ("a.avi", None, "--output a.avi: a video is written as .mp4, .mov, .mkv, .webm or .gif"),
+    ],
+)
+def test_what_does_not_go_into_what(path: str, codec: Any, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        codecs.codec_of(Path(path), Settings(codec=codec))
+    assert str(caught.value) == said
+
+
+@pytest.mark.parametrize(
+    ("codec", "suffix"),
+    [(None, ".mp4"), ("hevc", ".mp4"), ("vp9", ".mp4"), ("prores", ".mov"), ("ffv1", ".mkv")],
+)
+def test_suffix_for(codec: str | None, suffix: str) -> None:
+    assert codecs.suffix_for(codec) == suffix
+
+
+# Quality.
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc", "av1", "vp9", "prores"])
+def test_more_quality_is_nearer_and_larger(codec: str, tmp_path: Path) -> None:
+    y, x = np.mgrid[:64, :96]
+    rng = np.random.default_rng(0)
+    clean = 128 + 60 * np.sin(x / 9) + 40 * np.cos(y / 7)
+    noisy = np.clip(clean[..., None] + rng.normal(0, 12, (64, 96, 3)), 0, 255)
+    pictures = [np.ascontiguousarray(noisy, np.uint8)] * 5
+    errors, sizes = [], []
+    for quality in (5, 40, 80, 100):
+        path = _write(tmp_path / f"{quality}.mkv", pictures, codec=codec, quality=quality)
+        with av.open(str(path)) as file:
+            frame = list(file.decode(video=0))[-1]
+            errors.append(np.abs(rgb_of(frame).astype(int) - pictures[0]).mean())
+        sizes.append(path.stat().st_size)
+    # ProRes has four steps of quality, and 80 is in the last one.
+    count = 3 if codec == "prores" else 4
+    assert errors[:count] == sorted(errors[:count], reverse=True)
+    assert errors[0] > errors[-1] + 0.5
+    assert sizes[:count] == sorted(sizes[:count])
+    assert sizes[0] < sizes[-1]
+
+
+# GIF.
+
+
+@pytest.mark.parametrize(
+    ("fps", "frames"), [(Fraction(10), 10), (NTSC, 31), (Fraction(50), 20), (Fraction(100), 40)]
+)
+def test_a_gif_keeps_the_time(fps: Fraction, frames: int, tmp_path: Path) -> None:
+    path = _write(tmp_path / "o.gif", [make_picture(n, SIZE) for n in range(frames)], fps)
+    with Image.open(path) as image:
+        assert image.size == (96, 64)
+        times_ms = [0]
+        for frame in ImageSequence.Iterator(image):
+            times_ms.append(times_ms[-1] + int(frame.info["duration"]))
+    # Players show what is shorter than 20 ms for 100 ms, so there are at most 50 frames a second.
+    rate = min(fps, Fraction(50))
+    assert min(np.diff(times_ms)) >= 20
+    meant_ms = [float(1000 * n / rate) for n in range(len(times_ms))]
+    assert np.abs(np.subtract(times_ms, meant_ms)).max() <= 10
+    assert times_ms[-1] == pytest.approx(float(frames / fps * 1000), abs=20)
+    assert [one.name for one in tmp_path.iterdir()] == ["o.gif"]
+
+
+def test_a_gif_has_the_colours_of_its_frames(tmp_path: Path) -> None:
+    # 24 colours in each of 8 pictures: all fit into one palette.
+    pictures = [make_picture(n, SIZE) for n in range(8)]
+    path = _write(tmp_path / "o.gif", pictures, Fraction(10))
+    with Image.open(path) as image:
+        assert image.info["loop"] == 0
+        for n, given in enumerate(pictures):
+            image.seek(n)
+            seen = np.asarray(image.convert("RGB")).astype(int)
+            assert np.abs(seen - given).mean() < 2
+
+
+# Time.
+
+
+def test_a_video_of_uneven_frames_shows_each_when_it_is_due(tmp_path: Path) -> None:
+    pictures = [np.full((64, 96, 3), 60 * n, np.uint8) for n in range(4)]
+    path = _write(
+        tmp_path / "o.mp4", pictures, Fraction(10),
+        times_s=[5.0, 5.1, 5.4, 5.5], duration_s=1.2,
+    )  # fmt: skip
+    with av.open(str(path)) as file:
+        seen = [round(rgb_of(frame).mean() / 60) for frame in file.decode(video=0)]
+    assert seen == [0, 1, 1, 1, 2, 3, 3, 3, 3, 3, 3, 3]
+
+
+# Encoders that are there, and those that are not.
+
+
+def _fake_ffmpeg(folder: Path, program: str) -> str:
+    """Put a program in ffmpeg's place: lines of Python, to which ``real`` is the true one."""
+    real = str(shutil.which(imageio_ffmpeg.get_ffmpeg_exe()))
+    path = folder / "ffmpeg"
+    path.write_text(
+        f"#!{sys.executable}\nimport os, subprocess, sys\nreal = {real!r}\nwords = sys.argv[1:]\n"
+        f"{program}\nos.execv(real, [real, *words])\n"
+    )
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+needs_scripts = pytest.mark.skipif(sys.platform == "win32", reason="the fake is a script")
+
+
+@needs_scripts
+@pytest.mark.parametrize("codec", ["av1", "vp9"])
+def test_a_codec_without_encoder_is_one_line(
+    codec: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = _fake_ffmpeg(
+        tmp_path, "if '-encoders' in words: print(' V....D libx264  H.264'); sys.exit()"
+    )
+    monkeypatch.setattr("imageio_ffmpeg.get_ffmpeg_exe", lambda: fake)
+    with pytest.raises(VidsalError, match=f"this ffmpeg has no encoder for --codec {codec} ") as no:
+        codecs.require_encoder(Path("o.mkv"), Settings(codec=codec))
+    assert "\n" not in str(no.value)
+    codecs.require_encoder(Path("o.mkv"), Settings())
+
+
+@needs_scripts
+def test_another_encoder_of_av1_is_taken_where_the_first_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = _fake_ffmpeg(
+        tmp_path, "if '-encoders' in words: print(' V....D libaom-av1  AV1'); sys.exit()"
+    )
+    if "libaom-av1" not in ffmpeg.encoders(ffmpeg.executable()):
+        pytest.skip("no libaom in this ffmpeg")
+    monkeypatch.setattr("imageio_ffmpeg.get_ffmpeg_exe", lambda: fake)
+    path = _write(tmp_path / "o.mp4", [make_picture(0, SIZE)] * 3, codec="av1")
+    seen = probe.inspect(path).picture
+    assert seen is not None and (seen.codec, seen.frames) == ("av1", 3)
+
+
+# A card that only h264_qsv reaches: asked for it, the fake encodes with libx264.
+CARD = """
+if '-encoders' in words:
+    for name in ('libx264', 'h264_nvenc', 'h264_qsv', 'h264_vaapi'):
+        print(' V....D', name, ' H.264')
+    sys.exit()
+if '-c:v' in words:
+    at = words.index('-c:v') + 1
+    with open({log!r}, 'a') as log:
+        log.write(words[at] + '\\n')
+    if words[at] in {broken!r}:
+        print('Cannot load libcuda.so.1', file=sys.stderr)
+        sys.exit(1)
+    if words[at] == 'h264_qsv':
+        words[at] = 'libx264'
+        words[words.index('-global_quality')] = '-crf'
+"""
+
+
+@needs_scripts
+def test_the_first_hardware_encoder_that_works_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = tmp_path / "log"
+    fake = _fake_ffmpeg(tmp_path, CARD.format(log=str(log), broken=("h264_nvenc",)))
+    monkeypatch.setattr("imageio_ffmpeg.get_ffmpeg_exe", lambda: fake)
+    caplog.set_level("INFO")
+    path = _write(tmp_path / "o.mp4", [make_picture(0, SIZE)] * 3, hardware=True)
+    # Tried, tried, and used; the next file asks nobody again.
+    assert log.read_text().split() == ["h264_nvenc", "h264_qsv", "h264_qsv"]
+    assert "h264_nvenc does not work here: ffmpeg failed: Cannot load libcuda.so.1" in caplog.text
+    assert "h264_qsv encodes" in caplog.text
+    _write(tmp_path / "p.mp4", [make_picture(0, SIZE)] * 3, hardware=True)
+    assert log.read_text().split() == ["h264_nvenc", "h264_qsv", "h264_qsv", "h264_qsv"]
+    with av.open(str(path)) as file:
+        frame = next(file.decode(video=0))
+        assert np.abs(rgb_of(frame).astype(int) - make_picture(0, SIZE)).mean() < 4
+
+
+@needs_scripts
+def test_without_a_card_the_processor_encodes_and_the_log_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = tmp_path / "log"
+    broken = ("h264_nvenc", "h264_qsv", "h264_vaapi")
+    fake = _fake_ffmpeg(tmp_path, CARD.format(log=str(log), broken=broken))
+    monkeypatch.setattr("imageio_ffmpeg.get_ffmpeg_exe", lambda: fake)
+    path = _write(tmp_path / "o.mp4", [make_picture(0, SIZE)] * 3, hardware=True)
+    assert log.read_text().split() == [*broken, "libx264"]
+    (warning,) = (one for one in caplog.records if one.levelname == "WARNING")
+    assert warning.getMessage() == (
+        "--hardware: nothing works here (h264_nvenc, h264_qsv, h264_vaapi), "
+        "so the processor encodes"
+    )
+    seen = probe.inspect(path).picture
+    assert seen is not None and seen.frames == 3
+
+
+def test_prores_has_no_card(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _write(tmp_path / "o.mov", [make_picture(0, SIZE)] * 3, codec="prores", hardware=True)
+    assert "no encoder for prores in this ffmpeg), so the processor encodes" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["[libx265 @ 0x55f] Image size is too small (18x10).",
+          "[vost#0:0/libx265 @ 0x55e] [enc:libx265 @ 0x55d] Error while opening encoder",
+          "[vf#0:0 @ 0x55c] Error sending frames to consumers: Invalid argument",
+          "[out#0/mp4 @ 0x55b] Nothing was written into output file"],
+         "Image size is too small (18x10)."),
+        (["[vost#0:0/x @ 0x1] [enc:x @ 0x2] Could not open encoder before EOF"],
+         "Could not open encoder before EOF"),
+        (["Svt[warn]: TPL is disabled", "the encoder is broken"], "the encoder is broken"),
+        ([], "exit code 3"),
+    ],
+)  # fmt: skip
+def test_of_what_ffmpeg_says_the_cause_is_told(words: list[str], told: str) -> None:
+    class Ended:
+        returncode = 3
+
+    assert ffmpeg.last_words("\n".join(words).encode(), Ended()) == told

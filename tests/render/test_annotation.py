@@ -1,0 +1,308 @@
+"""Words, ring and colour bar: what they tell, and that they stay in their places."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from render_help import (
+    BARE,
+    COLORMAPS,
+    GREY,
+    LAYOUTS,
+    changed,
+    ground,
+    noise,
+    saliency_of,
+    seen_as,
+    spot,
+    text_px,
+)
+
+from vidsal.render.draw import draw_saliency, time_code
+from vidsal.render.overlay import colours
+from vidsal.render.style import Style
+from vidsal.saliency.targets import prediction
+from vidsal.settings import Colormap, Layout, Settings
+from vidsal.types import Frame, Prediction, Rgb, Saliency
+
+LONG = "a very long class name with a great many words, more than a 4K picture holds " * 2
+
+
+@pytest.mark.parametrize("name", ["tench", LONG, None])
+@pytest.mark.parametrize(
+    "size", [(96, 96), (96, 128), (128, 96), (101, 333), (480, 270), (720, 1280), (2160, 3840)]
+)
+def test_words_fit(size: tuple[int, int], name: str | None) -> None:
+    height, width = size
+    text = text_px(size)
+    fused = np.zeros((18, 32), np.float32)
+    saliency = saliency_of(ground(size), fused, name=name, time_s=5025.5)
+    style = Style(model_name="EfficientNet-Lite0")
+    picture = draw_saliency(saliency, style)[:height, :width]
+    marked = changed(picture, ground(size))
+    assert marked.any()
+    # Two lines at the foot, inside a margin of half a letter on three sides.
+    margin = text // 2
+    assert not marked[: height - margin - 4 * text].any()
+    assert not marked[height - margin + 1 :].any()
+    assert not marked[:, : margin - 1].any()
+    assert not marked[:, width - margin + 1 :].any()
+    # The words are white in black, neither of them the ground.
+    assert picture.max() == 255 and picture[marked].min() < GREY // 2
+
+
+@pytest.mark.parametrize("name", ["tench", "Egyptian cat", LONG])
+@pytest.mark.parametrize("size", [(96, 96), (96, 128), (128, 96), (240, 320), (720, 1280)])
+def test_class_is_written_over_nothing_else(size: tuple[int, int], name: str) -> None:
+    fused = np.zeros((18, 32), np.float32)
+    style = Style(model_name="EfficientNet-Lite0")
+    without = draw_saliency(saliency_of(ground(size), fused), style)
+    with_class = draw_saliency(saliency_of(ground(size), fused, name=name), style)
+    others, words = changed(without, ground(size)), changed(with_class, without)
+    assert words.any() and others.any()
+    assert not (words & others).any()
+
+
+def test_long_names_are_cut_short() -> None:
+    size, fused = (120, 160), np.zeros((12, 16), np.float32)
+
+    def picture(name: str) -> Rgb:
+        return draw_saliency(saliency_of(ground(size), fused, name=name), Style())
+
+    # What does not fit is not seen: two names that differ only there look the same ...
+    assert np.array_equal(picture(LONG + "one"), picture(LONG + "two"))
+    # ... names that differ where it is seen do not, and what fits is written in full.
+    assert changed(picture("A" + LONG), picture("B" + LONG)).any()
+    assert changed(picture("hen"), picture("hem")).any()
+
+
+def test_everything_told_is_in_the_picture() -> None:
+    size, fused = (240, 320), np.zeros((12, 16), np.float32)
+    base = saliency_of(ground(size), fused, name="hen", time_s=1.0)
+    told = draw_saliency(base, Style(model_name="one"))
+    others = [
+        draw_saliency(base, Style(model_name="two")),
+        draw_saliency(base, Style(model_name=None)),
+        draw_saliency(replace(base, frame=Frame(ground(size), 0, 2.0)), Style(model_name="one")),
+        draw_saliency(replace(base, prediction=seen_as("cock")), Style(model_name="one")),
+        draw_saliency(replace(base, prediction=seen_as("hen", 0.38)), Style(model_name="one")),
+        draw_saliency(base, Style(model_name="one", colormap="viridis")),
+    ]
+    for n, other in enumerate(others):
+        assert changed(told, other).any(), n
+
+
+def test_only_where_no_network_looked_it_is_motion_only() -> None:
+    fused = np.zeros((12, 16), np.float32)
+    unnamed = saliency_of(ground((240, 320)), fused, name="hen")
+    motion_only = replace(unnamed, prediction=None)
+
+    def drawn(saliency: Saliency, name: str | None) -> Rgb:
+        return draw_saliency(saliency, Style(model_name=name))
+
+    # The same words where there are none of a class ...
+    assert np.array_equal(drawn(motion_only, None), drawn(motion_only, "motion only"))
+    # ... and nothing said of a network that is there and has no name.
+    assert changed(drawn(unnamed, None), drawn(unnamed, "motion only")).any()
+    assert np.array_equal(drawn(unnamed, None), drawn(unnamed, ""))
+
+
+def test_a_photo_is_told_no_time() -> None:
+    fused = np.zeros((12, 16), np.float32)
+    now = saliency_of(ground((240, 320)), fused, name="hen", time_s=1.0)
+    later = replace(now, frame=replace(now.frame, time_s=2.0))
+    style = Style.of(Settings(), "one", has_time=False)
+    assert np.array_equal(draw_saliency(now, style), draw_saliency(later, style))
+    assert changed(
+        draw_saliency(now, style), draw_saliency(now, style._replace(model_name="two"))
+    ).any()
+
+
+# Of 1000 classes: what is seen, with how much probability.
+CAT = {285: 0.34, 281: 0.13, 282: 0.12, 287: 0.05, 700: 0.03}
+GUESS = {879: 0.05, 5: 0.04, 6: 0.03, 7: 0.02, 8: 0.01, 281: 0.002}
+NAMES = tuple({285: "Egyptian cat", 281: "tabby", 879: "umbrella"}.get(n, "x") for n in range(1000))
+
+
+def _of(seen: dict[int, float], target: int | None, top: int = 1) -> Prediction:
+    probabilities = np.full(1000, 1e-5, np.float32)
+    probabilities[list(seen)] = list(seen.values())
+    return prediction(probabilities, NAMES, target, top=top)
+
+
+@pytest.mark.parametrize(
+    ("seen", "first", "explained"),
+    [
+        (_of(CAT, None, 5), "Egyptian cat 34%", ", map of top 5 (67%)"),
+        (_of(CAT, None, 3), "Egyptian cat 34%", ", map of top 3 (59%)"),
+        # That the map is of the class seen goes without saying, however it was chosen.
+        (_of(CAT, None), "Egyptian cat 34%", ""),
+        (_of(CAT, 285), "Egyptian cat 34%", ""),
+        (_of(CAT, 281), "Egyptian cat 34%", ", map of tabby (13%)"),
+        (_of(GUESS, None, 5), "unsure: umbrella 5%", ", map of top 5 (15%)"),
+        (_of(GUESS, None), "unsure: umbrella 5%", ""),
+        (_of(GUESS, 281), "unsure: umbrella 5%", ", map of tabby (0%)"),
+        (_of({285: 0.11}, None), "Egyptian cat 11%", ""),
+        (_of({285: 0.09}, None), "unsure: Egyptian cat 9%", ""),
+    ],
+)
+def test_a_caption_tells_what_is_seen_and_what_the_map_explains(
+    seen: Prediction, first: str, explained: str, written: list[tuple[str, int]]
+) -> None:
+    base = saliency_of(ground((720, 1280)), np.zeros((18, 32), np.float32), time_s=75.5)
+    for method, words in (("smoothgrad", ""), ("gradient", ", gradient")):
+        written.clear()
+        style = Style(model_name="EfficientNet-Lite0", method=method)  # type: ignore[arg-type]
+        draw_saliency(replace(base, prediction=seen), style)
+        second = f"EfficientNet-Lite0{words}{explained}"
+        # The colour bar has a 0 and a 1.
+        assert [text for text, _ in written][2:] == ["1:15.50", second, first]
+
+
+def test_a_map_of_motion_alone_is_not_said_to_be_of_a_class(written: list[tuple[str, int]]) -> None:
+    base = saliency_of(ground((720, 1280)), np.zeros((18, 32), np.float32))
+    style = Style.of(Settings(fusion="motion", model="lite0"), "EfficientNet-Lite0")
+    draw_saliency(replace(base, prediction=_of(CAT, None, 5)), style)
+    shown = ["0:00.00", "EfficientNet-Lite0, map of motion", "Egyptian cat 34%"]
+    assert [text for text, _ in written][2:] == shown
+
+
+def test_the_map_of_another_class_is_told_however_little_room_there_is(
+    written: list[tuple[str, int]],
+) -> None:
+    base = saliency_of(ground((225, 300)), np.zeros((18, 32), np.float32))
+    seen = replace(_of(CAT, 281), target_name="German short-haired pointer", target_probability=0.0)
+    draw_saliency(
+        replace(base, prediction=seen), Style(model_name="EfficientNet-Lite0", has_time=False)
+    )
+    second, _ = [text for text, _ in written][2:]
+    assert second.startswith("map of German") and second.endswith("… (0%)")
+
+
+def test_without_a_network_there_is_no_method(written: list[tuple[str, int]]) -> None:
+    saliency = saliency_of(ground((720, 1280)), np.zeros((18, 32), np.float32))
+    draw_saliency(saliency, Style.of(Settings(method="gradient"), None))
+    assert [text for text, _ in written][2:] == ["0:00.00", "motion only"]
+
+
+@pytest.mark.parametrize("has_time", [True, False])
+def test_what_does_not_fit_is_left_out_in_whole_parts(
+    has_time: bool, written: list[tuple[str, int]]
+) -> None:
+    parts = ["EfficientNet-Lite0", "gradient", "map of top 5 (67%)"]
+    short = [f"map of {'top 5'[:n].strip()}… (67%)" for n in (1, 2, 3)]
+    lines = ["", *short, *(", ".join(parts[n:]) for n in (2, 1, 0))]
+    if has_time:
+        lines = ["", *("1:23:45.50|" + line for line in lines)]
+    found = []
+    for width in range(96, 600):
+        written.clear()
+        saliency = saliency_of(ground((120, width)), np.zeros((18, 32), np.float32), time_s=5025.5)
+        style = Style(model_name="EfficientNet-Lite0", has_time=has_time, method="gradient")
+        draw_saliency(replace(saliency, prediction=_of(CAT, None, 5)), style)
+        *second, first = [text for text, _ in written][2:]
+        assert first == "Egyptian cat 34%" if width > 120 else first.endswith(" 34%")
+        line = "|".join(second)
+        found.append(lines.index(line + "|" if second == ["1:23:45.50"] else line))
+    # The wider, the more; nothing is skipped, and in the end all is there.
+    assert found == sorted(found) and set(found) == set(range(len(lines)))
+
+
+def test_lines_stay_in_their_places_where_parts_are_left_out() -> None:
+    # Where the second line is empty, the first one has its place.
+    zeros = np.zeros((12, 16), np.float32)
+    saliency = saliency_of(ground((240, 320)), zeros, name="hen")
+    style = Style(has_time=False)
+    bottoms = []
+    for name in ("net", LONG):
+        picture = draw_saliency(saliency, style._replace(model_name=name))
+        rows, _ = np.nonzero(changed(picture, ground((240, 320)))[:, :40])
+        bottoms.append(int(rows.max()))
+    assert bottoms[1] == pytest.approx(bottoms[0], abs=3)
+
+
+@pytest.mark.parametrize(
+    ("size", "first", "second"),
+    [((96, 160), 12, 12), ((360, 640), 14, 12), ((480, 854), 18, 15), ((720, 1280), 28, 24),
+     ((2160, 3840), 83, 71)],
+)  # fmt: skip
+def test_both_lines_can_be_read(
+    size: tuple[int, int], first: int, second: int, written: list[tuple[str, int]]
+) -> None:
+    saliency = saliency_of(ground(size), np.zeros((18, 32), np.float32), name="hen")
+    draw_saliency(saliency, Style(model_name="n"))
+    assert written[2:] == [("0:00.00", second), ("n", second), ("hen 37%", first)]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("size", [(95, 200), (200, 95), (10, 10)])
+def test_small_pictures_are_left_bare(size: tuple[int, int], layout: Layout) -> None:
+    saliency = saliency_of(noise(size), spot((9, 16), 3, 4), name="tench")
+    bare = draw_saliency(saliency, Style(layout, annotate=False))
+    assert np.array_equal(draw_saliency(saliency, Style(layout)), bare)
+
+
+@pytest.mark.parametrize("size", [(180, 320), (720, 1280)])
+@pytest.mark.parametrize(("row", "column"), [(4, 8), (9, 16), (6, 27)])
+def test_marker_is_a_ring_around_the_peak(size: tuple[int, int], row: int, column: int) -> None:
+    saliency = saliency_of(ground(size), spot((18, 32), row, column))
+    marked = changed(draw_saliency(saliency, Style()), draw_saliency(saliency, BARE))
+    # The foot belongs to the words.
+    rows, columns = np.nonzero(marked[: int(size[0] * 0.75)])
+    expected = (row + 0.5) / 18 * size[0], (column + 0.5) / 32 * size[1]
+    assert (rows.mean() + 0.5, columns.mean() + 0.5) == pytest.approx(expected, abs=1)
+    distances = np.hypot(rows + 0.5 - expected[0], columns + 0.5 - expected[1])
+    radius = max(5, min(size) / 40)
+    assert distances.mean() == pytest.approx(radius, abs=2)
+    # What is marked can still be seen.
+    assert distances.min() > 1
+
+
+def test_the_ring_is_where_it_is_held_not_at_the_peak() -> None:
+    size = (180, 320)
+    saliency = replace(saliency_of(ground(size), spot((18, 32), 4, 8)), ring=(0.5, 0.75))
+    marked = changed(draw_saliency(saliency, Style()), draw_saliency(saliency, BARE))[:130]
+    rows, columns = np.nonzero(marked)
+    assert (rows.mean() + 0.5, columns.mean() + 0.5) == pytest.approx((90, 240), abs=1)
+
+
+def test_no_saliency_no_marker() -> None:
+    size = (180, 320)
+    saliency = saliency_of(ground(size), np.zeros((18, 32), np.float32))
+    assert not changed(draw_saliency(saliency, Style()), ground(size))[:130].any()
+
+
+@pytest.mark.parametrize("colormap", COLORMAPS)
+def test_colour_bar_runs_through_all_colours_from_low_to_high(colormap: Colormap) -> None:
+    size = (2160, 3840)
+    saliency = saliency_of(ground(size), np.zeros((9, 16), np.float32))
+    picture = draw_saliency(saliency, Style(colormap=colormap))
+    margin = text_px(size) // 2
+    row = picture[size[0] - margin - 5, 1920:]
+    runs = row[np.flatnonzero(np.diff(row.astype(int), axis=0, prepend=-1).any(axis=1))]
+    table = colours(colormap)
+    distinct = table[np.flatnonzero(np.diff(table.astype(int), axis=0, prepend=-1).any(axis=1))]
+    frame = [[230] * 3]
+    assert runs.tolist() == [[GREY] * 3, *frame, *distinct.tolist(), *frame, [GREY] * 3]
+
+
+@pytest.mark.parametrize(
+    ("time_s", "text"),
+    [
+        (0, "0:00.00"),
+        (0.004, "0:00.00"),
+        (0.04, "0:00.04"),
+        (12.34, "0:12.34"),
+        (59.99, "0:59.99"),
+        (59.999, "1:00.00"),
+        (60, "1:00.00"),
+        (754.5, "12:34.50"),
+        (3599.999, "1:00:00.00"),
+        (3661.01, "1:01:01.01"),
+        (100 * 3600, "100:00:00.00"),
+    ],
+)
+def test_time_code(time_s: float, text: str) -> None:
+    assert time_code(time_s) == text

@@ -1,0 +1,276 @@
+"""The folder of finished segments: what counts, what does not, and whose it is."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from vidsal.errors import VidsalError
+from vidsal.sinks import checkpoint as parts_module
+from vidsal.sinks.checkpoint import Parts, folder_of, open_parts
+
+IDENTITY = {"the input": "/clips/cat.mp4", "--layout": "overlay", "NumPy": "2.1"}
+
+
+def _segment(parts: Parts, text: str, frames: int, state: bytes = b"standing") -> None:
+    begun = parts.begun()
+    (begun / "table.csv").write_text(text)
+    (begun / "maps").mkdir()
+    (begun / "maps" / "000000.png").write_bytes(b"map of " + text.encode())
+    parts.finish(begun, frames, {"shown": frames, "is_last": False}, state)
+
+
+def _texts(parts: Parts) -> list[str]:
+    return [(one.folder / "table.csv").read_text() for one in parts.segments]
+
+
+def _left(folder: Path) -> list[str]:
+    return sorted(one.name for one in folder.iterdir())
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "cat.mp4"
+
+
+@pytest.fixture
+def three(output: Path) -> Path:
+    """The folder after a run that finished three segments."""
+    with open_parts(output, IDENTITY) as parts:
+        for n in range(3):
+            _segment(parts, f"rows {n}", 10 * (n + 1), state=b"after %d" % n)
+    return folder_of(output)
+
+
+def test_segments_come_back_as_they_were(output: Path, three: Path) -> None:
+    assert three.name == "cat.mp4.parts"
+    assert _left(three) == ["000000", "000001", "000002", "lock", "manifest.json"]
+    with open_parts(output, IDENTITY) as parts:
+        assert _texts(parts) == ["rows 0", "rows 1", "rows 2"]
+        assert [one.frames for one in parts.segments] == [10, 20, 30]
+        assert parts.segments[-1].about == {"shown": 30, "is_last": False}
+        # States hold pictures: of old ones nothing is left.
+        assert [one.state for one in parts.segments] == [None, b"after 1", b"after 2"]
+        assert parts.damaged == 0 and parts.result is None
+        _segment(parts, "rows 3", 40)
+        # Nor does a long run gather them.
+        assert parts.segments[-1].state is None
+    with open_parts(output, IDENTITY) as parts:
+        assert _texts(parts)[-1] == "rows 3"
+
+
+def test_without_a_segment_nothing_is_left(output: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), open_parts(output, IDENTITY) as parts:
+        (parts.begun() / "video.mp4").write_bytes(b"half")
+        raise KeyboardInterrupt
+    assert _left(output.parent) == []
+
+
+def test_what_was_begun_does_not_count(output: Path, three: Path) -> None:
+    # As kill -9 leaves it.
+    (three / ".begun-abc").mkdir()
+    (three / ".begun-abc" / "video.mp4").write_bytes(b"half")
+    with open_parts(output, IDENTITY) as parts:
+        assert len(parts.segments) == 3 and parts.damaged == 0
+        assert not (three / ".begun-abc").exists()
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "cut off": lambda folder: os.truncate(folder / "table.csv", 3),
+    "empty": lambda folder: os.truncate(folder / "segment.json", 0),
+    "another byte": lambda folder: (folder / "table.csv").write_text("rows !"),
+    "gone": lambda folder: (folder / "maps" / "000000.png").unlink(),
+    "one too many": lambda folder: (folder / "maps" / "000001.png").touch(),
+    "no record": lambda folder: (folder / "segment.json").unlink(),
+    "record of something": lambda folder: (folder / "segment.json").write_text('["frames"]'),
+    "state cut off": lambda folder: os.truncate(folder / "state", 3),
+    "no state": lambda folder: (folder / "state").unlink(),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_last_segment_is_done_again(output: Path, three: Path, damage: str) -> None:
+    DAMAGES[damage](three / "000002")
+    with open_parts(output, IDENTITY) as parts:
+        assert _texts(parts) == ["rows 0", "rows 1"]
+        assert parts.segments[-1].state == b"after 1"
+        assert parts.damaged == 1 and not (three / "000002").exists()
+        _segment(parts, "again", 30)
+    with open_parts(output, IDENTITY) as parts:
+        assert _texts(parts) == ["rows 0", "rows 1", "again"]
+
+
+def test_after_a_damaged_one_the_others_are_of_no_use(output: Path, three: Path) -> None:
+    DAMAGES["another byte"](three / "000001")
+    with open_parts(output, IDENTITY) as parts:
+        # The state after the first is gone, too.
+        assert parts.segments == () and parts.damaged == 3
+    assert not three.exists()
+
+
+def test_a_hole_ends_what_counts(output: Path, three: Path) -> None:
+    (three / "000001").rename(three / "000007")
+    with open_parts(output, IDENTITY) as parts:
+        assert parts.segments == ()
+
+
+@pytest.mark.parametrize(
+    ("now", "words"),
+    [
+        ({**IDENTITY, "--layout": "quad"}, "--layout was overlay and is quad"),
+        ({**IDENTITY, "NumPy": "2.2"}, "NumPy was 2.1 and is 2.2"),
+        ({**IDENTITY, "--new": "1"}, "--new was not there and is 1"),
+        ({"the input": "/clips/cat.mp4", "--layout": "map"}, "was overlay and is map; NumPy was"),
+    ],
+)
+def test_another_run_is_refused_by_what_is_not_the_same(
+    output: Path, three: Path, now: dict[str, str], words: str
+) -> None:
+    with pytest.raises(VidsalError) as caught, open_parts(output, now):
+        pass
+    assert words in str(caught.value) and str(three) in str(caught.value)
+    assert str(caught.value).endswith("run as before, or remove the folder")
+    with open_parts(output, IDENTITY) as parts:
+        assert len(parts.segments) == 3
+
+
+def test_the_folder_of_a_long_name_has_a_name_that_systems_take(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / f"{'a' * 246}.mp4")
+    assert folder.name == f"{'a' * 40}.mp4.parts"
+    folder.mkdir()
+
+
+def test_a_folder_of_something_else_is_left_alone(output: Path) -> None:
+    folder_of(output).mkdir()
+    (folder_of(output) / "holiday.jpg").touch()
+    with pytest.raises(VidsalError, match=r"holiday\.jpg is in it"), open_parts(output, IDENTITY):
+        pass
+    assert (folder_of(output) / "holiday.jpg").exists()
+
+
+@pytest.mark.parametrize("text", ["", "{", "3", "\x00" * 40])
+def test_a_damaged_manifest_is_refused(output: Path, three: Path, text: str) -> None:
+    (three / "manifest.json").write_text(text)
+    with pytest.raises(VidsalError, match="cannot be read: remove"), open_parts(output, IDENTITY):
+        pass
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from typing import IO
+from vidsal.parts import open_parts
+with open_parts(Path(sys.argv[1]), {}):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_two_runs_do_not_share_a_folder(output: Path) -> None:
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(output)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert other.stdout is not None and other.stdout.readline() == "held\n"
+        with pytest.raises(VidsalError, match="another run works in"), open_parts(output, {}):
+            pass
+    finally:
+        # However it ends, it holds nothing any more.
+        other.kill()
+        other.communicate()
+    with open_parts(output, {}) as parts:
+        assert parts.segments == ()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there what is open is not removed")
+@pytest.mark.parametrize("what", ["the lock", "the folder"])
+def test_a_lock_that_was_removed_before_it_was_locked_is_none(
+    what: str, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, folder = parts_module._lock, folder_of(output)
+    tries = []
+
+    def lock(file: IO[str]) -> None:
+        tries.append(file)
+        if len(tries) == 1:
+            # The run before ends here.
+            (folder / "lock").unlink()
+            if what == "the folder":
+                folder.rmdir()
+        real(file)
+
+    monkeypatch.setattr(parts_module, "_lock", lock)
+    with open_parts(output, IDENTITY):
+        assert len(tries) == 2 and tries[0].closed
+        monkeypatch.undo()
+        with pytest.raises(VidsalError, match="another run works in"), open_parts(output, IDENTITY):
+            pass
+        assert (folder / "lock").exists()
+    assert not folder.exists()
+
+
+def test_a_disk_without_locks_will_do(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lock(_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(parts_module, "_lock", lock)
+    with open_parts(output, IDENTITY) as parts:
+        _segment(parts, "rows", 10)
+    with open_parts(output, IDENTITY) as parts:
+        assert _texts(parts) == ["rows"]
+
+
+def test_an_interrupt_right_after_a_segment_was_finished_keeps_it(
+    output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = parts_module._settle
+
+    def settle(begun: Path, final: Path) -> None:
+        real(begun, final)
+        raise KeyboardInterrupt
+
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(KeyboardInterrupt),
+        open_parts(output, IDENTITY) as parts,
+    ):
+        patch.setattr(parts_module, "_settle", settle)
+        _segment(parts, "rows", 10)
+    with open_parts(output, IDENTITY) as parts:
+        assert _texts(parts) == ["rows"]
+
+
+def test_a_result_is_kept_until_it_is_dropped(output: Path, three: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), open_parts(output, IDENTITY) as parts:
+        begun = parts.begun()
+        (begun / "cat.mp4").write_bytes(b"whole")
+        parts.finish_result(begun)
+        # In the middle of being put to its places.
+        raise KeyboardInterrupt
+    with open_parts(output, IDENTITY) as parts:
+        assert parts.result is not None and parts.segments == ()
+        assert (parts.result / "cat.mp4").read_bytes() == b"whole"
+        assert (three / "000002" / "table.csv").exists()
+        parts.drop()
+    assert _left(output.parent) == []
+
+
+def test_a_result_is_of_its_run_to_the_end(output: Path, three: Path) -> None:
+    with open_parts(output, IDENTITY) as parts:
+        parts.finish_result(parts.begun())
+    (three / "manifest.json").unlink()
+    with pytest.raises(VidsalError, match=r"NumPy was 2\.1"), open_parts(output, {}):
+        pass
+    with open_parts(output, IDENTITY) as parts:
+        assert parts.result is not None
+
+
+def test_the_manifest_can_be_read(three: Path) -> None:
+    assert json.loads((three / "manifest.json").read_text()) == IDENTITY

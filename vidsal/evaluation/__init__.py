@@ -1,0 +1,1 @@
+"""How good the maps are: against people, objects and the network itself."""

@@ -1,0 +1,1 @@
+"""Pictures from saliency. Arrays in, arrays out."""

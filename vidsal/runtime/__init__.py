@@ -1,0 +1,1 @@
+"""Threads, files and native libraries; nothing here knows about video."""

@@ -1,0 +1,87 @@
+"""Where a run's time goes: seconds of work, and of waiting, by stage."""
+
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from typing import Any, TypeVar, cast
+
+from vidsal.types import Map, Request, Rgb, StaticStage
+
+T = TypeVar("T")
+_END = object()
+
+
+class Stages:
+    """Seconds spent in each stage of a run; each stage is measured in one thread only.
+
+    Parameters
+    ----------
+    clock : callable
+        Seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+        self._began_s = clock()
+        self._spent_s: dict[str, float] = {}
+        self._inside: dict[str, tuple[str, ...]] = {}
+
+    def spent_s(self, name: str) -> float:
+        """Return the seconds spent in a stage, without those inside it."""
+        inner_s = sum(self._spent_s.get(one, 0.0) for one in self._inside.get(name, ()))
+        return self._spent_s.get(name, 0.0) - inner_s
+
+    def calls(self, name: str, work: Callable[..., T], *what: Any) -> T:
+        """Do some work as a part of a stage."""
+        began_s = self._clock()
+        try:
+            return work(*what)
+        finally:
+            self._spent_s[name] = self._spent_s.get(name, 0.0) + self._clock() - began_s
+
+    def items(self, name: str, items: Iterable[T], *, inside: tuple[str, ...] = ()) -> Iterator[T]:
+        """Hand items on; the time until each is there is that of a stage.
+
+        What the stages `inside` it take of that is theirs.
+        """
+        self._inside[name] = inside
+        iterator = iter(items)
+        try:
+            while (item := self.calls(name, next, iterator, _END)) is not _END:
+                yield cast(T, item)
+        finally:
+            # What a generator holds open is let go with it.
+            if isinstance(iterator, Generator):
+                iterator.close()
+
+    def static(self, name: str, stage: StaticStage | None) -> StaticStage | None:
+        """Return a static stage whose work is that of a stage of the run."""
+        return None if stage is None else _TimedStatic(self, name, stage)
+
+    def lines(self, frames: int) -> list[str]:
+        """Return a table: milliseconds a frame, and the share of the whole time.
+
+        What happens at the same time, in other threads, makes the shares sum to more than one.
+        """
+        whole_s = max(self._clock() - self._began_s, 1e-9)
+        lines = [f"{'stage':<24}{'ms a frame':>12}{'of the time':>13}"]
+        for name in self._spent_s:
+            spent_s = self.spent_s(name)
+            each_ms = 1000 * spent_s / max(frames, 1)
+            lines.append(f"{name:<24}{each_ms:>12.2f}{spent_s / whole_s:>12.0%} ")
+        each_ms = 1000 * whole_s / max(frames, 1)
+        lines.append(f"{'all':<24}{each_ms:>12.2f}{frames / whole_s:>9.2f} /s ")
+        return lines
+
+
+class _TimedStatic:
+    """A static stage whose calls are measured."""
+
+    def __init__(self, stages: Stages, name: str, stage: StaticStage) -> None:
+        self._stages, self._name, self._stage = stages, name, stage
+        self.names, self.target, self.input_size = stage.names, stage.target, stage.input_size
+
+    def predict(self, rgb: Rgb) -> Map:
+        return self._stages.calls(self._name, self._stage.predict, rgb)
+
+    def maps(self, rgb: Rgb, requests: Sequence[Request]) -> Map:
+        return self._stages.calls(self._name, self._stage.maps, rgb, requests)

@@ -1,0 +1,1 @@
+"""From frames to saliency: the stream and its stages."""

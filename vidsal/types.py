@@ -1,0 +1,440 @@
+"""The words every layer may use: frames, what is known of a source, motion and saliency.
+
+All are frozen and check the shape and type of what they hold in one line, so that a swapped axis
+is an error where it happens and not a wrong picture three layers later. They print shapes, never
+pixels. Sizes are (height, width), points (row, column), frame numbers start at 0.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from fractions import Fraction
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rgb = NDArray[np.uint8]
+Map = NDArray[np.float32]
+# A prediction names so many classes.
+TOP_CLASSES = 5
+
+
+def _check(name: str, array: Any, ndim: int, dtype: type, last: int | None = None) -> None:
+    """Raise `ValueError` unless `array` has this rank, type and, where given, last axis."""
+    shape = getattr(array, "shape", None)
+    if shape is None or len(shape) != ndim or array.dtype != dtype or (last and shape[-1] != last):
+        got = f"{getattr(array, 'dtype', type(array).__name__)} {shape}"
+        wanted = f"{np.dtype(dtype)} with {ndim} axes" + (f", the last of {last}" if last else "")
+        raise ValueError(f"{name} must be {wanted}, got {got}")
+
+
+def _brief(self: Any) -> str:
+    """Return a representation with shapes in place of pixels."""
+
+    def show(value: Any) -> str:
+        if isinstance(value, np.ndarray):
+            return f"{value.dtype}{list(value.shape)}"
+        return repr(value)
+
+    inside = ", ".join(f"{f.name}={show(getattr(self, f.name))}" for f in fields(self))
+    return f"{type(self).__name__}({inside})"
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Frame:
+    """One picture of a source.
+
+    Attributes
+    ----------
+    rgb : (H, W, 3) uint8 array
+        0..255 sRGB, red first, contiguous; never written to after creation.
+    index : int
+        0-based number in decode order.
+    time_s : float
+        Presentation time in seconds from the first frame of the source, which may be one that
+        cannot be decoded.
+    """
+
+    rgb: Rgb
+    index: int
+    time_s: float
+
+    def __post_init__(self) -> None:
+        _check("Frame.rgb", self.rgb, 3, np.uint8, last=3)
+
+    __repr__ = _brief
+
+
+@dataclass(frozen=True, slots=True)
+class SoundPart:
+    """The part of a file's sound that belongs to the frames of a source.
+
+    Attributes
+    ----------
+    path : str
+    codec : str
+        By ffmpeg's name.
+    begin_s : float
+        Where the part begins, in seconds after the beginning of the file.
+    picture_at_s : float
+        When the first frame is shown, in seconds after that, at least 0.
+    duration_s : float or None
+        Length of the part; ``None`` for all that is left.
+    """
+
+    path: str
+    codec: str
+    begin_s: float = 0.0
+    picture_at_s: float = 0.0
+    duration_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What a source says of itself before its frames are read.
+
+    Attributes
+    ----------
+    name : str
+        Path or camera, as a person would say it.
+    height_px, width_px : int
+        Size of the first frame as it is shown (rotation applied).
+    fps : Fraction or None
+        Rate of the frames that this source hands out; ``None`` for a still.
+    frame_count_hint : int or None
+        A claim: it may size a progress bar, never an array.
+    is_live : bool
+        Whether the source has no end of its own (a camera).
+    duration_s : float or None
+        How long the frames handed out are shown in all, the last one included; ``None`` where that
+        is not known.
+    sound : SoundPart or None
+        The sound that belongs to the frames.
+    files : tuple of str
+        What the frames are read from, where that is more than the file of the name.
+    """
+
+    name: str
+    height_px: int
+    width_px: int
+    fps: Fraction | None
+    frame_count_hint: int | None = None
+    is_live: bool = False
+    duration_s: float | None = None
+    sound: SoundPart | None = None
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What was wrong with a source, as far as it was read.
+
+    Attributes
+    ----------
+    damaged : int
+        Frames that are there and could not be had, or are known to be incomplete.
+    is_cut_off : bool
+        Whether the file ends before it should.
+    decoder : str
+        The program that decoded it in the end; empty where that is of no interest.
+    """
+
+    damaged: int = 0
+    is_cut_off: bool = False
+    decoder: str = ""
+
+
+class CentreMotion(NamedTuple):
+    """Movement of the middle of the picture from the previous frame to this one.
+
+    Attributes
+    ----------
+    rows_px, columns_px : float
+        Down and to the right, in working pixels; what is filmed moves against the camera.
+    zoom : float
+        Magnification; 1 is none.
+    turn_deg : float
+        Clockwise on the screen.
+    """
+
+    rows_px: float
+    columns_px: float
+    zoom: float
+    turn_deg: float
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class CameraMotion:
+    """The movement of the whole picture between two frames, as a 3 x 3 homography.
+
+    Attributes
+    ----------
+    matrix : (3, 3) float32 array
+        Maps (column, row, 1) of the previous frame to this one, in working pixels; its last
+        number is 1.
+    model : str
+        What was fitted: "similarity", "affine", "homography", "median", or "none".
+    inlier_share : float or None
+        Share of the flow samples that agree with the matrix, 0..1; ``None`` where nothing was
+        fitted.
+    """
+
+    matrix: Map
+    model: str
+    inlier_share: float | None
+
+    def __post_init__(self) -> None:
+        _check("CameraMotion.matrix", self.matrix, 2, np.float32, last=3)
+        if len(self.matrix) != 3:
+            raise ValueError(f"CameraMotion.matrix must be 3 x 3, got {self.matrix.shape}")
+
+    __repr__ = _brief
+
+    def at_centre(self, size: tuple[int, ...]) -> "CentreMotion":
+        """Return what the movement does to the middle of a picture of this height and width."""
+        matrix = self.matrix.astype(np.float64)
+        here = np.array([(size[1] - 1) / 2, (size[0] - 1) / 2])
+        column, row, depth = matrix @ (*here, 1)
+        there = np.array([column, row]) / depth
+        # How its surroundings are stretched and turned: the derivative of that by `here`.
+        local = (matrix[:2, :2] - np.outer(there, matrix[2, :2])) / depth
+        return CentreMotion(
+            float(there[1] - here[1]), float(there[0] - here[0]),
+            float(np.sqrt(abs(np.linalg.det(local)))),
+            float(np.degrees(np.arctan2(local[1, 0] - local[0, 1], local[0, 0] + local[1, 1]))),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Motion:
+    """What moved between the previous frame and this one.
+
+    Attributes
+    ----------
+    flow : (h, w, 2) float32 array
+        From the previous frame to this one, on the previous frame's grid; [..., 0] columns,
+        [..., 1] rows, working pixels a frame. Found at half the size: it is there to
+        check `backward` by.
+    backward : (h, w, 2) float32 array
+        From this frame to the previous one, on this frame's grid.
+    known : (h, w) float32 array
+        1 where a point of this frame has a past, 0 where it was covered or outside.
+    speed : (h, w) float32 array
+        How fast each point of this frame moves after the camera's own movement is taken off, at
+        least 0; working pixels a frame. 0 where `known` is 0, but for the light smoothing.
+    camera : CameraMotion
+        The movement that was taken off.
+    """
+
+    flow: Map
+    backward: Map
+    known: Map
+    speed: Map
+    camera: CameraMotion
+
+    def __post_init__(self) -> None:
+        for name in ("flow", "backward"):
+            _check(f"Motion.{name}", getattr(self, name), 3, np.float32, last=2)
+        for name in ("known", "speed"):
+            _check(f"Motion.{name}", getattr(self, name), 2, np.float32)
+
+    __repr__ = _brief
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Whose score is differentiated; exactly one of these is meant.
+
+    Attributes
+    ----------
+    top : int or None
+        The sum of so many largest scores of each sample; 1 means the class that a request names,
+        where it names one.
+    class_id : int or None
+        One class throughout.
+    is_locked : bool
+        The class that most of the last second was about, see `vidsal.saliency.targets.Lock`.
+    """
+
+    top: int | None = None
+    class_id: int | None = None
+    is_locked: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.top is not None) + (self.class_id is not None) + self.is_locked != 1:
+            raise ValueError(f"exactly one of top, class_id and is_locked is meant, got {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of the static stage for one picture.
+
+    Attributes
+    ----------
+    frame : int
+        The frame's number, which makes its noise its own.
+    samples : int
+        How many gradients to draw, at least 1.
+    class_id : int or None
+        Class to explain where it is one, and chosen along the stream; else the stage knows.
+    """
+
+    frame: int
+    samples: int
+    class_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The classes a network saw in one frame, most likely first.
+
+    Attributes
+    ----------
+    class_ids : tuple of int
+        Up to five indices into the network's classes.
+    names : tuple of str
+        Their names.
+    probabilities : tuple of float
+        Softmax over all classes, 0..1.
+    target_id : int or None
+        The class whose score was differentiated; ``None`` where it was the sum of several.
+    target_name : str
+        Its name, or such as "top 5".
+    target_probability : float
+        Its softmax probability, or that of the several together, 0..1.
+    """
+
+    class_ids: tuple[int, ...]
+    names: tuple[str, ...]
+    probabilities: tuple[float, ...]
+    target_id: int | None
+    target_name: str
+    target_probability: float
+
+
+class StaticStage(Protocol):
+    """The static half as the stream knows it: pictures in, gradient maps and classes out.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Of the classes.
+    target : Target
+        Whose score is differentiated.
+    input_size : (int, int) or None
+        The only (height, width) that the network takes; ``None`` if it takes any.
+    """
+
+    names: tuple[str, ...]
+    target: Target
+    input_size: tuple[int, int] | None
+
+    def predict(self, rgb: Rgb) -> Map:
+        """Return softmax probabilities, (N, classes) float32, of (N, h, w, 3) uint8 RGB."""
+
+    def maps(self, rgb: Rgb, requests: Sequence[Request]) -> Map:
+        """Return the mean of the sampled gradient maps of each picture.
+
+        Parameters
+        ----------
+        rgb : (N, h, w, 3) uint8 array
+        requests : sequence of N Request
+
+        Returns
+        -------
+        (N, h, w) float32 array
+            No common scale between pictures. At least 0, except with ``channels="sum"``, which
+            keeps the sign.
+        """
+
+
+@runtime_checkable
+class Aimable(Protocol):
+    """A static stage that can be told to explain something else."""
+
+    def aimed(self, target: Target) -> StaticStage:
+        """Return a stage with the same network, and another target."""
+
+
+class Shown(NamedTuple):
+    """When something live was on show.
+
+    Attributes
+    ----------
+    unix_s : float
+        By the computer's clock, seconds since 1970: ties a recording to other instruments.
+    latency_ms : float
+        How old the frame was then, from its arrival on.
+    """
+
+    unix_s: float
+    latency_ms: float
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Saliency:
+    """Everything vidsal knows about one frame.
+
+    Attributes
+    ----------
+    frame : Frame
+        The picture it is about.
+    static : (h, w) float32 array or None
+        Scaled gradient map, [0, 1], working size; ``None`` without a network.
+    motion : (h, w) float32 array
+        Scaled speed, [0, 1], working size.
+    fused : (h, w) float32 array
+        Both together, [0, 1], working size.
+    movement : Motion
+        Flow and camera movement since the previous frame.
+    speed : (h, w) float32 array
+        Behind ``motion``: how fast things move on their own, averaged along the flow over the
+        last few frames; diagonals of the picture a second.
+    prediction : Prediction or None
+        What the network saw; ``None`` without a network.
+    is_cut : bool
+        Whether a new scene starts here.
+    motion_share : float
+        Part of the fused map that motion brought in, 0..1.
+    static_high, motion_high, fused_high : float
+        The values shown as 1: of the gradient map, of ``speed``, and of the fused map in the unit
+        of the gradient map (of motion alone, of ``speed``).
+    peak : (float, float) or None
+        The most salient point, found before the fused map was clipped: row and column as shares
+        of the picture; ``None`` where nothing stands out.
+    ring : (float, float) or None
+        The point that is marked in pictures: as ``peak``, but it stays near the last one while
+        that is nearly as bright.
+    shown : Shown or None
+        In a live show, when it was seen.
+    model_name : str or None
+        What the network is called; ``None`` without one, and where nobody said.
+    has_time : bool
+        Whether the source has a time at all; a photo has none.
+    """
+
+    frame: Frame
+    static: Map | None
+    motion: Map
+    fused: Map
+    movement: Motion
+    speed: Map
+    prediction: Prediction | None
+    is_cut: bool
+    motion_share: float
+    static_high: float
+    motion_high: float
+    fused_high: float
+    peak: tuple[float, float] | None
+    ring: tuple[float, float] | None
+    shown: Shown | None = None
+    model_name: str | None = None
+    has_time: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("static", "motion", "fused", "speed"):
+            value = getattr(self, name)
+            if value is not None:
+                _check(f"Saliency.{name}", value, 2, np.float32)
+
+    __repr__ = _brief
