@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 from cyclopts import App, CycloptsError, Group, Parameter, Token
 
 from vidsal._version import __version__
-from vidsal.errors import UsageError, VidsalError, flat, one_line
+from vidsal.errors import UsageError, VidsalError, flat, name_options_as_flags, one_line
 from vidsal.runtime.native_logs import quiet_opencv, quiet_tensorflow
 from vidsal.settings import (
     Fusion,
@@ -56,6 +56,7 @@ app = App(
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run a command line and leave with its exit code."""
+    name_options_as_flags()
     quiet_tensorflow()
     quiet_opencv()
     _ready_streams()

@@ -21,3 +21,32 @@ def one_line(error: BaseException, *, hint: str = "") -> str:
     if isinstance(error, VidsalError):
         return flat(error)
     return f"{flat(error)} ({type(error).__name__}{hint})"
+
+
+# Messages name options as their reader types them: Python's way unless the command line runs.
+_names_flags = False
+
+
+def name_options_as_flags() -> None:
+    """Let messages say ``--short-side 256`` from now on, not ``short_side=256``."""
+    global _names_flags
+    _names_flags = True
+
+
+def option(name: str, value: object = None) -> str:
+    """Return an option, and a value of it, as the user would write them.
+
+    >>> option("short_side", 256), option("overwrite", True), option("layout")
+    ('short_side=256', 'overwrite=True', 'layout=')
+
+    Parameters
+    ----------
+    name : str
+        Name of the field of `vidsal.Settings`.
+    value : object, optional
+        ``True`` for an option that is switched on; by default the option alone.
+    """
+    if not _names_flags:
+        return f"{name}=" if value is None else f"{name}={value!r}"
+    flag = "--" + name.replace("_", "-")
+    return flag if value is None or value is True else f"{flag} {value}"

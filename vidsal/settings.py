@@ -17,7 +17,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin
 
-from vidsal.errors import UsageError
+from vidsal.errors import UsageError, option
 
 T = TypeVar("T")
 Preprocess = Literal["caffe", "torch", "tf", "none"]
@@ -126,7 +126,6 @@ def parse_warmup(text: str | float | tuple[float, int]) -> Warmup:
 
 def _option(
     default: Any,
-    group: str,
     help: str,
     *,
     check: Callable[[Any], bool] | None = None,
@@ -135,7 +134,7 @@ def _option(
     short: str | None = None,
 ) -> Any:
     """Declare an option; `check` sees every value but ``None``, `expected` words its failure."""
-    metadata = {"group": group, "help": help, "check": check, "expected": expected}
+    metadata = {"help": help, "check": check, "expected": expected}
     metadata |= {"parse": parse, "short": short}
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -212,201 +211,92 @@ def _scale(value: str) -> str:
     return "fixed:" + ",".join(repr(one).removesuffix(".0") for one in numbers)
 
 
-@_documented
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """What to analyse, how, and what to write.
-
-    Each is an option of ``vidsal run``, too: ``short_side`` is ``--short-side``.
-
-    Raises
-    ------
-    UsageError
-        If a value is not one that its option can take.
-    """
-
-    # fmt: off
-    output: Path | None = _option(
-        None, "Output", "File to write: .mp4, .mov, .mkv, .webm or .gif for a video or a camera, "
-        ".png or .jpg for a photo. Default: <name>_saliency.mp4 or .png in the current folder; "
-        "vidsal live records from its start only where it is given.",
-        parse=parse_path, short="-o")
-    overwrite: bool = _option(False, "Output", "Replace files that exist.")
-    codec: Codec | None = _option(
-        None, "Output", "Codec of the video: h264, hevc, av1, vp9, prores or ffv1. Default: what "
-        "the file's suffix is known for (.mp4, .mov, .mkv: h264, .webm: vp9; .gif has its own).",
-        check=lambda codec: codec in get_args(Codec), expected="one of these")
-    quality: int = _option(
-        80, "Output", "Quality of the video, 0 to 100; 80 shows no loss to most people.",
-        check=lambda quality: 0 <= quality <= 100, expected="0 to 100")
-    hardware: bool = _option(
-        False, "Output", "Encode on the graphics card where that works; it is tried first.")
-    audio: bool = _option(True, "Output", "Keep the sound of the source.")
-    fps: Fraction | None = _option(
-        None, "Output", "Frames a second of the video: 25, 29.97, 30000/1001. Default: the "
-        "source's own rate; where that varies, its usual one.", parse=parse_rate)
-    resume: bool = _option(
-        False, "Output", "Work in segments, kept beside the output until it is whole, and go on "
-        "after the last whole one of an interrupted run.")
-    table: Path | None = _option(
-        None, "Output", "Also write a CSV file with one row a frame.", parse=parse_path)
-    maps: Path | None = _option(
-        None, "Output", "Also write the maps as 16-bit grey PNG files into this folder.",
-        parse=parse_path)
-
-    start: float | None = _option(
-        None, "Part of the source", "Begin at this time: seconds or HH:MM:SS.", parse=parse_time)
-    end: float | None = _option(
-        None, "Part of the source", "Stop before this time: seconds or HH:MM:SS.",
-        parse=parse_time)
-    every: int = _option(
-        1, "Part of the source", "Take every N-th frame; the video keeps its duration.",
-        check=_positive, expected="a whole number of 1 or more")
-    duration: float | None = _option(
-        None, "Part of the source", "Stop after this long, in seconds or HH:MM:SS (for a camera: "
-        "recorded time).", check=_positive, expected="a time above 0", parse=parse_time)
-    strict: bool = _option(
-        False, "Part of the source", "Damaged frames and cut-off files are errors; without this "
-        "they are skipped and counted.")
-    sequence: bool = _option(
-        False, "Part of the source", "The pictures of a folder, a glob or a list are the frames "
-        "of one video, at --fps (default 25).")
-
-    model: str = _option(
-        "auto", "Network", "Network whose score is differentiated: resnet50 (Keras' ImageNet "
-        "weights), lite0 (bundled), none (motion only), auto (resnet50 where its weights can be "
-        "had, else lite0), another name in keras.applications, or a saved model (.keras, .h5).",
-        parse=_model)
-    weights: Path | None = _option(
-        None, "Network", "Local weights for resnet50 or another name in keras.applications (.h5 "
-        "or .weights.h5).", parse=parse_path)
-    preprocess: Preprocess = _option(
-        "none", "Network", "What a saved model expects: caffe (BGR minus mean), torch (mean and "
-        "deviation), tf (-1 to 1), none (0 to 255, RGB).")
-    labels: Path | None = _option(
-        None, "Network", "Class names of a saved model, one a line.", parse=parse_path)
-    precision: Precision = _option(
-        "float32", "Network", "Arithmetic of the network; bfloat16 is faster where the processor "
-        "has it, and coarser.")
-    batch: int = _option(
-        16, "Network", "Gradients in one call; more need more memory.",
-        check=lambda n: 1 <= n <= 256, expected="1 to 256")
-
-    method: Method = _option(
-        "smoothgrad", "Static map", "smoothgrad (mean of gradients at noisy copies, gathered "
-        "along the optical flow), gradient (of the picture itself) or integrated (along the way "
-        "from black to the picture; give it --samples 64 or more).")
-    samples: int = _option(
-        16, "Static map", "Gradients that a map averages: noisy copies, or steps of the way.",
-        check=lambda n: 1 <= n <= 1024, expected="1 to 1024")
-    fresh: int = _option(
-        1, "Static map", "Of these, how many each frame of a video draws anew.",
-        check=_positive, expected="a whole number of 1 or more")
-    noise: float = _option(
-        0.15, "Static map", "Standard deviation of the noise, as a share of the input range.",
-        check=lambda share: 0 <= share <= 1, expected="0 to 1")
-    seed: int = _option(
-        0, "Static map", "Of the noise: the same seed and input give the same maps.",
-        check=lambda n: 0 <= n < 2**31, expected="0 to 2147483647")
-    static_every: Every = _option(
-        1, "Static map", "Draw gradients on every N-th frame and carry the map along the flow "
-        "between; auto keeps up with the source's rate.", parse=parse_every,
-        check=lambda n: n == "auto" or n >= 1, expected="auto or a whole number of 1 or more")
-    target: str = _option(
-        "auto", "Static map", "What to explain: top1 (the class that is seen), topN (the sum of "
-        "the N largest scores, of each noisy copy), "
-        "auto (top5; of fewer than 25 classes a fifth), lock (the class most often on top in the "
-        "first second, kept until it was not on top for a second), a class name, or an index.",
-        parse=_word)
-    score: Score = _option(
-        "logit", "Static map", "What is differentiated: the class's logit, its softmax "
-        "probability or that one's logarithm.")
-    channels: Channels = _option(
-        "max", "Static map", "From three colour gradients to one map: maximum of the absolute "
-        "values, or signed sum; of integrated gradients, the sum's absolute value, or the sum.")
-    short_side: int = _option(
-        256, "Static map", "Shorter side of the network's input in pixels; the picture keeps its "
-        "aspect, sides are rounded to multiples of 32.",
-        check=lambda px: 32 <= px <= 1024, expected="32 to 1024 pixels")
-    smooth: float = _option(
-        0.03, "Static map", "Standard deviation of the Gaussian that smooths the gradient map, as "
-        "a share of the picture's longer side.",
-        check=lambda share: 0 <= share <= 0.2, expected="0 to 0.2")
-    contrast: float = _option(
-        3.0, "Static map", "Exponent within the map: 1 shows the gradient's magnitude, 2 its "
-        "energy, 3 what stands out of that.", check=lambda power: 0.1 <= power <= 10,
-        expected="0.1 to 10")
-    predict_every: float = _option(
-        0.5, "Static map", "Seconds between two looks at which classes the network sees; 0 looks "
-        "at every frame. A locked target needs one each quarter of a second.",
-        check=lambda s: s >= 0, expected="0 or more seconds")
-
-    working_width: int = _option(
-        320, "Motion", "Longer side of the grey picture on which flow is computed, in pixels; "
-        "also the size of all maps.",
-        check=lambda px: 32 <= px <= 4096, expected="32 to 4096 pixels")
-    flow: Flow = _option(
-        "farneback", "Motion", "Optical flow: farneback, or dis (dense inverse search, several "
-        "times faster, and better at wide pans).")
-    camera: Camera = _option(
-        "auto", "Motion", "How the camera's own movement is taken off: auto (the simplest of "
-        "similarity, affine and homography that explains the flow), homography, affine, median, "
-        "or none. Where few flow vectors agree, a simpler one is taken.")
-
-    scale: str = _option(
-        "stable", "Scale and fusion", "stable (a percentile remembered over time), frame (a "
-        "percentile of each frame), minmax (each frame from its minimum to its maximum), or "
-        "fixed:LO,HI: these magnitudes of the gradient are shown as 0 and 1 (with --model none, "
-        "these speeds in diagonals a second); fixed:LO,HI,LO,HI fixes both maps. The table has the "
-        "values that a run used.", parse=_scale)
-    fusion: Fusion = _option(
-        "gain", "Scale and fusion", "Of the static map S and the motion map D: gain (S + gain x "
-        "D x S', which is S along the picture's outlines), sum (S + gain x D), max (of S and gain "
-        "x D), static or motion alone.")
-    gain: float = _option(
-        4.0, "Scale and fusion", "How much motion weighs in the fusion; 0 leaves it out.",
-        check=lambda gain: 0 <= gain <= 100, expected="0 to 100")
-    centre_prior: float = _option(
-        0.0, "Scale and fusion", "How much the fused map is weighted towards the middle, where "
-        "people look whatever is there: 0 (not at all) to 1.",
-        check=lambda share: 0 <= share <= 1, expected="0 to 1")
-
-    layout: Layout = _option(
-        "overlay", "Picture", "overlay, side-by-side (input | overlay), map, triptych (map | "
-        "input | overlay) or quad (input | static | motion | fused).")
-    colormap: Colormap = _option("inferno", "Picture", "Colours of the map.")
-    alpha: float = _option(
-        0.7, "Picture", "Opacity of the most salient regions; cold ones stay clear.",
-        check=lambda share: 0 <= share <= 1, expected="0 to 1")
-    boxes: float = _option(
-        0.0, "Picture", "Draw boxes around the regions of the fused map above this value, and put "
-        "them into the table as JSON; 0 draws none.",
-        check=lambda level: 0 <= level <= 1, expected="0 to 1")
-    width: int = _option(
-        0, "Picture", "Width of the picture that is written, all its panels together, in pixels at "
-        "most; 0 keeps each panel at the source's size.",
-        check=lambda px: px == 0 or 64 <= px <= 16384, expected="0, or 64 to 16384 pixels")
-    annotate: bool = _option(
-        True, "Picture", "Write class, time, model, colour bar and marker into the picture.")
-    # fmt: on
+class Options:
+    """A group of options: each field is checked when an object is made."""
 
     def __post_init__(self) -> None:
         _check_fields(self)
+
+
+def _group(name: str) -> Callable[[type[T]], type[T]]:
+    """Name the group that the fields of a class of options are listed under."""
+
+    def named(options: type[T]) -> type[T]:
+        for field in dataclasses.fields(options):  # type: ignore[arg-type]
+            field.metadata = {"group": name, **field.metadata}  # type: ignore[assignment]
+        return options
+
+    return named
+
+
+@_group("Output")
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions(Options):
+    """What to write, and how to encode it."""
+
+    # fmt: off
+    output: Path | None = _option(
+        None, "File to write: .mp4, .mov, .mkv, .webm or .gif for a video or a camera, "
+        ".png or .jpg for a photo. Default: <name>_saliency.mp4 or .png in the current folder; "
+        "vidsal live records from its start only where it is given.",
+        parse=parse_path, short="-o")
+    overwrite: bool = _option(False, "Replace files that exist.")
+    codec: Codec | None = _option(
+        None, "Codec of the video: h264, hevc, av1, vp9, prores or ffv1. Default: what "
+        "the file's suffix is known for (.mp4, .mov, .mkv: h264, .webm: vp9; .gif has its own).",
+        check=lambda codec: codec in get_args(Codec), expected="one of these")
+    quality: int = _option(
+        80, "Quality of the video, 0 to 100; 80 shows no loss to most people.",
+        check=lambda quality: 0 <= quality <= 100, expected="0 to 100")
+    hardware: bool = _option(
+        False, "Encode on the graphics card where that works; it is tried first.")
+    audio: bool = _option(True, "Keep the sound of the source.")
+    fps: Fraction | None = _option(
+        None, "Frames a second of the video: 25, 29.97, 30000/1001. Default: the "
+        "source's own rate; where that varies, its usual one.", parse=parse_rate)
+    resume: bool = _option(
+        False, "Work in segments, kept beside the output until it is whole, and go on "
+        "after the last whole one of an interrupted run.")
+    table: Path | None = _option(
+        None, "Also write a CSV file with one row a frame.", parse=parse_path)
+    maps: Path | None = _option(
+        None, "Also write the maps as 16-bit grey PNG files into this folder.",
+        parse=parse_path)
+    # fmt: on
+
+
+@_group("Part of the source")
+@dataclass(frozen=True, kw_only=True)
+class SourceOptions(Options):
+    """Which part of a source to read, and how strictly."""
+
+    # fmt: off
+    start: float | None = _option(
+        None, "Begin at this time: seconds or HH:MM:SS.", parse=parse_time)
+    end: float | None = _option(
+        None, "Stop before this time: seconds or HH:MM:SS.",
+        parse=parse_time)
+    every: int = _option(
+        1, "Take every N-th frame; the video keeps its duration.",
+        check=_positive, expected="a whole number of 1 or more")
+    duration: float | None = _option(
+        None, "Stop after this long, in seconds or HH:MM:SS (for a camera: "
+        "recorded time).", check=_positive, expected="a time above 0", parse=parse_time)
+    strict: bool = _option(
+        False, "Damaged frames and cut-off files are errors; without this "
+        "they are skipped and counted.")
+    sequence: bool = _option(
+        False, "The pictures of a folder, a glob or a list are the frames "
+        "of one video, at --fps (default 25).")
+    # fmt: on
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if self.end == 0:
-            raise UsageError("--end must be above 0, got 0")
+            raise UsageError(f"{option('end')} must be above 0, got 0")
         if self.start is not None and self.end is not None and self.end <= self.start:
-            raise UsageError(f"--end must come after --start, got {self.end} <= {self.start}")
-        if self.resume and self.static_every == "auto":
             raise UsageError(
-                "--resume is not for --static-every auto, which depends on how fast the machine "
-                "is just then: give a number"
-            )
-        is_whole = self.model in ("lite0", "none") or is_saved(self.model)
-        if self.weights is not None and is_whole:
-            raise UsageError(f"--weights is not for --model {self.model}")
-        if self.method == "smoothgrad" and self.fresh > self.samples:
-            raise UsageError(
-                f"--fresh must be at most --samples, got {self.fresh} of {self.samples}"
+                f"{option('end')} must come after {option('start')}, got {self.end} <= {self.start}"
             )
 
     @property
@@ -415,6 +305,206 @@ class Settings:
         start_s = self.start or 0.0
         lasts_s = math.inf if self.duration is None else self.duration
         return start_s, min(math.inf if self.end is None else self.end, start_s + lasts_s)
+
+
+@_group("Network")
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions(Options):
+    """The network whose score is differentiated."""
+
+    # fmt: off
+    model: str = _option(
+        "auto", "Network whose score is differentiated: resnet50 (Keras' ImageNet "
+        "weights), lite0 (bundled), none (motion only), auto (resnet50 where its weights can be "
+        "had, else lite0), another name in keras.applications, or a saved model (.keras, .h5).",
+        parse=_model)
+    weights: Path | None = _option(
+        None, "Local weights for resnet50 or another name in keras.applications (.h5 "
+        "or .weights.h5).", parse=parse_path)
+    preprocess: Preprocess = _option(
+        "none", "What a saved model expects: caffe (BGR minus mean), torch (mean and "
+        "deviation), tf (-1 to 1), none (0 to 255, RGB).")
+    labels: Path | None = _option(
+        None, "Class names of a saved model, one a line.", parse=parse_path)
+    precision: Precision = _option(
+        "float32", "Arithmetic of the network; bfloat16 is faster where the processor "
+        "has it, and coarser.")
+    batch: int = _option(
+        16, "Gradients in one call; more need more memory.",
+        check=lambda n: 1 <= n <= 256, expected="1 to 256")
+    # fmt: on
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        is_whole = self.model in ("lite0", "none") or is_saved(self.model)
+        if self.weights is not None and is_whole:
+            raise UsageError(f"{option('weights')} is not for {option('model', self.model)}")
+
+
+@_group("Static map")
+@dataclass(frozen=True, kw_only=True)
+class StaticOptions(Options):
+    """How gradients become the static map."""
+
+    # fmt: off
+    method: Method = _option(
+        "smoothgrad", "smoothgrad (mean of gradients at noisy copies, gathered "
+        "along the optical flow), gradient (of the picture itself) or integrated (along the way "
+        "from black to the picture; give it --samples 64 or more).")
+    samples: int = _option(
+        16, "Gradients that a map averages: noisy copies, or steps of the way.",
+        check=lambda n: 1 <= n <= 1024, expected="1 to 1024")
+    fresh: int = _option(
+        1, "Of these, how many each frame of a video draws anew.",
+        check=_positive, expected="a whole number of 1 or more")
+    noise: float = _option(
+        0.15, "Standard deviation of the noise, as a share of the input range.",
+        check=lambda share: 0 <= share <= 1, expected="0 to 1")
+    seed: int = _option(
+        0, "Of the noise: the same seed and input give the same maps.",
+        check=lambda n: 0 <= n < 2**31, expected="0 to 2147483647")
+    static_every: Every = _option(
+        1, "Draw gradients on every N-th frame and carry the map along the flow "
+        "between; auto keeps up with the source's rate.", parse=parse_every,
+        check=lambda n: n == "auto" or n >= 1, expected="auto or a whole number of 1 or more")
+    target: str = _option(
+        "auto", "What to explain: top1 (the class that is seen), topN (the sum of "
+        "the N largest scores, of each noisy copy), "
+        "auto (top5; of fewer than 25 classes a fifth), lock (the class most often on top in the "
+        "first second, kept until it was not on top for a second), a class name, or an index.",
+        parse=_word)
+    score: Score = _option(
+        "logit", "What is differentiated: the class's logit, its softmax "
+        "probability or that one's logarithm.")
+    channels: Channels = _option(
+        "max", "From three colour gradients to one map: maximum of the absolute "
+        "values, or signed sum; of integrated gradients, the sum's absolute value, or the sum.")
+    short_side: int = _option(
+        256, "Shorter side of the network's input in pixels; the picture keeps its "
+        "aspect, sides are rounded to multiples of 32.",
+        check=lambda px: 32 <= px <= 1024, expected="32 to 1024 pixels")
+    smooth: float = _option(
+        0.03, "Standard deviation of the Gaussian that smooths the gradient map, as "
+        "a share of the picture's longer side.",
+        check=lambda share: 0 <= share <= 0.2, expected="0 to 0.2")
+    contrast: float = _option(
+        3.0, "Exponent within the map: 1 shows the gradient's magnitude, 2 its "
+        "energy, 3 what stands out of that.", check=lambda power: 0.1 <= power <= 10,
+        expected="0.1 to 10")
+    predict_every: float = _option(
+        0.5, "Seconds between two looks at which classes the network sees; 0 looks "
+        "at every frame. A locked target needs one each quarter of a second.",
+        check=lambda s: s >= 0, expected="0 or more seconds")
+    # fmt: on
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.method == "smoothgrad" and self.fresh > self.samples:
+            raise UsageError(
+                f"{option('fresh')} must be at most {option('samples')}, got {self.fresh} of "
+                f"{self.samples}"
+            )
+
+
+@_group("Motion")
+@dataclass(frozen=True, kw_only=True)
+class MotionOptions(Options):
+    """How motion is measured, and at which size."""
+
+    # fmt: off
+    working_width: int = _option(
+        320, "Longer side of the grey picture on which flow is computed, in pixels; "
+        "also the size of all maps.",
+        check=lambda px: 32 <= px <= 4096, expected="32 to 4096 pixels")
+    flow: Flow = _option(
+        "farneback", "Optical flow: farneback, or dis (dense inverse search, several "
+        "times faster, and better at wide pans).")
+    camera: Camera = _option(
+        "auto", "How the camera's own movement is taken off: auto (the simplest of "
+        "similarity, affine and homography that explains the flow), homography, affine, median, "
+        "or none. Where few flow vectors agree, a simpler one is taken.")
+    # fmt: on
+
+
+@_group("Scale and fusion")
+@dataclass(frozen=True, kw_only=True)
+class FusionOptions(Options):
+    """How both maps are scaled and fused."""
+
+    # fmt: off
+    scale: str = _option(
+        "stable", "stable (a percentile remembered over time), frame (a "
+        "percentile of each frame), minmax (each frame from its minimum to its maximum), or "
+        "fixed:LO,HI: these magnitudes of the gradient are shown as 0 and 1 (with --model none, "
+        "these speeds in diagonals a second); fixed:LO,HI,LO,HI fixes both maps. The table has the "
+        "values that a run used.", parse=_scale)
+    fusion: Fusion = _option(
+        "gain", "Of the static map S and the motion map D: gain (S + gain x "
+        "D x S', which is S along the picture's outlines), sum (S + gain x D), max (of S and gain "
+        "x D), static or motion alone.")
+    gain: float = _option(
+        4.0, "How much motion weighs in the fusion; 0 leaves it out.",
+        check=lambda gain: 0 <= gain <= 100, expected="0 to 100")
+    centre_prior: float = _option(
+        0.0, "How much the fused map is weighted towards the middle, where "
+        "people look whatever is there: 0 (not at all) to 1.",
+        check=lambda share: 0 <= share <= 1, expected="0 to 1")
+    # fmt: on
+
+
+@_group("Picture")
+@dataclass(frozen=True, kw_only=True)
+class PictureOptions(Options):
+    """How the picture is drawn."""
+
+    # fmt: off
+    layout: Layout = _option(
+        "overlay", "overlay, side-by-side (input | overlay), map, triptych (map | "
+        "input | overlay) or quad (input | static | motion | fused).")
+    colormap: Colormap = _option("inferno", "Colours of the map.")
+    alpha: float = _option(
+        0.7, "Opacity of the most salient regions; cold ones stay clear.",
+        check=lambda share: 0 <= share <= 1, expected="0 to 1")
+    boxes: float = _option(
+        0.0, "Draw boxes around the regions of the fused map above this value, and put "
+        "them into the table as JSON; 0 draws none.",
+        check=lambda level: 0 <= level <= 1, expected="0 to 1")
+    width: int = _option(
+        0, "Width of the picture that is written, all its panels together, in pixels at "
+        "most; 0 keeps each panel at the source's size.",
+        check=lambda px: px == 0 or 64 <= px <= 16384, expected="0, or 64 to 16384 pixels")
+    annotate: bool = _option(
+        True, "Write class, time, model, colour bar and marker into the picture.")
+    # fmt: on
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnalysisOptions(FusionOptions, MotionOptions, StaticOptions):
+    """What decides the maps of given frames and a given network."""
+
+
+# Fields come in the reverse order of the bases: help texts begin with the output.
+@_documented
+@dataclass(frozen=True, kw_only=True)
+class Settings(PictureOptions, AnalysisOptions, NetworkOptions, SourceOptions, OutputOptions):
+    """What to analyse, how, and what to write.
+
+    Each is an option of ``vidsal run``, too: ``short_side`` is ``--short-side``. Functions that
+    need only some of the options take one of the base classes, which are groups of them.
+
+    Raises
+    ------
+    UsageError
+        If a value is not one that its option can take.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.resume and self.static_every == "auto":
+            raise UsageError(
+                f"{option('resume', True)} is not for {option('static_every', 'auto')}, which "
+                "depends on how fast the machine is just then: give a number"
+            )
 
     def changed(self, groups: Collection[str]) -> dict[str, Any]:
         """Return the options of some groups that are not at their defaults, by name."""
@@ -445,8 +535,9 @@ class Settings:
 
 
 @_documented
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LiveOptions:
+@_group("Live")
+@dataclass(frozen=True, kw_only=True)
+class LiveOptions(Options):
     """What ``vidsal live`` needs beside `Settings`; described in the same way.
 
     Raises
@@ -457,25 +548,22 @@ class LiveOptions:
 
     # fmt: off
     preview: PreviewKind = _option(
-        "auto", "Live", "A window, a page, or none; auto: a window where there is a display.")
+        "auto", "A window, a page, or none; auto: a window where there is a display.")
     host: str = _option(
-        "127.0.0.1", "Live", "Serve the page at this address; beyond this machine with a token.")
+        "127.0.0.1", "Serve the page at this address; beyond this machine with a token.")
     port: int = _option(
-        8300, "Live", "Port of the page; 0 takes a free one.",
+        8300, "Port of the page; 0 takes a free one.",
         check=lambda port: 0 <= port < 65536, expected="0 to 65535")
     latency_target: float | None = _option(
-        None, "Live", "Make maps smaller until a frame is at most so many ms old. Default: until "
+        None, "Make maps smaller until a frame is at most so many ms old. Default: until "
         "the camera's rate is held.", check=_positive, expected="above 0")
     segment_minutes: float | None = _option(
-        None, "Live", "Begin a new file after so many minutes of recording.", check=_positive,
+        None, "Begin a new file after so many minutes of recording.", check=_positive,
         expected="above 0")
     warmup: Warmup = _option(
-        "5f", "Live", "Seconds, or frames (30f), not counted or recorded at the start.",
+        "5f", "Seconds, or frames (30f), not counted or recorded at the start.",
         parse=parse_warmup)
     # fmt: on
-
-    def __post_init__(self) -> None:
-        _check_fields(self)
 
 
 def settings_of(given: Any) -> Settings:
@@ -528,23 +616,23 @@ def _checked(field: Any, value: Any) -> Any:
     if value is None:
         if field.default is None:
             return None
-        raise UsageError(f"{flag(field.name)} needs a value")
+        raise UsageError(f"{option(field.name)} needs a value")
     rule = field.metadata
     value = _plain(value)
     try:
         if rule["parse"]:
             value = rule["parse"](value)
     except (UsageError, TypeError) as error:
-        raise UsageError(f"{flag(field.name)}: {error}") from None
+        raise UsageError(f"{option(field.name)}: {error}") from None
     choices = get_args(field.type)
     if isinstance(field.default, str) and choices and value not in choices:
-        raise UsageError(f"{flag(field.name)} must be one of {', '.join(choices)}, got {value!r}")
+        raise UsageError(f"{option(field.name)} must be one of {', '.join(choices)}, got {value!r}")
     is_number = isinstance(field.default, (int, float)) and not rule["parse"]
     if is_number and not _same_kind(value, field.default):
         kind = {bool: "true or false", int: "a whole number", float: "a number"}
-        raise UsageError(f"{flag(field.name)} must be {kind[type(field.default)]}, got {value!r}")
+        raise UsageError(f"{option(field.name)} must be {kind[type(field.default)]}, got {value!r}")
     if rule["check"] and not rule["check"](value):
-        raise UsageError(f"{flag(field.name)} must be {rule['expected']}, got {value}")
+        raise UsageError(f"{option(field.name)} must be {rule['expected']}, got {value}")
     return value
 
 
