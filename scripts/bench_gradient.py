@@ -28,7 +28,7 @@ from bench_quality import quality
 
 import vidsal
 from vidsal.runtime.prefetch import prefetch
-from vidsal.saliency.stream import analyse_frames
+from vidsal.saliency.stream import SaliencyStream
 from vidsal.static.models import ModelChoice, load_tensorflow, open_static
 from vidsal.types import Frame, Request, Rgb
 
@@ -144,7 +144,7 @@ def flow_smoothgrad_rate(choice: ModelChoice) -> float:
     frames = [Frame(rgb, n, n / 25) for n, rgb in enumerate(pictures(8 * BATCH))]
     times = []
     lead = partial(prefetch, depth=BATCH)
-    for _ in analyse_frames(frames, stage, settings, batch=BATCH, lead=lead):
+    for _ in SaliencyStream(stage, settings, batch=BATCH, read_ahead=lead).analyse(frames):
         times.append(time.perf_counter())
     return steady_rate(times)
 

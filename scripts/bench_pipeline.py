@@ -31,7 +31,7 @@ import psutil
 
 import vidsal
 from vidsal.media import ffmpeg
-from vidsal.saliency.stream import network_size
+from vidsal.saliency.static_stage import network_size
 from vidsal.sources import open_source
 from vidsal.static.models import ModelChoice, open_static
 from vidsal.types import Request

@@ -19,7 +19,8 @@ from vidsal.evaluation.metrics import auc_judd, nss, pixel_auc
 from vidsal.motion.flow import optical_flow
 from vidsal.motion.warp import warp
 from vidsal.runtime.opencv import cv2
-from vidsal.saliency.stream import analyse_frames, network_picture
+from vidsal.saliency.static_stage import network_picture
+from vidsal.saliency.stream import SaliencyStream
 from vidsal.sources import open_source
 from vidsal.static.models import choose, open_static
 from vidsal.types import Frame, Map, Request, Saliency, StaticStage
@@ -68,7 +69,7 @@ def row(scored: list[Window], settings: vidsal.Settings) -> dict[str, float]:
     for window in scored:
         # Without a memory only the last two frames play a part.
         frames = window.frames if remembers else window.frames[-2:]
-        before, last = list(analyse_frames(frames, stage, settings, batch=16))[-2:]
+        before, last = list(SaliencyStream(stage, settings, batch=16).analyse(frames))[-2:]
         assert last.static is not None
         points, mask = window.truth.points, window.truth.mask
         if points is not None:
@@ -102,7 +103,7 @@ def precision_agreement(photos: list[Path]) -> dict[str, float]:
                 maps = []
                 for stage in stages:
                     assert stage is not None
-                    rgb = network_picture(frame.rgb, stage, base)
+                    rgb = network_picture(frame.rgb, stage, base.short_side)
                     request = Request(number, base.samples if base.method != "gradient" else 1)
                     maps.append(image_ops.smoothed(stage.maps(rgb[None], [request])[0], smooth))
                 values.append(float(np.corrcoef(maps[0].ravel(), maps[1].ravel())[0, 1]))
@@ -139,7 +140,7 @@ class _Counting:
 def _samples(frames: list[Frame], settings: vidsal.Settings, stage: StaticStage) -> float:
     """Return the gradients drawn a frame after the first."""
     counting = _Counting(stage)
-    for number, _ in enumerate(analyse_frames(frames, counting, settings, batch=1)):
+    for number, _ in enumerate(SaliencyStream(counting, settings, batch=1).analyse(frames)):
         if number == 0:
             counting.samples = 0
     return counting.samples / (len(frames) - 1)

@@ -43,7 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "jobs": {"pipeline", "sources", "media", "static", "sinks"},
     "doctor": {"static", "media"},
-    "cli": {"pipeline", "jobs", "live", "evaluation", "doctor", "sinks"},
+    "cli": {"analyser", "pipeline", "jobs", "live", "evaluation", "doctor", "sinks"},
     "__main__": {"cli"},
 }
 # The ground floor may import less than it offers.

@@ -15,7 +15,8 @@ from vidsal.errors import UsageError, VidsalError
 from vidsal.settings import Settings
 
 if TYPE_CHECKING:
-    from vidsal.pipeline import analyse, draw, run
+    from vidsal.analyser import Analyser, Analysis, analyse, draw
+    from vidsal.pipeline import run
     from vidsal.sources.resolve import Pictures
     from vidsal.types import Frame, Motion, Prediction, Saliency
 
@@ -40,8 +41,8 @@ _HOMES = {
     "Pictures": "sources.resolve",
     "Prediction": "types",
     "Saliency": "types",
-    "analyse": "pipeline",
-    "draw": "pipeline",
+    "analyse": "analyser",
+    "draw": "analyser",
     "run": "pipeline",
 }
 

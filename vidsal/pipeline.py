@@ -1,84 +1,71 @@
-"""The whole programme: what is opened, how it is chained, and that all of it is closed.
-
-One source, from the name to the file.
-"""
+"""One source, from its name to the output file: what is opened, chained and closed."""
 
 import dataclasses
 import logging
 import math
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import closing
+from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from vidsal.errors import UsageError
+from vidsal.analyser import ANALYSED_FRAMES, DECODED_FRAMES, draw, source_opener, stream_of
+from vidsal.errors import UsageError, option
 from vidsal.media import codecs
-from vidsal.render.draw import draw_saliency
-from vidsal.render.style import Style
 from vidsal.runtime.allocation import keep_freed
 from vidsal.runtime.prefetch import prefetch
 from vidsal.runtime.profiling import Stages
 from vidsal.runtime.safe_pickle import dumps, loads
 from vidsal.saliency.normalization import Flicker
-from vidsal.saliency.schedule import Pace
-from vidsal.saliency.state import MEMORY_CLASSES, Memory
-from vidsal.saliency.stream import analyse_frames
+from vidsal.saliency.state import STATE_CLASSES, StreamState
 from vidsal.settings import Settings, settings_of
 from vidsal.sinks import claim_outputs, open_sinks
 from vidsal.sinks.fingerprint import identity
 from vidsal.sinks.segments import open_segments
-from vidsal.sources import open_source
 from vidsal.sources.base import Source
 from vidsal.sources.interrupt import stopped_after, stopped_by_ctrl_c
-from vidsal.sources.resolve import Given, What, one_source
 from vidsal.static.models import Network
-from vidsal.types import Frame, Rgb, Saliency, SourceInfo, StaticStage
+from vidsal.types import Frame, Saliency, SourceInfo, StaticStage
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-# Takes the results and how many there may be; hands the results on.
+# Takes the results and their expected number, and yields the results.
 Progress = Callable[[Iterable[T], int | None], Iterable[T]]
 
-# Decoded frames that wait for their motion, and analysed ones that wait to be drawn: enough to
-# bridge one stage's pauses, few enough that 4K frames stay within some hundred megabytes. Between
-# the two, a batch of frames waits for the network, and one is at it; without one, as many as wait
-# to be drawn.
-_DECODED, _ANALYSED = 4, 4
-# What an interruption may cost, and what the beginning of a file anew is worth.
+# Length of a segment: work that an interruption may cost, against the cost of one more file.
 _SEGMENT_S = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one source.
+    """The result of one source.
 
     Attributes
     ----------
     source : str
+        Name of the source.
     output : Path or None
-        What was written; ``None`` if it failed.
+        The file that was written; ``None`` after a failure.
     error : str or None
-        Why it failed, in one line.
+        The reason of a failure, in one line.
     frames : int
-        How many were analysed.
+        Number of frames that were analysed.
     damaged : int
-        How many could not be decoded, or are known to be incomplete.
+        Number of frames that could not be decoded, or are known to be incomplete.
     is_cut_off : bool
-        Whether the source ends before it should.
+        Whether the source is truncated.
     decoder, model : str
-        What decoded it, what its network was called.
+        Names of the decoder and of the network.
     height_px, width_px : int
-        Of the source, upright.
+        Size of the source, upright.
     fps : Fraction or None
-        Of what was written.
+        Frame rate of the output.
     seconds : float
-        How long it took.
+        Duration of the work.
     """
 
     source: str
@@ -95,7 +82,7 @@ class Outcome:
     seconds: float = 0.0
 
     def as_json(self) -> dict[str, Any]:
-        """Return the outcome as JSON has it."""
+        """Return the outcome as a dictionary that JSON can hold."""
         plain = dataclasses.asdict(self)
         return plain | {
             "output": str(self.output) if self.output else None,
@@ -104,122 +91,82 @@ class Outcome:
         }
 
 
-def analyse(source: Given, settings: Settings | None = None) -> Iterator[Saliency]:
-    """Yield what stands out in each frame of a video, a photo or a camera.
-
-    Parameters
-    ----------
-    source : str, int, path-like or Pictures
-        A video file, an image file, the number of a camera, an address, or pictures that are one
-        video. A folder, a glob or a list may mean one source, not several.
-    settings : Settings, optional
-        What is written and drawn plays no part here.
-
-    Yields
-    ------
-    Saliency
-        One a frame, in order: ``frame.rgb`` (H, W, 3) uint8; ``static``, ``motion`` and
-        ``fused`` (h, w) float32 in [0, 1] at working size.
-
-    Raises
-    ------
-    UsageError
-        If what is given is of no use, at once and not with the first frame.
-    VidsalError
-        If the source, the network or a setting cannot be used.
-    """
-    settings = settings_of(settings)
-    what = one_source(source, is_sequence=settings.sequence)
-    return _results(what, settings, Network(settings))
-
-
-def _results(source: What, settings: Settings, network: Network) -> Iterator[Saliency]:
-    """Yield what `analyse` does."""
-    with open_source(source, settings) as opened:
-        static, name = network.stage, network.choice.name
-        with prefetch(opened.frames(), _DECODED) as frames:
-            yield from _analysed(frames, static, name, settings, opened.info)
-
-
 def run(
-    source: Given, settings: Settings | None = None, *, progress: Progress[Any] | None = None
+    source: Any, settings: Settings | None = None, *, progress: Progress[Any] | None = None
 ) -> Path:
-    """Do what ``vidsal run`` does: write the annotated video, or picture, of a source.
+    """Write the annotated video, or picture, of a source, as ``vidsal run`` does.
 
     Parameters
     ----------
-    source : str, int, path-like or Pictures
-        A video file, an image file, the number of a camera, an address, or pictures that are one
-        video. A folder, a glob or a list may mean one source, not several.
+    source : str, int, path-like, Pictures, array, PIL image, or iterable of arrays
+        As for `vidsal.analyse`. Arrays need ``Settings(output=...)``, and
+        ``Settings(fps=...)`` is their rate.
     settings : Settings, optional
     progress : callable, optional
-        Gets the results and their number, if known, and hands the results on; it also sees to
-        the progress bar of a download.
+        Gets the results and their expected number, if known, and yields the results. With it, the
+        download of weights shows a progress bar.
 
     Returns
     -------
     Path
-        What was written.
+        The file that was written.
 
     Raises
     ------
     VidsalError
-        If it cannot be done; then nothing is left at any of the names that were to be written.
+        If it cannot be done. No output file is left then.
     """
-    settings = settings_of(settings)
-    what = one_source(source, is_sequence=settings.sequence)
-    outcome = process(what, settings, progress=progress)
+    outcome = process(source, settings_of(settings), progress=progress)
     assert outcome.output is not None
     return outcome.output
 
 
-def draw(saliency: Saliency, settings: Settings | None = None) -> Rgb:
-    """Return the picture of one frame as ``vidsal run`` draws it.
-
-    Parameters
-    ----------
-    saliency : Saliency
-        As it comes from `analyse`.
-    settings : Settings, optional
-        ``layout``, ``colormap``, ``alpha``, ``boxes`` and ``annotate`` say how it is to look.
-
-    Returns
-    -------
-    (H, W, 3) uint8 array
-        RGB with even sides, as video needs them: an odd side gains one pixel, a copy of the last.
-        Layouts of several panels are that much larger.
-    """
-    style = Style.of(settings_of(settings), saliency.model_name, has_time=saliency.has_time)
-    return draw_saliency(saliency, style)
-
-
 def process(
-    source: What,
+    source: Any,
     settings: Settings,
     *,
     network: Network | None = None,
     progress: Progress[Any] | None = None,
 ) -> Outcome:
-    """Write what `run` writes, and say what it came to; `network` is used if it is given."""
+    """Write what `run` writes, and return the outcome.
+
+    Parameters
+    ----------
+    source : str, int, path-like, Pictures, array, PIL image, or iterable of arrays
+    settings : Settings
+    network : Network, optional
+        A network to use; by default the one that the settings name.
+    progress : callable, optional
+        As for `run`.
+
+    Raises
+    ------
+    VidsalError
+        If it cannot be done.
+    """
     began_s, stages = time.perf_counter(), Stages()
     keep_freed()
-    network = network or Network(settings, progress=progress is not None)
-    with open_source(source, settings, progress=progress is not None) as opened:
+    has_bar = progress is not None
+    network = network or Network(settings, progress=has_bar)
+    with source_opener(source, settings, progress=has_bar)() as opened:
         info = opened.info
         if settings.resume and info.is_live:
-            raise UsageError(f"--resume is not for {info.name}: what was missed is gone")
+            raise UsageError(
+                f"{option('resume', True)} is not for {info.name}: missed live frames cannot be "
+                "read again"
+            )
         output = claim_outputs(info, settings)
         is_motion = settings.fusion == "motion" or network.choice.key == "none"
         if is_motion and info.fps is None:
-            log.warning("%s is one picture, in which nothing moves: its map is empty", info.name)
-        # A photo is done at once.
+            log.warning("%s is a single picture without motion: its motion map is empty", info.name)
+        # A photo needs no segments.
         write = _write_in_segments if settings.resume and info.fps else _write
         job = _Job(opened, settings, output, network, stages)
         done = write(job, progress or (lambda results, _: results))
         found = opened.findings()
     for line in stages.lines(done.now):
         log.info(line)
-    log.info("flicker: the display's scale changed by %.2f %% a frame", 100 * done.flicker)
+    log.info("flicker: the display scale changed by %.2f %% a frame", 100 * done.flicker)
     return Outcome(
         source=info.name,
         output=output,
@@ -237,7 +184,7 @@ def process(
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """What is to be done, with all that it takes."""
+    """An open source, and what to make of it."""
 
     source: Source
     settings: Settings
@@ -249,13 +196,9 @@ class _Job:
     def info(self) -> SourceInfo:
         return self.source.info
 
-    @property
-    def model_name(self) -> str | None:
-        return self.network.choice.name
-
 
 class _Done(NamedTuple):
-    """How many frames were written in all, how many by this run, and how much they flicker."""
+    """Number of frames written in all and by this run, and the mean change of the scale."""
 
     frames: int
     now: int
@@ -263,114 +206,77 @@ class _Done(NamedTuple):
 
 
 def _write(job: _Job, progress: Progress[Any]) -> _Done:
-    """Write all that is asked for, or nothing."""
+    """Write all outputs, or none."""
     flicker, count, stages = Flicker(), 0, job.stages
     static = job.network.stage
     with (
         stopped_by_ctrl_c(job.source),
-        open_sinks(job.info, job.settings, job.output, job.model_name) as write,
-        prefetch(stages.items("decode", job.source.frames()), _DECODED) as frames,
-        prefetch(_maps(frames, static, job), _ANALYSED) as results,
+        open_sinks(job.info, job.settings, job.output) as sinks,
+        prefetch(stages.items("decode", job.source.frames()), DECODED_FRAMES) as frames,
+        prefetch(_results(frames, static, job), ANALYSED_FRAMES) as results,
     ):
         waited = stages.items("wait for maps", results)
         for saliency in progress(waited, job.info.frame_count_hint):
             picture = stages.calls("draw", draw, saliency, job.settings)
-            stages.calls("encode", write, saliency, picture)
+            stages.calls("encode", sinks.write, saliency, picture)
             flicker.after(saliency.fused_high, is_cut=saliency.is_cut)
             count += 1
     return _Done(count, count, flicker.mean)
 
 
 def _write_in_segments(job: _Job, progress: Progress[Any]) -> _Done:
-    """Write the same, but keep what is finished, and go on after what an earlier run finished."""
+    """Write the same in segments, and continue after the segments of an earlier run."""
     info, stages = job.info, job.stages
     assert info.fps is not None
     choice = job.network.choice
-    # Of few frames a second, a call's worth of them.
-    call = 1 if choice.key == "none" else job.settings.batch
-    every = max(call, math.ceil(_SEGMENT_S * info.fps))
-    known = identity(
+    # At low frame rates a segment holds at least one batch.
+    batch = 1 if choice.key == "none" else job.settings.batch
+    length = max(batch, math.ceil(_SEGMENT_S * info.fps))
+    fingerprint = identity(
         info.name, job.settings, files=[Path(one) for one in info.files], model=choice.name,
         weights=choice.weights,
     )  # fmt: skip
-    known["frames in a segment"] = str(every)
-    with open_segments(info, job.settings, job.output, choice.name, known) as segments:
+    fingerprint["frames in a segment"] = str(length)
+    with open_segments(info, job.settings, job.output, fingerprint) as segments:
         if segments.is_over:
             return _Done(segments.frames, 0, segments.flicker_mean)
         static, done = job.network.stage, segments.frames
-        remembered = segments.memory
-        memory = loads(remembered, Memory, MEMORY_CLASSES) if remembered else Memory()
-        # The frames that are done are decoded again, which is exact, and cheap beside the rest.
+        pickled = segments.stream_state
+        state = loads(pickled, StreamState, STATE_CLASSES) if pickled else StreamState()
+        # The finished frames are decoded again: that is exact, and cheap beside the analysis.
         decoded = islice(stages.items("decode", job.source.frames()), done, None)
-        with prefetch(decoded, _DECODED) as frames:
-            kept = _kept(_maps(frames, static, job, memory, every), memory, every, done)
-            with prefetch(kept, _ANALYSED) as results, stopped_after(job.source):
+        with prefetch(decoded, DECODED_FRAMES) as frames:
+            saved = _with_state(_results(frames, static, job, state, length), state, length, done)
+            with prefetch(saved, ANALYSED_FRAMES) as results, stopped_after(job.source):
                 waited = stages.items("wait for maps", results)
                 hint = info.frame_count_hint
-                for saliency, state in progress(waited, max(0, hint - done) if hint else None):
+                for saliency, pickled in progress(waited, max(0, hint - done) if hint else None):
                     picture = stages.calls("draw", draw, saliency, job.settings)
-                    stages.calls("encode", segments.write, saliency, picture, state)
+                    stages.calls("encode", segments.write, saliency, picture, pickled)
     return _Done(segments.frames, segments.frames - done, segments.flicker_mean)
 
 
-def _kept(
-    results: Generator[Saliency, None, None], memory: Memory, every: int, done: int
+def _with_state(
+    results: Generator[Saliency, None, None], state: StreamState, length: int, done: int
 ) -> Iterator[tuple[Saliency, bytes | None]]:
-    """Yield results, and with the last one of each segment what is remembered after it."""
+    """Yield results, and the pickled state with the last one of each segment."""
     with closing(results):
         for n, saliency in enumerate(results, start=done + 1):
-            yield saliency, dumps(memory) if n % every == 0 else None
+            yield saliency, dumps(state) if n % length == 0 else None
 
 
-def _analysed(
-    frames: Iterable[Frame],
-    static: StaticStage | None,
-    model_name: str | None,
-    settings: Settings,
-    info: SourceInfo,
-    memory: Memory | None = None,
-    part: int | None = None,
-    stages: Stages | None = None,
-) -> Iterator[Saliency]:
-    """Analyse with what the source decides: a camera does not wait for a batch to fill.
-
-    The results can be drawn without their source and network.
-    """
-    batch = 1 if info.is_live else settings.batch
-    pace = Pace(settings.static_every, float(info.fps) if info.fps else None)
-    has_time = info.fps is not None
-    depth = batch if static else _ANALYSED
-    # A pace is measured where one thing is done after the other.
-    if info.is_live or settings.static_every == "auto":
-        depth = 0
-    results = analyse_frames(
-        frames, static, settings, batch=batch, pace=pace, memory=memory, part=part,
-        lead=partial(_lead, depth=depth, stages=stages or Stages()),
-    )  # fmt: skip
-    with closing(results):
-        for saliency in results:
-            yield replace(saliency, model_name=model_name, has_time=has_time)
-
-
-@contextmanager
-def _lead(steps: Iterator[T], *, depth: int, stages: Stages) -> Iterator[Iterator[T]]:
-    """Let motion be found beside what is made of it, and measure how long it takes."""
-    found = stages.items("motion", steps, inside=("wait for frames",))
-    with prefetch(found, depth) as moved:
-        # Without a thread of its own, it is not waited for beside what it takes.
-        yield stages.items("wait for motion", moved, inside=() if depth else ("motion",))
-
-
-def _maps(
+def _results(
     frames: Iterable[Frame],
     static: StaticStage | None,
     job: _Job,
-    memory: Memory | None = None,
-    part: int | None = None,
+    state: StreamState | None = None,
+    segment: int | None = None,
 ) -> Generator[Saliency, None, None]:
     """Analyse frames, and measure how long it takes."""
-    settings, stages = job.settings, job.stages
-    waited = stages.items("wait for frames", frames)
-    timed = stages.static("network", static)
-    saliencies = _analysed(waited, timed, job.model_name, settings, job.info, memory, part, stages)
-    yield from stages.items("maps", saliencies, inside=("wait for motion", "network"))
+    stages = job.stages
+    stream = stream_of(
+        job.info, stages.static("network", static), job.settings, job.network.choice.name,
+        state=state, segment=segment, stages=stages,
+    )  # fmt: skip
+    results = stream.analyse(stages.items("wait for frames", frames))
+    yield from stages.items("maps", results, inside=("wait for motion", "network"))

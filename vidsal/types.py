@@ -53,11 +53,14 @@ class Frame:
     time_s : float
         Presentation time in seconds from the first frame of the source, which may be one that
         cannot be decoded.
+    has_time : bool
+        Whether the source has a time axis; a photo has none, and its ``time_s`` is 0.
     """
 
     rgb: Rgb
     index: int
     time_s: float
+    has_time: bool = True
 
     def __post_init__(self) -> None:
         _check("Frame.rgb", self.rgb, 3, np.uint8, last=3)
@@ -253,7 +256,8 @@ class Target:
     class_id : int or None
         One class throughout.
     is_locked : bool
-        The class that most of the last second was about, see `vidsal.saliency.targets.Lock`.
+        The class that most of the last second was about, see
+        `vidsal.saliency.targets.TargetLock`.
     """
 
     top: int | None = None
@@ -302,6 +306,8 @@ class Prediction:
         Its name, or such as "top 5".
     target_probability : float
         Its softmax probability, or that of the several together, 0..1.
+    model_name : str or None
+        Name of the network; ``None`` where it has none.
     """
 
     class_ids: tuple[int, ...]
@@ -310,6 +316,7 @@ class Prediction:
     target_id: int | None
     target_name: str
     target_probability: float
+    model_name: str | None = None
 
 
 class StaticStage(Protocol):
@@ -357,14 +364,14 @@ class Aimable(Protocol):
 
 
 class Shown(NamedTuple):
-    """When something live was on show.
+    """When a frame of a live source was displayed.
 
     Attributes
     ----------
     unix_s : float
-        By the computer's clock, seconds since 1970: ties a recording to other instruments.
+        Time of the computer's clock, seconds since 1970; relates a recording to other instruments.
     latency_ms : float
-        How old the frame was then, from its arrival on.
+        Age of the frame at that time, counted from its capture.
     """
 
     unix_s: float
@@ -402,15 +409,9 @@ class Saliency:
     peak : (float, float) or None
         The most salient point, found before the fused map was clipped: row and column as shares
         of the picture; ``None`` where nothing stands out.
-    ring : (float, float) or None
-        The point that is marked in pictures: as ``peak``, but it stays near the last one while
-        that is nearly as bright.
-    shown : Shown or None
-        In a live show, when it was seen.
-    model_name : str or None
-        What the network is called; ``None`` without one, and where nobody said.
-    has_time : bool
-        Whether the source has a time at all; a photo has none.
+    marker : (float, float) or None
+        The point that pictures mark: ``peak``, stabilised so that it does not jump between places
+        of similar height.
     """
 
     frame: Frame
@@ -426,10 +427,7 @@ class Saliency:
     motion_high: float
     fused_high: float
     peak: tuple[float, float] | None
-    ring: tuple[float, float] | None
-    shown: Shown | None = None
-    model_name: str | None = None
-    has_time: bool = True
+    marker: tuple[float, float] | None
 
     def __post_init__(self) -> None:
         for name in ("static", "motion", "fused", "speed"):

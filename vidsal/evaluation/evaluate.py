@@ -31,8 +31,10 @@ from vidsal.evaluation.datasets import (
 from vidsal.evaluation.report import Report, Table, counted
 from vidsal.runtime.opencv import cv2
 from vidsal.saliency.fusion import centre_prior
-from vidsal.saliency.normalization import Scale, clipped
-from vidsal.saliency.stream import fused, halves
+from vidsal.saliency.fusion_stage import FusionStage
+from vidsal.saliency.normalization import DisplayScale, clipped
+from vidsal.saliency.state import FusionState
+from vidsal.saliency.stream import SaliencyStream
 from vidsal.settings import Fusion, Settings, flag
 from vidsal.static.models import ModelChoice, check_target, choose, open_static
 from vidsal.types import Map, Saliency, StaticStage
@@ -168,9 +170,10 @@ def _analysed(
             lambda frame, last=last: frame.index <= last + 1,  # type: ignore[misc]
             (frame for frame in frames if frame.index >= first),
         )
-        copies = tee(halves(span, static, settings, batch=settings.batch), len(ways))
+        stream = SaliencyStream(static, settings, batch=settings.batch)
+        copies = tee(stream.static_maps(span), len(ways))
         each = [
-            fused(copy, dataclasses.replace(settings, fusion=way))
+            FusionStage(dataclasses.replace(settings, fusion=way), FusionState()).run(copy)
             for copy, way in zip(copies, ways, strict=True)
         ]
         for saliencies in zip(*each, strict=True):
@@ -196,7 +199,7 @@ def _rows(fused_by: Mapping[Fusion, Saliency], clip: Clip, label: str) -> Rows:
     yield "centre prior", prior
     if not clip.is_photo:
         raw = np.sqrt((one.movement.backward**2).sum(axis=-1))
-        yield "raw flow", clipped(Scale("frame")(raw, 0.0))
+        yield "raw flow", clipped(DisplayScale("frame")(raw, 0.0).values)
         yield "compensated flow", one.motion
     if one.static is None:
         return

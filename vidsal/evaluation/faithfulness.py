@@ -20,7 +20,8 @@ from vidsal.evaluation import deletion_insertion
 from vidsal.evaluation.bootstrap import Interval, bootstrap
 from vidsal.evaluation.report import counted
 from vidsal.runtime.atomic_write import write_text
-from vidsal.saliency.stream import analyse_frames, network_picture
+from vidsal.saliency.static_stage import network_picture
+from vidsal.saliency.stream import SaliencyStream
 from vidsal.settings import Settings
 from vidsal.sources import open_source
 from vidsal.static import labels
@@ -153,7 +154,7 @@ def measure(
     areas: dict[str, list[tuple[float, float]]] = {}
     alike = []
     for number, picture in enumerate(pictures):
-        rgb = network_picture(picture.rgb, trained, settings)
+        rgb = network_picture(picture.rgb, trained, settings.short_side)
         ours, random = (
             _static_map(picture, stage, settings, rgb.shape) for stage in (trained, initial)
         )
@@ -234,7 +235,7 @@ def _static_map(
     picture: Frame, static: StaticStage, settings: Settings, shape: tuple[int, ...]
 ) -> Map:
     """Return the static map of a picture for itself, at the size of the network's input."""
-    (alone,) = analyse_frames([picture], static, settings, batch=1)
+    (alone,) = SaliencyStream(static, settings, batch=1).analyse([picture])
     assert alone.static is not None
     return image_ops.shrink(alone.static, (shape[0], shape[1]))
 

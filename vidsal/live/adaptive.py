@@ -9,8 +9,9 @@ import numpy as np
 
 from vidsal.live.resolution import Size, Sizing, sizes
 from vidsal.live.statistics import Counting
-from vidsal.saliency.schedule import Pace
-from vidsal.saliency.stream import analyse_frames, network_picture
+from vidsal.saliency.schedule import GradientSchedule
+from vidsal.saliency.static_stage import network_picture
+from vidsal.saliency.stream import SaliencyStream
 from vidsal.settings import Settings
 from vidsal.types import (
     Aimable,
@@ -43,6 +44,8 @@ class Adaptive:
         Of the source.
     latency_target_ms : float or None
         See `vidsal.live.resolution.Sizing`.
+    model_name : str or None
+        Name of the network.
     clock : callable
         Seconds.
     """
@@ -53,10 +56,12 @@ class Adaptive:
         settings: Settings,
         info: SourceInfo,
         latency_target_ms: float | None = None,
+        model_name: str | None = None,
         *,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._settings, self._info, self._clock = settings, info, clock
+        self._model_name = model_name
         steps = sizes(settings.working_width, settings.short_side)
         if static is not None and static.input_size is not None:
             steps = list(
@@ -68,7 +73,7 @@ class Adaptive:
         self._wanted: tuple[Size, StaticStage | None] = (self._sizing.now, static)
         self._first_target = static.target if static else None
         # One for all sizes: what was learnt of one is a better guess for the next than nothing.
-        self._pace = Pace(settings.static_every, float(info.fps or 30) * _HEADROOM)
+        self._schedule = GradientSchedule(settings.static_every, float(info.fps or 30) * _HEADROOM)
         self._cost_s = 0.0
 
     @property
@@ -79,7 +84,7 @@ class Adaptive:
     @property
     def every(self) -> int:
         """Gradients are drawn on every so many frames."""
-        return self._pace.every
+        return self._schedule.every
 
     def prepare(self) -> None:
         """Draw a gradient in each size: the first one takes seconds, and later nobody can wait."""
@@ -89,7 +94,7 @@ class Adaptive:
         blank = np.zeros((self._info.height_px, self._info.width_px, 3), np.uint8)
         request = Request(0, 1, 0 if static.target.is_locked else None)
         for step in self._steps:
-            picture = network_picture(blank, static, self._sized(step))[None]
+            picture = network_picture(blank, static, self._sized(step).short_side)[None]
             static.predict(picture)
             static.maps(picture, [request])
 
@@ -99,7 +104,7 @@ class Adaptive:
         for first in frames:
             wanted = self._wanted
             size, static = wanted
-            self._pace.begin_anew()
+            self._schedule.restart()
             # The frame with which a change is noticed is left out.
             same = takewhile(lambda _, wanted=wanted: self._wanted is wanted, frames)  # type: ignore[misc]
             yield from self._timed(chain([first], same), static, self._sized(size))
@@ -146,9 +151,11 @@ class Adaptive:
                 taken_s = self._clock()
                 yield frame
 
-        for saliency in analyse_frames(
-            taken(), static, settings, batch=1, pace=self._pace, ahead=False, clock=self._clock
-        ):
+        stream = SaliencyStream(
+            static, settings, batch=1, model_name=self._model_name, schedule=self._schedule,
+            looks_ahead=False, clock=self._clock,
+        )  # fmt: skip
+        for saliency in stream.analyse(taken()):
             cost_s = self._clock() - taken_s
             self._cost_s += _NEW * (cost_s - self._cost_s)
             yield saliency

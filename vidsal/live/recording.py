@@ -11,10 +11,9 @@ from typing import Self
 from vidsal.errors import VidsalError
 from vidsal.runtime.atomic_write import free_names
 from vidsal.settings import Settings
-from vidsal.sinks import claim_outputs, open_sinks, output_path
-from vidsal.sinks.base import Write
-from vidsal.sinks.table import table_sink
-from vidsal.types import Rgb, Saliency, SourceInfo
+from vidsal.sinks import claim_outputs, output_path, picture_sink
+from vidsal.sinks.table import TableSink, table_sink
+from vidsal.types import Rgb, Saliency, Shown, SourceInfo
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +38,6 @@ class Recording:
         Of a live source.
     settings : Settings
         ``output`` and ``table`` name the first files; those that follow get ``_002`` and so on.
-    model_name : str or None
-        For the table.
     segment_s : float or None
         A new file after this long.
     """
@@ -49,11 +46,10 @@ class Recording:
         self,
         info: SourceInfo,
         settings: Settings,
-        model_name: str | None,
         *,
         segment_s: float | None = None,
     ) -> None:
-        self._info, self._settings, self._model_name = info, settings, model_name
+        self._info, self._settings = info, settings
         self._segment_s = segment_s
         self._piece: _Piece | None = None
         self._looked_s = -math.inf
@@ -68,7 +64,14 @@ class Recording:
         """Whether something is being recorded."""
         return self._piece is not None
 
-    def write(self, saliency: Saliency, picture: Rgb, *, since_s: float | None = None) -> None:
+    def write(
+        self,
+        saliency: Saliency,
+        picture: Rgb,
+        *,
+        shown: Shown | None = None,
+        since_s: float | None = None,
+    ) -> None:
         """Record a picture from the time of its frame on.
 
         A picture of another size, or the end of a segment, begins a new file. The first file
@@ -86,7 +89,7 @@ class Recording:
             # Without a gap: the next file begins where the last one ended.
             begin_s = now_s if since_s is None else since_s
             self._piece = self._begun_at(piece.ended_s if piece else begin_s, picture)
-        self._piece.write(saliency, picture)
+        self._piece.write(saliency, picture, shown)
         self._look_for_room(now_s)
 
     def hold(self, now_s: float, picture: Rgb | None = None) -> None:
@@ -104,11 +107,11 @@ class Recording:
             return
         if piece.last is not None and now_s >= self._full_s(piece):
             self.end(self._full_s(piece))
-            following = self._begun_at(piece.ended_s, piece.last[1])
-            following.begin(*piece.last)
+            following = self._begun_at(piece.ended_s, piece.last)
+            following.begin(piece.last)
             self._piece = piece = following
         if picture is not None and piece.last is not None and picture.shape == piece.shape:
-            piece.last = (piece.last[0], picture)
+            piece.last = picture
         piece.hold(now_s, least_s=_HOLD_S)
         self._look_for_room(now_s)
 
@@ -155,7 +158,7 @@ class Recording:
             output, *tables = free_names(output, *([table] if table else []))
             table = tables[0] if tables else None
         settings = replace(self._settings, output=output, table=table)
-        return _Piece(self._info, settings, output, self._model_name, now_s, picture)
+        return _Piece(self._info, settings, output, now_s, picture)
 
     def __enter__(self) -> Self:
         return self
@@ -176,8 +179,8 @@ class _Piece:
         Times on the clock of the frames.
     shape : tuple of int
         Of its pictures.
-    last : tuple of Saliency and picture, or None
-        What is on show.
+    last : (H, W, 3) uint8 array or None
+        The picture on display.
     """
 
     def __init__(
@@ -185,7 +188,6 @@ class _Piece:
         info: SourceInfo,
         settings: Settings,
         output: Path,
-        model_name: str | None,
         now_s: float,
         picture: Rgb,
     ) -> None:
@@ -194,40 +196,38 @@ class _Piece:
         self.shape = picture.shape
         self._step_s = 1 / float(info.fps)
         self._paths = [output, *([settings.table] if settings.table else [])]
-        self.last: tuple[Saliency, Rgb] | None = None
-        self._row: Write | None = None
+        self.last: Rgb | None = None
+        self._table: TableSink | None = None
         with ExitStack() as stack:
             if settings.table:
-                sink = table_sink(settings.table, info, model_name, settings)
-                self._row = stack.enter_context(sink)
-            # The video by itself: what is held is shown again, but is no row of the table.
-            alone = replace(settings, table=None, maps=None)
-            self._show = stack.enter_context(open_sinks(info, alone, output, model_name))
+                self._table = stack.enter_context(table_sink(settings.table, info, settings))
+            self._video = stack.enter_context(picture_sink(output, info, settings))
             self._stack = stack.pop_all()
 
-    def begin(self, saliency: Saliency, picture: Rgb) -> None:
+    def begin(self, picture: Rgb) -> None:
         """Show a picture from the very beginning, whenever it was seen; it is no row."""
-        self.last = (saliency, picture)
-        self._show(self._at(self.began_s), picture)
+        self.last = picture
+        self._video.write(picture, self._at(self.began_s))
 
-    def write(self, saliency: Saliency, picture: Rgb) -> None:
+    def write(self, saliency: Saliency, picture: Rgb, shown: Shown | None) -> None:
         time_s = saliency.frame.time_s
         if self.last is None and time_s > self.began_s:
             # A video's time runs from its first picture, and the table's from the beginning.
-            self.begin(saliency, picture)
-        self.last = (saliency, picture)
+            self.begin(picture)
+        self.last = picture
         # What was seen before the file begins is on show at its beginning, and of another time.
-        if self._row and time_s >= self.began_s:
-            self._row(self._at(time_s), picture)
+        if self._table and time_s >= self.began_s:
+            frame = replace(saliency.frame, time_s=self._at(time_s))
+            self._table.write(replace(saliency, frame=frame), shown)
         # What was held until now is not taken back.
         self.ended_s = max(time_s, self.ended_s)
-        self._show(self._at(self.ended_s), picture)
+        self._video.write(picture, self._at(self.ended_s))
 
     def hold(self, now_s: float, *, least_s: float = 0.0) -> None:
         """Show the last picture until now, where it did not just come."""
-        if self.last and now_s - self.ended_s > max(least_s, self._step_s):
+        if self.last is not None and now_s - self.ended_s > max(least_s, self._step_s):
             # A frame is shown for one step from its own time on.
-            self._show(self._at(now_s - self._step_s), self.last[1])
+            self._video.write(self.last, self._at(now_s - self._step_s))
             self.ended_s = now_s
 
     def finish(self, now_s: float | None) -> list[Path]:
@@ -238,8 +238,6 @@ class _Piece:
                 self.hold(now_s)
         return self._paths
 
-    def _at(self, time_s: float) -> Saliency:
-        """Return the last frame's saliency at a time of this file."""
-        assert self.last is not None
-        frame = replace(self.last[0].frame, time_s=max(0.0, time_s - self.began_s))
-        return replace(self.last[0], frame=frame)
+    def _at(self, time_s: float) -> float:
+        """Return a time on the clock of the frames as one of this file."""
+        return max(0.0, time_s - self.began_s)

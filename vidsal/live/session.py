@@ -82,7 +82,7 @@ def live(
     with (
         opened as source,
         # The source first: it is there or not, while weights may have to be downloaded.
-        Recording(source.info, settings, network.choice.name, segment_s=segment_s) as recording,
+        Recording(source.info, settings, segment_s=segment_s) as recording,
         newest(source.frames()) as frames,
         stopped_after(source),
         open_preview(options.preview, host=options.host, port=options.port, say=say) as preview,
@@ -91,10 +91,13 @@ def live(
             # Nothing is shown, or recorded, until then.
             say(f"{network.choice.name} is being loaded, which takes some seconds")
         stage = static() if static else network.stage
-        analysis = Adaptive(stage, settings, source.info, options.latency_target)
+        analysis = Adaptive(
+            stage, settings, source.info, options.latency_target, network.choice.name
+        )
         analysis.prepare()
-        style = Style.of(settings, network.choice.name)
-        show = _Show(source, frames, analysis, preview, recording, settings, options, style)
+        show = _Show(
+            source, frames, analysis, preview, recording, settings, options, network.choice.name
+        )
         with (
             # Until here there is nothing to keep: a plain interrupt, while a network loads.
             stopped_by_ctrl_c(source),
@@ -133,12 +136,12 @@ class _Show:
         recording: Recording,
         settings: Settings,
         options: LiveOptions,
-        style: Style,
+        model_name: str | None,
     ) -> None:
         self._source, self._frames, self._analysis = source, frames, analysis
         self._preview, self._recording = preview, recording
         self._settings, self._options = settings, options
-        self._style = style
+        self._style, self._model_name = Style.of(settings), model_name
         self._records, self._since_s = settings.output is not None, 0.0
         # What was asked for at the start must not fail quietly; what a button began may.
         self._by_button = False
@@ -182,13 +185,15 @@ class _Show:
         picture = self._drawn(saliency)
         now_s = self._source.now_s()
         age_s = now_s - saliency.frame.time_s
-        saliency = replace(saliency, shown=Shown(time.time(), 1000 * age_s))
+        shown = Shown(time.time(), 1000 * age_s)
         self._last = saliency
         self._count(now_s, age_s)
         self._preview.show(picture, self._marked())
         if self._records and self.counting.has_begun:
             since_s = self._since_s
-            self._recorded(lambda: self._recording.write(saliency, picture, since_s=since_s))
+            self._recorded(
+                lambda: self._recording.write(saliency, picture, shown=shown, since_s=since_s)
+            )
 
     def _drawn(self, saliency: Saliency) -> Rgb:
         """Return the picture of a frame, with the figures on it."""
@@ -240,7 +245,7 @@ class _Show:
         return LiveStats(
             time_s=counting.seconds, fps_in=counting.rates[0], fps_out=counting.rates[1],
             latency_ms=counting.latency_ms, dropped_share=counting.dropped_share,
-            every=analysis.every, size=str(analysis.size), model=self._style.model_name or "none",
+            every=analysis.every, size=str(analysis.size), model=self._model_name or "none",
             target=seen.target_name if seen and self._settings.fusion != "motion" else "motion",
             seen=f"{seen.names[0]} {seen.probabilities[0]:.0%}" if seen else "",
             layout=self._style.layout,
@@ -287,6 +292,6 @@ class _Show:
 
     def _snapshot(self, saliency: Saliency) -> None:
         (path,) = free_names(Path("snapshot.png"))
-        with image_sink(path) as write:
-            write(saliency, self._drawn(saliency))
+        with image_sink(path) as sink:
+            sink.write(self._drawn(saliency), saliency.frame.time_s)
         log.warning("wrote %s", path)

@@ -148,10 +148,10 @@ def _annotate(picture: Rgb, saliency: Saliency, style: Style) -> None:
     """Write class, time and model into the picture, with a colour bar and a ring."""
     size, seen = _text_px(picture), saliency.prediction
     height, width = picture.shape[:2]
-    if saliency.ring:
-        _mark(picture, saliency.ring)
+    if saliency.marker:
+        _mark(picture, saliency.marker)
     bar_left, bar_top = _colour_bar(picture, size, style.colormap)
-    time = time_code(saliency.frame.time_s) if style.has_time else ""
+    time = time_code(saliency.frame.time_s) if saliency.frame.has_time else ""
     right, bottom = bar_left - size // 2, height - size // 2
     bottom -= _write_second(picture, time, _about(seen, style), right=right, bottom=bottom)
     if seen:
@@ -171,9 +171,9 @@ def _first_line(seen: Prediction, size: int, room: int) -> str:
 def _about(seen: Prediction | None, style: Style) -> list[str]:
     """Return what made the map, and what it is of where that is not the class seen, in parts."""
     if seen is None:
-        return [style.model_name or "motion only"]
+        return ["motion only"]
     # Where a network looked that nobody named, its classes say that there is one.
-    parts = [style.model_name] if style.model_name else []
+    parts = [seen.model_name] if seen.model_name else []
     if style.fusion == "motion":
         return [*parts, f"{_MAP_OF}motion"]
     if style.method != "smoothgrad":

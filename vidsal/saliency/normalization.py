@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -129,7 +130,29 @@ def contrasted(values: Map, power: float, *, strength: float = 1.0) -> Map:
     return np.asarray(np.float32(strength) * within ** np.float32(power), np.float32)
 
 
-class Scale:
+class ScaledMap(NamedTuple):
+    """A map on its scale.
+
+    Attributes
+    ----------
+    values : (h, w) float32 array
+        At least 0; above 1 where the map exceeds its scale.
+    high : float
+        The value that is shown as 1.
+    strength : float
+        Upper end of this map on the scale, compared with the remembered maps; 1 where nothing is
+        remembered.
+    is_first : bool
+        Whether this is the first map that the scale remembers: the first one above the floor.
+    """
+
+    values: Map
+    high: float
+    strength: float
+    is_first: bool
+
+
+class DisplayScale:
     """Which values of one kind of map are shown as 0 and 1, along a stream.
 
     Parameters
@@ -141,54 +164,49 @@ class Scale:
         The upper end is at least this, so that noise is not blown up in a quiet frame; plays no
         part in "minmax" and "fixed".
 
-    Attributes
-    ----------
-    low, high : float
-        The ends for the last map.
-    strength : float
-        Upper end of the last map on its scale: how strong it is beside those remembered; 1 where
-        nothing is.
-    begins : bool
-        Whether the last map is the first one that is remembered: the first above the floor.
     """
 
     def __init__(self, mode: str, *, floor: float = 0.0) -> None:
         self._mode, self._floor = mode, floor
         self._state = ScaleState()
-        self.low = self.high = 0.0
-        self.strength = 1.0
-        self.begins = False
-        if mode.startswith("fixed:"):
-            self.low, self.high = (float(one) for one in mode.removeprefix("fixed:").split(","))
 
-    def __call__(self, values: Map, time_s: float, *, remembers: bool = True) -> Map:
-        """Return a map on its scale: (h, w) float32, at least 0, above 1 where it exceeds it.
+    def __call__(self, values: Map, time_s: float, *, remembers: bool = True) -> "ScaledMap":
+        """Return a map on its scale.
 
-        With `remembers` off, the scale of the maps after it is as if it had not been.
+        Parameters
+        ----------
+        values : (h, w) float32 array
+        time_s : float
+            Seconds.
+        remembers : bool
+            Let this map influence the scale of the maps after it.
         """
         if self._mode == "minmax":
-            self.low, self.high = float(values.min()), float(values.max())
-        elif not self._mode.startswith("fixed:"):
-            end = upper_end(values)
-            value = max(end, self._floor)
-            state = self._state if self._mode == "stable" else ScaleState()
-            state = remember(state, value, time_s)
-            self.high = state.high or 0.0
-            self.strength = value / self.high if self.high > 0 else 0.0
-            # The floor is no measure of what is to come: a still start, such as a frame that a
-            # recorder doubled, would have the first movements clipped.
-            is_new = self._state.high is None
-            self.begins = remembers and is_new and end > self._floor
-            if remembers and (self.begins or not is_new):
-                self._state = state
-        return scaled(values, low=self.low, high=self.high)
+            low, high = float(values.min()), float(values.max())
+            return ScaledMap(scaled(values, low=low, high=high), high, 1.0, False)
+        if self._mode.startswith("fixed:"):
+            low, high = (float(one) for one in self._mode.removeprefix("fixed:").split(","))
+            return ScaledMap(scaled(values, low=low, high=high), high, 1.0, False)
+        end = upper_end(values)
+        value = max(end, self._floor)
+        state = self._state if self._mode == "stable" else ScaleState()
+        state = remember(state, value, time_s)
+        high = state.high or 0.0
+        strength = value / high if high > 0 else 0.0
+        # The floor does not predict later maps: after a still start, such as a frame that a
+        # recorder doubled, the first movements would be clipped.
+        is_new = self._state.high is None
+        is_first = remembers and is_new and end > self._floor
+        if remembers and (is_first or not is_new):
+            self._state = state
+        return ScaledMap(scaled(values, low=0.0, high=high), high, strength, is_first)
 
     def forget(self) -> None:
         """Let the next map be the first one."""
         self._state = ScaleState()
 
 
-def modes(scale: str, *, has_static: bool) -> tuple[str, str, str]:
+def scale_modes(scale: str, *, has_static: bool) -> tuple[str, str, str]:
     """Return the modes of the static, the motion and the fused map that ``--scale`` means.
 
     On fixed scales the fused map stays on that of the static one.
@@ -203,17 +221,17 @@ def modes(scale: str, *, has_static: bool) -> tuple[str, str, str]:
 
 
 @dataclass(slots=True, eq=False)
-class Scales:
+class SceneScales:
     """The scales of one scene's maps.
 
     Attributes
     ----------
-    static, motion, fused : Scale
+    static, motion, fused : DisplayScale
     """
 
-    static: Scale
-    motion: Scale
-    fused: Scale
+    static: DisplayScale
+    motion: DisplayScale
+    fused: DisplayScale
 
 
 @dataclass(slots=True)

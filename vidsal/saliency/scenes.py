@@ -19,7 +19,7 @@ _CHANGED = 0.35
 # A flash is over after this long; what stays longer is a scene.
 _FLASH_S = 0.5
 
-Verdict = Literal["first", "same", "flash", "return", "rejoin", "cut", "recut"]
+SceneEvent = Literal["first", "same", "flash", "return", "rejoin", "cut", "recut"]
 T = TypeVar("T")
 
 
@@ -49,7 +49,7 @@ def has_changed(before: Map, after: Map) -> bool:
     return changed_share(before, after) > _CHANGED
 
 
-class Scenes:
+class SceneDetector:
     """Tells a new scene from a flash, along a stream of histograms.
 
     A flash of one frame is known by the frame after it, which looks as before. A longer one
@@ -62,7 +62,7 @@ class Scenes:
         self._left: tuple[Map, float] | None = None
         self._short: tuple[Map, float] | None = None
 
-    def verdict(self, now: Map, following: Map | None, time_s: float) -> Verdict:
+    def event(self, now: Map, following: Map | None, time_s: float) -> SceneEvent:
         """Say what the frame with the histogram `now` is in the course of things.
 
         Parameters
@@ -122,16 +122,16 @@ class PerScene(Generic[T]):
         self._left: T | None = None
         self._short: T | None = None
 
-    def at(self, verdict: Verdict, new: Callable[[], T]) -> T:
+    def at(self, event: SceneEvent, new: Callable[[], T]) -> T:
         """Return the state that the next frame finds; where a scene begins, a `new` one."""
-        if verdict == "cut":
+        if event == "cut":
             self._left = self.now
-        elif verdict == "recut":
+        elif event == "recut":
             self._short = self.now
-        elif verdict == "return":
+        elif event == "return":
             self.now = self._left
-        elif verdict == "rejoin":
+        elif event == "rejoin":
             self.now = self._short
-        if verdict in ("first", "cut", "recut") or self.now is None:
+        if event in ("first", "cut", "recut") or self.now is None:
             self.now = new()
         return self.now

@@ -11,7 +11,7 @@ _LONGEST_S = 1.0
 _NEW = 0.3
 
 
-class Pace:
+class GradientSchedule:
     """The step between frames that draw gradients: fixed, or as large as it has to be.
 
     Parameters
@@ -29,11 +29,11 @@ class Pace:
         self._is_warm = False
         self.every = 1 if every == "auto" else every
 
-    def begin_anew(self) -> None:
+    def restart(self) -> None:
         """Take no notice of the next group: another target, or size, may have to be traced."""
         self._is_warm = False
 
-    def took(self, frames: int, drawn: int, drawing_s: float, all_s: float) -> None:
+    def add(self, frames: int, drawn: int, drawing_s: float, all_s: float) -> None:
         """Take in what a group of frames cost, and choose the next step.
 
         Parameters

@@ -1,67 +1,117 @@
-"""All that is remembered from one frame to the next.
+"""The state that runs along a stream, one part for each stage.
 
-An analysis that begins with the memory of another one goes on exactly where that one stood.
+All of it starts empty, and most of it starts anew with each scene. A stream that starts from the
+state of another one continues exactly where that one stopped.
 """
 
 import math
 from dataclasses import dataclass, field
 
-from vidsal.saliency.normalization import Flicker, Scale, Scales, ScaleState
-from vidsal.saliency.scenes import PerScene, Scenes
-from vidsal.saliency.targets import Lock
+from vidsal.saliency.normalization import DisplayScale, Flicker, ScaleState, SceneScales
+from vidsal.saliency.scenes import PerScene, SceneDetector
+from vidsal.saliency.targets import TargetLock
 from vidsal.saliency.temporal import GradientAverage, SpeedAverage
 from vidsal.types import Map, Prediction, Rgb
 
 
 @dataclass(slots=True, eq=False)
-class Memory:
-    """What runs along a stream; everything starts empty, and most of it anew with each scene.
+class MotionState:
+    """State of `vidsal.saliency.motion_stage.MotionStage`.
 
     Attributes
     ----------
-    scenes : Scenes
-        The colours by which a cut is told from a flash.
-    small : (h, w, 3) uint8 array or None
-        The last frame that was no flash, at working size: what the next one's motion is measured
-        against; ``None`` before the first.
-    before_s : float
+    scenes : SceneDetector
+        Recent colour histograms, which tell a cut from a flash.
+    reference : (h, w, 3) uint8 array or None
+        The last frame outside a flash, at working size. The motion of the next frame is measured
+        against it. ``None`` before the first frame.
+    reference_s : float
         Time of that frame, in seconds.
-    trails : PerScene of Trail
-        Speeds along the flow.
+    speeds : PerScene of SpeedAverage
+        Speeds averaged along the flow.
+    """
+
+    scenes: SceneDetector = field(default_factory=SceneDetector)
+    reference: Rgb | None = None
+    reference_s: float = 0.0
+    speeds: PerScene[SpeedAverage] = field(default_factory=PerScene)
+
+
+@dataclass(slots=True, eq=False)
+class SamplingState:
+    """State of `vidsal.saliency.sampling.SamplingStage`.
+
+    Attributes
+    ----------
     weights : PerScene of (h, w) float32 array
-        How much each place knows of gradients, as it is planned.
-    undrawn : int
-        Frames since one drew gradients.
-    looked_s : float
-        When the network last said what it sees, in seconds.
-    locks : PerScene of Lock
-        The class that is explained.
+        Number of gradient samples that each pixel will have averaged.
+    frames_without : int
+        Frames since the last one that drew gradients.
+    """
+
+    weights: PerScene[Map] = field(default_factory=PerScene)
+    frames_without: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class StaticState:
+    """State of `vidsal.saliency.static_stage.StaticMapStage`.
+
+    Attributes
+    ----------
+    predicted_s : float
+        Time of the last frame that the network classified, in seconds.
     prediction : Prediction or None
-        What the network saw last.
-    histories : PerScene of History
-        Gradients along the flow.
-    scales : PerScene of Scales
-        Which values are shown as 0 and 1.
-    rings : PerScene of (float, float)
+        The result.
+    locks : PerScene of TargetLock
+        The class that ``target="lock"`` explains.
+    averages : PerScene of GradientAverage
+        Gradient maps averaged along the flow.
+    """
+
+    predicted_s: float = -math.inf
+    prediction: Prediction | None = None
+    locks: PerScene[TargetLock] = field(default_factory=PerScene)
+    averages: PerScene[GradientAverage] = field(default_factory=PerScene)
+
+
+@dataclass(slots=True, eq=False)
+class FusionState:
+    """State of `vidsal.saliency.fusion_stage.FusionStage`.
+
+    Attributes
+    ----------
+    scales : PerScene of SceneScales
+        The values that are displayed as 0 and 1.
+    markers : PerScene of (float, float)
         The point that was marked last.
     """
 
-    scenes: Scenes = field(default_factory=Scenes)
-    small: Rgb | None = None
-    before_s: float = 0.0
-    trails: PerScene[SpeedAverage] = field(default_factory=PerScene)
-    weights: PerScene[Map] = field(default_factory=PerScene)
-    undrawn: int = 0
-    looked_s: float = -math.inf
-    locks: PerScene[Lock] = field(default_factory=PerScene)
-    prediction: Prediction | None = None
-    histories: PerScene[GradientAverage] = field(default_factory=PerScene)
-    scales: PerScene[Scales] = field(default_factory=PerScene)
-    rings: PerScene[tuple[float, float] | None] = field(default_factory=PerScene)
+    scales: PerScene[SceneScales] = field(default_factory=PerScene)
+    markers: PerScene[tuple[float, float] | None] = field(default_factory=PerScene)
 
 
-# The classes that a pickled `Memory` may name; see `vidsal.runtime.safe_pickle`.
-MEMORY_CLASSES = (
-    Memory, Flicker, GradientAverage, SpeedAverage, PerScene, Scenes, Prediction, Scale, Scales,
-    ScaleState, Lock,
+@dataclass(slots=True, eq=False)
+class StreamState:
+    """State of a whole stream; each stage changes its own part and no other.
+
+    Attributes
+    ----------
+    motion : MotionState
+    sampling : SamplingState
+    static : StaticState
+    fusion : FusionState
+    """
+
+    motion: MotionState = field(default_factory=MotionState)
+    sampling: SamplingState = field(default_factory=SamplingState)
+    static: StaticState = field(default_factory=StaticState)
+    fusion: FusionState = field(default_factory=FusionState)
+
+
+# The classes that a pickled `StreamState` may name; see `vidsal.runtime.safe_pickle`.
+STATE_CLASSES = (
+    StreamState, MotionState, SamplingState, StaticState, FusionState, Flicker, GradientAverage,
+    SpeedAverage, PerScene, SceneDetector, Prediction, DisplayScale, SceneScales, ScaleState,
+    TargetLock,
 )  # fmt: skip

@@ -15,7 +15,7 @@ LOCK_EVERY_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Lock:
+class TargetLock:
     """The class that is explained, held against the flicker of the top class.
 
     The first second's majority is taken, and changes only after a second in which it was never on
@@ -35,7 +35,7 @@ class Lock:
     votes: tuple[tuple[float, int], ...] = ()
     since_s: float = 0.0
 
-    def after(self, time_s: float, top_id: int) -> "Lock":
+    def after(self, time_s: float, top_id: int) -> "TargetLock":
         """Return the lock after `top_id` was on top at `time_s`."""
         since_s = self.since_s if self.votes else time_s
         # Times are rounded quotients: a second is one to a microsecond.
@@ -47,8 +47,8 @@ class Lock:
         seen = Counter(class_id for _, class_id in votes)
         settling = since_s > begin_s
         if self.class_id is None or settling or self.class_id not in seen:
-            return Lock(seen.most_common(1)[0][0], votes, since_s)
-        return Lock(self.class_id, votes, since_s)
+            return TargetLock(seen.most_common(1)[0][0], votes, since_s)
+        return TargetLock(self.class_id, votes, since_s)
 
 
 def prediction(

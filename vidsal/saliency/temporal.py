@@ -43,7 +43,7 @@ class GradientAverage:
         """Return a history in which nothing is known."""
         return cls(np.zeros(size, np.float32), np.zeros(size, np.float32))
 
-    def carried(self, backward: Map, known: Map) -> "GradientAverage":
+    def warped(self, backward: Map, known: Map) -> "GradientAverage":
         """Return the history at the next frame; where `known` is 0 the next sample replaces it.
 
         Until that comes, what was there stands: that nothing is known of a place does not make
@@ -126,7 +126,7 @@ class SamplePlan:
             raise ValueError(f"fresh must be 1 to {self.samples} samples, got {self.fresh}")
 
     @property
-    def remembers(self) -> bool:
+    def accumulates(self) -> bool:
         """Whether old samples play a part at all."""
         return self.fresh < self.samples
 

@@ -10,14 +10,14 @@ from vidsal.errors import UsageError, VidsalError
 from vidsal.media import codecs
 from vidsal.runtime.atomic_write import claim, resolve_symlink, writing
 from vidsal.settings import Settings
-from vidsal.sinks.base import Write
+from vidsal.sinks.base import AllSinks, PictureSink, SaliencySink
 from vidsal.sinks.checkpoint import RESULT, folder_of
 from vidsal.sinks.disk_space import require_space
 from vidsal.sinks.image import IMAGE_SUFFIXES, image_sink
 from vidsal.sinks.maps import claim_folder, maps_sink
 from vidsal.sinks.table import table_sink
 from vidsal.sinks.video import video_sink
-from vidsal.types import Rgb, Saliency, SourceInfo
+from vidsal.types import SourceInfo
 
 
 def output_path(info: SourceInfo, settings: Settings) -> Path:
@@ -85,27 +85,23 @@ def claim_outputs(info: SourceInfo, settings: Settings) -> Path:
 
 
 @contextmanager
-def open_sinks(
-    info: SourceInfo, settings: Settings, output: Path, model_name: str | None
-) -> Iterator[Write]:
-    """Lend one function that writes a frame to all that a run writes.
+def picture_sink(path: Path, info: SourceInfo, settings: Settings) -> Iterator[PictureSink]:
+    """Lend the sink of a run's pictures: a video, or an image for a photo."""
+    with video_sink(path, info, settings) if info.fps else image_sink(path) as sink:
+        yield sink
 
-    The picture or video is innermost: it is the one whose finishing can fail, and then none of
-    the others appears either.
+
+@contextmanager
+def open_sinks(info: SourceInfo, settings: Settings, output: Path) -> Iterator[AllSinks]:
+    """Lend the sinks that the settings ask for as one.
+
+    The picture sink is innermost: it is the one whose completion can fail, and then none of the
+    other files appears either.
     """
     with ExitStack() as stack:
-        writes: list[Write] = []
+        sinks: list[SaliencySink] = []
         if settings.table:
-            writes.append(
-                stack.enter_context(table_sink(settings.table, info, model_name, settings))
-            )
+            sinks.append(stack.enter_context(table_sink(settings.table, info, settings)))
         if settings.maps:
-            writes.append(stack.enter_context(maps_sink(settings.maps)))
-        main = video_sink(output, info, settings) if info.fps else image_sink(output)
-        writes.append(stack.enter_context(main))
-
-        def write(saliency: Saliency, picture: Rgb) -> None:
-            for one in writes:
-                one(saliency, picture)
-
-        yield write
+            sinks.append(stack.enter_context(maps_sink(settings.maps)))
+        yield AllSinks(sinks, stack.enter_context(picture_sink(output, info, settings)))

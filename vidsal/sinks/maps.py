@@ -13,8 +13,7 @@ from PIL import Image
 
 from vidsal.errors import VidsalError
 from vidsal.runtime.atomic_write import claim, writing
-from vidsal.sinks.base import Write
-from vidsal.types import Map, Rgb, Saliency
+from vidsal.types import Map, Saliency
 
 KINDS = ("static", "motion", "fused")
 _NAME = re.compile(r"\d{6,}\.png")
@@ -51,26 +50,39 @@ def sixteen_bit(values: Map) -> NDArray[np.uint16]:
     return np.asarray(np.rint(values * np.float32(65535)), np.uint16)
 
 
-@contextmanager
-def maps_sink(folder: Path) -> Iterator[Write]:
-    """Lend a function that writes ``static/``, ``motion/`` and ``fused/`` ``NNNNNN.png``.
+class MapsSink:
+    """Writes the maps of each frame into a folder that gets its final name later."""
 
-    The number is the frame's index. All go into a folder beside the final one first.
-    """
-    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    def __init__(self, folder: Path, part: Path) -> None:
+        self._folder, self._part = folder, part
 
-    def write(saliency: Saliency, picture: Rgb) -> None:
+    def write(self, saliency: Saliency) -> None:
+        """Write the maps of a frame; the file's number is the frame's index.
+
+        Raises
+        ------
+        VidsalError
+            If they cannot be written.
+        """
         for kind in KINDS:
             values = getattr(saliency, kind)
             if values is not None:
-                path = part / kind / f"{saliency.frame.index:06d}.png"
-                with writing(folder):
+                path = self._part / kind / f"{saliency.frame.index:06d}.png"
+                with writing(self._folder):
                     path.parent.mkdir(parents=True, exist_ok=True)
                     # Not through imageio: a Ctrl-C inside its writer prints a traceback.
                     Image.fromarray(sixteen_bit(values)).save(path)
 
+
+@contextmanager
+def maps_sink(folder: Path) -> Iterator[MapsSink]:
+    """Lend a sink that writes ``static/``, ``motion/`` and ``fused/`` ``NNNNNN.png``.
+
+    All files go into a folder beside the final one first.
+    """
+    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     try:
-        yield write
+        yield MapsSink(folder, part)
         with writing(folder):
             remove_maps(folder)
             put_maps(part, folder)

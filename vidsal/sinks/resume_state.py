@@ -9,18 +9,18 @@ from vidsal.types import Rgb
 
 @dataclass(slots=True, eq=False)
 class ResumeState:
-    """Where a run stands after one of its frames.
+    """State of a run after one of its frames.
 
     Attributes
     ----------
-    memory : bytes
-        A frozen `Memory`: the analysis may be further already.
+    stream : bytes
+        A pickled `vidsal.saliency.state.StreamState`; the analysis may already be further.
     timeline : Timeline of (H, W, 3) uint8 arrays or None
-        Which pictures are still to be shown; ``None`` before the first.
+        The pictures that are still to be shown; ``None`` before the first.
     flicker : Flicker
     """
 
-    memory: bytes = b""
+    stream: bytes = b""
     timeline: Timeline[Rgb] | None = None
     flicker: Flicker = field(default_factory=Flicker)
 

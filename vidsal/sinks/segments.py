@@ -15,7 +15,7 @@ from vidsal.media import codecs, ffmpeg, probe
 from vidsal.runtime.atomic_write import atomic_write, writing
 from vidsal.runtime.safe_pickle import dumps, loads
 from vidsal.settings import Settings
-from vidsal.sinks.base import Write
+from vidsal.sinks.base import AllSinks, SaliencySink
 from vidsal.sinks.checkpoint import Parts, Segment, open_parts
 from vidsal.sinks.maps import maps_sink, put_maps, remove_maps
 from vidsal.sinks.mux import Meant, finish
@@ -38,7 +38,6 @@ def open_segments(
     info: SourceInfo,
     settings: Settings,
     output: Path,
-    model_name: str | None,
     identity: Mapping[str, str],
 ) -> Iterator["Segments"]:
     """Lend what writes a run's results in segments; the block's good end joins them.
@@ -51,7 +50,6 @@ def open_segments(
         Of a file.
     settings : Settings
     output : Path
-    model_name : str or None
     identity : mapping
         What the run is, see `vidsal.sinks.fingerprint`.
 
@@ -63,7 +61,7 @@ def open_segments(
         As it came, with words that say how to go on.
     """
     with open_parts(output, identity) as parts:
-        segments = Segments(parts, info, settings, output, model_name)
+        segments = Segments(parts, info, settings, output)
         try:
             with segments:
                 yield segments
@@ -94,11 +92,10 @@ class Segments:
         info: SourceInfo,
         settings: Settings,
         output: Path,
-        model_name: str | None,
     ) -> None:
         assert info.fps is not None
         self._parts, self._info, self._settings = parts, info, settings
-        self._output, self._model_name = output, model_name
+        self._output = output
         self._fps = codecs.rate_of(output, info.fps)
         self._silent_suffix, self._silent_settings = codecs.silent(output, settings)
         self._open: _Open | None = None
@@ -119,23 +116,23 @@ class Segments:
             log.warning("going on after the %d frames that are done", self.frames)
 
     @property
-    def memory(self) -> bytes:
-        """The pickled state that the analysis of the next frame begins with; empty at first."""
-        return self._standing.memory
+    def stream_state(self) -> bytes:
+        """The pickled stream state before the next frame; empty before the first frame."""
+        return self._standing.stream
 
     @property
     def flicker_mean(self) -> float:
         """How much the display's scale has changed a frame."""
         return self._standing.flicker.mean
 
-    def write(self, saliency: Saliency, picture: Rgb, memory: bytes | None) -> None:
-        """Write a frame; the last one of a segment brings the memory after it."""
+    def write(self, saliency: Saliency, picture: Rgb, stream_state: bytes | None) -> None:
+        """Write a frame; the last one of a segment brings the pickled state after it."""
         opened = self._opened()
         opened.write(saliency, picture)
         self._standing.flicker.after(saliency.fused_high, is_cut=saliency.is_cut)
         self.frames += 1
-        if memory is not None:
-            self._standing.memory = memory
+        if stream_state is not None:
+            self._standing.stream = stream_state
             self._finish_segment(opened, is_last=False)
 
     def _opened(self) -> "_Open":
@@ -146,7 +143,7 @@ class Segments:
                 timeline=self._standing.timeline,
             )  # fmt: skip
             self._standing.timeline = video.timeline
-            self._open = _Open(folder, video, self._info, self._settings, self._model_name)
+            self._open = _Open(folder, video, self._info, self._settings)
         return self._open
 
     def _finish_segment(self, opened: "_Open", *, is_last: bool) -> None:
@@ -235,23 +232,20 @@ class _Open:
         video: Frames,
         info: SourceInfo,
         settings: Settings,
-        model_name: str | None,
     ) -> None:
         self.folder, self.video = folder, video
         self._before = video.timeline.count
         self._stack = ExitStack()
-        self._writes: list[Write] = []
+        sinks: list[SaliencySink] = []
         if settings.table:
-            table = table_sink(folder / _TABLE, info, model_name, settings)
-            self._writes.append(self._stack.enter_context(table))
+            table = table_sink(folder / _TABLE, info, settings)
+            sinks.append(self._stack.enter_context(table))
         if settings.maps:
-            self._writes.append(self._stack.enter_context(maps_sink(folder / _MAPS)))
-        self._stack.enter_context(video)
-        self._writes.append(video.write)
+            sinks.append(self._stack.enter_context(maps_sink(folder / _MAPS)))
+        self._sinks = AllSinks(sinks, self._stack.enter_context(video))
 
     def write(self, saliency: Saliency, picture: Rgb) -> None:
-        for one in self._writes:
-            one(saliency, picture)
+        self._sinks.write(saliency, picture)
 
     def finish(self, info: SourceInfo | None) -> int:
         """Close the files, and look at the video; return how many pictures it shows.

@@ -5,15 +5,14 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from vidsal.runtime.atomic_write import atomic_write, writing
 from vidsal.saliency.regions import Box, boxes, centroid
 from vidsal.settings import Settings
-from vidsal.sinks.base import Write
-from vidsal.types import TOP_CLASSES, Prediction, Rgb, Saliency, SourceInfo
+from vidsal.types import TOP_CLASSES, Prediction, Saliency, Shown, SourceInfo
 
 COLUMNS = (
     "index", "time_s", "model", "method", "target", "target_probability",
@@ -29,25 +28,26 @@ COLUMNS = (
 
 
 def row(
-    saliency: Saliency, info: SourceInfo, model_name: str | None, settings: Settings
+    saliency: Saliency, info: SourceInfo, settings: Settings, shown: Shown | None = None
 ) -> dict[str, Any]:
     """Return what a table says of one frame; a value that does not exist is left out.
 
     Speeds are in diagonals of the picture a second, camera movement in working pixels a frame,
     points and boxes in pixels of the source.
     """
+    seen = saliency.prediction
     values: dict[str, Any] = {
         "index": saliency.frame.index,
         "time_s": f"{saliency.frame.time_s:.6f}",
-        "model": model_name or "none",
+        "model": (seen.model_name if seen else None) or "none",
         "cut": int(saliency.is_cut),
     }
-    values |= _classes(saliency.prediction) if saliency.prediction else {}
+    values |= _classes(seen) if seen else {}
     values |= _movement(saliency) | _fusion(saliency, settings)
     values |= _places(saliency, info, settings.boxes)
-    if saliency.shown:
-        values["shown_unix_s"] = f"{saliency.shown.unix_s:.3f}"
-        values["latency_ms"] = f"{saliency.shown.latency_ms:.1f}"
+    if shown:
+        values["shown_unix_s"] = f"{shown.unix_s:.3f}"
+        values["latency_ms"] = f"{shown.latency_ms:.1f}"
     return values
 
 
@@ -127,27 +127,45 @@ def _number(value: Any) -> str:
     return f"{float(value):.5g}"
 
 
+class TableSink:
+    """Writes one row for each frame to an open file."""
+
+    def __init__(self, path: Path, file: IO[str], info: SourceInfo, settings: Settings) -> None:
+        self._path, self._file, self._info, self._settings = path, file, info, settings
+        self._table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        self._table.writeheader()
+
+    def write(self, saliency: Saliency, shown: Shown | None = None) -> None:
+        """Write the row of a frame.
+
+        Parameters
+        ----------
+        saliency : Saliency
+        shown : Shown, optional
+            When a live frame was displayed.
+
+        Raises
+        ------
+        VidsalError
+            If it cannot be written.
+        """
+        with writing(self._path):
+            self._table.writerow(row(saliency, self._info, self._settings, shown))
+            # A full disk must show while the video can still be taken back.
+            self._file.flush()
+
+
 @contextmanager
-def table_sink(
-    path: Path, info: SourceInfo, model_name: str | None, settings: Settings
-) -> Iterator[Write]:
-    """Lend a function that writes one row a frame."""
+def table_sink(path: Path, info: SourceInfo, settings: Settings) -> Iterator[TableSink]:
+    """Lend a sink that writes one row for each frame."""
     with atomic_write(path) as part:
         with writing(path):
             file = part.open("w", newline="", encoding="utf-8")
-        table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-
-        def write(saliency: Saliency, picture: Rgb) -> None:
-            with writing(path):
-                table.writerow(row(saliency, info, model_name, settings))
-                # A full disk must show while the video can still be taken back.
-                file.flush()
-
         # Not around the block: errors that are thrown into it are not the table's.
         try:
             with writing(path):
-                table.writeheader()
-            yield write
+                table = TableSink(path, file, info, settings)
+            yield table
         finally:
             with writing(path):
                 file.close()

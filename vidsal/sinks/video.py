@@ -11,17 +11,17 @@ from vidsal.media.color import yuv420
 from vidsal.media.retiming import Timeline
 from vidsal.runtime.atomic_write import temporary_sibling
 from vidsal.settings import Settings
-from vidsal.sinks.base import Write
+from vidsal.sinks.base import PictureSink
 from vidsal.sinks.mux import Meant, finish, keeping_picture
-from vidsal.types import Rgb, Saliency, SourceInfo
+from vidsal.types import Rgb, SourceInfo
 
 # A source from which this share of its frames came was read to its end: a few were damaged.
 _NEARLY_ALL = 0.9
 
 
 @contextmanager
-def video_sink(path: Path, info: SourceInfo, settings: Settings) -> Iterator[Write]:
-    """Lend a function that writes a video with the source's time and sound.
+def video_sink(path: Path, info: SourceInfo, settings: Settings) -> Iterator[PictureSink]:
+    """Lend a sink that writes a video with the source's time and sound.
 
     Frames are repeated or left out so that each is seen when the source shows it. The file is
     looked at before it gets its final name.
@@ -44,7 +44,7 @@ def video_sink(path: Path, info: SourceInfo, settings: Settings) -> Iterator[Wri
     fps = codecs.rate_of(path, info.fps)
     suffix, chosen = codecs.silent(path, settings)
     with temporary_sibling(path, f".silent{suffix}") as part, Frames(part, fps, chosen) as frames:
-        yield frames.write
+        yield frames
         if frames.size is None:
             raise VidsalError(f"{info.name}: not one frame came, so nothing was written")
         frames.end(info)
@@ -100,10 +100,10 @@ class Frames:
         self.timeline: Timeline[Rgb] = timeline or Timeline(fps)
         self.size: tuple[int, int] | None = None
 
-    def write(self, saliency: Saliency, picture: Rgb) -> None:
-        """Take the next frame, and encode those that are known to be shown."""
+    def write(self, picture: Rgb, time_s: float) -> None:
+        """Take the next picture, and encode those that are known to be shown."""
         self._begin(picture)
-        self._encode(self.timeline.add(saliency.frame.time_s, picture))
+        self._encode(self.timeline.add(time_s, picture))
 
     def end(self, info: SourceInfo) -> None:
         """Encode what is still to be shown: no frame comes any more."""

@@ -58,7 +58,7 @@ class ImageSource:
         self.info = SourceInfo(str(path), height, width, fps=None, frame_count_hint=1)
 
     def frames(self) -> Iterator[Frame]:
-        yield Frame(self._rgb, 0, 0.0)
+        yield Frame(self._rgb, 0, 0.0, has_time=False)
 
     def stop(self) -> None:
         pass
