@@ -20,6 +20,8 @@ import psutil
 import pytest
 
 from vidsal.render import draw, text
+from vidsal.static import models
+from vidsal.static.models import ModelChoice
 from vidsal.types import Map, Request, Rgb, Target
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -256,3 +258,12 @@ def even_flow(rows: int, columns: int, size: tuple[int, int] = (20, 30)) -> Map:
     flow = np.zeros((*size, 2), np.float32)
     flow[..., 0], flow[..., 1] = columns, rows
     return flow
+
+
+@pytest.fixture
+def brightness(monkeypatch: pytest.MonkeyPatch) -> BrightnessStage:
+    """Put a stage whose map is the picture's own brightness where the network would be."""
+    stage = BrightnessStage()
+    monkeypatch.setattr(models, "choose", lambda *_, **__: ModelChoice("lite0"))
+    monkeypatch.setattr(models, "open_static", lambda *_: stage)
+    return stage

@@ -63,7 +63,7 @@ def saliency_of(
         motion_high=1.0,
         fused_high=1.0,
         peak=peak(fused),
-        ring=peak(fused),
+        marker=peak(fused),
     )
 
 

@@ -41,7 +41,7 @@ def make_saliency(
         "motion_high": 0.0,
         "fused_high": 0.0,
         "peak": None,
-        "ring": None,
+        "marker": None,
     } | others
     return Saliency(
         frame=frame,

@@ -19,6 +19,7 @@ from vidsal.settings import Settings, settings_of
 from vidsal.sources import open_source
 from vidsal.sources.arrays import ArraySource, as_rgb, is_frames, is_picture
 from vidsal.sources.base import Source
+from vidsal.sources.reader import VideoReader
 from vidsal.sources.resolve import Given, Pictures, one_source
 from vidsal.static.models import Network
 from vidsal.types import Findings, Rgb, Saliency, SourceInfo, StaticStage
@@ -149,9 +150,9 @@ class Analyser:
 
         Parameters
         ----------
-        source : str, int, path-like, Pictures, array, PIL image, or iterable of arrays
-            A video or image file, the number of a camera, an address, or pictures in memory; see
-            `frames`.
+        source : str, int, path-like, Pictures, VideoReader, array, PIL image, or iterable of arrays
+            A video or image file, the number of a camera, an address, an open video, or pictures
+            in memory; see `frames`.
         fps : float, Fraction or str, optional
             Frames per second of pictures in memory; 25 by default.
         times : iterable of float, optional
@@ -249,6 +250,10 @@ def source_opener(
     UsageError
         If the source or the other arguments are invalid.
     """
+    if isinstance(source, VideoReader):
+        if fps is not None or times is not None:
+            raise UsageError("fps= and times= are for arrays; a video has its own times")
+        return lambda: source
     if is_picture(source) or (is_frames(source) and not isinstance(source, Pictures)):
         arrays = ArraySource(source, fps=fps, times=times)
         return lambda: arrays

@@ -8,7 +8,7 @@ pixels. Sizes are (height, width), points (row, column), frame numbers start at 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -378,6 +378,16 @@ class Shown(NamedTuple):
     latency_ms: float
 
 
+class SaliencyViewer(Protocol):
+    """Draws saliency for notebooks; `vidsal.render.notebook` is one."""
+
+    def png(self, saliency: "Saliency") -> bytes:
+        """Return the annotated picture as a PNG file."""
+
+    def plot(self, saliency: "Saliency", ax: Any = None) -> Any:
+        """Draw the panels with matplotlib."""
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Saliency:
     """Everything vidsal knows about one frame.
@@ -429,10 +439,87 @@ class Saliency:
     peak: tuple[float, float] | None
     marker: tuple[float, float] | None
 
+    # Set by the library's front door: this module must not import the drawing code.
+    viewer: ClassVar[SaliencyViewer | None] = None
+
     def __post_init__(self) -> None:
         for name in ("static", "motion", "fused", "speed"):
             value = getattr(self, name)
             if value is not None:
                 _check(f"Saliency.{name}", value, 2, np.float32)
 
-    __repr__ = _brief
+    def __repr__(self) -> str:
+        height, width = self.frame.rgb.shape[:2]
+        parts = [f"frame {self.frame.index}, {width}x{height}"]
+        if self.frame.has_time:
+            parts.insert(1, f"{self.frame.time_s:.2f} s")
+        if self.prediction:
+            name, probability = self.prediction.names[0], self.prediction.probabilities[0]
+            parts.append(f"{name} {probability:.0%}")
+        parts.append(f"{self.motion_share:.0%} by motion")
+        if self.is_cut:
+            parts.append("first frame after a cut")
+        maps = f"maps {self.fused.shape[1]}x{self.fused.shape[0]}"
+        return f"Saliency({', '.join([*parts, maps])})"
+
+    def _repr_png_(self) -> bytes | None:
+        """Return the picture that a notebook shows."""
+        return self.viewer.png(self) if self.viewer else None
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw input, static, motion and fused map side by side with matplotlib.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Draw only the fused map over the input, into these axes.
+
+        Returns
+        -------
+        matplotlib Figure
+
+        Raises
+        ------
+        VidsalError
+            If matplotlib is not installed.
+        """
+        assert self.viewer is not None
+        return self.viewer.plot(self, ax)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the numbers of the frame as a flat dictionary, without the arrays.
+
+        Returns
+        -------
+        dict
+            ``frame``, ``time_s`` (``None`` for a photo), ``is_cut``, ``motion_share``,
+            ``static_high``, ``motion_high``, ``fused_high``, ``peak_row`` and ``peak_column`` as
+            shares of the picture (``None`` for a flat map), ``speed_median`` and ``speed_p95`` in
+            diagonals per second, ``camera_model``, and, with a network, ``model``, ``target``,
+            ``target_probability``, ``class_1`` and ``probability_1`` to the fifth class.
+        """
+        row, column = self.peak or (None, None)
+        values: dict[str, Any] = {
+            "frame": self.frame.index,
+            "time_s": self.frame.time_s if self.frame.has_time else None,
+            "is_cut": self.is_cut,
+            "motion_share": self.motion_share,
+            "static_high": self.static_high,
+            "motion_high": self.motion_high,
+            "fused_high": self.fused_high,
+            "peak_row": row,
+            "peak_column": column,
+            "speed_median": float(np.median(self.speed)),
+            "speed_p95": float(np.percentile(self.speed, 95)),
+            "camera_model": self.movement.camera.model,
+        }
+        if seen := self.prediction:
+            values |= {
+                "model": seen.model_name,
+                "target": seen.target_name,
+                "target_probability": seen.target_probability,
+            }
+            classes = zip(seen.names, seen.probabilities, strict=True)
+            for n, (name, probability) in enumerate(classes, start=1):
+                values |= {f"class_{n}": name, f"probability_{n}": probability}
+        return values

@@ -19,7 +19,7 @@ from conftest import BrightnessStage, LoadScript, MakeClip
 from PIL import Image
 
 import vidsal
-from vidsal import cli, pipeline, sources
+from vidsal import analyser, cli, pipeline, sources
 from vidsal.errors import UsageError, VidsalError
 from vidsal.render.draw import draw_saliency
 from vidsal.settings import Settings
@@ -112,7 +112,7 @@ def _broken(
         return real(*words)
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "draw_saliency", draw)
+        patch.setattr(analyser, "draw_saliency", draw)
         yield
 
 

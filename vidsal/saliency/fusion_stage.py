@@ -23,7 +23,7 @@ from vidsal.types import Map, Saliency
 # A scene in which no object is faster than this, in diagonals of the picture per second, is quiet.
 # The flow of such a scene is mostly noise (0.003 to 0.02 on clips of a still camera), and a real
 # object would take half a minute to cross the picture.
-_QUIET = 0.03
+QUIET_SPEED = 0.03
 
 
 class _Fused(NamedTuple):
@@ -69,7 +69,7 @@ class FusionStage:
         """Return the scales that a scene begins with."""
         static, motion, fused = scale_modes(self._options.scale, has_static=has_static)
         return SceneScales(
-            DisplayScale(static), DisplayScale(motion, floor=_QUIET), DisplayScale(fused)
+            DisplayScale(static), DisplayScale(motion, floor=QUIET_SPEED), DisplayScale(fused)
         )
 
     def _saliency(

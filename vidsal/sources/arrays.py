@@ -1,6 +1,6 @@
 """Frames that the caller already has: arrays, PIL pictures, or an iterator of them."""
 
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from fractions import Fraction
 from itertools import chain
 from os import PathLike
@@ -15,6 +15,8 @@ from vidsal.types import Findings, Frame, Rgb, SourceInfo
 # The rate of arrays that come without one, the same as for a sequence of picture files.
 DEFAULT_FPS = Fraction(25)
 
+_NAMES = (str, bytes, PathLike)
+
 
 def is_picture(value: object) -> bool:
     """Say whether a value is one picture in memory: a two- or three-axis array or a PIL image."""
@@ -25,7 +27,7 @@ def is_picture(value: object) -> bool:
 
 def is_frames(value: object) -> bool:
     """Say whether a value is an iterable of pictures and not a name."""
-    return isinstance(value, Iterable) and not isinstance(value, (str, bytes, PathLike))
+    return isinstance(value, Iterable) and not isinstance(value, _NAMES)
 
 
 def as_rgb(value: Any, name: str = "picture") -> Rgb:
@@ -33,7 +35,7 @@ def as_rgb(value: Any, name: str = "picture") -> Rgb:
 
     Parameters
     ----------
-    value : (H, W, 3) uint8 array or PIL image
+    value : (H, W, 3) uint8 array, PIL image or Frame
         RGB, red first.
     name : str
         Name of the value in error messages.
@@ -47,9 +49,11 @@ def as_rgb(value: Any, name: str = "picture") -> Rgb:
     UsageError
         If it is anything else. The message says how to convert it.
     """
+    if isinstance(value, Frame):
+        return value.rgb
     if _is_pil(value):
         return np.ascontiguousarray(value.convert("RGB"), np.uint8)
-    if isinstance(value, (str, bytes, PathLike)):
+    if isinstance(value, _NAMES):
         raise UsageError(
             f"{name}: expected an array, got the name {value!r}: vidsal.run_all takes several "
             "names, vidsal.Pictures makes one video of picture files"
@@ -80,8 +84,9 @@ class ArraySource:
 
     Parameters
     ----------
-    frames : (H, W, 3) uint8 array, PIL image, or iterable of these
-        One picture is a photo; an iterable is a video. All pictures have the same size.
+    frames : (H, W, 3) uint8 array, PIL image, or iterable of these or of Frame
+        One picture is a photo; an iterable is a video. All pictures have the same size. `Frame`
+        objects keep their times.
     fps : float, Fraction or str, optional
         Frames per second; 25 by default.
     times : iterable of float, optional
@@ -108,8 +113,11 @@ class ArraySource:
         if not self._is_photo and not is_frames(frames):
             kind = type(frames).__name__
             raise UsageError(f"expected an array or an iterable of arrays, got {kind}")
+        if isinstance(frames, Sequence) and frames and isinstance(frames[0], _NAMES):
+            as_rgb(frames[0], "frame 0")  # Raises: a list of names is known to be wrong at once.
         self._count = len(frames) if isinstance(frames, Sized) and not self._is_photo else None
-        self._pictures: Iterator[Any] = iter([frames] if self._is_photo else frames)
+        self._given: Iterator[Any] = iter([frames] if self._is_photo else frames)
+        self._pictures = self._given
         self._fps = parse_rate(fps) or DEFAULT_FPS
         self._times = None if times is None else iter(times)
         self._info: SourceInfo | None = None
@@ -122,9 +130,8 @@ class ArraySource:
             first = next(self._pictures, None)
             if first is None:
                 raise UsageError("there is no frame: the iterable is empty")
-            rgb = as_rgb(first, "frame 0")
-            self._pictures = chain([rgb], self._pictures)
-            height, width = rgb.shape[:2]
+            height, width = as_rgb(first, "frame 0").shape[:2]
+            self._pictures = chain([first], self._pictures)
             self._info = SourceInfo(
                 "photo" if self._is_photo else "frames", height, width,
                 fps=None if self._is_photo else self._fps,
@@ -152,7 +159,7 @@ class ArraySource:
                     f"frame {index} is {rgb.shape[1]}x{rgb.shape[0]}, but frame 0 is "
                     f"{size[1]}x{size[0]}: resize the frames to one size"
                 )
-            time_s = self._time_s(index)
+            time_s = self._time_s(index, value)
             if not before_s < time_s < np.inf:
                 raise UsageError(
                     f"times: frame {index} has {time_s} s after {before_s} s; times must increase"
@@ -160,9 +167,9 @@ class ArraySource:
             before_s = time_s
             yield Frame(rgb, index, time_s, has_time=not self._is_photo)
 
-    def _time_s(self, index: int) -> float:
+    def _time_s(self, index: int, value: Any) -> float:
         if self._times is None:
-            return float(index / self._fps)
+            return value.time_s if isinstance(value, Frame) else float(index / self._fps)
         try:
             return float(next(self._times))
         except StopIteration:
@@ -181,6 +188,6 @@ class ArraySource:
 
     def __exit__(self, *_: object) -> None:
         # A generator may hold a camera or a file open.
-        close = getattr(self._pictures, "close", None)
+        close = getattr(self._given, "close", None)
         if close is not None:
             close()
