@@ -450,9 +450,10 @@ class Saliency:
 
     def __repr__(self) -> str:
         height, width = self.frame.rgb.shape[:2]
-        parts = [f"frame {self.frame.index}, {width}x{height}"]
+        parts = [f"frame {self.frame.index}"]
         if self.frame.has_time:
-            parts.insert(1, f"{self.frame.time_s:.2f} s")
+            parts.append(f"{self.frame.time_s:.2f} s")
+        parts.append(f"{width}x{height}")
         if self.prediction:
             name, probability = self.prediction.names[0], self.prediction.probabilities[0]
             parts.append(f"{name} {probability:.0%}")
