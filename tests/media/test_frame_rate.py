@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from vidsal.media.frame_rate import measured_rate, snapped
+from vidsal.media.frame_rate import measure_rate, snap_rate
 
 FILM = Fraction(24000, 1001)
 NTSC = Fraction(30000, 1001)
@@ -25,7 +25,7 @@ def found_rate(times_s: NDArray[np.float64], tick_s: Fraction) -> tuple[Fraction
     """Return what is measured of times, with a header that tells their mean rate as ffmpeg does."""
     ticks = in_ticks(times_s, tick_s)
     mean = len(ticks) / float(ticks[-1] * tick_s)
-    return measured_rate(ticks, tick_s, claimed=snapped(round(mean, 2)))
+    return measure_rate(ticks, tick_s, claimed=snap_rate(round(mean, 2)))
 
 
 def recorded(
@@ -40,7 +40,7 @@ def recorded(
 
 def test_an_hour_of_milliseconds_is_no_variable_rate() -> None:
     ticks = np.asarray(np.rint(np.arange(107_892) * 1001 / 30), np.float64)
-    rate, is_variable = measured_rate(ticks, Fraction(1, 1000), claimed=Fraction(2997, 100))
+    rate, is_variable = measure_rate(ticks, Fraction(1, 1000), claimed=Fraction(2997, 100))
     assert (rate, is_variable) == (Fraction(30000, 1001), False)
 
 
@@ -49,7 +49,7 @@ def test_a_rate_of_rounded_times_with_gaps_is_the_one_it_was(rate: Fraction) -> 
     ticks = np.asarray(np.rint(np.arange(300) * 1000 / float(rate)), np.float64)
     # Five frames are missing in each of five places.
     kept = ticks[[n for n in range(300) if not 40 <= n % 60 < 45]]
-    assert measured_rate(kept, Fraction(1, 1000), claimed=Fraction(1000)) == (rate, True)
+    assert measure_rate(kept, Fraction(1, 1000), claimed=Fraction(1000)) == (rate, True)
 
 
 @pytest.mark.parametrize("tick_s", [Fraction(1, 16000), Fraction(1, 90000)])
@@ -58,13 +58,13 @@ def test_milliseconds_in_finer_ticks_are_roundings_too(rate: Fraction, tick_s: F
     # As of a recording that was put from one container into another.
     milliseconds = np.rint(np.arange(1200) * 1000 / float(rate))
     ticks = np.asarray(milliseconds * float(1 / tick_s) / 1000, np.float64)
-    assert measured_rate(ticks, tick_s, claimed=Fraction(1000, 17)) == (rate, False)
+    assert measure_rate(ticks, tick_s, claimed=Fraction(1000, 17)) == (rate, False)
 
 
 @given(st.lists(st.integers(1, 5000), min_size=1, max_size=9))
 def test_any_steps_have_a_rate(steps: list[int]) -> None:
     ticks = np.cumsum([0, *steps]).astype(np.float64)
-    rate, is_variable = measured_rate(ticks, Fraction(1, 1000), claimed=Fraction(25))
+    rate, is_variable = measure_rate(ticks, Fraction(1, 1000), claimed=Fraction(25))
     assert 0 < rate <= 1000
     # A frame stands for as long as one of the steps says, or a common measure of them.
     assert not is_variable or float(1 / rate) * 1000 <= max(steps) * 1.02 + 1
@@ -72,7 +72,7 @@ def test_any_steps_have_a_rate(steps: list[int]) -> None:
 
 def test_odd_steps_are_what_they_are() -> None:
     ticks = np.asarray(np.arange(30) * 7, np.float64)
-    assert measured_rate(ticks, Fraction(1, 100), claimed=Fraction(1429, 100)) == (
+    assert measure_rate(ticks, Fraction(1, 100), claimed=Fraction(1429, 100)) == (
         Fraction(100, 7),
         False,
     )
@@ -81,12 +81,12 @@ def test_odd_steps_are_what_they_are() -> None:
 @given(st.integers(1, 240), st.booleans())
 def test_whole_rates_and_their_film_kin_are_kept(number: int, is_film: bool) -> None:
     rate = Fraction(number * 1000, 1001) if is_film else Fraction(number)
-    assert snapped(float(rate)) == rate
+    assert snap_rate(float(rate)) == rate
 
 
 @pytest.mark.parametrize("rate", [Fraction(1, 7), Fraction(3, 1000), Fraction(1, 4000)])
 def test_slow_rates_are_those_of_simple_steps(rate: Fraction) -> None:
-    assert snapped(float(rate)) == rate
+    assert snap_rate(float(rate)) == rate
 
 
 @pytest.mark.parametrize("tick_s", TICKS)
@@ -132,7 +132,7 @@ def test_less_usual_rates_that_jitter_are_found_too(rate: Fraction) -> None:
 def test_a_recorder_that_swings_between_two_steps_has_their_mean() -> None:
     # 28 and 41 ms, more often 28.
     ticks = np.asarray([3003 * n + 7919 * n % 1200 for n in range(360)], np.float64)
-    assert measured_rate(ticks, TICKS[1], claimed=Fraction(30)) == (NTSC, True)
+    assert measure_rate(ticks, TICKS[1], claimed=Fraction(30)) == (NTSC, True)
 
 
 def test_a_screen_that_often_stands_still_keeps_its_beat() -> None:
@@ -173,5 +173,5 @@ def test_of_two_rates_the_one_of_more_frames_is_taken() -> None:
 @given(st.lists(st.integers(1, 40) | st.integers(1, 10**9), min_size=8, max_size=60))
 def test_no_steps_are_too_odd_for_a_beat(steps: list[int]) -> None:
     ticks = np.cumsum([0, *steps]).astype(np.float64)
-    rate, _ = measured_rate(ticks, Fraction(1, 1000), claimed=Fraction(25))
+    rate, _ = measure_rate(ticks, Fraction(1, 1000), claimed=Fraction(25))
     assert 0 < rate <= 1000

@@ -20,7 +20,7 @@ def test_a_constant_rate_is_exact_in_every_container(
     found = inspect(make_clip(f"clip.{suffix}", rate=rate, frames=50, options=["-bf", "2"])).picture
     assert found is not None
     assert (found.rate, found.is_variable, found.frames) == (Fraction(rate), False, 50)
-    assert (found.codec, found.upright_px, found.damaged) == ("h264", (48, 64), 0)
+    assert (found.codec, found.upright_px, found.corrupt_packets) == ("h264", (48, 64), 0)
     steps = np.diff(found.times_s)
     # Matroska keeps milliseconds.
     assert steps == pytest.approx(np.full(49, float(1 / Fraction(rate))), abs=1.1e-3)
@@ -88,22 +88,22 @@ def test_sound_is_where_it_is(make_clip: MakeClip) -> None:
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.ts"])
 def test_a_file_that_was_cut_off_is_known_by_it(name: str, make_clip: MakeClip) -> None:
     path = make_clip(name, frames=100, options=["-g", "10", "-movflags", "+faststart"])
-    assert not inspect(path).is_cut_off
+    assert not inspect(path).is_truncated
     whole = path.read_bytes()
     # No whole packets of a transport stream.
     path.write_bytes(whole[: len(whole) // 376 * 188 + 75])
     found = inspect(path)
     assert found.picture is not None and 20 < found.picture.frames < 90
-    assert found.is_cut_off
+    assert found.is_truncated
 
 
-def test_a_gif_without_its_end_is_cut_off(make_clip: MakeClip) -> None:
+def test_a_gif_without_its_end_is_truncated(make_clip: MakeClip) -> None:
     path = make_clip("a.gif", frames=30, codec="gif")
     whole = path.read_bytes()
     path.write_bytes(whole + bytes(100))
-    assert not inspect(path).is_cut_off
+    assert not inspect(path).is_truncated
     path.write_bytes(whole[: len(whole) // 2])
-    assert inspect(path).is_cut_off
+    assert inspect(path).is_truncated
 
 
 def test_what_a_tag_says_is_not_said_of_the_file(make_clip: MakeClip) -> None:
@@ -114,7 +114,7 @@ def test_what_a_tag_says_is_not_said_of_the_file(make_clip: MakeClip) -> None:
                "comment=rotation of 90.00 degrees", str(odd))  # fmt: skip
     found = inspect(odd)
     assert (found.begin_s, found.duration_s) == (plain.begin_s, plain.duration_s)
-    assert not found.is_cut_off
+    assert not found.is_truncated
     assert found.picture is not None and found.picture.rotation_deg == 0
 
 
@@ -142,7 +142,7 @@ def test_a_part_is_looked_at_without_judging_the_end(make_clip: MakeClip) -> Non
     found = inspect(path, until_s=2.0)
     assert found.picture is not None
     assert 50 <= found.picture.frames < 60
-    assert (found.picture.rate, found.is_cut_off) == (Fraction(25), False)
+    assert (found.picture.rate, found.is_truncated) == (Fraction(25), False)
 
 
 @pytest.mark.parametrize("words", [b"", b"This is no video.\n" * 50, bytes(range(256)) * 40])

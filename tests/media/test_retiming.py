@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidsal.media.retiming import Timeline, is_seen, step_at
+from vidsal.media.retiming import Timeline, is_shown, step_at
 
 NTSC = Fraction(30000, 1001)
 
@@ -18,7 +18,7 @@ def _shown(times_s: list[float], fps: Fraction | int, duration_s: float | None =
     pairs += timeline.end(duration_s)
     shown = [n for n, times in pairs for _ in range(times)]
     assert timeline.count == len(shown)
-    assert timeline.came == len(times_s)
+    assert timeline.received == len(times_s)
     return shown
 
 
@@ -108,7 +108,7 @@ def _seen(places: list[float]) -> list[int]:
     """Numbers of the frames that are seen, of those that begin at these steps."""
     seen, before = [], -1
     for n, (place, after) in enumerate(zip(places, [*places[1:], places[-1] + 1], strict=True)):
-        if is_seen(before, place, after):
+        if is_shown(before, place, after):
             seen.append(n)
             before = step_at(place, 1)
     return seen
@@ -128,7 +128,7 @@ def _seen(places: list[float]) -> list[int]:
         ([0.0, 1.0, 2.0], [0, 1, 2]),
     ],
 )
-def test_the_nearest_frame_of_a_step_is_seen(places: list[float], seen: list[int]) -> None:
+def test_the_nearest_frame_of_a_step_is_shown(places: list[float], seen: list[int]) -> None:
     assert _seen(places) == seen
 
 

@@ -37,11 +37,11 @@ def test_a_file_that_is_cut_off_is_told_from_a_whole_one(name: str, tmp_path: Pa
         *KINDS[name], str(whole),
     )  # fmt: skip
     data = whole.read_bytes()
-    assert not probe.inspect(whole).is_cut_off
+    assert not probe.inspect(whole).is_truncated
     for share in (0.5, 0.9, 0.99):
         cut.write_bytes(data[: int(len(data) * share) // 188 * 188 - 7])
         found = probe.inspect(cut)
-        assert found.is_cut_off or found.lacks_index, share
+        assert found.is_truncated or found.lacks_index, share
 
 
 def test_a_file_in_parts_is_known_by_its_first(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_cut_that_leaves_nothing_to_read_is_told(make_clip: MakeClip, tmp_path
 
 def test_a_name_is_no_format(make_clip: MakeClip) -> None:
     clip = make_clip("a.avi.mp4", frames=10)
-    assert not probe.inspect(clip).is_cut_off
+    assert not probe.inspect(clip).is_truncated
 
 
 @pytest.mark.parametrize("inside", [8, 100, -50])
