@@ -141,7 +141,7 @@ def _messages(stderr: str) -> str:
 
 def encoder_names(text: str) -> frozenset[str]:
     """Return the names of the encoders in the output of ``ffmpeg -encoders``."""
-    return frozenset(re.findall(r"^ [VAS][A-Z.]{5} (\S+)", text, re.MULTILINE))
+    return frozenset(re.findall(r"^ [VAS][A-Z.]{5} ([\w-]+)", text, re.MULTILINE))
 
 
 def version(text: str) -> str:
