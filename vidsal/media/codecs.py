@@ -50,7 +50,7 @@ class _Encoder:
     quality_args : callable
         Quality, 0 to 100 -> ffmpeg's arguments.
     pixel_format : str
-        Of the encoder's input, by ffmpeg's name; "vaapi" stands for NV12 on the card.
+        Input format by ffmpeg's name; "vaapi" stands for NV12 on the card.
     """
 
     name: str

@@ -56,7 +56,7 @@ class VideoStream:
         Color tags that an HDR stream lacks, by the names of ffmpeg's filter ``setparams``.
     lacks_matrix : bool
         Whether a high-definition stream does not name its color matrix. Players then use BT.709.
-        Decoders use BT.601 unless told otherwise.
+        Decoders use BT.601 by default.
     is_interlaced : bool
         Whether the stream is known to be interlaced.
     times_s : (n,) float64 array
