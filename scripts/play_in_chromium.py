@@ -133,8 +133,8 @@ def shown(program: str, film: Path, at_s: float) -> dict[str, Any]:
 def decoded(film: Path, at_s: float, size: tuple[int, int]) -> list[float]:
     """Return the mean red, green and blue of a frame as ffmpeg decodes it."""
     words = [
-        ffmpeg.executable(), "-loglevel", "error", "-ss", f"{at_s:.6f}", "-i", ffmpeg.named(film),
-        "-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "rgb24", "-vf",
+        ffmpeg.executable(), "-loglevel", "error", "-ss", f"{at_s:.6f}",
+        "-i", ffmpeg.file_url(film), "-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "rgb24", "-vf",
         # Without these flags ffmpeg rounds down, by up to three levels.
         "scale=in_color_matrix=bt709:in_range=tv:out_range=pc:flags=accurate_rnd+full_chroma_int",
         "-",

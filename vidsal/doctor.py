@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from vidsal._version import __version__
 from vidsal.errors import VidsalError, flat
-from vidsal.media import ffmpeg
+from vidsal.media import banner, ffmpeg
 from vidsal.media.codecs import software_encoders
 from vidsal.static import weights
 from vidsal.static.models import load_tensorflow
@@ -65,8 +65,7 @@ def _opencv() -> str:
 
 def _ffmpeg() -> str:
     path = ffmpeg.executable()
-    first = _output([path, "-version"]).splitlines()[0]
-    return f"{' '.join(first.split()[:3])} at {path}"
+    return f"{banner.version(_output([path, '-version']))} at {path}"
 
 
 def _encoders() -> str:

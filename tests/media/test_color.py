@@ -1,11 +1,11 @@
-"""What video is made of: luma and chroma of BT.709, in limited range."""
+"""Conversion from RGB to luma and chroma: BT.709 in limited range."""
 
 import numpy as np
 import pytest
 
 from vidsal.media.color import yuv420
 
-# Worked out by hand from the standard: Y' = 0.2126 R' + 0.7152 G' + 0.0722 B', then 16 + 219 Y',
+# Computed by hand from the standard: Y' = 0.2126 R' + 0.7152 G' + 0.0722 B', then 16 + 219 Y',
 # 128 + 224 (B' - Y') / 1.8556, 128 + 224 (R' - Y') / 1.5748.
 KNOWN = {
     (0, 0, 0): (16, 128, 128),
@@ -35,9 +35,9 @@ def test_colours_of_the_standard(
         assert (plane == value).all()
 
 
-# 6 and 2 have halves of odd length; the last is larger than what OpenCV does at a time.
+# Half of 6 and of 2 is odd. The last size is larger than one block of OpenCV.
 @pytest.mark.parametrize("size", [(2, 2), (6, 10), (2, 64), (334, 498)])
-def test_each_plane_is_where_it_belongs(size: tuple[int, int]) -> None:
+def test_each_plane_has_its_place(size: tuple[int, int]) -> None:
     height, width = size
     picture = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     red, green, blue = (picture[..., n].astype(float) for n in range(3))
@@ -48,7 +48,7 @@ def test_each_plane_is_where_it_belongs(size: tuple[int, int]) -> None:
         128 + (red - luma) / 1.5748 * 224 / 255,
     ]
     planes = _planes(yuv420(picture), height, width)
-    # Half a level of rounding, and for chroma, of which a mean is rounded first, as much again.
+    # Rounding is half a level. For chroma, the mean of RGB is rounded first: another half.
     assert np.abs(planes[0] - exact[0]).max() < 0.65
     for plane, whole in zip(planes[1:], exact[1:], strict=True):
         mean = whole.reshape(height // 2, 2, width // 2, 2).mean(axis=(1, 3))

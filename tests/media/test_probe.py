@@ -1,4 +1,4 @@
-"""What a file holds, against files whose contents are known."""
+"""Probing, on files with known contents."""
 
 from collections.abc import Callable
 from fractions import Fraction
@@ -20,14 +20,14 @@ def test_a_constant_rate_is_exact_in_every_container(
     found = inspect(make_clip(f"clip.{suffix}", rate=rate, frames=50, options=["-bf", "2"])).picture
     assert found is not None
     assert (found.rate, found.is_variable, found.frames) == (Fraction(rate), False, 50)
-    assert (found.codec, found.upright_px, found.damaged) == ("h264", (48, 64), 0)
+    assert (found.codec, found.upright_px, found.corrupt_packets) == ("h264", (48, 64), 0)
     steps = np.diff(found.times_s)
-    # Matroska keeps milliseconds.
+    # Matroska rounds times to milliseconds.
     assert steps == pytest.approx(np.full(49, float(1 / Fraction(rate))), abs=1.1e-3)
     assert found.end_s - found.times_s[0] == pytest.approx(float(50 / Fraction(rate)), abs=2e-3)
 
 
-def test_a_gap_makes_the_rate_variable_and_leaves_its_step(make_clip: MakeClip) -> None:
+def test_a_gap_makes_the_rate_variable_and_keeps_its_value(make_clip: MakeClip) -> None:
     path = make_clip(
         frames=40, options=["-vf", "select='not(between(n,10,20))'", "-fps_mode", "passthrough"]
     )
@@ -47,11 +47,11 @@ def test_pixel_aspect_and_rotation_give_the_upright_size(make_clip: MakeClip) ->
         picture = inspect(path).picture
         assert picture is not None
         sizes[path.stem] = picture.upright_px
-    # Pixels are added, never taken away.
+    # No side becomes smaller.
     assert sizes == {"wide": (48, 96), "tall": (96, 64), "turned": (96, 48)}
 
 
-def test_a_cover_is_no_picture_stream(make_clip: MakeClip) -> None:
+def test_a_cover_is_not_a_video_stream(make_clip: MakeClip) -> None:
     clip = make_clip(frames=5)
     cover = clip.with_name("cover.png")
     run_ffmpeg("-f", "lavfi", "-i", "color=red:size=300x200", "-frames:v", "1", str(cover))
@@ -71,7 +71,7 @@ def test_a_cover_is_no_picture_stream(make_clip: MakeClip) -> None:
     assert inspect(song).sound is not None
 
 
-def test_sound_is_where_it_is(make_clip: MakeClip) -> None:
+def test_audio_times(make_clip: MakeClip) -> None:
     clip = make_clip(frames=50, sound="aac")
     late = clip.with_name("late.mkv")
     run_ffmpeg("-itsoffset", "0.5", "-i", str(clip), "-i", str(clip), "-map", "0:v", "-map", "1:a",
@@ -86,27 +86,27 @@ def test_sound_is_where_it_is(make_clip: MakeClip) -> None:
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.ts"])
-def test_a_file_that_was_cut_off_is_known_by_it(name: str, make_clip: MakeClip) -> None:
+def test_a_truncated_file_is_detected(name: str, make_clip: MakeClip) -> None:
     path = make_clip(name, frames=100, options=["-g", "10", "-movflags", "+faststart"])
-    assert not inspect(path).is_cut_off
+    assert not inspect(path).is_truncated
     whole = path.read_bytes()
-    # No whole packets of a transport stream.
+    # Not a whole number of transport stream packets.
     path.write_bytes(whole[: len(whole) // 376 * 188 + 75])
     found = inspect(path)
     assert found.picture is not None and 20 < found.picture.frames < 90
-    assert found.is_cut_off
+    assert found.is_truncated
 
 
-def test_a_gif_without_its_end_is_cut_off(make_clip: MakeClip) -> None:
+def test_a_gif_without_its_end_is_truncated(make_clip: MakeClip) -> None:
     path = make_clip("a.gif", frames=30, codec="gif")
     whole = path.read_bytes()
     path.write_bytes(whole + bytes(100))
-    assert not inspect(path).is_cut_off
+    assert not inspect(path).is_truncated
     path.write_bytes(whole[: len(whole) // 2])
-    assert inspect(path).is_cut_off
+    assert inspect(path).is_truncated
 
 
-def test_what_a_tag_says_is_not_said_of_the_file(make_clip: MakeClip) -> None:
+def test_tags_are_not_taken_for_properties_of_the_file(make_clip: MakeClip) -> None:
     clip = make_clip("a.mkv", frames=10)
     odd, plain = clip.with_name("odd.mkv"), inspect(clip)
     lies = "Duration: 00:10:00.00, start: 1.500000, bitrate"
@@ -114,11 +114,11 @@ def test_what_a_tag_says_is_not_said_of_the_file(make_clip: MakeClip) -> None:
                "comment=rotation of 90.00 degrees", str(odd))  # fmt: skip
     found = inspect(odd)
     assert (found.begin_s, found.duration_s) == (plain.begin_s, plain.duration_s)
-    assert not found.is_cut_off
+    assert not found.is_truncated
     assert found.picture is not None and found.picture.rotation_deg == 0
 
 
-def test_only_the_first_picture_stream_is_told_of(make_clip: MakeClip) -> None:
+def test_only_the_first_video_stream_is_described(make_clip: MakeClip) -> None:
     clip = make_clip("a.mp4", frames=10)
     turned, both = clip.with_name("turned.mp4"), clip.with_name("both.mp4")
     run_ffmpeg("-display_rotation:v:0", "90", "-i", str(clip), "-c", "copy", str(turned))
@@ -129,7 +129,7 @@ def test_only_the_first_picture_stream_is_told_of(make_clip: MakeClip) -> None:
         assert found is not None and found.rotation_deg == degrees
 
 
-def test_an_index_that_is_missing_is_told(make_clip: MakeClip) -> None:
+def test_a_missing_index_is_detected(make_clip: MakeClip) -> None:
     path = make_clip(frames=40, options=["-movflags", "0"])
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
@@ -137,25 +137,25 @@ def test_an_index_that_is_missing_is_told(make_clip: MakeClip) -> None:
     assert (found.picture, found.lacks_index) == (None, True)
 
 
-def test_a_part_is_looked_at_without_judging_the_end(make_clip: MakeClip) -> None:
+def test_a_part_is_probed_without_judging_the_end(make_clip: MakeClip) -> None:
     path = make_clip(frames=100)
     found = inspect(path, until_s=2.0)
     assert found.picture is not None
     assert 50 <= found.picture.frames < 60
-    assert (found.picture.rate, found.is_cut_off) == (Fraction(25), False)
+    assert (found.picture.rate, found.is_truncated) == (Fraction(25), False)
 
 
-@pytest.mark.parametrize("words", [b"", b"This is no video.\n" * 50, bytes(range(256)) * 40])
-def test_what_is_no_media_holds_nothing(words: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize("data", [b"", b"This is no video.\n" * 50, bytes(range(256)) * 40])
+def test_other_data_is_an_empty_media(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
-    path.write_bytes(words)
+    path.write_bytes(data)
     found = inspect(path)
     assert (found.picture, found.sound, found.duration_s) == (None, None, None)
 
 
 @pytest.mark.parametrize(("trc", "is_hdr"), [("smpte2084", True), ("arib-std-b67", True),
                                              ("bt709", False)])  # fmt: skip
-def test_high_dynamic_range_is_known_by_its_transfer(
+def test_hdr_is_detected_by_its_transfer_function(
     trc: str, is_hdr: bool, make_clip: MakeClip
 ) -> None:
     tags = f"setparams=color_primaries=bt2020:color_trc={trc}:colorspace=bt2020nc"
@@ -163,28 +163,28 @@ def test_high_dynamic_range_is_known_by_its_transfer(
     assert found is not None and found.is_hdr == is_hdr
 
 
-def test_a_stream_without_any_time_is_no_sound(monkeypatch: pytest.MonkeyPatch) -> None:
-    head = ["#tb 0: 1/25", "#media_type 0: audio", "#codec_id 0: aac", "#tb 1: 1/25"]
-    head += ["#media_type 1: video", "#codec_id 1: h264", "#dimensions 1: 64x48", "#sar 1: 1/1"]
+def test_an_audio_stream_without_times_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    header = ["#tb 0: 1/25", "#media_type 0: audio", "#codec_id 0: aac", "#tb 1: 1/25"]
+    header += ["#media_type 1: video", "#codec_id 1: h264", "#dimensions 1: 64x48", "#sar 1: 1/1"]
     rows = [f"{stream}, {n}, NOPTS, 1, 100, 0x1" for n in range(3) for stream in (0, 1)]
 
-    def listed(path: str, take: Callable[[str], None], *, until_s: float | None) -> str:
-        for line in [*head, *rows]:
-            take(line + "\n")
+    def fake_list(path: str, add_line: Callable[[str], None], *, until_s: float | None) -> str:
+        for line in [*header, *rows]:
+            add_line(line + "\n")
         return "Stream #0:1: Video: h264, 25 fps\nStream mapping:"
 
-    monkeypatch.setattr("vidsal.media.ffmpeg.list_packets", listed)
+    monkeypatch.setattr("vidsal.media.ffmpeg.list_packets", fake_list)
     found = inspect("a.mp4")
     assert found.sound is None
     assert found.picture is not None
-    # A picture without times is shown at an even pace.
+    # Frames without times are shown at a constant rate.
     assert found.picture.times_s == pytest.approx([0, 0.04, 0.08])
 
 
-def test_pictures_without_times_begin_when_the_first_is_shown(
+def test_frames_without_times_begin_when_the_first_is_shown(
     make_clip: MakeClip, tmp_path: Path
 ) -> None:
-    # What an AVI tells are times of decoding, and of some pictures only.
+    # An AVI has decoding times only, and not for all frames.
     path = tmp_path / "a.avi"
     run_ffmpeg("-i", str(make_clip(frames=30, sound="aac")), "-c:v", "mpeg4", "-bf", "2", "-c:a",
                "libmp3lame", str(path))  # fmt: skip
@@ -197,11 +197,11 @@ def test_pictures_without_times_begin_when_the_first_is_shown(
 
 
 @pytest.mark.parametrize("seconds", [[0, 10, 20, 30, 40], [0, 0.04, 0.08, 0.12, 60.12]])
-def test_slides_that_stand_long_keep_their_times(seconds: list[float], make_clip: MakeClip) -> None:
-    # Pictures that others build on are stored before them: times of decoding end long before.
+def test_long_slides_keep_their_times(seconds: list[float], make_clip: MakeClip) -> None:
+    # Reference frames are stored first, so the decoding times end much earlier.
     times = "+".join(f"eq(N,{n})*{at}" for n, at in enumerate(seconds))
-    words = ["-vf", f"setpts='round(({times})/TB)'", "-fps_mode", "passthrough"]
-    clip = make_clip("slides.mkv", frames=len(seconds), rate="100", options=words)
+    options = ["-vf", f"setpts='round(({times})/TB)'", "-fps_mode", "passthrough"]
+    clip = make_clip("slides.mkv", frames=len(seconds), rate="100", options=options)
     found = inspect(clip).picture
     assert found is not None and found.has_times
     assert found.times_s == pytest.approx(seconds, abs=2e-3)

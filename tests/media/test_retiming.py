@@ -1,4 +1,4 @@
-"""Frame n of the result is what is on screen at n/fps."""
+"""Output frame n is the frame that is on screen at n/fps."""
 
 from fractions import Fraction
 
@@ -6,19 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidsal.media.retiming import Timeline, is_seen, step_at
+from vidsal.media.retiming import Timeline, is_shown, step_at
 
 NTSC = Fraction(30000, 1001)
 
 
 def _shown(times_s: list[float], fps: Fraction | int, duration_s: float | None = None) -> list[int]:
-    """Numbers of the frames that the steps of the result show."""
+    """Return the numbers of the frames that the output shows."""
     timeline: Timeline[int] = Timeline(Fraction(fps))
     pairs = [pair for n, time_s in enumerate(times_s) for pair in timeline.add(time_s, n)]
     pairs += timeline.end(duration_s)
     shown = [n for n, times in pairs for _ in range(times)]
     assert timeline.count == len(shown)
-    assert timeline.came == len(times_s)
+    assert timeline.received == len(times_s)
     return shown
 
 
@@ -27,7 +27,7 @@ def _shown(times_s: list[float], fps: Fraction | int, duration_s: float | None =
     [
         (NTSC, 0.001), (Fraction(24000, 1001), 0.001), (Fraction(25), 0.001),
         (Fraction(60000, 1001), 0.001), (Fraction(120), 0.001), (Fraction(240), 0.001),
-        # A GIF of 30 frames a second: 3, 4, 3, 3, 4 hundredths.
+        # A GIF at 30 frames per second: 3, 4, 3, 3, 4 hundredths.
         (Fraction(30), 0.01), (Fraction(24), Fraction(1, 600)),
     ],
 )  # fmt: skip
@@ -48,16 +48,16 @@ def test_a_constant_rate_is_kept_for_an_hour(fps: Fraction, tick_s: float, begin
 @pytest.mark.parametrize(
     ("times_s", "fps", "shown"),
     [
-        # 30 a second become 10 or 15: the frames at these very times.
+        # 30 to 10 or 15 frames per second: the frames at exactly these times.
         ([n / 30 for n in range(8)], 10, [0, 3, 6]),
         ([n / 30 for n in range(7)], 15, [0, 2, 4, 6]),
-        # 10 become 30.
+        # 10 to 30 frames per second.
         ([0.0, 0.1, 0.2], 30, [0, 0, 0, 1, 1, 1, 2]),
-        # A telephone that gets slower in the dark.
+        # A phone whose camera slows down in the dark.
         ([0.0, 0.04, 0.08, 0.2, 0.24], 25, [0, 1, 2, 2, 2, 3, 4]),
-        # Many frames within one step: the nearest is shown, and the last one stays.
+        # Many frames within one step: the nearest is shown, and the last one is repeated.
         ([0.0, 0.97, 1.02, 1.2, 1.45, 3.0], 1, [0, 2, 4, 5]),
-        # A time that runs backwards stands still.
+        # A time that runs backwards counts as equal.
         ([0.0, 1.0, 0.5, 2.0], 1, [0, 1, 3]),
         ([5.0], 25, [0]),
         ([], 25, []),
@@ -71,7 +71,7 @@ def test_uneven_times(times_s: list[float], fps: int, shown: list[int]) -> None:
 @pytest.mark.parametrize(
     ("duration_s", "last"), [(None, 1), (0.0, 1), (0.3, 1), (0.34, 1), (0.4, 2), (2.2, 20)]
 )
-def test_the_last_frame_is_held(duration_s: float | None, last: int) -> None:
+def test_the_last_frame_is_repeated(duration_s: float | None, last: int) -> None:
     assert _shown([0.0, 0.1, 0.2], 10, duration_s) == [0, 1] + [2] * last
 
 
@@ -79,12 +79,12 @@ def test_the_last_frame_is_held(duration_s: float | None, last: int) -> None:
     ("source", "fps"), [(30, 10), (30, 15), (30, 20), (60, 24), (25, 30), (24, 60), (50, 49)]
 )
 @pytest.mark.parametrize("frames", [1, 7, 8, 9, 10, 60])
-def test_another_rate_keeps_the_length(source: int, fps: int, frames: int) -> None:
+def test_another_rate_keeps_the_duration(source: int, fps: int, frames: int) -> None:
     shown = _shown([n / source for n in range(frames)], fps, frames / source)
     assert abs(len(shown) - frames / source * fps) < 1
 
 
-def test_a_last_frame_of_no_length_is_shown() -> None:
+def test_a_last_frame_without_duration_is_shown() -> None:
     times_s = [round(float(n / NTSC), 3) for n in range(100)]
     assert _shown(times_s, NTSC, times_s[-1] + 1e-4) == list(range(100))
 
@@ -104,39 +104,39 @@ def test_nothing_is_further_than_half_a_step_from_its_time(steps_s: list[float],
         assert step - 0.5 <= end + 1.1e-3
 
 
-def _seen(places: list[float]) -> list[int]:
-    """Numbers of the frames that are seen, of those that begin at these steps."""
-    seen, before = [], -1
+def _kept(places: list[float]) -> list[int]:
+    """Return the numbers of the frames that `is_shown` keeps, given when they begin."""
+    kept, before = [], -1
     for n, (place, after) in enumerate(zip(places, [*places[1:], places[-1] + 1], strict=True)):
-        if is_seen(before, place, after):
-            seen.append(n)
+        if is_shown(before, place, after):
+            kept.append(n)
             before = step_at(place, 1)
-    return seen
+    return kept
 
 
 @pytest.mark.parametrize(
-    ("places", "seen"),
+    ("places", "expected"),
     [
-        # At half the rate every other one, and not the one that is over when its step comes.
+        # At half the rate every other frame, and not the one that ends when its step begins.
         ([n / 2 for n in range(7)], [0, 2, 4, 6]),
-        # 25 become 10: those nearest to 0, 100, 200 and 300 ms.
+        # 25 to 10 frames per second: those nearest to 0, 100, 200 and 300 ms.
         ([n / 2.5 for n in range(9)], [0, 2, 5, 7]),
-        # One that is not the nearest, but stands in a later step.
+        # Frame 4 is not the nearest, but lasts into a later step.
         ([0.0, 0.97, 1.02, 1.2, 1.45, 3.0], [0, 2, 4, 5]),
-        # Of two that are as near the first.
+        # The first of two at the same distance.
         ([0.0, 0.75, 1.25, 2.0], [0, 1, 3]),
         ([0.0, 1.0, 2.0], [0, 1, 2]),
     ],
 )
-def test_the_nearest_frame_of_a_step_is_seen(places: list[float], seen: list[int]) -> None:
-    assert _seen(places) == seen
+def test_the_nearest_frame_of_a_step_is_shown(places: list[float], expected: list[int]) -> None:
+    assert _kept(places) == expected
 
 
 @given(st.lists(st.floats(0.01, 2.5), min_size=1, max_size=30))
-def test_what_is_left_out_is_never_shown(gaps: list[float]) -> None:
+def test_dropped_frames_are_never_shown(gaps: list[float]) -> None:
     places = [0.0]
     for gap in gaps:
         places.append(places[-1] + gap)
-    kept = _seen(places)
-    whole = _shown(places, 1)
-    assert [kept[n] for n in _shown([places[n] for n in kept], 1)] == whole
+    kept = _kept(places)
+    complete = _shown(places, 1)
+    assert [kept[n] for n in _shown([places[n] for n in kept], 1)] == complete

@@ -1,4 +1,4 @@
-"""Files that end before their format lets them."""
+"""Truncated files are detected by their format's own marks."""
 
 import struct
 from pathlib import Path
@@ -13,7 +13,7 @@ from vidsal.media.truncation import is_truncated
 from vidsal.settings import Settings
 from vidsal.sources import open_source
 
-# Words for ffmpeg; formats of which a file's own bytes tell its end.
+# ffmpeg's arguments for formats that have end marks or lengths.
 KINDS = {
     "a.avi": ["-c:v", "mpeg4", "-c:a", "mp3"],
     "silent.avi": ["-c:v", "mjpeg", "-an"],
@@ -30,22 +30,22 @@ KINDS = {
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_file_that_is_cut_off_is_told_from_a_whole_one(name: str, tmp_path: Path) -> None:
+def test_truncated_files_are_detected_and_whole_ones_are_not(name: str, tmp_path: Path) -> None:
     whole, cut = tmp_path / name, tmp_path / f"cut_{name}"
     run_ffmpeg(
         "-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=4", "-f", "lavfi", "-i", "sine=d=4",
         *KINDS[name], str(whole),
     )  # fmt: skip
     data = whole.read_bytes()
-    assert not probe.inspect(whole).is_cut_off
+    assert not probe.inspect(whole).is_truncated
     for share in (0.5, 0.9, 0.99):
         cut.write_bytes(data[: int(len(data) * share) // 188 * 188 - 7])
         found = probe.inspect(cut)
-        assert found.is_cut_off or found.lacks_index, share
+        assert found.is_truncated or found.lacks_index, share
 
 
-def test_a_file_in_parts_is_known_by_its_first(tmp_path: Path) -> None:
-    # As large AVI files are: what the first part says is not the length of all.
+def test_an_avi_of_several_chunks_is_checked_by_its_first(tmp_path: Path) -> None:
+    # Large AVI files have several RIFF chunks; the first declares only its own length.
     path = tmp_path / "a.avi"
     path.write_bytes(b"RIFF" + struct.pack("<I", 100) + b"AVI " + bytes(96) + b"RIFF" + bytes(500))
     assert not is_truncated(path, "avi")
@@ -55,14 +55,14 @@ def test_a_file_in_parts_is_known_by_its_first(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["avi", "asf", "ogg", "gif", "mpegts", "matroska"])
 @pytest.mark.parametrize("data", [b"", b"Ogg", b"OggS", b"RIFF", b"\xa1\xdc\xab\x8c" * 40])
-def test_any_bytes_have_an_answer(name: str, data: bytes, tmp_path: Path) -> None:
+def test_any_bytes_are_checked_without_an_error(name: str, data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(data)
     assert is_truncated(path, name) in (True, False)
     assert not is_truncated(tmp_path / "none", name)
 
 
-def test_a_stream_that_is_sent_does_not_know_its_length(tmp_path: Path) -> None:
+def test_a_broadcast_does_not_declare_its_length(tmp_path: Path) -> None:
     path = tmp_path / "a.wmv"
     run_ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x48:d=2", "-c:v", "wmv2", str(path))
     data = path.read_bytes()
@@ -74,8 +74,8 @@ def test_a_stream_that_is_sent_does_not_know_its_length(tmp_path: Path) -> None:
     assert not is_truncated(path, "asf")
 
 
-def test_a_cut_that_leaves_nothing_to_read_is_told(make_clip: MakeClip, tmp_path: Path) -> None:
-    # Within the index, which ffmpeg then has no word for.
+def test_a_truncated_index_is_an_error(make_clip: MakeClip, tmp_path: Path) -> None:
+    # ffmpeg does not recognise a file that ends within its index.
     data = make_clip("whole.mp4", frames=50).read_bytes()
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(data[: data.index(b"moov") + 300])
@@ -83,18 +83,18 @@ def test_a_cut_that_leaves_nothing_to_read_is_told(make_clip: MakeClip, tmp_path
         open_source(cut, Settings())
 
 
-def test_a_name_is_no_format(make_clip: MakeClip) -> None:
+def test_the_format_is_not_taken_from_the_name(make_clip: MakeClip) -> None:
     clip = make_clip("a.avi.mp4", frames=10)
-    assert not probe.inspect(clip).is_cut_off
+    assert not probe.inspect(clip).is_truncated
 
 
 @pytest.mark.parametrize("inside", [8, 100, -50])
 @pytest.mark.parametrize("sound", ["aac", None])
-def test_a_recording_that_ends_in_the_head_of_a_fragment_gives_what_is_before_it(
+def test_a_recording_that_ends_in_the_head_of_a_fragment_is_read_up_to_it(
     sound: str | None, inside: int, make_clip: MakeClip, tmp_path: Path
 ) -> None:
-    words = ["-g", "25", "-movflags", "frag_keyframe+empty_moov"]
-    data = make_clip("whole.mp4", frames=100, sound=sound, options=words).read_bytes()
+    options = ["-g", "25", "-movflags", "frag_keyframe+empty_moov"]
+    data = make_clip("whole.mp4", frames=100, sound=sound, options=options).read_bytes()
     heads = [n for n in range(len(data)) if data[n : n + 4] == b"moof"]
     begin = heads[3] - 4
     length = int.from_bytes(data[begin : begin + 4], "big")
@@ -104,7 +104,7 @@ def test_a_recording_that_ends_in_the_head_of_a_fragment_gives_what_is_before_it
         assert len(list(source.frames())) == 75
         assert source.findings().is_cut_off
         assert (source.info.sound is None) == (sound is None)
-    # Its sound, too.
+    # The same holds for its audio.
     run_vidsal(cut, out)
     found = probe.inspect(out)
     assert (found.sound is None) == (sound is None)

@@ -87,7 +87,7 @@ def test_no_frame_is_an_error(tmp_path: Path) -> None:
 def test_a_killed_ffmpeg_is_one_line(tmp_path: Path) -> None:
     begin_s = time.monotonic()
     with (
-        pytest.raises(VidsalError, match=r"ffmpeg failed: it was ended by signal 9") as caught,
+        pytest.raises(VidsalError, match=r"ffmpeg failed: it was killed by signal 9") as caught,
         video_sink(tmp_path / "o.mp4", make_info(), Settings()) as write,
     ):
         write(make_saliency(), make_picture(0))
@@ -102,7 +102,7 @@ def test_a_killed_ffmpeg_is_one_line(tmp_path: Path) -> None:
 
 def test_an_ffmpeg_killed_at_the_end_is_one_line(tmp_path: Path) -> None:
     with (
-        pytest.raises(VidsalError, match=r"ffmpeg failed: it was ended by signal 9"),
+        pytest.raises(VidsalError, match=r"ffmpeg failed: it was killed by signal 9"),
         video_sink(tmp_path / "o.mp4", make_info(), Settings()) as write,
     ):
         write(make_saliency(), make_picture(0))
@@ -204,7 +204,7 @@ def test_a_file_that_came_out_wrong_is_told_with_both_numbers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # An ffmpeg that writes another size and drops the last frames, and ends well.
-    real = codecs.arguments
+    real = codecs.encoder_args
 
     def wrong(size: tuple[int, int], fps: Fraction, path: Path, settings: Settings) -> list[str]:
         words = real(size, fps, path, settings)
@@ -212,7 +212,7 @@ def test_a_file_that_came_out_wrong_is_told_with_both_numbers(
         words[at] += ",scale=32:24"
         return [*words[:-1], "-frames:v", "5", words[-1]]
 
-    monkeypatch.setattr(codecs, "arguments", wrong)
+    monkeypatch.setattr(codecs, "encoder_args", wrong)
     with pytest.raises(VidsalError) as caught:
         write_video(tmp_path / "o.mp4", [make_picture(n) for n in range(7)], make_info())
     said = str(caught.value)

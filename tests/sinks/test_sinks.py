@@ -132,8 +132,8 @@ def test_output_is_claimed_in_every_container(suffix: str, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("fps", "given", "says"),
     [
-        (FILM, "o.avi", r"--output o\.avi: a video is written as \.mp4"),
-        (FILM, "o", r"--output o: a video is written as \.mp4"),
+        (FILM, "o.avi", r"output='o\.avi': a video is written as \.mp4"),
+        (FILM, "o", r"output='o': a video is written as \.mp4"),
         (FILM, "o.png", r"a video is written as \.mp4"),
         (None, "o.mp4", r"a photo is written as \.png or \.jpg or \.jpeg"),
     ],

@@ -198,7 +198,7 @@ def test_frames_without_times_keep_their_pace_where_ffmpeg_goes_on(
 
 @pytest.mark.parametrize(
     ("number", "how"),
-    [(signal.SIGKILL, "was ended by signal 9"), (signal.SIGTERM, "was told to end")],
+    [(signal.SIGKILL, "was killed by signal 9"), (signal.SIGTERM, "was terminated")],
 )
 def test_a_decoder_that_is_killed_is_no_damage(number: int, how: str, make_clip: MakeClip) -> None:
     path = make_clip(frames=60, size=(180, 320))

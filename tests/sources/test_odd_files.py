@@ -286,7 +286,7 @@ def test_a_size_that_changes_is_brought_to_the_first(tmp_path: Path) -> None:
 def test_a_name_says_nothing_of_what_is_in_it(name: str, make_clip: MakeClip) -> None:
     clip = make_clip(name, frames=10, options=["-metadata", "title=moov atom not found"])
     found = probe.inspect(clip)
-    assert (found.is_cut_off, found.lacks_index) == (False, False)
+    assert (found.is_truncated, found.lacks_index) == (False, False)
 
 
 def test_a_subtitle_longer_than_the_picture_is_no_cut(make_clip: MakeClip, tmp_path: Path) -> None:
@@ -296,7 +296,7 @@ def test_a_subtitle_longer_than_the_picture_is_no_cut(make_clip: MakeClip, tmp_p
                str(both))  # fmt: skip
     found = probe.inspect(both)
     assert found.duration_s == pytest.approx(9, abs=0.1)
-    assert not found.is_cut_off
+    assert not found.is_truncated
 
 
 def test_text_and_pipes_are_no_videos(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from conftest import MakeClip, run_ffmpeg
 from PIL import Image
 
 from vidsal.errors import UsageError, VidsalError
-from vidsal.media.frame_rate import snapped
+from vidsal.media.frame_rate import snap_rate
 from vidsal.runtime.opencv import cv2
 from vidsal.settings import Settings
 from vidsal.sources import open_source
@@ -209,7 +209,7 @@ def test_a_red_camera_is_red() -> None:
     ],
 )
 def test_exact_rate(claimed: float, meant: Fraction) -> None:
-    assert snapped(claimed) == meant
+    assert snap_rate(claimed) == meant
 
 
 @pytest.mark.parametrize("rate", ["24000/1001", "30000/1001", "60", "15/2"])

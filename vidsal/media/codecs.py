@@ -1,39 +1,42 @@
-"""Which codec goes into which container, and the arguments that make ffmpeg write it."""
+"""Codecs and containers of the video that is written, and ffmpeg's arguments for them."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cache
+from functools import cache, partial
 from math import ceil
 from pathlib import Path
+from typing import TypeVar
 
-from vidsal.errors import UsageError, VidsalError
+from vidsal.errors import UsageError, VidsalError, option
 from vidsal.media import ffmpeg
-from vidsal.settings import Settings
+from vidsal.settings import OutputOptions
 
 log = logging.getLogger(__name__)
 
-# What each container carries; the first is what its suffix is known for. Others would be written
-# by some programs and read by few: ProRes in MP4, AV1 in MOV.
-_CARRIES = {
+Options = TypeVar("Options", bound=OutputOptions)
+
+# Codecs of each container, its default first. Combinations that few programs read are left out:
+# ProRes in MP4, AV1 in MOV.
+_CONTAINERS = {
     ".mp4": ("h264", "hevc", "av1", "vp9"),
     ".mov": ("h264", "hevc", "prores"),
     ".mkv": ("h264", "hevc", "av1", "vp9", "prores", "ffv1"),
     ".webm": ("vp9", "av1"),
     ".gif": ("gif",),
 }
-SUFFIXES = tuple(_CARRIES)
+SUFFIXES = tuple(_CONTAINERS)
 
-# Browsers show frames of a GIF that stand for less than 2/100 s for 10/100 s.
-_FASTEST_GIF = Fraction(50)
+# Browsers show a GIF's frame for 10/100 s if its delay is below 2/100 s.
+_FASTEST_GIF_FPS = Fraction(50)
 
-# A track's times are whole ticks. Coarser ones than this would round the start of the picture
-# where sound begins before it; finer ones overflow 32 bits in a video of hours.
-_TICKS = 10_000
+# Ticks per second of an MP4 track, at least. Coarser ticks would round the start of the video where
+# the audio begins earlier; finer ones overflow 32 bits in a video of hours.
+_LEAST_TICKS = 10_000
 
-# ffmpeg's names of the ways to a graphics card, the likeliest first.
-_CARDS = ("nvenc", "qsv", "videotoolbox", "amf", "vaapi")
+# ffmpeg's names of the interfaces to graphics cards, the most common first.
+_CARD_APIS = ("nvenc", "qsv", "videotoolbox", "amf", "vaapi")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,35 +46,37 @@ class _Encoder:
     Attributes
     ----------
     name : str
-        ffmpeg's.
-    words : callable
-        Quality, 0 to 100 -> its arguments.
-    pixels : str
-        What it is fed, by ffmpeg's name; "vaapi" stands for NV12 on the card.
+        ffmpeg's name.
+    quality_args : callable
+        Quality, 0 to 100 -> ffmpeg's arguments.
+    pixel_format : str
+        Input format by ffmpeg's name; "vaapi" stands for NV12 on the card.
     """
 
     name: str
-    words: Callable[[int], list[str]]
-    pixels: str = "yuv420p"
+    quality_args: Callable[[int], list[str]]
+    pixel_format: str = "yuv420p"
 
 
 def _scaled(quality: int, worst: float, usual: float) -> float:
-    """Return a quality on an encoder's own scale, where less is better.
+    """Return a quality on an encoder's own scale, where lower is better.
 
-    0 is the scale's worst, 80 what shows no loss to most people, and 100 lies on the same line:
-    for x264 CRF 51, 18 and 9.75, the last of which takes two to three times the bytes of 18.
+    0 maps to the scale's worst value, 80 to a value at which most people see no loss, and 100 lies
+    on the same line. For x264 these are CRF 51, 18 and 9.75. CRF 9.75 takes two to three times the
+    bytes of CRF 18.
     """
     return round(worst + (usual - worst) * quality / 80, 2)
 
 
 def _x264(quality: int) -> list[str]:
     crf = f"{_scaled(quality, 51, 18):g}"
-    # A diamond instead of a hexagon to search for motion in: on four clips 1 to 14 % less time, for
-    # files of the same size, within 0.6 %, and the same error. Predicted blocks of 16 pixels stay
-    # whole: on three clips 15 to 25 % less time, the same error (SSIM), and 2 to 12 % more bytes.
-    # Motion is refined less: on four clips again 12 to 29 %, the same error, 5 to 12 % more bytes.
-    words = "me=dia:partitions=i8x8,i4x4:subme=1"
-    return ["-preset", "veryfast", "-crf", crf, "-x264-params", words]
+    # me=dia: diamond motion search instead of hexagon; on four clips 1 to 14 % less time, for files
+    # of the same size, within 0.6 %, and the same error. partitions: inter-predicted 16 x 16 blocks
+    # are not split; on three clips 15 to 25 % less time, the same error (SSIM), 2 to 12 % more
+    # bytes. subme=1: less subpixel refinement; on four clips another 12 to 29 % less time, the same
+    # error, 5 to 12 % more bytes.
+    params = "me=dia:partitions=i8x8,i4x4:subme=1"
+    return ["-preset", "veryfast", "-crf", crf, "-x264-params", params]
 
 
 def _x265(quality: int) -> list[str]:
@@ -98,7 +103,13 @@ def _vpx(quality: int) -> list[str]:
 
 
 def prores_profile(quality: int) -> int:
-    """Return the number of ProRes' Proxy, LT, standard or HQ: all the choice there is."""
+    """Return the ProRes profile for a quality from 0 to 100.
+
+    Returns
+    -------
+    int
+        0 for Proxy, 1 for LT, 2 for Standard, 3 for HQ.
+    """
     return min(quality // 25, 3)
 
 
@@ -110,7 +121,7 @@ def _ffv1(_: int) -> list[str]:
     return ["-level", "3", "-g", "1", "-slices", "4", "-slicecrc", "1"]
 
 
-# The first that the ffmpeg at hand has is taken.
+# Software encoders of each codec. The first one that ffmpeg has is used.
 _SOFTWARE = {
     "h264": (_Encoder("libx264", _x264),),
     "hevc": (_Encoder("libx265", _x265),),
@@ -119,170 +130,233 @@ _SOFTWARE = {
     ),
     "vp9": (_Encoder("libvpx-vp9", _vpx),),
     "prores": (_Encoder("prores_ks", _prores, "yuv422p10le"),),
-    # As it was drawn: without loss is also without conversion.
+    # Lossless also means no conversion to YUV.
     "ffv1": (_Encoder("ffv1", _ffv1, "bgr0"),),
 }  # fmt: skip
 
 
-def _card_words(card: str, codec: str, quality: int) -> list[str]:
-    """Return the arguments that ask a card's encoder for a quality."""
+def _card_quality_args(api: str, codec: str, quality: int) -> list[str]:
+    """Return the arguments that set the quality of a card's encoder."""
     level = round(_scaled(quality, 51, 20))
-    # AV1's own scale of quantizers has 255 steps where the others' have 51.
-    step = level * 5 if codec == "av1" else level
+    # AV1's scale of quantizers has 255 steps, the others' 51.
+    quantizer = level * 5 if codec == "av1" else level
     return {
         "nvenc": ["-rc", "vbr", "-cq", str(level), "-b:v", "0"],
         "qsv": ["-global_quality", str(max(1, level))],
         "videotoolbox": ["-q:v", str(max(1, quality * 3 // 4)), "-allow_sw", "0"],
-        "amf": ["-rc", "cqp", "-qp_i", str(step), "-qp_p", str(step)],
-        "vaapi": ["-rc_mode", "CQP", "-global_quality", str(step)],
-    }[card]
+        "amf": ["-rc", "cqp", "-qp_i", str(quantizer), "-qp_p", str(quantizer)],
+        "vaapi": ["-rc_mode", "CQP", "-global_quality", str(quantizer)],
+    }[api]
 
 
-def _card_encoder(card: str, codec: str) -> _Encoder:
-    pixels = {"qsv": "nv12", "vaapi": "vaapi"}.get(card, "yuv420p")
-    return _Encoder(f"{codec}_{card}", lambda quality: _card_words(card, codec, quality), pixels)
+def _card_encoder(api: str, codec: str) -> _Encoder:
+    pixel_format = {"qsv": "nv12", "vaapi": "vaapi"}.get(api, "yuv420p")
+    return _Encoder(f"{codec}_{api}", partial(_card_quality_args, api, codec), pixel_format)
 
 
 def software_encoders() -> list[str]:
-    """Return ffmpeg's names of all encoders that run on the processor, H.264's first."""
-    return [one.name for each in _SOFTWARE.values() for one in each]
+    """Return ffmpeg's names of all encoders that run on the processor, those of H.264 first."""
+    return [encoder.name for encoders in _SOFTWARE.values() for encoder in encoders]
 
 
-def codec_of(path: Path, settings: Settings) -> str:
-    """Return the codec of a file's picture: h264, hevc, av1, vp9, prores, ffv1 or gif.
+def codec_of(path: Path, requested: str | None) -> str:
+    """Return the codec of a video file that is written.
+
+    Parameters
+    ----------
+    path : Path
+        Its suffix names the container.
+    requested : str or None
+        Codec that the user asks for; ``None`` for the container's default.
+
+    Returns
+    -------
+    str
+        h264, hevc, av1, vp9, prores, ffv1 or gif.
 
     Raises
     ------
     UsageError
-        If the suffix is not one of a video, or its container does not carry the codec.
+        If the suffix is not one of a video, or the container does not support the codec.
     """
     suffix = path.suffix.lower()
-    carried = _CARRIES.get(suffix)
-    if carried is None:
-        raise UsageError(f"--output {path}: a video is written as {_listed(SUFFIXES)}")
-    if settings.codec is None:
-        return carried[0]
-    if settings.codec not in carried:
-        fitting = _listed([one for one in SUFFIXES if settings.codec in _CARRIES[one]])
-        raise UsageError(f"--codec {settings.codec} goes into {fitting}, not into {suffix}")
-    return settings.codec
+    supported = _CONTAINERS.get(suffix)
+    if supported is None:
+        raise UsageError(
+            f"{option('output', str(path))}: a video is written as {_alternatives(SUFFIXES)}"
+        )
+    if requested is None:
+        return supported[0]
+    if requested not in supported:
+        fitting = [one for one in SUFFIXES if requested in _CONTAINERS[one]]
+        raise UsageError(
+            f"{option('codec', requested)} is written as {_alternatives(fitting)}, not as {suffix}"
+        )
+    return requested
 
 
-def _listed(words: tuple[str, ...] | list[str]) -> str:
-    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+def _alternatives(names: Sequence[str]) -> str:
+    """Return names as a list: "a, b or c"."""
+    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def suffix_for(codec: str | None) -> str:
-    """Return the suffix of a video that nobody named: .mp4 wherever that carries the codec."""
-    return next(one for one in SUFFIXES if codec is None or codec in _CARRIES[one])
+    """Return the default suffix of a video: .mp4 if that container supports the codec.
+
+    Parameters
+    ----------
+    codec : str or None
+        ``None`` if the user asks for none.
+    """
+    return next(one for one in SUFFIXES if codec is None or codec in _CONTAINERS[one])
 
 
 def rate_of(path: Path, fps: Fraction) -> Fraction:
-    """Return the rate at which a file shows frames that come at `fps`."""
-    return min(fps, _FASTEST_GIF) if path.suffix.lower() == ".gif" else fps
+    """Return the frame rate at which a file can show frames that come at `fps`.
 
-
-def silent(path: Path, settings: Settings) -> tuple[str, Settings]:
-    """Return suffix and settings of the file that frames go to before `path` is made of it.
-
-    The best palette of a GIF is known only after the last frame, so frames wait for it on disk,
-    without loss.
+    A GIF has at most 50 frames per second, other files any number.
     """
-    if codec_of(path, settings) == "gif":
-        return ".mkv", replace(settings, codec="ffv1", hardware=False)
-    return path.suffix, settings
+    return min(fps, _FASTEST_GIF_FPS) if path.suffix.lower() == ".gif" else fps
 
 
-def require_encoder(path: Path, settings: Settings) -> None:
-    """Say before any work whether `path` can be encoded.
+def intermediate(path: Path, options: Options) -> tuple[str, Options]:
+    """Return suffix and options of the intermediate file, from which `path` is made at the end.
+
+    The palette of a GIF is known only after the last frame, so its intermediate file is lossless.
+
+    Parameters
+    ----------
+    path : Path
+        File to write.
+    options : OutputOptions or Settings
+
+    Returns
+    -------
+    suffix : str
+    options : OutputOptions or Settings
+        The same as given, except for a GIF.
 
     Raises
     ------
     UsageError
-        If the container does not carry the codec.
-    VidsalError
-        If the ffmpeg at hand has no encoder.
+        If the container does not support the codec.
     """
-    suffix, chosen = silent(path, settings)
-    _software(codec_of(path.with_suffix(suffix), chosen))
+    if codec_of(path, options.codec) == "gif":
+        return ".mkv", replace(options, codec="ffv1", hardware=False)
+    return path.suffix, options
 
 
-def fed(codec: str) -> str:
-    """Return what frames are brought to before ffmpeg gets them: "rgb24", or "yuv420p" of BT.709.
+def require_encoder(path: Path, codec: str | None) -> None:
+    """Check that ffmpeg can encode a file.
 
-    See `vidsal.media.color.yuv420`; what holds more than that is fed with all there is.
+    Parameters
+    ----------
+    path : Path
+    codec : str or None
+        Codec that the user asks for; ``None`` for the container's default.
+
+    Raises
+    ------
+    UsageError
+        If the container does not support the codec.
+    VidsalError
+        If ffmpeg lacks an encoder for it.
+    """
+    resolved = codec_of(path, codec)
+    _software("ffv1" if resolved == "gif" else resolved)
+
+
+def input_pixel_format(codec: str) -> str:
+    """Return the pixel format of the raw frames that ffmpeg gets: "rgb24" or "yuv420p".
+
+    "yuv420p" is BT.709 in limited range, see `vidsal.media.color.yuv420`. Codecs that keep more
+    than 4:2:0 get RGB.
     """
     return "rgb24" if codec in ("prores", "ffv1") else "yuv420p"
 
 
-def arguments(size: tuple[int, int], fps: Fraction, path: Path, settings: Settings) -> list[str]:
-    """Return ffmpeg's arguments that turn raw frames on stdin into a video without sound.
+def encoder_args(
+    size: tuple[int, int], fps: Fraction, path: Path, options: OutputOptions
+) -> list[str]:
+    """Return ffmpeg's arguments to encode raw frames from stdin to a video without audio.
 
-    The frames are as `fed` says.
+    The frames have the format of `input_pixel_format`.
 
     Parameters
     ----------
     size : (int, int)
         (height, width) in pixels, both even.
     fps : Fraction
+        Frames per second.
     path : Path
-        What to write; for a GIF, the file that comes before it, see `silent`.
-    settings : Settings
+        File to write; for a GIF its intermediate file, see `intermediate`.
+    options : OutputOptions or Settings
         ``codec``, ``quality`` and ``hardware``.
 
     Raises
     ------
+    ValueError
+        If `path` is a GIF.
     UsageError
-        If the container does not carry the codec.
+        If the container does not support the codec.
     VidsalError
-        If ffmpeg has no encoder for it.
+        If ffmpeg lacks an encoder for it.
     """
-    codec = codec_of(path, settings)
+    codec = codec_of(path, options.codec)
     if codec == "gif":
-        raise ValueError(f"frames do not go into a GIF at once (see silent), got {path}")
+        raise ValueError(f"path must be the intermediate file of a GIF, got {path}")
     encoder = None
-    if settings.hardware:
-        encoder = _hardware(codec, size, settings.quality, ffmpeg.executable())
+    if options.hardware:
+        encoder = _hardware(codec, size, options.quality, ffmpeg.executable())
     encoder = encoder or _software(codec)
     height, width = size
     return [
-        "-f", "rawvideo", "-pix_fmt", fed(codec), "-s", f"{width}x{height}", "-r", str(fps),
-        "-i", "pipe:0",
-        *_encoded(encoder, codec, settings.quality),
-        *container(path, codec, fps), ffmpeg.named(path),
+        "-f", "rawvideo", "-pix_fmt", input_pixel_format(codec), "-s", f"{width}x{height}",
+        "-r", str(fps), "-i", "pipe:0",
+        *_video_args(encoder, codec, options.quality),
+        *container_args(path, codec, fps), ffmpeg.file_url(path),
     ]  # fmt: skip
 
 
-def _encoded(encoder: _Encoder, codec: str, quality: int) -> list[str]:
-    """Return how frames are converted, tagged and encoded."""
-    words = ["-c:v", encoder.name, *encoder.words(quality)]
-    if encoder.pixels == "bgr0":
-        return ["-vf", "format=bgr0", *words]
-    is_on_card = encoder.pixels == "vaapi"
-    # Players trust the tags, which name the matrix that the frames are converted by.
+def _video_args(encoder: _Encoder, codec: str, quality: int) -> list[str]:
+    """Return the arguments that convert, tag and encode frames."""
+    args = ["-c:v", encoder.name, *encoder.quality_args(quality)]
+    if encoder.pixel_format == "bgr0":
+        return ["-vf", "format=bgr0", *args]
+    is_on_card = encoder.pixel_format == "vaapi"
+    # Players trust these tags; they name the matrix by which the frames were converted.
     tags = "setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
     filters = []
-    if fed(codec) == "rgb24":
+    if input_pixel_format(codec) == "rgb24":
         filters.append("scale=in_range=pc:out_range=tv:out_color_matrix=bt709")
     else:
-        # What is said of none is taken to lie on the left of its two by two pixels.
-        words += ["-chroma_sample_location", "center"]
-    filters += [f"format={'nv12' if is_on_card else encoder.pixels}", tags]
+        # Without this tag players assume that chroma samples lie on the left of 2 x 2 pixels.
+        args += ["-chroma_sample_location", "center"]
+    filters += [f"format={'nv12' if is_on_card else encoder.pixel_format}", tags]
     if is_on_card:
         filters.append("hwupload")
-        words = ["-init_hw_device", "vaapi=card", "-filter_hw_device", "card", *words]
-    return ["-vf", ",".join(filters), *words]
+        args = ["-init_hw_device", "vaapi=card", "-filter_hw_device", "card", *args]
+    return ["-vf", ",".join(filters), *args]
 
 
-def container(path: Path, codec: str, fps: Fraction) -> list[str]:
-    """Return the arguments of a container that holds a codec at a rate, encoded or copied."""
+def container_args(path: Path, codec: str, fps: Fraction) -> list[str]:
+    """Return ffmpeg's arguments for the container of a video, whether encoded or copied.
+
+    Parameters
+    ----------
+    path : Path
+        Its suffix names the container.
+    codec : str
+    fps : Fraction
+        Frames per second.
+    """
     if path.suffix.lower() not in (".mp4", ".mov"):
         return []
-    # Of 30000/1001 frames a second each lasts 1001 ticks of 1/30000 s: exact, for hours.
-    ticks = fps.numerator * ceil(_TICKS / fps.numerator)
-    words = ["-movflags", "+faststart", "-video_track_timescale", str(ticks)]
-    # Apple's players take HEVC under no other name.
-    return [*words, "-tag:v", "hvc1"] if codec == "hevc" else words
+    # At 30000/1001 frames per second, each frame lasts 1001 ticks of 1/30000 s: exact, for hours.
+    ticks = fps.numerator * ceil(_LEAST_TICKS / fps.numerator)
+    args = ["-movflags", "+faststart", "-video_track_timescale", str(ticks)]
+    # Apple's players need this name for HEVC.
+    return [*args, "-tag:v", "hvc1"] if codec == "hevc" else args
 
 
 def _software(codec: str) -> _Encoder:
@@ -291,43 +365,47 @@ def _software(codec: str) -> _Encoder:
     Raises
     ------
     VidsalError
-        If the ffmpeg at hand has none.
+        If ffmpeg has none.
     """
-    there = ffmpeg.encoders(ffmpeg.executable())
+    available = ffmpeg.encoders(ffmpeg.executable())
     for encoder in _SOFTWARE[codec]:
-        if encoder.name in there:
+        if encoder.name in available:
             return encoder
-    names = _listed([one.name for one in _SOFTWARE[codec]])
-    raise VidsalError(f"this ffmpeg has no encoder for --codec {codec} ({names}): take another")
+    names = _alternatives([encoder.name for encoder in _SOFTWARE[codec]])
+    raise VidsalError(
+        f"this ffmpeg lacks the encoder for {option('codec', codec)} ({names}): "
+        "choose another codec"
+    )
 
 
-# Asked once a run: a resumed one encodes many files.
+# Cached, since a run with segments encodes many files.
 @cache
 def _hardware(codec: str, size: tuple[int, int], quality: int, program: str) -> _Encoder | None:
-    """Return the first encoder on a graphics card that really encodes, at this size."""
-    named = [_card_encoder(card, codec) for card in _CARDS]
-    candidates = [one for one in named if one.name in ffmpeg.encoders(program)]
+    """Return the first encoder on a graphics card that works at this size, if there is one."""
+    encoders = [_card_encoder(api, codec) for api in _CARD_APIS]
+    candidates = [one for one in encoders if one.name in ffmpeg.encoders(program)]
+    name = option("hardware", True)
     for encoder in candidates:
         try:
-            ffmpeg.convert(_trial(encoder, codec, size, quality))
+            ffmpeg.convert(_trial_args(encoder, codec, size, quality))
         except VidsalError as error:
-            log.info("--hardware: %s does not work here: %s", encoder.name, error)
+            log.info("%s: %s does not work on this machine: %s", name, encoder.name, error)
         else:
-            log.info("--hardware: %s encodes", encoder.name)
+            log.info("%s: encoding with %s", name, encoder.name)
             return encoder
-    tried = ", ".join(one.name for one in candidates) or f"no encoder for {codec} in this ffmpeg"
-    log.warning("--hardware: nothing works here (%s), so the processor encodes", tried)
+    tried = ", ".join(one.name for one in candidates) or f"this ffmpeg has none for {codec}"
+    log.warning("%s: no hardware encoder works (%s); encoding on the processor", name, tried)
     return None
 
 
-def _trial(encoder: _Encoder, codec: str, size: tuple[int, int], quality: int) -> list[str]:
-    """Return the arguments that encode a few frames and throw them away.
+def _trial_args(encoder: _Encoder, codec: str, size: tuple[int, int], quality: int) -> list[str]:
+    """Return ffmpeg's arguments to encode a few frames and discard them.
 
-    That an encoder is listed says nothing of drivers and cards, nor of the sizes these take.
+    ffmpeg lists encoders whether or not driver and card exist, and whatever sizes they support.
     """
     height, width = size
-    picture = f"testsrc2=size={width}x{height}:rate=25,format={fed(codec)}"
+    pattern = f"testsrc2=size={width}x{height}:rate=25,format={input_pixel_format(codec)}"
     return [
-        "-f", "lavfi", "-i", picture, "-frames:v", "5",
-        *_encoded(encoder, codec, quality), "-f", "null", "-",
+        "-f", "lavfi", "-i", pattern, "-frames:v", "5",
+        *_video_args(encoder, codec, quality), "-f", "null", "-",
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""From RGB to what video is made of: luma, and colour at half the size. Pure maths."""
+"""Convert RGB to luma and chroma (YUV 4:2:0). Pure maths."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,25 +6,36 @@ from numpy.typing import NDArray
 from vidsal.runtime.opencv import cv2
 from vidsal.types import Rgb
 
-# Shares of red and blue in luma.
+# Weights of red and blue in luma.
 BT601, BT709 = (0.299, 0.114), (0.2126, 0.0722)
-# In limited range luma goes from 16 to 235, each of the two chromas from 16 to 240: 128 is none.
-_LEVELS, _BLACK = np.array([219, 224, 224]) / 255, np.array([16, 128, 128])
+# In limited range luma goes from 16 to 235, each chroma from 16 to 240, where 128 is neutral.
+_GAINS, _OFFSETS = np.array([219, 224, 224]) / 255, np.array([16, 128, 128])
 
 
-def from_rgb(red: float, blue: float) -> NDArray[np.float64]:
-    """Return the (3, 3) matrix from RGB to luma, blue and red chroma, by shares of red and blue."""
+def rgb_to_yuv_matrix(red: float, blue: float) -> NDArray[np.float64]:
+    """Return the matrix from RGB to luma, blue-difference and red-difference chroma.
+
+    Parameters
+    ----------
+    red, blue : float
+        Their weights in luma, such as `BT709`. The three weights add up to 1.
+
+    Returns
+    -------
+    (3, 3) float64 array
+        Full range: luma 0 to 1 and chroma -0.5 to 0.5, for RGB from 0 to 1.
+    """
     luma = np.array([red, 1 - red - blue, blue])
     return np.stack([luma, ([0, 0, 1] - luma) / (1 - blue) / 2, ([1, 0, 0] - luma) / (1 - red) / 2])
 
 
-_MATRIX = np.column_stack([_LEVELS[:, None] * from_rgb(*BT709), _BLACK])
+_MATRIX = np.column_stack([_GAINS[:, None] * rgb_to_yuv_matrix(*BT709), _OFFSETS])
 
 
 def yuv420(picture: Rgb) -> Rgb:
-    """Return a picture as BT.709 in limited range, each chroma the mean of two by two pixels.
+    """Convert a picture to YUV 4:2:0: BT.709, limited range, chroma averaged over 2 x 2 pixels.
 
-    Half the bytes, in half the time that ffmpeg takes for the same.
+    The result has half the bytes of RGB. ffmpeg takes twice as long for the same conversion.
 
     Parameters
     ----------
@@ -34,7 +45,7 @@ def yuv420(picture: Rgb) -> Rgb:
     Returns
     -------
     (H * W * 3 / 2,) uint8 array
-        (H, W) of luma, then (H/2, W/2) each of blue and of red chroma.
+        Luma (H, W), then blue-difference and red-difference chroma, (H/2, W/2) each.
 
     Raises
     ------
@@ -50,7 +61,7 @@ def yuv420(picture: Rgb) -> Rgb:
         raise ValueError(f"picture must have even sides, got {height} x {width}")
     planes = np.empty(height * width * 3 // 2, np.uint8)
     luma, blue, red = np.split(planes, [height * width, height * width * 5 // 4])
-    # All three, and two thrown away: to one channel alone takes OpenCV five times as long.
+    # Compute all three channels and keep one: OpenCV takes five times as long for one alone.
     cv2.extractChannel(cv2.transform(picture, _MATRIX), 0, dst=luma.reshape(height, width))
     halves = height // 2, width // 2
     small = cv2.resize(picture, halves[::-1], interpolation=cv2.INTER_AREA)

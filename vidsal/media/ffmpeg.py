@@ -1,6 +1,5 @@
-"""The ffmpeg that imageio-ffmpeg brings: running it, and reading its words and its exit code."""
+"""Run the ffmpeg of imageio-ffmpeg, and report its failures."""
 
-import re
 import shutil
 import subprocess
 import tempfile
@@ -13,17 +12,18 @@ from typing import IO, Any
 import imageio_ffmpeg
 
 from vidsal.errors import VidsalError
+from vidsal.media import banner
 from vidsal.media.truncation import readable_end
 
-# ffmpeg is kept out of the terminal's process group: a Ctrl-C there is for vidsal, which decides
-# whether the file is finished or removed.
-APART: dict[str, Any] = {"start_new_session": True}
-# Where imageio-ffmpeg keeps its own, which is new enough.
-_BROUGHT_ALONG = Path(imageio_ffmpeg.__file__).parent
-# Its exit code after a signal that it heeds, such as SIGTERM.
-_TOLD_TO_END = 255
-# Of what it writes, it tells errors only.
-_QUIETLY = ("-hide_banner", "-loglevel", "error", "-y")
+# ffmpeg stays out of the terminal's process group, so that Ctrl-C reaches only vidsal. vidsal then
+# decides whether to finish or to remove the file.
+OWN_SESSION: dict[str, Any] = {"start_new_session": True}
+# imageio-ffmpeg's own ffmpeg is new enough.
+_BUNDLED = Path(imageio_ffmpeg.__file__).parent
+# Exit code after a signal that ffmpeg handles, such as SIGTERM.
+_TERMINATED = 255
+# Print errors only, and overwrite the output.
+_GLOBAL_ARGS = ("-hide_banner", "-loglevel", "error", "-y")
 
 
 def executable() -> str:
@@ -32,101 +32,117 @@ def executable() -> str:
     Raises
     ------
     VidsalError
-        If there is none, or one that is too old.
+        If ffmpeg is missing or too old.
     """
     try:
         path = shutil.which(str(imageio_ffmpeg.get_ffmpeg_exe()))
     except RuntimeError:
         path = None
-    # IMAGEIO_FFMPEG_EXE is taken on trust by imageio-ffmpeg: it may name what is not there.
+    # imageio-ffmpeg does not check IMAGEIO_FFMPEG_EXE, which may name a missing file.
     if path is None:
         raise VidsalError(
             "ffmpeg was not found: pip install --force-reinstall imageio-ffmpeg, or set "
             "IMAGEIO_FFMPEG_EXE to its path"
         )
-    if not Path(path).is_relative_to(_BROUGHT_ALONG):
-        _require_new(path)
+    if not Path(path).is_relative_to(_BUNDLED):
+        _check_version(path)
     return path
 
 
 @cache
-def _require_new(program: str) -> None:
-    """Refuse an ffmpeg that does not know the newest option we need, by trying it."""
+def _check_version(program: str) -> None:
+    """Raise `VidsalError` if an ffmpeg does not know the newest option that vidsal uses."""
     try:
-        process = subprocess.run(
-            [program, "-v", "error", "-f", "lavfi", "-i", "nullsrc=size=16x16", "-frames:v", "1",
+        process = _run(
+            program,
+            ["-v", "error", "-f", "lavfi", "-i", "nullsrc=size=16x16", "-frames:v", "1",
              "-enc_time_base", "demux", "-f", "null", "-"],
-            stdin=subprocess.DEVNULL, capture_output=True, check=False, **APART,
         )  # fmt: skip
     except OSError as error:
         raise VidsalError(f"{program} cannot be used: {error.strerror}") from error
     if process.returncode:
         raise VidsalError(
             f"{program} cannot be used, it may be older than ffmpeg 6.1 "
-            f"({last_words(process.stderr, process)}): pip install --force-reinstall "
-            "imageio-ffmpeg, or set IMAGEIO_FFMPEG_EXE to the path of a newer one"
+            f"({failure_reason(process.stderr, process.returncode)}): pip install "
+            "--force-reinstall imageio-ffmpeg, or set IMAGEIO_FFMPEG_EXE to the path of a newer one"
         )
 
 
 @cache
 def encoders(program: str) -> frozenset[str]:
-    """Return the names of the encoders that an ffmpeg, given by its path, was built with.
+    """Return the names of the encoders in an ffmpeg build.
+
+    Parameters
+    ----------
+    program : str
+        Path of ffmpeg.
 
     Raises
     ------
     VidsalError
-        If it fails, with its last words.
+        If ffmpeg fails, with the reason.
     """
-    process = subprocess.run(
-        [program, "-hide_banner", "-encoders"],
-        stdin=subprocess.DEVNULL, capture_output=True, check=False, **APART,
+    process = _run(program, ["-hide_banner", "-encoders"])
+    _check_exit(process)
+    return banner.encoder_names(process.stdout.decode(errors="replace"))
+
+
+def _run(
+    program: str, args: list[str], *, folder: Path | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """Run ffmpeg to its end, in a folder if one is given; keep stdout and stderr."""
+    return subprocess.run(
+        [program, *args],
+        stdin=subprocess.DEVNULL, capture_output=True, check=False, cwd=folder, **OWN_SESSION,
     )  # fmt: skip
+
+
+def _check_exit(process: subprocess.CompletedProcess[bytes]) -> None:
+    """Raise `VidsalError` if ffmpeg failed."""
     if process.returncode:
-        raise VidsalError(f"ffmpeg failed: {last_words(process.stderr, process)}")
-    text = process.stdout.decode(errors="replace")
-    return frozenset(re.findall(r"^ [VAS][A-Z.]{5} (\S+)", text, re.MULTILINE))
+        raise VidsalError(f"ffmpeg failed: {failure_reason(process.stderr, process.returncode)}")
 
 
-def named(path: Path | str) -> str:
-    """Return a path so that ffmpeg takes it for a file, whatever colons or dashes it has.
+def file_url(path: Path | str) -> str:
+    """Return the URL by which ffmpeg reads or writes a file, whatever colons or dashes it has.
 
-    The address of a stream is left as it is.
+    The URL of a stream is returned unchanged.
     """
     if isinstance(path, str) and "://" in path:
         return path
-    return shortened(Path(path)) or f"file:{path}"
+    return readable_part_url(Path(path)) or f"file:{path}"
 
 
-def shortened(path: Path) -> str | None:
-    """Return libav's name of the part of a file that it can read, where that is not all of it."""
+def readable_part_url(path: Path) -> str | None:
+    """Return libav's URL for the readable part of a truncated file; None if all is readable."""
     end = readable_end(path)
     return None if end is None else f"subfile,,start,0,end,{end},,:{path.absolute()}"
 
 
 class Encoder:
-    """One ffmpeg process that reads raw frames from us and writes a file.
+    """An ffmpeg process that reads raw frames from its stdin and writes a file.
 
     Parameters
     ----------
-    arguments : list of str
-        All after the program's name.
+    args : list of str
+        Arguments after the program's name.
     """
 
-    def __init__(self, arguments: list[str]) -> None:
-        # A file, not a pipe: nobody has to read along to keep ffmpeg from blocking.
-        self._words: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+    def __init__(self, args: list[str]) -> None:
+        # A file instead of a pipe: ffmpeg would block on a full pipe that nobody reads.
+        self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
-            [executable(), *_QUIETLY, *arguments],
-            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._words, **APART,
+            [executable(), *_GLOBAL_ARGS, *args],
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._stderr, **OWN_SESSION,
         )  # fmt: skip
 
     def write(self, data: Any) -> None:
-        """Hand over bytes.
+        """Write bytes to ffmpeg's stdin.
 
         Raises
         ------
         VidsalError
-            If ffmpeg has ended, with its last words.
+            If ffmpeg has ended, with the reason.
         """
         assert self._process.stdin is not None
         try:
@@ -136,12 +152,12 @@ class Encoder:
             raise self._failure() from error
 
     def finish(self) -> None:
-        """Close the input, wait, and look at the exit code.
+        """Close ffmpeg's stdin, wait for its end, and check its exit code.
 
         Raises
         ------
         VidsalError
-            If ffmpeg failed, with its last words.
+            If ffmpeg failed, with the reason.
         """
         assert self._process.stdin is not None
         try:
@@ -153,133 +169,138 @@ class Encoder:
             raise self._failure()
 
     def end(self) -> None:
-        """Make sure that the process is gone, whatever state it is in."""
+        """Kill ffmpeg if it still runs, and release its files."""
         if self._process.poll() is None:
             self._process.kill()
         if self._process.stdin is not None:
-            # What was still to be flushed has no reader any more.
+            # Buffered data has no reader any more.
             with suppress(OSError):
                 self._process.stdin.close()
         self._process.wait()
-        self._words.close()
+        self._stderr.close()
 
     def _failure(self) -> VidsalError:
-        self._words.seek(0)
-        return VidsalError(f"ffmpeg failed: {last_words(self._words.read(), self._process)}")
+        self._stderr.seek(0)
+        reason = failure_reason(self._stderr.read(), self._process.returncode)
+        return VidsalError(f"ffmpeg failed: {reason}")
 
 
-def convert(arguments: list[str], *, folder: Path | None = None) -> None:
-    """Run ffmpeg from files to files, in a folder if one is given.
+def convert(args: list[str], *, folder: Path | None = None) -> None:
+    """Run ffmpeg from files to files.
+
+    Parameters
+    ----------
+    args : list of str
+        Arguments after the program's name.
+    folder : Path, optional
+        Working directory of ffmpeg.
 
     Raises
     ------
     VidsalError
-        If it fails, with its last words.
+        If ffmpeg fails, with the reason.
     """
-    process = subprocess.run(
-        [executable(), *_QUIETLY, *arguments],
-        stdin=subprocess.DEVNULL, capture_output=True, check=False, cwd=folder, **APART,
-    )  # fmt: skip
-    if process.returncode:
-        raise VidsalError(f"ffmpeg failed: {last_words(process.stderr, process)}")
+    _check_exit(_run(executable(), [*_GLOBAL_ARGS, *args], folder=folder))
 
 
-def ended_by(code: int) -> str:
-    """Return what ended an ffmpeg that did not end by itself, from its exit code; else nothing."""
-    if code < 0:
-        return f"was ended by signal {-code}"
-    return "was told to end" if code == _TOLD_TO_END else ""
+def termination(exit_code: int) -> str:
+    """Return how a signal ended ffmpeg, such as "was killed by signal 9"; empty if none did."""
+    if exit_code < 0:
+        return f"was killed by signal {-exit_code}"
+    return "was terminated" if exit_code == _TERMINATED else ""
 
 
-def last_words(stderr: bytes, process: Any) -> str:
-    """Return the line of ffmpeg's output that says most about its end."""
-    lines = [line.strip() for line in stderr.decode(errors="replace").splitlines() if line.strip()]
-    # SVT-AV1 tells its settings there, whatever it is asked.
-    lines = [line for line in lines if not line.startswith("Svt[")]
-    for line in lines:
-        if "No space left" in line:
-            return "no space left on the disk"
-    if process.returncode is not None and process.returncode < 0:
-        return f"it {ended_by(process.returncode)}"
-    # What ffmpeg's own parts say is only what came of it: that they got nothing, and end.
-    causes = [line for line in lines if not re.match(r"\[[va](ost|f)#|\[(out|fc)#", line)]
-    said = (causes or lines or [f"exit code {process.returncode}"])[-1]
-    return re.sub(r"^(\[[^]]* @ 0x\w+\] *)+", "", said)
+def failure_reason(stderr: bytes, exit_code: int) -> str:
+    """Return why ffmpeg failed, in one line.
+
+    Parameters
+    ----------
+    stderr : bytes
+        What ffmpeg printed there.
+    exit_code : int
+        Negative for a signal.
+    """
+    text = stderr.decode(errors="replace")
+    if banner.is_disk_full(text):
+        return "no space left on the disk"
+    if exit_code < 0:
+        return f"it {termination(exit_code)}"
+    return banner.error_cause(text) or f"exit code {exit_code}"
 
 
-def first_headers(path: Path | str) -> str:
-    """Return ffmpeg's words on a file, and on each field in the headers of its first picture."""
-    process = subprocess.run(
-        [executable(), "-hide_banner", "-nostdin", "-i", named(path), "-map", "0:V:0",
+def trace_headers(path: Path | str) -> str:
+    """Return ffmpeg's log with each field in the headers of a file's first video packet."""
+    process = _run(
+        executable(),
+        ["-hide_banner", "-nostdin", "-i", file_url(path), "-map", "0:V:0",
          "-c", "copy", "-frames:v", "1", "-bsf:v", "trace_headers", "-f", "null", "-"],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False,
-        **APART,
     )  # fmt: skip
-    return str(process.stderr, errors="replace")
+    return process.stderr.decode(errors="replace")
 
 
-def first_shown_s(path: Path | str) -> float | None:
-    """Return when the first picture that can be decoded is shown, in the file's own seconds.
-
-    None where there is none, or its time is not told.
-    """
-    process = subprocess.run(
-        [executable(), "-v", "error", "-nostdin", "-copyts", "-i", named(path), "-map", "0:V:0",
-         "-frames:v", "1", "-fps_mode", "passthrough", "-enc_time_base", "demux",
-         "-f", "framecrc", "-"],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False,
-        **APART,
-    )  # fmt: skip
-    words = process.stdout.decode(errors="replace")
-    tick = re.search(r"^#tb 0: *(\d+)/(\d+)", words, re.MULTILINE)
-    shown = re.search(r"^0, *-?\d+, *(-?\d{1,18}),", words, re.MULTILINE)
-    if tick is None or shown is None:
-        return None
-    return int(shown.group(1)) * int(tick.group(1)) / int(tick.group(2))
-
-
-def list_packets(
-    path: Path | str,
-    take: Callable[[str], None],
-    *,
-    until_s: float | None = None,
-    mends_times: bool = False,
-    has_sound: bool = True,
-) -> str:
-    """Hand on ffmpeg's list of a file's packets, of its picture and its sound; return its words.
-
-    ``-f framecrc`` writes a line a packet: stream, decoding and presentation time, duration, size,
-    checksum, flags; before these, lines that begin with ``#`` tell of each stream.
+def first_frame_s(path: Path | str) -> float | None:
+    """Return the presentation time of the first frame that can be decoded.
 
     Parameters
     ----------
     path : Path or str
-    take : callable
-        Gets each line. A long file has more of them than should be held.
-    until_s : float, optional
-        Only the packets of the first so many seconds.
-    mends_times : bool
-        Let times that begin anew go on, and begin at 0.
-    has_sound : bool
-        With False the picture's alone.
+
+    Returns
+    -------
+    float or None
+        Seconds in the file's own time. ``None`` if there is no frame, or its time is unknown.
     """
-    as_they_are = [] if mends_times else ["-copyts"]
-    sound = ["-map", "0:a:0?"] if has_sound else []
+    process = _run(
+        executable(),
+        ["-v", "error", "-nostdin", "-copyts", "-i", file_url(path), "-map", "0:V:0",
+         "-frames:v", "1", "-fps_mode", "passthrough", "-enc_time_base", "demux",
+         "-f", "framecrc", "-"],
+    )  # fmt: skip
+    return banner.first_time_s(process.stdout.decode(errors="replace"))
+
+
+def list_packets(
+    path: Path | str,
+    add_line: Callable[[str], None],
+    *,
+    until_s: float | None = None,
+    repairs_times: bool = False,
+    has_audio: bool = True,
+) -> str:
+    """List the packets of a file's video stream and audio stream; return ffmpeg's stderr.
+
+    ``-f framecrc`` writes one line per packet: stream, decoding and presentation time, duration,
+    size, checksum, flags. Lines that begin with ``#`` describe the streams and come first.
+
+    Parameters
+    ----------
+    path : Path or str
+    add_line : callable
+        Gets each line. The list of a long file is too large to keep.
+    until_s : float, optional
+        List only the first `until_s` seconds.
+    repairs_times : bool
+        Let ffmpeg repair timestamps that restart, so that they increase from 0.
+    has_audio : bool
+        With ``False`` only the video stream is listed.
+    """
+    times = [] if repairs_times else ["-copyts"]
+    audio = ["-map", "0:a:0?"] if has_audio else []
     part = [] if until_s is None else ["-t", f"{until_s:.6f}"]
-    with tempfile.TemporaryFile() as words:
+    with tempfile.TemporaryFile() as stderr:
         process = subprocess.Popen(
-            [executable(), "-hide_banner", "-nostdin", *as_they_are, *part, "-i", named(path),
-             # The upper case leaves covers and thumbnails out.
-             "-map", "0:V:0?", *sound, "-c", "copy", "-f", "framecrc", "-"],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=words, **APART,
+            [executable(), "-hide_banner", "-nostdin", *times, *part, "-i", file_url(path),
+             # The upper case V leaves out covers and thumbnails.
+             "-map", "0:V:0?", *audio, "-c", "copy", "-f", "framecrc", "-"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, **OWN_SESSION,
         )  # fmt: skip
         assert process.stdout is not None
         try:
             for line in process.stdout:
-                take(line.decode(errors="replace"))
+                add_line(line.decode(errors="replace"))
         finally:
             process.kill()
             process.stdout.close()
             process.wait()
-        words.seek(0)
-        return words.read().decode(errors="replace")
+        stderr.seek(0)
+        return stderr.read().decode(errors="replace")

@@ -40,7 +40,7 @@ def _named(info: SourceInfo, settings: Settings) -> Path:
         suffix = codecs.suffix_for(settings.codec) if info.fps else IMAGE_SUFFIXES[0]
         return Path(f"{stem}_saliency{suffix}")
     if info.fps:
-        codecs.codec_of(settings.output, settings)
+        codecs.codec_of(settings.output, settings.codec)
     elif settings.output.suffix.lower() not in IMAGE_SUFFIXES:
         raise UsageError(
             f"--output {settings.output}: a photo is written as {' or '.join(IMAGE_SUFFIXES)}"
@@ -79,7 +79,7 @@ def claim_outputs(info: SourceInfo, settings: Settings) -> Path:
     if settings.maps:
         claim_folder(settings.maps, overwrite=settings.overwrite)
     if info.fps:
-        codecs.require_encoder(output, settings)
+        codecs.require_encoder(output, settings.codec)
         require_space(output, info, settings)
     return output
 

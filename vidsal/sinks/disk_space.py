@@ -67,7 +67,7 @@ def video_bytes(output: Path, info: SourceInfo, settings: Settings) -> int:
     length_s = _length_s(info)
     if length_s is None or info.fps is None:
         return 0
-    codec = codecs.codec_of(output, settings)
+    codec = codecs.codec_of(output, settings.codec)
     panels = math.prod(PANELS[settings.layout])
     size_px = panel_px((info.height_px, info.width_px), settings.layout, settings.width)
     a_frame = math.prod(size_px) * panels

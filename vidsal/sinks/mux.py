@@ -149,7 +149,7 @@ def finish(
         If ffmpeg fails, or the picture is not what was meant. Nothing new is at `final`, whatever
         is raised.
     """
-    codec, name = codecs.codec_of(final, settings), name or final
+    codec, name = codecs.codec_of(final, settings.codec), name or final
     heard = None
     if settings.audio and info.sound and codec != "gif":
         heard = _heard(info.sound)
@@ -174,12 +174,12 @@ def _as_gif(part: Path, palette: Path, result: Path) -> None:
     An ordered pattern makes the colours between: other than spread errors, it stands still where
     the picture does.
     """
-    source = ["-i", ffmpeg.named(part)]
-    ffmpeg.convert([*source, "-vf", "palettegen", "-update", "1", ffmpeg.named(palette)])
+    source = ["-i", ffmpeg.file_url(part)]
+    ffmpeg.convert([*source, "-vf", "palettegen", "-update", "1", ffmpeg.file_url(palette)])
     ffmpeg.convert(
-        [*source, "-i", ffmpeg.named(palette),
+        [*source, "-i", ffmpeg.file_url(palette),
          "-lavfi", "paletteuse=dither=bayer:bayer_scale=3:diff_mode=rectangle",
-         ffmpeg.named(result)]
+         ffmpeg.file_url(result)]
     )  # fmt: skip
 
 
@@ -187,7 +187,7 @@ def _heard(part: SoundPart) -> _Heard | None:
     """Return what there is of a part of a file's sound; None if it is silent throughout."""
     # Of a short part of a long file, the rest is of no interest.
     until_s = (
-        part.begin_s + part.duration_s + probe.BEYOND_S if part.duration_s is not None else None
+        part.begin_s + part.duration_s + probe.MARGIN_S if part.duration_s is not None else None
     )
     file = probe.inspect(part.path, until_s=until_s)
     if file.sound is None:
@@ -219,7 +219,7 @@ def _with_sound(
         If neither a copy of the sound nor a new encoding can be had.
     """
     suffix = name.suffix.lower()
-    around = codecs.container(name, codec, fps)
+    around = codecs.container_args(name, codec, fps)
     if heard.part.codec in _COPIED[suffix] and not heard.restarts:
         try:
             ffmpeg.convert(_joined(part, heard, _copied(heard.part), around, result))
@@ -265,11 +265,11 @@ def _joined(
         times, alone, unseen = [], [], ["-map", "1:V:0", "-c", "copy", "-f", "null", "-"]
     return [
         *times,
-        "-itsoffset", f"{heard.part.picture_at_s:.6f}", "-i", ffmpeg.named(part),
-        *alone, "-sn", "-dn", "-i", ffmpeg.named(heard.part.path),
+        "-itsoffset", f"{heard.part.picture_at_s:.6f}", "-i", ffmpeg.file_url(part),
+        *alone, "-sn", "-dn", "-i", ffmpeg.file_url(heard.part.path),
         # Chapters would keep the times of the whole source.
         "-map", "0:v:0", "-map", "1:a:0", "-map_chapters", "-1",
-        "-c:v", "copy", *sound, "-strict", "-2", *around, ffmpeg.named(result), *unseen,
+        "-c:v", "copy", *sound, "-strict", "-2", *around, ffmpeg.file_url(result), *unseen,
     ]  # fmt: skip
 
 

@@ -97,7 +97,7 @@ class Segments:
         self._parts, self._info, self._settings = parts, info, settings
         self._output = output
         self._fps = codecs.rate_of(output, info.fps)
-        self._silent_suffix, self._silent_settings = codecs.silent(output, settings)
+        self._silent_suffix, self._silent_settings = codecs.intermediate(output, settings)
         self._open: _Open | None = None
         last = parts.segments[-1] if parts.segments else None
         self.frames = last.frames if last else 0
@@ -301,9 +301,9 @@ def _join(segments: list[Segment], fps: Fraction, result: Path, settings: Settin
         script.write_text("\n".join(lines) + "\n", encoding="utf-8")
     ffmpeg.convert(
         ["-f", "concat", "-safe", "0",
-         "-i", ffmpeg.named(script.name), "-map", "0:v:0", "-c", "copy",
-         *codecs.container(result, codecs.codec_of(result, settings), fps),
-         ffmpeg.named(result.name)],
+         "-i", ffmpeg.file_url(script.name), "-map", "0:v:0", "-c", "copy",
+         *codecs.container_args(result, codecs.codec_of(result, settings.codec), fps),
+         ffmpeg.file_url(result.name)],
         # A script's own path is an address: a # or ? in it would end it.
         folder=script.parent,
     )  # fmt: skip

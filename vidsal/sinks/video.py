@@ -42,7 +42,7 @@ def video_sink(path: Path, info: SourceInfo, settings: Settings) -> Iterator[Pic
     """
     assert info.fps is not None
     fps = codecs.rate_of(path, info.fps)
-    suffix, chosen = codecs.silent(path, settings)
+    suffix, chosen = codecs.intermediate(path, settings)
     with temporary_sibling(path, f".silent{suffix}") as part, Frames(part, fps, chosen) as frames:
         yield frames
         if frames.size is None:
@@ -95,7 +95,7 @@ class Frames:
         self.path = path
         self._fps = fps
         self._settings = settings
-        self._is_yuv = codecs.fed(codecs.codec_of(path, settings)) == "yuv420p"
+        self._is_yuv = codecs.input_pixel_format(codecs.codec_of(path, settings.codec)) == "yuv420p"
         self._encoder: ffmpeg.Encoder | None = None
         self.timeline: Timeline[Rgb] = timeline or Timeline(fps)
         self.size: tuple[int, int] | None = None
@@ -107,7 +107,7 @@ class Frames:
 
     def end(self, info: SourceInfo) -> None:
         """Encode what is still to be shown: no frame comes any more."""
-        self._encode(self.timeline.end(shown_s(info, self.timeline.came)))
+        self._encode(self.timeline.end(shown_s(info, self.timeline.received)))
 
     def finish(self) -> None:
         """Close the file."""
@@ -117,8 +117,8 @@ class Frames:
     def _begin(self, picture: Rgb) -> ffmpeg.Encoder:
         if self._encoder is None:
             self.size = (picture.shape[0], picture.shape[1])
-            words = codecs.arguments(self.size, self._fps, self.path, self._settings)
-            self._encoder = ffmpeg.Encoder(words)
+            args = codecs.encoder_args(self.size, self._fps, self.path, self._settings)
+            self._encoder = ffmpeg.Encoder(args)
         return self._encoder
 
     def _encode(self, pictures: list[tuple[Rgb, int]]) -> None:

@@ -17,19 +17,13 @@ from typing import IO, Any, Protocol
 import numpy as np
 
 from vidsal.errors import UsageError, VidsalError
-from vidsal.media import ffmpeg
+from vidsal.media import banner, ffmpeg
 from vidsal.runtime.opencv import cv2
 from vidsal.types import Rgb
 
 _STREAM = re.compile(r"(rtsps?|https?|udp|tcp|rtmp|srt)://", re.IGNORECASE)
 # A stream that sends nothing for so long is lost.
 _SILENCE_S = 5.0
-# Causes that ffmpeg names before it goes on to say that something could not be opened.
-_REASONS = (
-    "already in use", "refused", "not known", "No address associated", "No route to host",
-    "unreachable", "401 Unauthorized", "403 Forbidden", "404 Not Found", "Permission denied",
-    "Protocol not found",
-)  # fmt: skip
 # Room of the pipe between ffmpeg and us: fewer turns between the two for a frame.
 _PIPE_BYTES = 1 << 20
 
@@ -192,7 +186,7 @@ class StreamCapture:
         self._process = subprocess.Popen(
             [ffmpeg.executable(), *reading(self._address)],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._words,
-            pipesize=_PIPE_BYTES, **ffmpeg.APART,
+            pipesize=_PIPE_BYTES, **ffmpeg.OWN_SESSION,
         )  # fmt: skip
         if self._stopped:
             self.stop()
@@ -236,15 +230,8 @@ class StreamCapture:
         assert self._process is not None
         self._process.wait()
         self._words.seek(0)
-        words = self._words.read().decode(errors="replace").strip()
-        lines = re.sub(r"//[^/\s]*@", "//", words).splitlines()
-        # The first line has the cause, those that follow only what came of it.
-        for line in lines:
-            if any(reason in line for reason in _REASONS):
-                return line.rpartition(": ")[2]
-        if not lines or lines[-1].endswith((": Input/output error", "timed out")):
-            return f"nothing came in {_SILENCE_S:g} s: is the sender on?"
-        return lines[-1].rpartition(": ")[2]
+        cause = banner.connection_error(self._words.read().decode(errors="replace"))
+        return cause or f"nothing came in {_SILENCE_S:g} s: is the sender on?"
 
 
 def reading(address: str) -> list[str]:

@@ -2,22 +2,15 @@
 
 import math
 import subprocess
-from collections.abc import Iterable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from vidsal.media import ffmpeg
+from vidsal.media import banner, ffmpeg
 from vidsal.runtime.prefetch import helper
 
 # At this level, and without putting like lines together, it says this once for each such picture.
 LOUD = ("-v", "repeat+warning")
-_SAYS = b"corrupt decoded frame"
-
-
-def reported_damage(words: Iterable[bytes]) -> int:
-    """Return how many damaged pictures ffmpeg's lines tell of."""
-    return sum(_SAYS in line for line in words)
 
 
 class DamageWatch:
@@ -39,16 +32,16 @@ class DamageWatch:
         self._process = subprocess.Popen(
             [ffmpeg.executable(), "-hide_banner", *LOUD, "-nostdin",
              # What smooths the borders of blocks plays no part in it.
-             "-skip_loop_filter", "all", *part, "-i", ffmpeg.named(path), "-map", "0:V:0",
+             "-skip_loop_filter", "all", *part, "-i", ffmpeg.file_url(path), "-map", "0:V:0",
              # A word now and then, so that it ends soon after whoever should read it was killed.
              "-vf", "select=not(mod(n\\,50))", "-f", "framecrc", "-flush_packets", "1", "pipe:1"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            **ffmpeg.APART,
+            **ffmpeg.OWN_SESSION,
         )  # fmt: skip
         self._thread = ExitStack()
         begin = self._thread.enter_context(helper("damage"))
         assert self._process.stdout is not None
-        self._told = begin(partial(reported_damage, self._process.stdout))
+        self._told = begin(partial(banner.count_corrupt_frames, self._process.stdout))
 
     def count(self) -> int:
         """Return how many damaged pictures there are, once all were looked at."""

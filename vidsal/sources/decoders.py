@@ -7,19 +7,18 @@ import math
 import subprocess
 import tempfile
 from contextlib import closing
-from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from vidsal.errors import VidsalError
-from vidsal.media import ffmpeg
-from vidsal.media.color import BT601, BT709, from_rgb
+from vidsal.media import banner, ffmpeg
+from vidsal.media.color import BT601, BT709, rgb_to_yuv_matrix
 from vidsal.media.probe import VideoStream, square_size
 from vidsal.media.retiming import ROUNDING_S
 from vidsal.runtime.opencv import cv2
-from vidsal.sources.corruption import LOUD, reported_damage
+from vidsal.sources.corruption import LOUD
 from vidsal.types import Map, Rgb
 
 # HDR to SDR: to linear light, a curve that keeps bright parts apart, and to the usual transfer.
@@ -40,12 +39,10 @@ _THUMB, _ALIKE = (32, 32), 4.0
 
 # After a jump into the middle of a file some pictures build on what was not decoded.
 _SETTLED_S = 5.0
-# What ffmpeg says where a frame has no time.
-_NO_TIME = -(2**63)
 
 
 # From blue, green and red, which were made as if by BT.601, to red, green and blue by BT.709.
-_AS_BT709 = (np.linalg.inv(from_rgb(*BT709)) @ from_rgb(*BT601))[:, ::-1]
+_AS_BT709 = (np.linalg.inv(rgb_to_yuv_matrix(*BT709)) @ rgb_to_yuv_matrix(*BT601))[:, ::-1]
 
 
 class Reader(Protocol):
@@ -99,7 +96,7 @@ class OpencvReader:
             raise VidsalError(f"{str(path)!a} is not a name that OpenCV can read") from error
         # Without a named backend OpenCV would take "clip_001.png" for a numbered sequence.
         # An absolute path, since a colon in a relative one would be read as a protocol.
-        name = ffmpeg.shortened(path) or str(path.absolute())
+        name = ffmpeg.readable_part_url(path) or str(path.absolute())
         self._capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
         if not self._capture.isOpened():
             self.close()
@@ -197,7 +194,7 @@ class FfmpegReader:
         stamps.touch()
         # Without -copyts ffmpeg mends times that begin anew, by all streams that are used.
         times = [] if picture.restarts else ["-copyts"]
-        is_heard = picture.restarts and not picture.mends_alone
+        is_heard = picture.restarts and not picture.repaired_alone
         unheard = ["-map", "0:a:0", "-c", "copy", "-f", "null", "-"] if is_heard else []
         care = ["-err_detect", "explode"] if is_strict else []
         if is_strict and not picture.restarts:
@@ -208,14 +205,15 @@ class FfmpegReader:
         with self._words.open("wb") as words:
             self._process = subprocess.Popen(
                 [ffmpeg.executable(), "-hide_banner", *LOUD, "-nostdin", *times, *care,
-                 "-i", ffmpeg.named(path), "-map", "0:V:0", "-vf", ",".join(filters),
+                 "-i", ffmpeg.file_url(path), "-map", "0:V:0", "-vf", ",".join(filters),
                  "-fps_mode", "passthrough", "-pix_fmt", "rgb24",
                  # One line a frame, written before the frame is: its time, in the file's own ticks.
                  # Else it would be rounded to whole frames, and in seconds to six figures.
                  "-enc_time_base", "demux",
                  "-stats_enc_pre", str(stamps), "-stats_enc_pre_fmt", "{pts} {tb}",
                  "-f", "rawvideo", "pipe:1", *unheard],
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=words, **ffmpeg.APART,
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=words,
+                **ffmpeg.OWN_SESSION,
             )  # fmt: skip
         self._stamps = stamps.open()
 
@@ -224,13 +222,14 @@ class FfmpegReader:
         # A new one each time: who got the one before may have kept it.
         self._rgb = np.empty(self._shape, np.uint8)
         if self._process.stdout.readinto(self._rgb.data.cast("B")) == self._rgb.size:  # type: ignore[attr-defined]
-            time_s = self._stamp_s() if self._is_timed else math.nan
+            stamp = self._stamps.readline() if self._is_timed else ""
+            time_s = banner.frame_time_s(stamp)
             if self._first_s is None:
                 self._first_s = time_s
             self._time_s = time_s - self._first_s
             return self._time_s
         code = self._process.wait()
-        if how := ffmpeg.ended_by(code):
+        if how := ffmpeg.termination(code):
             # That is no damage: what is left of the file may be whole.
             raise VidsalError(
                 f"{self._path}: ffmpeg, which decodes it, {how} after {self._time_s:.2f} s"
@@ -241,20 +240,13 @@ class FfmpegReader:
             )
         return None
 
-    def _stamp_s(self) -> float:
-        """Return the time of the frame at hand, in the file's own seconds."""
-        ticks, _, tick = self._stamps.readline().strip().partition(" ")
-        if not ticks or int(ticks) == _NO_TIME:
-            return math.nan
-        return float(int(ticks) * Fraction(tick))
-
     def picture(self) -> Rgb | None:
         return self._rgb
 
     def incomplete(self) -> int:
         """Return how many of the pictures that were decoded are damaged."""
         with self._words.open("rb") as words:
-            return reported_damage(words)
+            return banner.count_corrupt_frames(words)
 
     def close(self) -> None:
         if self._process.poll() is None:
@@ -274,7 +266,7 @@ def _filters(picture: VideoStream) -> list[str]:
     scale = f"scale={width}:{height}:flags=bicubic+full_chroma_int{matrix},setsar=1"
     if not picture.is_hdr:
         return [scale]
-    reported_damage = ":".join(f"{what}={_OF_HDR[what]}" for what in picture.untold)
+    reported_damage = ":".join(f"{what}={_OF_HDR[what]}" for what in picture.missing_hdr_tags)
     return [*([f"setparams={reported_damage}"] if reported_damage else []), _TONE_MAP, scale]
 
 

@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Self
 
 from vidsal.errors import VidsalError
-from vidsal.media.frame_rate import snapped
+from vidsal.media.frame_rate import snap_rate
 from vidsal.settings import Settings
 from vidsal.sources.capture import Capture, capture_of, display_name
 from vidsal.sources.decoders import resized
@@ -137,7 +137,7 @@ class LiveSource:
         """Connect; return the size, and a rate that can be one."""
         height, width, claimed = self._capture.open()
         if _SLOWEST_FPS <= claimed <= _FASTEST_FPS:
-            return (height, width), snapped(claimed)
+            return (height, width), snap_rate(claimed)
         log.debug("%s claims %g frames a second; taken for %s", self._name, claimed, _USUAL_FPS)
         return (height, width), _USUAL_FPS
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsal.errors import UsageError, VidsalError
-from vidsal.media.probe import BEYOND_S, Media, VideoStream, inspect, may_be_interlaced
-from vidsal.media.retiming import ROUNDING_S, is_seen, step_at
+from vidsal.media.probe import MARGIN_S, Media, VideoStream, inspect, may_be_interlaced
+from vidsal.media.retiming import ROUNDING_S, is_shown, step_at
 from vidsal.settings import Settings
 from vidsal.sources.corruption import DamageWatch
 from vidsal.sources.decoders import FfmpegReader, OpencvReader, Reader, begin_if_alike, resized
@@ -58,7 +58,7 @@ class VideoSource:
     def __init__(self, path: Path, settings: Settings) -> None:
         self._path, self._strict = path, settings.strict
         self._start_s, self._end_s = settings.part_s
-        until_s = self._end_s + BEYOND_S if math.isfinite(self._end_s) else None
+        until_s = self._end_s + MARGIN_S if math.isfinite(self._end_s) else None
         self._media = inspect(path, until_s=until_s)
         if self._media.picture is None and until_s is not None:
             # The picture may begin long after the sound.
@@ -112,7 +112,7 @@ class VideoSource:
     def findings(self) -> Findings:
         """Return what was wrong with the file, as far as it was read."""
         name = self._reader.name if self._reader else ""
-        return Findings(self._damaged(), self._media.is_cut_off, name)
+        return Findings(self._damaged(), self._media.is_truncated, name)
 
     def __enter__(self) -> Self:
         return self
@@ -145,7 +145,7 @@ class VideoSource:
             # What is beyond the part is looked at, so that it can end.
             is_beyond = self._time_s >= self._end_s - ROUNDING_S
             due = self._slot(self._time_s)
-            is_due = due < self._slots and is_seen(
+            is_due = due < self._slots and is_shown(
                 slot, self._place(self._time_s), self._place_after()
             )
             if (is_beyond or is_due) and (frame := self._retrieved()):
@@ -319,7 +319,7 @@ class VideoSource:
 
     def _damaged(self) -> int:
         """Return how many pictures did not come, or are known to be incomplete."""
-        return max(max(0, self._lost()) + self._incomplete(), self._picture.damaged)
+        return max(max(0, self._lost()) + self._incomplete(), self._picture.corrupt_packets)
 
     def _incomplete(self) -> int:
         """Return how many of the pictures that came a decoder says are damaged."""
@@ -352,7 +352,7 @@ class VideoSource:
             words = (
                 f"{damaged} of its frames {'is' if is_one else 'are'} incomplete, {lost} left out"
             )
-        if self._media.is_cut_off:
+        if self._media.is_truncated:
             words += " and it is cut off" if words else "it is cut off"
         if not words:
             return
@@ -378,17 +378,17 @@ class VideoSource:
         slot, count = -1, 0
         for place, after in zip(places, [*places[1:], self._slots], strict=False):
             due = step_at(place, 1)
-            if due < self._slots and is_seen(slot, place, after):
+            if due < self._slots and is_shown(slot, place, after):
                 slot, count = due, count + 1
         return max(1, count)
 
     def _sound(self) -> SoundPart | None:
         """Return the sound of the part that was asked for."""
         sound, is_whole = self._media.sound, self._first.index == 0
-        if self._media.lost_sound:
+        if self._media.unusable_audio:
             log.warning(
                 "%s: its time begins anew on the way, where its sound (%s) cannot be followed: the "
-                "video has none", self._path, self._media.lost_sound,
+                "video has none", self._path, self._media.unusable_audio,
             )  # fmt: skip
         if sound is None:
             return None
@@ -411,7 +411,7 @@ def _checked(path: Path, media: Media, settings: Settings) -> VideoStream:
         raise VidsalError(f"{path} is cut off before its index, without which nothing can be read")
     if picture is None and media.sound:
         raise VidsalError(f"{path} holds sound but no moving picture")
-    if picture is None and media.is_cut_off:
+    if picture is None and media.is_truncated:
         raise VidsalError(f"{path} is cut off, and what is left of it cannot be read")
     if picture is None:
         raise VidsalError(f"{path} is not a video or picture that can be read")
@@ -422,7 +422,7 @@ def _checked(path: Path, media: Media, settings: Settings) -> VideoStream:
         raise VidsalError(
             f"{path} claims pictures of {width}x{height}: it is damaged, or too large"
         )
-    if settings.strict and media.is_cut_off:
+    if settings.strict and media.is_truncated:
         raise VidsalError(f"{path} is cut off (an error because of --strict)")
     return picture
 
