@@ -65,7 +65,7 @@ def test_frames_keep_their_times() -> None:
         (np.zeros((3, 4, 5), np.uint8), r"\.transpose\(1, 2, 0\)"),
         (np.zeros((0, 5, 3), np.uint8), "expected a"),
         ("clip.mp4", "vidsal.run_all takes several names"),
-        ("a.png".encode(), "got the name"),
+        (b"a.png", "got the name"),
         (None, "expected a"),
     ],
 )
