@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 SCRIPTS = {
     "scripts/setup.sh": "sh",
     "scripts/demo": "sh",
+    "scripts/docs": "sh",
     "scripts/test": "sh",
     ".ci/run": "bash",
 }
