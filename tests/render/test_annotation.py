@@ -169,7 +169,7 @@ def test_a_caption_names_the_class_seen_and_what_the_map_explains(
         assert [text for text, _ in written][2:] == ["1:15.50", second, first]
 
 
-def test_a_map_of_motion_alone_is_not_captioned_as_of_a_class(
+def test_the_caption_of_a_motion_map_names_no_class(
     written: list[tuple[str, int]],
 ) -> None:
     base = saliency_of(ground((720, 1280)), np.zeros((18, 32), np.float32))

@@ -96,7 +96,7 @@ def test_the_marker_is_in_the_fused_panel(saliency: Saliency, pyplot: Any) -> No
     *_, fused, _ = plot(saliency).axes
     for line in fused.lines:
         # The shares (row, column) of a map of 24 x 32, whose first pixel is centred at 0.
-        assert line.get_xydata().tolist() == [[0.75 * 32 - 0.5, 0.25 * 24 - 0.5]]
+        assert np.asarray(line.get_xydata()).tolist() == [[0.75 * 32 - 0.5, 0.25 * 24 - 0.5]]
     assert len(fused.lines) == 2
     axes = plot(replace(saliency, marker=None)).axes
     assert not any(ax.lines for ax in axes[:4])
