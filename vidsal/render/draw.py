@@ -247,7 +247,7 @@ def time_code(time_s: float) -> str:
 
 
 def _has_room(picture: Rgb) -> bool:
-    return min(picture.shape[:2]) >= _ANNOTATED_PX
+    return bool(min(picture.shape[:2]) >= _ANNOTATED_PX)
 
 
 def _text_px(picture: Rgb) -> int:

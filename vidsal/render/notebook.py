@@ -1,6 +1,6 @@
 """Pictures of one frame for notebooks: a PNG image, and a figure of all maps."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from vidsal.errors import VidsalError
 from vidsal.render.draw import draw_saliency, static_label
@@ -67,7 +67,7 @@ def plot(saliency: Saliency, ax: "Axes | None" = None) -> "Figure":
             'plot() needs matplotlib, which cannot be imported: run pip install "vidsal[plot]"'
         ) from error
     if ax is not None:
-        figure: Figure = ax.figure
+        figure = cast("Figure", ax.figure)
         panels = [ax]
     else:
         figure, axes = pyplot.subplots(1, 4, figsize=_FIGURE_INCHES, layout="constrained")
