@@ -1,5 +1,6 @@
 """The command ``vidsal evaluate``: tables, files, errors."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -54,6 +55,10 @@ def test_the_command_prints_the_tables_and_writes_them(data: Path, tmp_path: Pat
     )  # fmt: skip
     report = evaluate([data], plain_settings(seed=5), frames_per_clip=2, seed=5)
     assert report.tables[0].frames == 2
+    # The command names options as flags.
+    assert report.about.endswith(", working_width=96")
+    about = report.about.replace("working_width=96", "--working-width 96")
+    report = dataclasses.replace(report, about=about)
     assert done.stdout.splitlines() == str(report).splitlines()
     assert done.stderr == ""
     read = json.loads((tmp_path / "r.json").read_text())
