@@ -102,11 +102,13 @@ def test_the_marker_is_in_the_fused_panel(saliency: Saliency, pyplot: Any) -> No
     assert not any(ax.lines for ax in axes[:4])
 
 
-def test_without_a_network_the_static_panel_is_empty(saliency: Saliency, pyplot: Any) -> None:
+def test_without_a_network_the_static_panel_is_the_dimmed_picture(
+    saliency: Saliency, pyplot: Any
+) -> None:
     figure = plot(replace(saliency, static=None, prediction=None))
     _, static, motion, *_ = figure.axes
     assert static.get_title() == "static: no network"
-    assert not static.images
+    assert np.array_equal(shown(static), saliency.frame.rgb // 3)
     assert np.array_equal(shown(motion), saliency.motion)
     figure.savefig(BytesIO())
 

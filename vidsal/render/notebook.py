@@ -70,12 +70,14 @@ def plot(saliency: Saliency, ax: "Axes | None" = None) -> "Figure":
         figure = cast("Figure", ax.figure)
         panels = [ax]
     else:
+        rgb = saliency.frame.rgb
         figure, axes = pyplot.subplots(1, 4, figsize=_FIGURE_INCHES, layout="constrained")
-        source, static, motion, fused = panels = list(axes)
-        _show(source, "input", saliency.frame.rgb)
-        _show(static, static_label(saliency), saliency.static)
-        _show(motion, "motion", saliency.motion)
-        panels = [static, motion, fused]
+        source, *panels = axes
+        _show(source, "input", rgb)
+        # As in the quad layout, the picture is dimmed where there is no static map.
+        static_picture = rgb // 3 if saliency.static is None else saliency.static
+        _show(panels[0], static_label(saliency), static_picture)
+        _show(panels[1], "motion", saliency.motion)
     image = _show(panels[-1], "fused", saliency.fused)
     _mark(panels[-1], saliency)
     figure.colorbar(image, ax=panels, label="saliency", shrink=0.8)
@@ -83,11 +85,9 @@ def plot(saliency: Saliency, ax: "Axes | None" = None) -> "Figure":
 
 
 def _show(ax: "Axes", title: str, picture: Any) -> Any:
-    """Show a picture, a map, or nothing, under a title."""
+    """Show a picture or a map under a title."""
     ax.set_title(title)
     ax.set_axis_off()
-    if picture is None:
-        return None
     return ax.imshow(picture, cmap=Style().colormap, vmin=0, vmax=1)
 
 
