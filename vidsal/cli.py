@@ -354,13 +354,14 @@ def faithfulness(
     if frames < 1:
         raise UsageError(f"--frames must be 1 or more, got {frames}")
     _tell_idle(settings, options)
-    from vidsal.evaluation.faithfulness import measure, write_json
+    from vidsal.evaluation.faithfulness import faithfulness as measure
+    from vidsal.evaluation.report import write_json
     from vidsal.runtime.atomic_write import claim
 
     if summary is not None:
         claim(summary, overwrite=overwrite)
 
-    report = measure(sources, settings, frames=frames)
+    report = measure(sources, settings, frames_per_clip=frames)
     if summary is not None:
         write_json(report, summary)
     _print("\n".join(report.lines()))
