@@ -77,7 +77,7 @@ def test_outputs_of_many_go_into_folders(here: Path, make_clip: MakeClip) -> Non
 def test_the_folder_of_many_must_be_one(here: Path, make_clip: MakeClip) -> None:
     clips = [make_clip("a.mp4", frames=2), make_clip("b.mp4", frames=2)]
     (here / "out.mp4").write_text("precious")
-    with pytest.raises(UsageError, match="--output must name a folder where there are several"):
+    with pytest.raises(UsageError, match=r"^output='out.mp4' cannot be a folder for the results: File exists$"):
         run_all(clips, _settings(output=Path("out.mp4")))
     assert (here / "out.mp4").read_text() == "precious"
 
@@ -161,7 +161,7 @@ def test_a_folder_with_one_file_is_a_folder_all_the_same(here: Path, make_clip: 
 
 def test_no_two_results_are_called_alike(here: Path) -> None:
     names = ["a.mp4", "a.mkv", "a.mp4.mkv", "x/s.mp4", "2_b.mp4", "x/s.mp4", "b.mp4", "b.mkv"]
-    found = jobs._names([here / name for name in names])
+    found = jobs._stems([here / name for name in names])
     assert found[:3] == ["a.mp4", "a.mkv", "a.mp4.mkv"]
     assert len(set(found)) == len(names)
 
@@ -169,7 +169,7 @@ def test_no_two_results_are_called_alike(here: Path) -> None:
 def test_a_file_for_many_is_wrong_use(here: Path, make_clip: MakeClip) -> None:
     clips = [make_clip("a.mp4", frames=2), make_clip("b.mp4", frames=2)]
     for option, name in (("output", "o.mp4"), ("output", "o.PNG"), ("table", "t.csv")):
-        with pytest.raises(UsageError, match=f"--{option} {name}: there are 2 sources: give it a"):
+        with pytest.raises(UsageError, match=f"{option}='{name}': there are 2 sources: give the name of a folder"):
             run_all(clips, _settings(**{option: Path(name)}))
     assert list(here.iterdir()) == []
     # A folder of such a name is one.
@@ -184,7 +184,7 @@ def test_the_secrets_of_a_stream_are_not_told(here: Path) -> None:
     assert [one.source for one in outcomes[:2]] == ["stream 127.0.0.1-1", "stream 127.0.0.1-2"]
     assert all(one.error for one in outcomes)
     assert "pa55" not in str(outcomes) and "key" not in str(outcomes)
-    assert jobs._names(streams) == ["stream127.0.0.1-1", "stream127.0.0.1-2"]
+    assert jobs._stems(streams) == ["stream127.0.0.1-1", "stream127.0.0.1-2"]
 
 
 def test_an_error_of_whoever_is_told_is_not_one_of_the_source(
@@ -207,7 +207,9 @@ def test_no_result_replaces_a_source(here: Path, make_clip: MakeClip) -> None:
     second = make_clip("b.mp4", frames=2).rename(here / "a_saliency.mp4")
     precious = second.read_bytes()
     outcomes = run_all([first, second], _settings(overwrite=True))
-    assert outcomes[0].error == "--output a_saliency.mp4 is one of the sources: give another name"
+    assert outcomes[0].error == (
+        "output='a_saliency.mp4' is one of the sources: give another name"
+    )
     assert outcomes[1].error is None
     assert second.read_bytes() == precious
 

@@ -37,9 +37,12 @@ BAD: list[tuple[str, Any]] = [
     *[("fps", value) for value in (0, -25, "0", "x", "25 fps", "1/0", 1001, math.nan, True)],
     *[
         (name, value)
-        for name in ("hardware", "audio", "resume", "strict", "sequence")
+        for name in (
+            "hardware", "audio", "resume", "strict", "sequence", "recursive", "skip_existing",
+            "trust_model",
+        )
         for value in (0, 1, "true", None)
-    ],
+    ],  # fmt: skip
     ("model", None),
     *[("weights", value) for value in (5, 1.0)],
     *[("preprocess", value) for value in ("Caffe", "imagenet", "", None)],
@@ -223,7 +226,7 @@ def test_what_is_no_settings_is_one_line(given: Any) -> None:
 def test_message_lists_the_choices() -> None:
     with pytest.raises(UsageError) as caught:
         Settings(method="vanilla")  # type: ignore[arg-type]
-    line = "method= must be one of gradient, smoothgrad, integrated, got 'vanilla'"
+    line = "method= must be one of gradient, smoothgrad, integrated, got 'vanilla'; did you mean gradient?"
     assert str(caught.value) == line
 
 
@@ -428,7 +431,7 @@ def test_help_of_the_class_has_types_and_defaults_in_words() -> None:
         "quality : int, default 80",
         "audio : bool, default True",
         "static_every : int or {'auto'}, default 1",
-        "model : str, default 'auto'",
+        "model : str or Keras model, default 'auto'",
         "flow : {'farneback', 'dis'}, default 'farneback'",
     ):
         assert line in lines
@@ -467,21 +470,21 @@ def test_networks_of_its_own_are_found_in_any_case(given: str, name: str) -> Non
         ({"model": "none", "working_width": 64, "overwrite": True}, []),
         (
             {"model": "none", "target": "cat", "samples": 3, "gain": 2.0, "centre_prior": 1.0},
-            ["--samples, --target, --gain: without effect with --model none"],
+            ["samples=, target=, gain=: without effect with model='none'"],
         ),
         (
             {"model": "lite0", "method": "gradient", "samples": 9, "preprocess": "tf"},
             [
-                "--samples: without effect with --method gradient",
-                "--preprocess: without effect with --model lite0",
+                "samples=: without effect with method='gradient'",
+                "preprocess=: without effect with model='lite0'",
             ],
         ),
         (
             {"model": "a.keras", "method": "integrated", "samples": 9, "noise": 0.1},
-            ["--noise: without effect with --method integrated"],
+            ["noise=: without effect with method='integrated'"],
         ),
         ({"model": "a.keras", "preprocess": "tf", "seed": 3, "fusion": "sum", "gain": 1.0}, []),
-        ({"fusion": "static", "gain": 1.0}, ["--gain: without effect with --fusion static"]),
+        ({"fusion": "static", "gain": 1.0}, ["gain=: without effect with fusion='static'"]),
     ],
 )
 def test_options_that_change_nothing_are_named(options: dict[str, Any], told: list[str]) -> None:

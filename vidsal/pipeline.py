@@ -79,6 +79,8 @@ class Outcome:
         Of what was written.
     seconds : float
         How long it took.
+    is_skipped : bool
+        Whether the source was left out because `output` exists.
     """
 
     source: str
@@ -93,6 +95,7 @@ class Outcome:
     width_px: int = 0
     fps: Fraction | None = None
     seconds: float = 0.0
+    is_skipped: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Return the outcome as JSON has it."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from vidsal.errors import UsageError, VidsalError
 from vidsal.runtime.allocation import gc_paused
 from vidsal.runtime.native_logs import native_stderr_logged, quiet_tensorflow
+from vidsal.runtime.progress import phase
 from vidsal.settings import Settings, is_saved
 from vidsal.static import labels, weights
 from vidsal.static.suggestions import did_you_mean, suggest
@@ -272,4 +273,7 @@ class Network:
     @cached_property
     def stage(self) -> StaticStage | None:
         """The static half; ``None`` for motion alone."""
-        return open_static(self.choice, self._settings)
+        if not self._progress or self.choice.name is None:
+            return open_static(self.choice, self._settings)
+        with phase(f"loading {self.choice.name}"):
+            return open_static(self.choice, self._settings)
