@@ -77,7 +77,9 @@ def test_outputs_of_many_go_into_folders(here: Path, make_clip: MakeClip) -> Non
 def test_the_folder_of_many_must_be_one(here: Path, make_clip: MakeClip) -> None:
     clips = [make_clip("a.mp4", frames=2), make_clip("b.mp4", frames=2)]
     (here / "out.mp4").write_text("precious")
-    with pytest.raises(UsageError, match=r"^output='out.mp4' cannot be a folder for the results: File exists$"):
+    with pytest.raises(
+        UsageError, match=r"^output='out.mp4' cannot be a folder for the results: File exists$"
+    ):
         run_all(clips, _settings(output=Path("out.mp4")))
     assert (here / "out.mp4").read_text() == "precious"
 
@@ -169,7 +171,9 @@ def test_no_two_results_are_called_alike(here: Path) -> None:
 def test_a_file_for_many_is_wrong_use(here: Path, make_clip: MakeClip) -> None:
     clips = [make_clip("a.mp4", frames=2), make_clip("b.mp4", frames=2)]
     for option, name in (("output", "o.mp4"), ("output", "o.PNG"), ("table", "t.csv")):
-        with pytest.raises(UsageError, match=f"{option}='{name}': there are 2 sources: give the name of a folder"):
+        with pytest.raises(
+            UsageError, match=f"{option}='{name}': there are 2 sources: give the name of a folder"
+        ):
             run_all(clips, _settings(**{option: Path(name)}))
     assert list(here.iterdir()) == []
     # A folder of such a name is one.
@@ -207,9 +211,7 @@ def test_no_result_replaces_a_source(here: Path, make_clip: MakeClip) -> None:
     second = make_clip("b.mp4", frames=2).rename(here / "a_saliency.mp4")
     precious = second.read_bytes()
     outcomes = run_all([first, second], _settings(overwrite=True))
-    assert outcomes[0].error == (
-        "output='a_saliency.mp4' is one of the sources: give another name"
-    )
+    assert outcomes[0].error == ("output='a_saliency.mp4' is one of the sources: give another name")
     assert outcomes[1].error is None
     assert second.read_bytes() == precious
 

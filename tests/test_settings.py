@@ -23,6 +23,10 @@ from hypothesis import strategies as st
 from vidsal.errors import UsageError, VidsalError
 from vidsal.settings import LiveOptions, Settings, flag, parse_time, settings_of
 
+FLAGS = (
+    "hardware", "audio", "resume", "strict", "sequence", "recursive", "skip_existing",
+    "trust_model",
+)  # fmt: skip
 BAD: list[tuple[str, Any]] = [
     *[("output", value) for value in (5, True, 1.5)],
     *[("overwrite", value) for value in (1, 0, "yes", None)],
@@ -35,14 +39,7 @@ BAD: list[tuple[str, Any]] = [
     *[("codec", value) for value in ("x264", "H264", "", 5, True)],
     *[("quality", value) for value in (-1, 101, 80.0, "80", True, None)],
     *[("fps", value) for value in (0, -25, "0", "x", "25 fps", "1/0", 1001, math.nan, True)],
-    *[
-        (name, value)
-        for name in (
-            "hardware", "audio", "resume", "strict", "sequence", "recursive", "skip_existing",
-            "trust_model",
-        )
-        for value in (0, 1, "true", None)
-    ],  # fmt: skip
+    *[(name, value) for name in FLAGS for value in (0, 1, "true", None)],
     ("model", None),
     *[("weights", value) for value in (5, 1.0)],
     *[("preprocess", value) for value in ("Caffe", "imagenet", "", None)],
@@ -114,7 +111,7 @@ def test_bad_value_is_refused_by_the_name_of_its_option(name: str, value: Any) -
     with pytest.raises(UsageError) as caught:
         Settings(**{name: value})
     message = str(caught.value)
-    # "name= must be ..." where the value is of the wrong kind, "name=: ..." where it is no such text.
+    # "name= must be ..." for a wrong value, "name=: ..." for a text that cannot be parsed.
     assert message.startswith((f"{name}= ", f"{name}=: ")), message
     assert "\n" not in message
     assert isinstance(caught.value, ValueError) and isinstance(caught.value, VidsalError)
@@ -226,8 +223,10 @@ def test_what_is_no_settings_is_one_line(given: Any) -> None:
 def test_message_lists_the_choices() -> None:
     with pytest.raises(UsageError) as caught:
         Settings(method="vanilla")  # type: ignore[arg-type]
-    line = "method= must be one of gradient, smoothgrad, integrated, got 'vanilla'; did you mean gradient?"
-    assert str(caught.value) == line
+    assert str(caught.value) == (
+        "method= must be one of gradient, smoothgrad, integrated, got 'vanilla'; "
+        "did you mean gradient?"
+    )
 
 
 def test_values_come_out_as_the_options_own_type() -> None:

@@ -227,9 +227,7 @@ def _require_apart(sources: set[str], options: OutputOptions) -> None:
     for name in ("output", "table"):
         path = getattr(options, name)
         if path is not None and os.path.realpath(path) in sources:
-            raise UsageError(
-                f"{option(name, str(path))} is one of the sources: give another name"
-            )
+            raise UsageError(f"{option(name, str(path))} is one of the sources: give another name")
 
 
 def _output_name(source: What, stem: str, options: OutputOptions) -> str:

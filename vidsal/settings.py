@@ -703,6 +703,29 @@ def checked_option(name: str, value: Any) -> Any:
     return _checked(fields[name], value)
 
 
+def preset_options(name: str) -> dict[str, Any]:
+    """Return the options that a preset stands for.
+
+    Raises
+    ------
+    UsageError
+        If there is no preset of this name.
+    """
+    options = PRESETS.get(name)  # type: ignore[call-overload]
+    if options is None:
+        raise UsageError(f"{option('preset')} must be one of {', '.join(PRESETS)}, got {name!r}")
+    return dict(options)
+
+
+def preset_help() -> str:
+    """Return what each preset stands for, as the command line would have it."""
+    told = [
+        f"{name} ({', '.join(f'{flag(key)} {value}' for key, value in options.items())})"
+        for name, options in PRESETS.items()
+    ]
+    return f"Options that go together: {'; '.join(told)}. Options that are given win."
+
+
 def choices_of(annotation: Any) -> tuple[str, ...]:
     """Return the words that an option takes where these are all, as those of ``--layout``."""
     if get_origin(annotation) is Literal:
