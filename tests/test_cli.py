@@ -162,7 +162,8 @@ def _begun(clip: Path, here: Path) -> Iterator["subprocess.Popen[str]"]:
     arguments = ["run", str(clip), "--model", "none", "--table", "t.csv", "--maps", "maps"]
     process = subprocess.Popen(
         [sys.executable, "-m", "vidsal", *arguments],
-        cwd=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=clean_environment(),
+        cwd=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=clean_environment(),
     )  # fmt: skip
     end_s = time.monotonic() + 60
     try:

@@ -195,7 +195,7 @@ def test_options_that_changed_nothing_are_told(clip: Path, here: Path) -> None:
             "'evaluate'?",
             "Try `vidsal --help`.",
         ),
-        (["clip.mp4", "--colour"], 'vidsal: Unknown option: "--colour', "Try `vidsal run --help`."),
+        (["clip.mp4", "--colour"], "vidsal: Unknown option: --colour", "Try `vidsal run --help`."),
         (["live", "-"], "vidsal: -: vidsal does not read pipes", "Try `vidsal live --help`."),
         (["run"], "vidsal: give at least one video, photo", "Try `vidsal run --help`."),
         (["models", "x"], "vidsal: Unused Tokens", "Try `vidsal models --help`."),
