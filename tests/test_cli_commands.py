@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-from cli_help import clean_environment, empty_folder, no_tensorflow, small_clip, vidsal
+from cli_help import clean_environment, empty_folder, messages, no_tensorflow, small_clip, vidsal
+from sink_help import names_in
 
 from vidsal._version import __version__
 from vidsal.settings import Settings
@@ -129,3 +130,96 @@ def _cpu_of_children_s() -> float:
     """Processor time that the processes we started, and that have ended, took."""
     times = os.times()
     return times.children_user + times.children_system
+
+
+# Words, completion, and options of files.
+
+
+@pytest.mark.parametrize("arguments", [["CLIP", "--model", "none"], ["--model", "none", "CLIP"]])
+def test_a_file_without_a_command_is_run(arguments: list[str], clip: Path, here: Path) -> None:
+    given = [str(clip) if one == "CLIP" else one for one in arguments]
+    done = vidsal(*given, "-o", "new/", cwd=here)
+    assert (done.returncode, done.stdout) == (0, "new/clip_saliency.mp4\n")
+    skipped = vidsal(*given, "-o", "new/", "--skip-existing", cwd=here)
+    assert (skipped.returncode, skipped.stdout) == (0, "")
+    assert messages(skipped.stderr) == ["vidsal: skipped: new/clip_saliency.mp4 exists"]
+
+
+def test_classes_are_listed_with_their_indices(here: Path) -> None:
+    done = vidsal("classes", "tabby", cwd=here)
+    assert (done.returncode, done.stdout, done.stderr) == (0, " 281  tabby, tabby cat\n", "")
+    lines = vidsal("classes", cwd=here).stdout.splitlines()
+    assert len(lines) == 1000
+    assert lines[0] == "   0  tench, Tinca tinca"
+    (here / "names.txt").write_text("cat, house cat\ndog\n")
+    own = vidsal("classes", "--labels", "names.txt", cwd=here)
+    assert own.stdout == "   0  cat, house cat\n   1  dog\n"
+    none = vidsal("classes", "tabbi", cwd=here)
+    assert (none.returncode, none.stdout) == (1, "")
+    assert none.stderr == (
+        "vidsal: no class has the word 'tabbi' in its name; did you mean 'tabby', 'rabbit' or "
+        "'tub'?\n"
+    ) or none.stderr.startswith("vidsal: no class has the word 'tabbi' in its name; did you mean ")
+
+
+def test_completion_is_installed_into_the_shells_folder(tmp_path: Path, here: Path) -> None:
+    home = clean_environment(HOME=str(tmp_path), XDG_DATA_HOME=str(tmp_path / "data"))
+    done = vidsal("--install-completion", "--shell", "bash", cwd=here, env=home)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "vidsal: completion is installed: open a new terminal to use it\n"
+    script = Path(done.stdout.strip())
+    assert script.is_relative_to(tmp_path)
+    assert "--skip-existing" in script.read_text()
+
+
+def test_the_config_file_is_said_with_v(clip: Path, here: Path) -> None:
+    (here / "vidsal.toml").write_text("model = 'none'\nlayout = 'quad'\n")
+    done = vidsal("run", clip, "-v", "--layout", "map", cwd=here)
+    assert (done.returncode, done.stdout) == (0, "clip_saliency.mp4\n")
+    assert messages(done.stderr)[0] == "vidsal: options from vidsal.toml: model, layout"
+    (here / "vidsal.toml").write_text("lay-out = 'quad'\n")
+    wrong = vidsal("run", clip, cwd=here)
+    assert wrong.returncode == 2
+    assert wrong.stderr.splitlines()[0] == (
+        "vidsal: vidsal.toml: there is no option 'lay-out'; did you mean 'layout'?"
+    )
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["run", "live", "evaluate", "faithfulness", "models", "classes", "doctor", ""],
+)
+def test_help_of_each_command_has_examples(command: str, here: Path) -> None:
+    done = vidsal(*command.split(), "--help", cwd=here)
+    assert done.returncode == 0
+    _, _, examples = done.stdout.partition("\nExamples:\n")
+    assert f"  vidsal {command}" in examples
+
+
+_INTERRUPTED_IMPORT = """
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == {name!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from vidsal.__main__ import main
+sys.argv = ["vidsal", *{arguments!r}]
+main()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other signals")
+@pytest.mark.parametrize("name", ["cyclopts", "cv2", "numpy.linalg", "tensorflow", "keras"])
+def test_an_interrupt_while_a_library_is_imported_is_one_line(
+    name: str, sample_media: Path, here: Path
+) -> None:
+    arguments = ["run", str(sample_media / "cat.jpg"), "--model", "lite0"]
+    code = _INTERRUPTED_IMPORT.format(name=name, arguments=arguments)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=here, env=clean_environment(), capture_output=True,
+        text=True, timeout=120,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "vidsal: interrupted\n")
+    assert names_in(here) == []

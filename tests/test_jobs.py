@@ -247,3 +247,83 @@ def test_one_name_may_come_alone(make_clip: MakeClip, tmp_path: Path) -> None:
     for n, word in enumerate(words):
         (outcome,) = run_all(word, Settings(model="none", output=tmp_path / f"{n}.mp4"))
         assert outcome.output == tmp_path / f"{n}.mp4" and outcome.frames == 3
+
+
+def test_folders_of_a_folder_are_searched_on_request(here: Path, make_clip: MakeClip) -> None:
+    for name in ("in/a.mp4", "in/sub/b.mp4", "in/.hidden/c.mp4"):
+        (here / name).parent.mkdir(parents=True, exist_ok=True)
+        make_clip(Path(name).name, frames=2).rename(here / name)
+    (flat,) = run_all("in", _settings(output=Path("flat")))
+    assert flat.output == Path("flat/a_saliency.mp4")
+    outcomes = run_all("in", _settings(output=Path("all"), recursive=True))
+    assert [one.output for one in outcomes] == [
+        Path("all/a_saliency.mp4"), Path("all/b_saliency.mp4"),
+    ]  # fmt: skip
+
+
+def test_sources_whose_output_exists_are_skipped_without_a_network(
+    here: Path, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips = [make_clip("a.mp4", frames=2), make_clip("b.mp4", frames=2)]
+    settings = _settings(skip_existing=True)
+    assert [one.is_skipped for one in run_all(clips[0], settings)] == [False]
+    first, second = run_all(clips, settings)
+    assert (first.is_skipped, first.output, first.error) == (True, Path("a_saliency.mp4"), None)
+    assert (second.is_skipped, second.output, second.frames) == (False, Path("b_saliency.mp4"), 2)
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise AssertionError("a network is asked for")
+
+    monkeypatch.setattr(jobs, "process", fail)
+    assert [one.is_skipped for one in run_all(clips, settings)] == [True, True]
+    (named,) = run_all(clips[0], _settings(skip_existing=True, output=Path("a_saliency.mp4")))
+    assert named.is_skipped
+    assert json.loads(json.dumps(named.as_json()))["is_skipped"] is True
+
+
+def test_outputs_beside_their_sources_are_no_sources(here: Path, make_clip: MakeClip) -> None:
+    make_clip("a.mp4", frames=2).rename(here / "a.mp4")
+    settings = _settings(skip_existing=True)
+    assert [one.is_skipped for one in run_all(".", settings)] == [False]
+    assert [one.is_skipped for one in run_all(".", settings)] == [True, True]
+    assert sorted(path.name for path in here.iterdir()) == ["a.mp4", "a_saliency.mp4"]
+
+
+def test_an_output_without_a_suffix_is_a_folder_that_is_made(
+    here: Path, make_clip: MakeClip
+) -> None:
+    settings = _settings(output=Path("new/out"))
+    (outcome,) = run_all(make_clip("a.mp4", frames=2), settings)
+    assert outcome.output == Path("new/out/a_saliency.mp4")
+    assert (here / outcome.output).is_file()
+    (here / "file").write_text("precious")
+    with pytest.raises(UsageError, match=r"^output='file' cannot be a folder for the results: "):
+        run_all(here / "a.mp4", _settings(output=Path("file")))
+
+
+def test_each_source_has_its_own_label(
+    here: Path, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels: list[str] = []
+
+    def choose(wanted: Any, *, label: str = "") -> None:
+        labels.append(label)
+
+    monkeypatch.setattr(jobs, "choose_progress", choose)
+    clips = [make_clip("a.mp4", frames=2), make_clip("b.mp4", frames=2)]
+    run_all(clips, _settings())
+    run_all(clips[0], _settings(overwrite=True))
+    assert labels == ["", "1 of 2 a.mp4", "2 of 2 b.mp4", "", "a.mp4"]
+
+
+def test_a_callable_gets_the_results_of_each_source(here: Path, make_clip: MakeClip) -> None:
+    counts: list[tuple[int, int | None]] = []
+
+    def progress(items: Any, total: int | None) -> Any:
+        items = list(items)
+        counts.append((len(items), total))
+        return items
+
+    run_all([make_clip("a.mp4", frames=2), make_clip("b.mp4", frames=3)], _settings(),
+            progress=progress)  # fmt: skip
+    assert counts == [(2, 2), (3, 3)]

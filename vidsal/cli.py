@@ -323,7 +323,9 @@ class _Report:
         count = len(self.outcomes)
         failed = sum(one.error is not None for one in self.outcomes)
         skipped = sum(one.is_skipped for one in self.outcomes)
-        if skipped:
+        if skipped and count == 1:
+            _say(f"skipped: {self.outcomes[0].output} exists")
+        elif skipped:
             _say(f"{skipped} of {count} sources skipped: their outputs exist")
         if failed and count > 1:
             _say(f"{failed} of {count} sources failed")

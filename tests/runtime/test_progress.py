@@ -55,7 +55,7 @@ def test_a_bar_says_the_source_the_count_and_the_unit(monkeypatch: pytest.Monkey
     terminal = in_terminal(monkeypatch)
     assert list(progress_bar(range(3), 3, label="2 of 9 clip.mp4")) == [0, 1, 2]
     assert "2 of 9 clip.mp4:" in terminal.getvalue()
-    assert "3/3 [" in terminal.getvalue() and " frames/s]" in terminal.getvalue()
+    assert "| 0/3 [" in terminal.getvalue() and " frames/s]" in terminal.getvalue()
     # Nothing of it is left, and no line is wider than a terminal without a size is taken for.
     lines = terminal.getvalue().split("\r")
     assert lines[-2].strip() == lines[-1] == ""
