@@ -13,7 +13,7 @@ from vidsal.static.suggestions import (
 
 
 def test_kinds_of_a_word_come_before_other_names_with_it() -> None:
-    found = [one.name for one in classes_with_word("Cat", imagenet_classes())]
+    found = [one.synonyms[0] for one in classes_with_word("Cat", imagenet_classes())]
     assert found == [
         "tiger cat", "Persian cat", "Siamese cat", "Egyptian cat", "Madagascar cat", "tabby",
         "lesser panda",
