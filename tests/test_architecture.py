@@ -43,7 +43,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "jobs": {"pipeline", "sources", "media", "static", "sinks"},
     "doctor": {"static", "media"},
-    "cli": {"analyser", "pipeline", "jobs", "live", "evaluation", "doctor", "sinks"},
+    "config": set(),
+    "command_options": {"config"},
+    "cli": {
+        "pipeline",
+        "jobs",
+        "live",
+        "evaluation",
+        "doctor",
+        "sinks",
+        "static",
+        "config",
+        "command_options",
+    },
     "__main__": {"cli"},
 }
 # The ground floor may import less than it offers.
