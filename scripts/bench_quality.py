@@ -13,8 +13,8 @@ import numpy as np
 import vidsal
 from vidsal import image_ops
 from vidsal.evaluation.datasets import Truth, open_datasets, sampled
-from vidsal.evaluation.evaluate import HISTORY
-from vidsal.evaluation.faithfulness import measure
+from vidsal.evaluation.excerpts import HISTORY
+from vidsal.evaluation.faithfulness import faithfulness
 from vidsal.evaluation.metrics import auc_judd, nss, pixel_auc
 from vidsal.motion.flow import optical_flow
 from vidsal.motion.warp import warp
@@ -51,9 +51,9 @@ def quality(data: Path, frames_per_clip: int) -> dict[str, Any]:
     photos = sorted((data / "osie" / "images").iterdir())
     tables["bfloat16 against float32"] = precision_agreement(photos[:12])
     print("bfloat16 against float32", tables["bfloat16 against float32"], flush=True)
-    report = measure(photos, LITE0)
-    print("\n".join(report.lines()), flush=True)
-    return tables | {"faithfulness": report.as_json()}
+    report = faithfulness(photos, LITE0)
+    print(report, flush=True)
+    return tables | {"faithfulness": report.to_dict()}
 
 
 def row(scored: list[Window], settings: vidsal.Settings) -> dict[str, float]:

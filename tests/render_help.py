@@ -36,8 +36,8 @@ def spot(size: tuple[int, int], row: int, column: int) -> Map:
     return values
 
 
-def seen_as(name: str, probability: float = 0.37) -> Prediction:
-    return Prediction((1,), (name,), (probability,), 1, name, probability)
+def seen_as(name: str, probability: float = 0.37, *, model_name: str | None = None) -> Prediction:
+    return Prediction((1,), (name,), (probability,), 1, name, probability, model_name)
 
 
 def saliency_of(
@@ -47,16 +47,18 @@ def saliency_of(
     static: Map | None = None,
     motion: Map | None = None,
     name: str | None = None,
+    model_name: str | None = None,
     time_s: float = 0.0,
+    has_time: bool = True,
 ) -> Saliency:
     return Saliency(
-        frame=Frame(rgb, 0, time_s),
+        frame=Frame(rgb, 0, time_s, has_time),
         static=static,
         motion=np.zeros_like(fused) if motion is None else motion,
         fused=fused,
         movement=still((fused.shape[0], fused.shape[1])),
         speed=np.zeros_like(fused),
-        prediction=None if name is None else seen_as(name),
+        prediction=None if name is None else seen_as(name, model_name=model_name),
         is_cut=False,
         motion_share=0.0,
         static_high=1.0,

@@ -31,7 +31,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sinks": {"saliency", "media"},
     "evaluation": {"sources", "saliency", "static", "motion", "image_ops"},
     "live": {"sources", "saliency", "static", "render", "sinks"},
+    "analyser": {"sources", "static", "saliency", "render"},
+    "functional": {"analyser", "sources", "motion", "saliency", "render", "image_ops"},
     "pipeline": {
+        "analyser",
         "sources",
         "media",
         "static",
@@ -43,7 +46,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "jobs": {"pipeline", "sources", "media", "static", "sinks"},
     "doctor": {"static", "media"},
-    "cli": {"analyser", "pipeline", "jobs", "live", "evaluation", "doctor", "sinks"},
+    "config": set(),
+    "command_options": {"config"},
+    "cli": {
+        "pipeline",
+        "jobs",
+        "live",
+        "evaluation",
+        "doctor",
+        "sinks",
+        "static",
+        "config",
+        "command_options",
+    },
     "__main__": {"cli"},
 }
 # The ground floor may import less than it offers.

@@ -77,7 +77,9 @@ def test_outputs_of_many_go_into_folders(here: Path, make_clip: MakeClip) -> Non
 def test_the_folder_of_many_must_be_one(here: Path, make_clip: MakeClip) -> None:
     clips = [make_clip("a.mp4", frames=2), make_clip("b.mp4", frames=2)]
     (here / "out.mp4").write_text("precious")
-    with pytest.raises(UsageError, match="--output must name a folder where there are several"):
+    with pytest.raises(
+        UsageError, match=r"^output='out.mp4' cannot be a folder for the results: File exists$"
+    ):
         run_all(clips, _settings(output=Path("out.mp4")))
     assert (here / "out.mp4").read_text() == "precious"
 
@@ -161,7 +163,7 @@ def test_a_folder_with_one_file_is_a_folder_all_the_same(here: Path, make_clip: 
 
 def test_no_two_results_are_called_alike(here: Path) -> None:
     names = ["a.mp4", "a.mkv", "a.mp4.mkv", "x/s.mp4", "2_b.mp4", "x/s.mp4", "b.mp4", "b.mkv"]
-    found = jobs._names([here / name for name in names])
+    found = jobs._stems([here / name for name in names])
     assert found[:3] == ["a.mp4", "a.mkv", "a.mp4.mkv"]
     assert len(set(found)) == len(names)
 
@@ -169,7 +171,9 @@ def test_no_two_results_are_called_alike(here: Path) -> None:
 def test_a_file_for_many_is_wrong_use(here: Path, make_clip: MakeClip) -> None:
     clips = [make_clip("a.mp4", frames=2), make_clip("b.mp4", frames=2)]
     for option, name in (("output", "o.mp4"), ("output", "o.PNG"), ("table", "t.csv")):
-        with pytest.raises(UsageError, match=f"--{option} {name}: there are 2 sources: give it a"):
+        with pytest.raises(
+            UsageError, match=f"{option}='{name}': there are 2 sources: give the name of a folder"
+        ):
             run_all(clips, _settings(**{option: Path(name)}))
     assert list(here.iterdir()) == []
     # A folder of such a name is one.
@@ -184,7 +188,7 @@ def test_the_secrets_of_a_stream_are_not_told(here: Path) -> None:
     assert [one.source for one in outcomes[:2]] == ["stream 127.0.0.1-1", "stream 127.0.0.1-2"]
     assert all(one.error for one in outcomes)
     assert "pa55" not in str(outcomes) and "key" not in str(outcomes)
-    assert jobs._names(streams) == ["stream127.0.0.1-1", "stream127.0.0.1-2"]
+    assert jobs._stems(streams) == ["stream127.0.0.1-1", "stream127.0.0.1-2"]
 
 
 def test_an_error_of_whoever_is_told_is_not_one_of_the_source(
@@ -207,7 +211,7 @@ def test_no_result_replaces_a_source(here: Path, make_clip: MakeClip) -> None:
     second = make_clip("b.mp4", frames=2).rename(here / "a_saliency.mp4")
     precious = second.read_bytes()
     outcomes = run_all([first, second], _settings(overwrite=True))
-    assert outcomes[0].error == "--output a_saliency.mp4 is one of the sources: give another name"
+    assert outcomes[0].error == ("output='a_saliency.mp4' is one of the sources: give another name")
     assert outcomes[1].error is None
     assert second.read_bytes() == precious
 
@@ -243,3 +247,83 @@ def test_one_name_may_come_alone(make_clip: MakeClip, tmp_path: Path) -> None:
     for n, word in enumerate(words):
         (outcome,) = run_all(word, Settings(model="none", output=tmp_path / f"{n}.mp4"))
         assert outcome.output == tmp_path / f"{n}.mp4" and outcome.frames == 3
+
+
+def test_folders_of_a_folder_are_searched_on_request(here: Path, make_clip: MakeClip) -> None:
+    for name in ("in/a.mp4", "in/sub/b.mp4", "in/.hidden/c.mp4"):
+        (here / name).parent.mkdir(parents=True, exist_ok=True)
+        make_clip(Path(name).name, frames=2).rename(here / name)
+    (flat,) = run_all("in", _settings(output=Path("flat")))
+    assert flat.output == Path("flat/a_saliency.mp4")
+    outcomes = run_all("in", _settings(output=Path("all"), recursive=True))
+    assert [one.output for one in outcomes] == [
+        Path("all/a_saliency.mp4"), Path("all/b_saliency.mp4"),
+    ]  # fmt: skip
+
+
+def test_sources_whose_output_exists_are_skipped_without_a_network(
+    here: Path, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips = [make_clip("a.mp4", frames=2), make_clip("b.mp4", frames=2)]
+    settings = _settings(skip_existing=True)
+    assert [one.is_skipped for one in run_all(clips[0], settings)] == [False]
+    first, second = run_all(clips, settings)
+    assert (first.is_skipped, first.output, first.error) == (True, Path("a_saliency.mp4"), None)
+    assert (second.is_skipped, second.output, second.frames) == (False, Path("b_saliency.mp4"), 2)
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise AssertionError("a network is asked for")
+
+    monkeypatch.setattr(jobs, "process", fail)
+    assert [one.is_skipped for one in run_all(clips, settings)] == [True, True]
+    (named,) = run_all(clips[0], _settings(skip_existing=True, output=Path("a_saliency.mp4")))
+    assert named.is_skipped
+    assert json.loads(json.dumps(named.as_json()))["is_skipped"] is True
+
+
+def test_outputs_beside_their_sources_are_no_sources(here: Path, make_clip: MakeClip) -> None:
+    make_clip("a.mp4", frames=2).rename(here / "a.mp4")
+    settings = _settings(skip_existing=True)
+    assert [one.is_skipped for one in run_all(".", settings)] == [False]
+    assert [one.is_skipped for one in run_all(".", settings)] == [True, True]
+    assert sorted(path.name for path in here.iterdir()) == ["a.mp4", "a_saliency.mp4"]
+
+
+def test_an_output_without_a_suffix_is_a_folder_that_is_made(
+    here: Path, make_clip: MakeClip
+) -> None:
+    settings = _settings(output=Path("new/out"))
+    (outcome,) = run_all(make_clip("a.mp4", frames=2), settings)
+    assert outcome.output == Path("new/out/a_saliency.mp4")
+    assert (here / outcome.output).is_file()
+    (here / "file").write_text("precious")
+    with pytest.raises(UsageError, match=r"^output='file' cannot be a folder for the results: "):
+        run_all(here / "a.mp4", _settings(output=Path("file")))
+
+
+def test_each_source_has_its_own_label(
+    here: Path, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels: list[str] = []
+
+    def choose(wanted: Any, *, label: str = "") -> None:
+        labels.append(label)
+
+    monkeypatch.setattr(jobs, "choose_progress", choose)
+    clips = [make_clip("a.mp4", frames=2), make_clip("b.mp4", frames=2)]
+    run_all(clips, _settings())
+    run_all(clips[0], _settings(overwrite=True))
+    assert labels == ["", "1 of 2 a.mp4", "2 of 2 b.mp4", "", "a.mp4"]
+
+
+def test_a_callable_gets_the_results_of_each_source(here: Path, make_clip: MakeClip) -> None:
+    counts: list[tuple[int, int | None]] = []
+
+    def progress(items: Any, total: int | None) -> Any:
+        items = list(items)
+        counts.append((len(items), total))
+        return items
+
+    run_all([make_clip("a.mp4", frames=2), make_clip("b.mp4", frames=3)], _settings(),
+            progress=progress)  # fmt: skip
+    assert counts == [(2, 2), (3, 3)]

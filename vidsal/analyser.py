@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Self, TypeVar
 
 from vidsal.errors import UsageError
+from vidsal.render import notebook
 from vidsal.render.draw import draw_saliency
 from vidsal.render.style import Style
 from vidsal.runtime.prefetch import prefetch
@@ -25,6 +26,9 @@ from vidsal.static.models import Network
 from vidsal.types import Findings, Rgb, Saliency, SourceInfo, StaticStage
 
 T = TypeVar("T")
+
+# Types cannot import the drawing code, so the front door hands it to them.
+Saliency.viewer = notebook
 
 # Decoded frames that wait for the motion stage, and analysed frames that wait to be drawn. Enough
 # to bridge the pauses of one stage, few enough that 4K frames stay within some hundred megabytes.

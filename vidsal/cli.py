@@ -1,39 +1,30 @@
-"""The command line: words to `Settings`, errors to one line and an exit code.
+"""The command line: arguments to `Settings`, errors to one line and an exit code.
 
-0 done, 1 a failure, 2 wrong usage, 130 interrupted. The output's path goes to stdout, all else to
-stderr.
+Exit codes: 0 done, 1 a failure, 2 wrong usage, 130 interrupted. The output's path goes to stdout,
+everything else to stderr.
 """
 
 import codecs
-import dataclasses
-import inspect
+import difflib
 import io
 import logging
 import os
-import re
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
-from cyclopts import App, CycloptsError, Group, Parameter, Token
+from cyclopts import App, CycloptsError, Parameter
 
 from vidsal._version import __version__
+from vidsal.command_options import merged, options_of, with_options
 from vidsal.errors import UsageError, VidsalError, flat, name_options_as_flags, one_line
 from vidsal.runtime.native_logs import quiet_opencv, quiet_tensorflow
-from vidsal.settings import (
-    Fusion,
-    LiveOptions,
-    Settings,
-    parse_every,
-    parse_path,
-    parse_rate,
-    parse_time,
-    parse_warmup,
-)
+from vidsal.runtime.progress import BarAwareHandler, bars_cleared, choose_progress
+from vidsal.settings import Fusion, LiveOptions, Settings, preset_help
 
 if TYPE_CHECKING:
     from vidsal.pipeline import Outcome
@@ -43,7 +34,14 @@ log = logging.getLogger(__name__)
 app = App(
     name="vidsal",
     help="Shows, frame by frame, what stands out in a video: where a classifier's gradients and "
-    "moving objects are, as a heatmap video.",
+    "moving objects are, as a heatmap video. `vidsal FILE` is short for `vidsal run FILE`.",
+    help_epilogue=(
+        "Examples:\n"
+        "  vidsal clip.mp4                  write clip_saliency.mp4\n"
+        "  vidsal photo.jpg -o heat.png     write the heatmap of a photo\n"
+        "  vidsal live 0                    watch the first camera\n"
+        "  vidsal run --help                all options"
+    ),
     version=__version__,
     help_format="plaintext",
     # main() words the errors and sets the exit codes.
@@ -52,66 +50,128 @@ app = App(
     suppress_keyboard_interrupt=False,
     result_action="return_value",
 )
+# Words that are not sources at the place of a command; the last one is of completion scripts.
+_OPTIONS_OF_VIDSAL = ("--help", "-h", "--version", "--install-completion", "__complete")
+
+Verbose = Annotated[bool, Parameter(alias="-v", help="Say more.", negative=(), show_default=False)]
+Overwrite = Annotated[bool, Parameter(help="Replace files.", negative=(), show_default=False)]
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run a command line and leave with its exit code."""
+    """Run a command line and leave with its exit code.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        Those of the process by default.
+    """
     name_options_as_flags()
     quiet_tensorflow()
     quiet_opencv()
-    _ready_streams()
+    _prepare_streams()
     sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
 
 
 def _run(arguments: list[str]) -> int:
-    verbose = "--verbose" in arguments
-    _end_as_on_ctrl_c("SIGTERM", "SIGHUP")
+    is_verbose = "--verbose" in arguments or "-v" in arguments
+    interrupts = _Interrupts()
+    interrupts.install("SIGINT", "SIGTERM", "SIGHUP")
+    command = _command(arguments)
     try:
-        app(arguments)
+        _refuse_pipes(arguments)
+        app(_with_command(arguments))
     except (CycloptsError, UsageError) as error:
-        _say(f"{flat(error)}\nTry `vidsal {_command(arguments)}--help`.")
-        return 2
+        if not interrupts.happened:
+            _say(f"{flat(error)}\nTry `vidsal {command}--help`.")
+            return 2
     except KeyboardInterrupt as error:
-        # A run that can be gone on with says so.
-        _say(str(error) or "interrupted")
-        return 130
+        # An interrupted run with --resume says how to continue.
+        interrupts.happened = str(error) or interrupts.happened or "interrupted"
     except BrokenPipeError:
-        return 1  # There is nobody to tell.
+        return 1  # Nobody reads the output.
     except Exception as error:
-        if verbose:
-            raise
-        _say(one_line(error, hint="; --verbose shows where"))
-        return 1
+        if not interrupts.happened:
+            if is_verbose:
+                raise
+            _say(one_line(error, hint="; --verbose shows where"))
+            return 1
+    if interrupts.happened:
+        _say(interrupts.happened)
+        return 130
     return 0
 
 
-def _end_as_on_ctrl_c(*names: str) -> None:
-    """Remove what was begun when told to end, too, and when the terminal is closed."""
+class _Interrupts:
+    """Ctrl-C, a request to end, and a closed terminal: each raises KeyboardInterrupt.
 
-    def end(*_: object) -> NoReturn:
+    Imports of native libraries turn that into an ImportError, so it is also remembered.
+
+    Attributes
+    ----------
+    happened : str
+        The line to print, empty before the first interrupt.
+    """
+
+    happened = ""
+
+    def install(self, *names: str) -> None:
+        """Handle signals of some names, where they are not ignored, as under nohup."""
+        for name in names:
+            number = getattr(signal, name, None)  # Windows has no SIGHUP.
+            if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._raise)
+
+    def _raise(self, *_: object) -> NoReturn:
+        self.happened = "interrupted"
         raise KeyboardInterrupt
 
-    for name in names:
-        number = getattr(signal, name, None)  # Windows has no SIGHUP.
-        # What is ignored stays so, as under nohup.
-        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, end)
+
+def _with_command(arguments: list[str]) -> list[str]:
+    """Return a command line with ``run`` before its first word, if that is no command.
+
+    Raises
+    ------
+    UsageError
+        If the first word is most probably a misspelt command.
+    """
+    if not arguments or arguments[0] in (*app, *_OPTIONS_OF_VIDSAL):
+        return arguments
+    first = arguments[0]
+    is_a_word = first.isalpha() and not Path(first).exists()
+    if is_a_word:
+        near = difflib.get_close_matches(first.lower(), _commands(), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise UsageError(f"{first!r} is neither a command nor a file or folder here{hint}")
+    return ["run", *arguments]
 
 
-def _ready_streams() -> None:
-    """Make both streams usable: where one is closed, and for any name that a file can have."""
+def _commands() -> list[str]:
+    return [name for name in app if not name.startswith("-")]
+
+
+def _command(arguments: list[str]) -> str:
+    """Return the command of a command line, with a space behind it."""
+    first = arguments[0] if arguments else ""
+    if first in _commands():
+        return f"{first} "
+    return "" if not first or first in _OPTIONS_OF_VIDSAL or first.isalpha() else "run "
+
+
+def _prepare_streams() -> None:
+    """Make both streams usable where one is closed, and for every name that a file can have."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # Bytes that are no text are printed as they are; what an older encoding lacks, by number.
+        # Bytes of a name that are no text are printed unchanged; characters that an older encoding
+        # lacks are printed as escapes.
         is_utf8 = codecs.lookup(sys.stdout.encoding).name == "utf-8"
         sys.stdout.reconfigure(errors="surrogateescape" if is_utf8 else "backslashreplace")
 
 
 def _say(text: str) -> None:
-    # A closed terminal takes no words, and there is nobody to tell of that.
-    with suppress(OSError):
+    """Print a message to stderr; a closed terminal is no error."""
+    with suppress(OSError), bars_cleared():
         print(f"vidsal: {text}", file=sys.stderr, flush=True)
 
 
@@ -121,14 +181,14 @@ def _print(text: str) -> None:
     Raises
     ------
     BrokenPipeError
-        If whoever read it has left.
+        If the reader has closed the pipe.
     VidsalError
         If it cannot be written for another reason.
     """
     try:
         print(text, flush=True)
     except OSError as error:
-        # What is in the buffer yet would fail once more at the end.
+        # Text that is still in the buffer would fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
             raise
@@ -136,103 +196,53 @@ def _print(text: str) -> None:
         raise VidsalError(f"standard output cannot be written to: {why}") from error
 
 
-def _command(arguments: list[str]) -> str:
-    """Return the subcommand of a command line, with a space behind it."""
-    names = [word for word in arguments[:1] if word in _COMMANDS]
-    return names[0] + " " if names else ""
-
-
-def _tell_idle(settings: Settings, typed: Mapping[str, Any]) -> None:
-    """Say which of the options that were typed change nothing."""
+def _warn_of_idle(settings: Settings, typed: Sequence[str]) -> None:
+    """Say which of the typed options change nothing."""
     for line in settings.idle(typed):
         log.warning("%s", line)
 
 
 def _log_to_stderr(verbose: bool) -> None:
-    """Show vidsal's own warnings as lines of this program; everything under --verbose."""
-    handler = logging.StreamHandler()
+    """Print warnings of vidsal's own as lines of this program; with --verbose everything."""
+    handler = BarAwareHandler()
     handler.setFormatter(logging.Formatter("vidsal: %(message)s"))
     logger = logging.getLogger("vidsal")
     logger.handlers = [handler]
     logger.setLevel(logging.DEBUG if verbose else logging.WARNING)
 
 
-Command = Callable[..., None]
-_COMMANDS = ("run", "live", "evaluate", "faithfulness", "models", "doctor")
-# What a field parses by itself comes to it as the word that was typed.
-_METAVARS = {
-    parse_time: "TIME", parse_rate: "RATE", parse_path: "PATH", parse_warmup: "TIME",
-    parse_every: "auto|INT",
-}  # fmt: skip
+def _refuse_pipes(arguments: Sequence[str]) -> None:
+    """Raise `UsageError` for the name ``-``."""
+    for before, argument in pairwise(["", *arguments]):
+        if argument == "-" and before in ("-o", "--output"):
+            raise UsageError(f"{before} -: vidsal does not write to pipes: give the name of a file")
+        if argument == "-":
+            raise UsageError(
+                "-: vidsal does not read pipes: write the video to a file first, or serve it as a "
+                "stream and give its address, such as udp://127.0.0.1:9000"
+            )
+
+
 # The groups of options that matter where maps are measured and nothing is drawn.
-_MEASURED = ("Part of the source", "Network", "Static map", "Motion")
+_MEASURED = ("Network", "Static map", "Motion")
+_RUN = options_of(Settings)
 
 
-def _from_settings(
-    only: tuple[str, ...] = (),
-    without: tuple[str, ...] = (),
-    defaults: Mapping[str, Any] | None = None,
-    also: type | None = None,
-) -> Callable[[Command], Command]:
-    """Give a command one option for each field of `Settings`, or of some groups of them.
-
-    Those of `also` come before them.
-    """
-    own_defaults = defaults or {}
-    known = [*(_options(also) if also else ()), *_options(Settings)]
-
-    def with_options(command: Command) -> Command:
-        own = inspect.signature(command).parameters.values()
-        kept = [one for one in own if one.kind is not inspect.Parameter.VAR_KEYWORD]
-        command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-            kept
-            + [
-                one.replace(default=own_defaults.get(one.name, one.default))
-                for group, one in known
-                if (not only or group in only) and one.name not in without
-            ]
-        )
-        return command
-
-    return with_options
-
-
-def _whole(_: type, tokens: Sequence[Token]) -> int:
-    """Return a whole number; left to itself the parser rounds others to one."""
-    word = tokens[0].value
-    if not re.fullmatch(r"[+-]?[0-9]{1,18}", word):
-        raise ValueError(f"expected a whole number, got {word!r}")
-    return int(word)
-
-
-def _options(of: type) -> Iterator[tuple[str, inspect.Parameter]]:
-    """Yield an option for each field, as that declares it, with its group."""
-    groups: dict[str, Group] = {}
-    for field in dataclasses.fields(of):
-        name = field.metadata["group"]
-        group = groups.setdefault(name, Group(name, sort_key=len(groups) + 1))
-        metavar = _METAVARS.get(field.metadata["parse"])
-        kind = str | None if metavar else field.type
-        about = Parameter(
-            help=field.metadata["help"],
-            group=group,
-            alias=field.metadata["short"],
-            metavar=metavar,
-            converter=_whole if kind is int else None,
-            # Only what is on by default needs a word that switches it off.
-            negative=None if field.default is True else (),
-        )
-        option = inspect.Parameter(
-            field.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=field.default,
-            annotation=Annotated[kind, about],
-        )
-        yield name, option
-
-
-@app.command
-@_from_settings()
+@app.command(
+    help_epilogue=(
+        "Examples:\n"
+        "  vidsal run clip.mp4 photo.jpg            write clip_saliency.mp4 and "
+        "photo_saliency.png\n"
+        "  vidsal run clip.mp4 --target 'tabby'     explain one class\n"
+        "  vidsal run clip.mp4 --layout quad --start 1:00 --duration 10\n"
+        "  vidsal run clip.mp4 --model none         motion only, without a network\n"
+        "  vidsal run footage/ -o heatmaps/ --recursive --skip-existing\n"
+        "  vidsal run talk.mov --preset talk -o slide.mp4\n\n"
+        "Options may also stand in vidsal.toml, or in [tool.vidsal] of pyproject.toml, in the "
+        "current folder: short-side = 320."
+    )
+)
+@with_options(_RUN)
 def run(
     *sources: Annotated[
         str,
@@ -241,76 +251,108 @@ def run(
             "camera, or the address of a file or stream."
         ),
     ],
+    preset: Annotated[str | None, Parameter(help=preset_help(), metavar="talk|report|fast")] = None,
     summary: Annotated[
-        Path | None, Parameter(help="Also write what became of each source as JSON.")
+        Path | None, Parameter(help="Also write the outcome of each source as JSON.")
     ] = None,
-    verbose: Annotated[bool, Parameter(help="Say more.", negative=())] = False,
+    verbose: Verbose = False,
     **options: Any,
 ) -> None:
     """Write the annotated heatmap video of a video or camera, or the heatmap of a photo."""
     _log_to_stderr(verbose)
-    settings = Settings(**options)
+    settings = Settings(**merged(options, _RUN, preset))
     if not sources:
         raise UsageError("give at least one video, photo, folder or camera")
     from vidsal.jobs import run_all, write_summary
     from vidsal.runtime.atomic_write import claim
+    from vidsal.static.models import check_target
 
     if summary is not None:
         if summary.suffix.lower() != ".json":
             raise UsageError(f"--summary {summary}: a summary is a .json file")
         claim(summary, overwrite=settings.overwrite)
-    told = _Told()
+    check_target(settings)
+    _warn_of_idle(settings, list(options))
+    report = _Report()
     try:
-        run_all(sources, settings, progress=_progress_bar, tell=told.take)
+        run_all(sources, settings, tell=report.take)
     finally:
-        if summary is not None and told.outcomes:
-            write_summary(told.outcomes, summary)
-    _tell_idle(settings, options)
-    failed = sum(one.error is not None for one in told.outcomes)
-    if failed and len(told.outcomes) > 1:
-        _say(f"{failed} of {len(told.outcomes)} sources failed")
-    if failed or told.is_untold:
-        raise SystemExit(1)
+        if summary is not None and report.outcomes:
+            write_summary(report.outcomes, summary)
+    report.close()
 
 
-class _Told:
-    """What became of each source, told as it comes.
+class _Report:
+    """Prints the outcome of each source as soon as it is known.
 
     Attributes
     ----------
     outcomes : list of Outcome
-    is_untold : bool
+    is_incomplete : bool
         Whether a result could not be printed.
     """
 
     def __init__(self) -> None:
         self.outcomes: list[Outcome] = []
-        self.is_untold = False
+        self.is_incomplete = False
 
     def take(self, outcome: "Outcome") -> None:
         """Print an output's path, or why there is none."""
         self.outcomes.append(outcome)
         if outcome.error is not None:
             _say(outcome.error)
+        if outcome.error is not None or outcome.is_skipped:
             return
-        # Neither is a reason not to work on the others.
+        # A failed print is no reason to leave out the other sources.
         try:
             _print(str(outcome.output))
         except BrokenPipeError:
             pass
         except VidsalError as error:
-            self.is_untold = True
+            self.is_incomplete = True
             _say(str(error))
 
+    def close(self) -> None:
+        """Print counts of several sources.
 
-# What can be had of frames that come now, and once: no other part of time, no other order.
-_NOT_LIVE = ("maps", "resume", "audio", "start", "end", "every", "strict", "sequence", "batch")
-# Chosen for speed: a map that is late is worth less than a coarser one.
-_LIVE = {"static_every": "auto", "flow": "dis", "samples": 8}
+        Raises
+        ------
+        SystemExit
+            With exit code 1 if a source failed, or a result could not be printed.
+        """
+        count = len(self.outcomes)
+        failed = sum(one.error is not None for one in self.outcomes)
+        skipped = sum(one.is_skipped for one in self.outcomes)
+        if skipped and count == 1:
+            _say(f"skipped: {self.outcomes[0].output} exists")
+        elif skipped:
+            _say(f"{skipped} of {count} sources skipped: their outputs exist")
+        if failed and count > 1:
+            _say(f"{failed} of {count} sources failed")
+        if failed or self.is_incomplete:
+            raise SystemExit(1)
 
 
-@app.command
-@_from_settings(without=_NOT_LIVE, defaults=_LIVE, also=LiveOptions)
+# A live source has one pass, in its own order, and no other part of time.
+_NOT_LIVE = (
+    "maps", "resume", "audio", "start", "end", "every", "strict", "sequence", "batch",
+    "recursive", "skip_existing",
+)  # fmt: skip
+# Chosen for speed: late maps are worth less than coarse ones.
+_LIVE_DEFAULTS = {"static_every": "auto", "flow": "dis", "samples": 8}
+_LIVE = options_of(LiveOptions, Settings, without=_NOT_LIVE, defaults=_LIVE_DEFAULTS)
+
+
+@app.command(
+    help_epilogue=(
+        "Examples:\n"
+        "  vidsal live                                 the first camera, in a window or a page\n"
+        "  vidsal live rtsp://192.0.2.7/stream1        a network camera\n"
+        "  vidsal live 0 -o session.mp4 --duration 60  record one minute\n"
+        "  vidsal live 0 --preview web --host 0.0.0.0  a page for other machines"
+    )
+)
+@with_options(_LIVE)
 def live(
     source: Annotated[
         str,
@@ -318,58 +360,80 @@ def live(
     ] = "0",
     /,
     *,
-    verbose: Annotated[bool, Parameter(help="Say more.", negative=())] = False,
+    verbose: Verbose = False,
     **options: Any,
 ) -> None:
     """Show a camera or stream with its saliency as it happens; -o records it in real time."""
     _log_to_stderr(verbose)
-    # What is not typed does not come here, whatever the help says is its default.
-    own = {field.name for field in dataclasses.fields(LiveOptions)} & options.keys()
-    wishes = LiveOptions(**{name: options.pop(name) for name in own})
-    settings = Settings(batch=1, **{**_LIVE, **options})
+    values = merged(options, _LIVE)
+    names = LiveOptions.__dataclass_fields__.keys()
+    live_options = LiveOptions(**{name: values.pop(name) for name in names & values.keys()})
+    # Only typed options come as arguments, whatever the help shows as their defaults.
+    settings = Settings(batch=1, **{**_LIVE_DEFAULTS, **values})
     from vidsal.live.session import live as run_live
 
-    summary = run_live(source, settings, wishes, say=_say)
-    _tell_idle(settings, options)
+    summary = run_live(source, settings, live_options, say=_say)
+    _warn_of_idle(settings, list(options))
     _say(summary.line())
     if summary.files:
         _print("\n".join(summary.files))
 
 
-@app.command
-@_from_settings(_MEASURED)
+_FAITHFULNESS = options_of(Settings, groups=("Part of the source", *_MEASURED))
+_FAITHFULNESS.pop("recursive")
+
+
+@app.command(
+    help_epilogue=(
+        "Examples:\n"
+        "  vidsal faithfulness cat.jpg dog.jpg --model lite0\n"
+        "  vidsal faithfulness clip.mp4 --frames 8 --summary scores.json"
+    )
+)
+@with_options(_FAITHFULNESS)
 def faithfulness(
     *sources: Annotated[str, Parameter(help="Photos and videos.")],
     frames: Annotated[int, Parameter(help="Frames taken from each video.")] = 4,
     summary: Annotated[Path | None, Parameter(help="Also write the figures as JSON.")] = None,
-    overwrite: Annotated[bool, Parameter(help="Replace a summary.", negative=())] = False,
-    verbose: Annotated[bool, Parameter(help="Say more.", negative=())] = False,
+    overwrite: Overwrite = False,
+    verbose: Verbose = False,
     **options: Any,
 ) -> None:
     """Measure whether the static maps explain the network: deletion, insertion, random weights."""
     _log_to_stderr(verbose)
-    settings = Settings(**options)
+    settings = Settings(**merged(options, _FAITHFULNESS))
     if not sources:
         raise UsageError("give at least one photo or video")
     if frames < 1:
         raise UsageError(f"--frames must be 1 or more, got {frames}")
-    _tell_idle(settings, options)
-    from vidsal.evaluation.faithfulness import measure, write_json
+    _warn_of_idle(settings, list(options))
+    from vidsal.evaluation.faithfulness import faithfulness as measure
+    from vidsal.evaluation.report import write_json
     from vidsal.runtime.atomic_write import claim
 
     if summary is not None:
         claim(summary, overwrite=overwrite)
 
-    report = measure(sources, settings, frames=frames)
+    report = measure(sources, settings, frames_per_clip=frames)
     if summary is not None:
         write_json(report, summary)
     _print("\n".join(report.lines()))
 
 
-@app.command
-@_from_settings(
-    (*_MEASURED[1:], "Scale and fusion"), without=("model", "fusion", "centre_prior", "seed")
+_EVALUATE = options_of(
+    Settings, groups=(*_MEASURED, "Scale and fusion"),
+    without=("model", "fusion", "centre_prior", "seed"),
+)  # fmt: skip
+
+
+@app.command(
+    help_epilogue=(
+        "Examples:\n"
+        "  vidsal evaluate data/clips --models resnet50 lite0\n"
+        "  vidsal evaluate data/photos --markdown scores.md --against other=maps/"
+    )
 )
+@with_options(_EVALUATE)
 def evaluate(
     *folders: Annotated[
         Path, Parameter(help="Clips or photos with ground truth; see the README for layouts.")
@@ -393,13 +457,13 @@ def evaluate(
     seed: Annotated[int, Parameter(help="Which frames are scored, and the noise.")] = 0,
     json: Annotated[Path | None, Parameter(help="Also write the scores as JSON.")] = None,
     markdown: Annotated[Path | None, Parameter(help="Also write the tables as Markdown.")] = None,
-    overwrite: Annotated[bool, Parameter(help="Replace files.", negative=())] = False,
-    verbose: Annotated[bool, Parameter(help="Say more.", negative=())] = False,
+    overwrite: Overwrite = False,
+    verbose: Verbose = False,
     **options: Any,
 ) -> None:
     """Score the maps against what people look at, and where objects are."""
     _log_to_stderr(verbose)
-    settings = Settings(seed=seed, **options)
+    settings = Settings(seed=seed, **merged(options, _EVALUATE))
     if not folders:
         raise UsageError(
             "give at least one folder of clips or photos with ground truth, before --models and "
@@ -410,8 +474,8 @@ def evaluate(
     if json is not None and json == markdown:
         raise UsageError(f"--json and --markdown both name {json}")
     theirs = _named_folders(against or [])
-    # Which network --preprocess is for is not in the settings.
-    _tell_idle(settings, {name: options[name] for name in options if name != "preprocess"})
+    # --models names the network that --preprocess is for, and the settings do not.
+    _warn_of_idle(settings, [name for name in options if name != "preprocess"])
     from vidsal.evaluation.evaluate import evaluate as score
     from vidsal.evaluation.report import write_report
     from vidsal.runtime.atomic_write import claim
@@ -421,7 +485,7 @@ def evaluate(
             claim(path, overwrite=overwrite)
     report = score(
         folders, settings, models=models or (), fusions=fusion or (), against=theirs,
-        frames_per_clip=frames_per_clip, seed=seed, progress=partial(_progress_bar, unit="clip"),
+        frames_per_clip=frames_per_clip, seed=seed, progress=choose_progress(True, unit="clips"),
     )  # fmt: skip
     write_report(report, json_path=json, markdown_path=markdown)
     _print("\n".join(report.lines()))
@@ -440,15 +504,42 @@ def _named_folders(words: list[str]) -> dict[str, Path]:
     return folders
 
 
-@app.command
+@app.command(help_epilogue="Examples:\n  vidsal models\n  vidsal run clip.mp4 --model lite0")
 def models() -> None:
-    """List the networks that can be used, and whether their weights are here."""
+    """List the networks that can be used, and whether their weights are on this machine."""
     from vidsal.doctor import model_lines
 
     _print("\n".join(model_lines()))
 
 
-@app.command
+@app.command(
+    help_epilogue="Examples:\n"
+    "  vidsal classes cat                     classes with the word cat, and their indices\n"
+    "  vidsal classes                         all 1000 classes of ImageNet\n"
+    "  vidsal classes --labels names.txt      classes of your own network\n"
+    "  vidsal run clip.mp4 --target 281       explain class 281, tabby"
+)
+def classes(
+    word: Annotated[str, Parameter(help="Only classes with this word in a name.")] = "",
+    /,
+    *,
+    labels: Annotated[
+        Path | None, Parameter(help="Class names of a saved model, one a line.")
+    ] = None,
+) -> None:
+    """List the names of classes with their indices, for --target."""
+    from vidsal.static.labels import imagenet_classes, read_labels
+    from vidsal.static.suggestions import classes_with_word, did_you_mean, suggest_classes
+
+    known = imagenet_classes() if labels is None else read_labels(labels)
+    chosen = classes_with_word(word, known) if word else known
+    if not chosen:
+        hint = did_you_mean(suggest_classes(word, known))
+        raise VidsalError(f"no class has the word {word!r} in its name{hint}")
+    _print("\n".join(f"{one.index:>4}  {', '.join(one.synonyms)}" for one in chosen))
+
+
+@app.command(help_epilogue="Examples:\n  vidsal doctor\n  vidsal doctor > report.txt")
 def doctor() -> None:
     """Show what vidsal finds on this machine: one screen for a bug report."""
     from vidsal.doctor import report
@@ -459,17 +550,29 @@ def doctor() -> None:
         raise VidsalError("PROBLEM marks what has to be put right")
 
 
-def _progress_bar(items: Iterable[Any], total: int | None, unit: str = "frame") -> Iterable[Any]:
-    """Show frames, rate and remaining time on stderr while `items` pass."""
-    from tqdm import tqdm
+@app.command(
+    name="--install-completion",
+    help_epilogue="Examples:\n"
+    "  vidsal --install-completion\n"
+    "  vidsal --install-completion --shell zsh",
+)
+def install_completion(
+    *,
+    shell: Annotated[
+        Literal["bash", "zsh", "fish", "powershell"] | None,
+        Parameter(help="Default: the shell that vidsal is started from."),
+    ] = None,
+) -> None:
+    """Let the shell complete commands, options and file names."""
+    from cyclopts.completion.detect import ShellDetectionError
 
-    bar: Iterable[Any] = tqdm(
-        items,
-        total=total,
-        unit=unit,
-        file=sys.stderr,
-        dynamic_ncols=True,
-        leave=False,
-        disable=None,
-    )
-    return bar
+    try:
+        path = app.install_completion(shell=shell)
+    except ShellDetectionError as error:
+        raise UsageError(
+            "the shell is not known: give --shell bash, zsh, fish or powershell"
+        ) from error
+    except OSError as error:
+        raise VidsalError(f"cannot write {error.filename}: {error.strerror}") from error
+    _print(str(path))
+    _say("completion is installed: open a new terminal to use it")

@@ -138,7 +138,7 @@ def motion_saliency(
     if not fps > 0:
         raise UsageError(f"fps must be above 0, got {fps}")
     first, second = _grey_pair(previous, current)
-    size = image_ops.working_size(*second.shape[:2], working_width)
+    size = image_ops.working_size(second.shape[0], second.shape[1], working_width)
     small = (image_ops.shrink(one, size) for one in (first, second))
     motion = compensated.measure(*small, model=camera, how=flow)
     speed = compensated.diagonals_a_second(motion.speed, 1 / fps)
@@ -199,8 +199,7 @@ def overlay(
     UsageError
         If the picture or the map is invalid.
     """
-    picture, values = as_rgb(rgb), _map(saliency_map, "saliency_map")
-    return overlays.overlay(picture, values, colormap=colormap, alpha=alpha)
+    return overlays.overlay(as_rgb(rgb), saliency_map, colormap=colormap, alpha=alpha)
 
 
 def _grey_pair(previous: Any, current: Any) -> tuple[Rgb, Rgb]:

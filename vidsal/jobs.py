@@ -1,7 +1,8 @@
-"""Several sources, one after the other: what fails does not stop the rest."""
+"""Several sources, one after the other: a failure does not stop the rest."""
 
 import dataclasses
 import json
+import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -9,11 +10,12 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from vidsal.errors import UsageError, VidsalError, one_line
+from vidsal.errors import UsageError, VidsalError, one_line, option
 from vidsal.media import codecs
-from vidsal.pipeline import Outcome, Progress, process
+from vidsal.pipeline import Outcome, process
 from vidsal.runtime.atomic_write import write_text
-from vidsal.settings import Settings, settings_of
+from vidsal.runtime.progress import Progress, choose_progress
+from vidsal.settings import OutputOptions, Settings, SourceOptions, settings_of
 from vidsal.sinks.image import IMAGE_SUFFIXES
 from vidsal.sources.capture import display_name, is_stream
 from vidsal.sources.http_file import file_name, redacted_url
@@ -21,59 +23,72 @@ from vidsal.sources.image import is_image
 from vidsal.sources.resolve import Pictures, What, expand, is_named_as_picture
 from vidsal.static.models import Network
 
+log = logging.getLogger(__name__)
+
 
 def run_all(
-    words: Sequence[str | int | Path] | str | int | Path,
+    names: Sequence[str | int | Path] | str | int | Path,
     settings: Settings | None = None,
     *,
-    progress: Progress[Any] | None = None,
+    progress: bool | Progress = True,
     tell: Callable[[Outcome], None] = lambda _: None,
 ) -> list[Outcome]:
     """Do what ``vidsal run`` does with many names.
 
     Parameters
     ----------
-    words : sequence of str, int or Path
-        See `vidsal.sources.resolve.expand`; one of them may come alone. With more than one source,
-        the settings' ``output``, ``table`` and ``maps`` are folders.
+    names : sequence of str, int or Path
+        See `vidsal.sources.resolve.expand`; a single name need not be in a list. With more than
+        one source, the settings' ``output``, ``table`` and ``maps`` are folders, which are made.
+        An ``output`` without a suffix is a folder for one source, too.
     settings : Settings, optional
-    progress : callable, optional
-        As in `vidsal.run`.
+    progress : bool or callable, optional
+        True shows a bar for each source where stderr is a terminal, or in a notebook. A callable
+        gets the results and their number, if known, and hands the results on.
     tell : callable
-        Gets the outcome of each source when it is there.
+        Gets the outcome of each source as soon as it is known.
 
     Returns
     -------
     list of Outcome
-        Names that mean nothing first, then the sources in their order; what failed says why.
+        Names that mean nothing first, then the sources in their order. A failure says why; with
+        ``skip_existing``, sources whose output exists are marked as skipped.
 
     Raises
     ------
     UsageError
-        If the settings do not fit so many sources.
+        If the settings do not fit the sources.
     """
     settings = settings_of(settings)
-    # A text is a sequence, too: of letters.
-    words = [words] if isinstance(words, (str, int, Path)) else words
-    network = Network(settings, progress=progress is not None)
+    # A string is a sequence of letters, too.
+    names = [names] if isinstance(names, (str, int, Path)) else names
+    network = Network(settings, progress=choose_progress(progress) is not None)
     outcomes: list[Outcome] = []
 
     def done(outcome: Outcome) -> None:
         outcomes.append(outcome)
         tell(outcome)
 
-    sources, is_group = _sources(words, settings, done)
-    there = {os.path.realpath(path) for one in sources if _is_file(path := Path(str(one)))}
-    for source, own in _each(sources, settings, is_group=is_group):
+    sources, is_group = _sources(names, settings, done)
+    files = {os.path.realpath(path) for one in sources if _is_file(path := Path(str(one)))}
+    jobs = list(_jobs(sources, settings, is_group=is_group))
+    outputs = {os.path.realpath(own.output) for _, own in jobs if own.output}
+    for n, (source, own) in enumerate(jobs, start=1):
+        if settings.skip_existing and (skipped := _skipped(source, own, outputs)):
+            done(skipped)
+            continue
         try:
             if len(sources) > 1:
-                _require_apart(there, own)
-            outcome = process(source, own, network=network, progress=progress)
+                _require_apart(files, own)
+            name = _short_name(source)
+            label = f"{n} of {len(jobs)} {name}" if len(jobs) > 1 else name
+            outcome = process(
+                source, own, network=network, progress=choose_progress(progress, label=label)
+            )
         except Exception as error:
-            # What is wrong with the one source there is, and no fault of the file, is told by
-            # whoever called.
-            is_told = isinstance(error, VidsalError) and not isinstance(error, UsageError)
-            if len(sources) == 1 and not is_told:
+            # The caller reports wrong usage, and unexpected errors, of the only source.
+            is_worded = isinstance(error, VidsalError) and not isinstance(error, UsageError)
+            if len(sources) == 1 and not is_worded:
                 raise
             outcome = Outcome(_label(source), error=one_line(error))
         done(outcome)
@@ -81,86 +96,123 @@ def run_all(
 
 
 def write_summary(outcomes: Sequence[Outcome], path: Path) -> None:
-    """Write what became of each source as JSON."""
+    """Write the outcome of each source as JSON.
+
+    Parameters
+    ----------
+    outcomes : sequence of Outcome
+    path : Path
+        An existing file is replaced.
+
+    Raises
+    ------
+    VidsalError
+        If it cannot be written.
+    """
     write_text(path, json.dumps([one.as_json() for one in outcomes], indent=2) + "\n")
 
 
 def _sources(
-    words: Sequence[str | int | Path], settings: Settings, failed: Callable[[Outcome], None]
+    names: Sequence[str | int | Path], options: SourceOptions, failed: Callable[[Outcome], None]
 ) -> tuple[list[What], bool]:
-    """Return what all words mean, and if that may be several; a word that means nothing fails."""
+    """Return the sources that names mean, and whether these may be several.
+
+    A name that means nothing is an outcome.
+    """
     sources: list[What] = []
-    is_group = len(words) > 1
-    for word in words:
+    is_group = len(names) > 1
+    for name in names:
         try:
-            meant = expand(word, is_sequence=settings.sequence)
+            meant = expand(name, is_sequence=options.sequence, is_recursive=options.recursive)
         except (VidsalError, OSError) as error:
-            failed(Outcome(_label(word), error=one_line(error)))
+            failed(Outcome(_label(name), error=one_line(error)))
             continue
         sources += meant
-        is_group |= meant != [word] and not settings.sequence
+        is_group |= meant != [name] and not options.sequence
     return sources, is_group
 
 
 def _label(source: What) -> str:
-    """Return a source as it may be told: an address may hold a password."""
+    """Return the name of a source without the password that an address may hold."""
     if file_name(source):
         return redacted_url(str(source))
     return display_name(str(source)) if is_stream(source) else str(source)
 
 
-def _each(
+def _short_name(source: What) -> str:
+    """Return the name of a source without its folder, for a progress bar."""
+    if name := file_name(source):
+        return name
+    return _label(source) if is_stream(source) else Path(str(source)).name
+
+
+def _jobs(
     sources: Sequence[What], settings: Settings, *, is_group: bool
 ) -> Iterator[tuple[What, Settings]]:
     """Yield each source with the settings that name its own files.
 
-    What a folder, a glob or a list means is one source today and several tomorrow: names of results
-    that are not those of files are those of folders.
+    A folder, a glob or a list may mean one source today and several tomorrow: names of results
+    that do not end as those of files are folders, also for one source.
     """
     are_several = len(sources) > 1
     folders: dict[str, Path] = {}
-    for option in ("output", "table", "maps"):
-        path = getattr(settings, option)
+    for name in ("output", "table", "maps"):
+        path = getattr(settings, name)
         if path is not None and (
             are_several
             or (is_group and not _is_named_as_file(path))
-            or (option != "maps" and path.is_dir())
+            or (name == "output" and not path.suffix)
+            or (name != "maps" and path.is_dir())
         ):
-            _make(path, f"--{option}", len(sources))
-            folders[option] = path
-    for source, name in zip(sources, _names(sources), strict=True):
+            _make_folder(path, name, len(sources))
+            folders[name] = path
+    for source, stem in zip(sources, _stems(sources), strict=True):
         own: dict[str, Any] = {}
-        if are_several or "output" in folders:
-            own["output"] = folders.get("output", Path()) / _output_name(source, name, settings)
+        if are_several or "output" in folders or (settings.skip_existing and not settings.output):
+            own["output"] = folders.get("output", Path()) / _output_name(source, stem, settings)
         if "table" in folders:
-            own["table"] = folders["table"] / f"{name}.csv"
+            own["table"] = folders["table"] / f"{stem}.csv"
         if "maps" in folders:
-            own["maps"] = folders["maps"] / name
+            own["maps"] = folders["maps"] / stem
         yield source, dataclasses.replace(settings, **own)
 
 
-def _names(sources: Sequence[What]) -> list[str]:
-    """Return what the results of each source are called after: no two of them alike."""
-    stems, paths = zip(*map(_called, sources), strict=True) if sources else ((), ())
+def _skipped(source: What, options: OutputOptions, outputs: set[str]) -> Outcome | None:
+    """Return the outcome of a source that is to be left out, or None.
+
+    Those are sources with an output, and outputs of an earlier run in the folder of the sources.
+    """
+    if options.output is not None and options.output.exists():
+        log.info("skipped %s: %s exists", _label(source), options.output)
+        return Outcome(_label(source), output=options.output, is_skipped=True)
+    if os.path.realpath(str(source)) in outputs:
+        log.info("skipped %s: it is the output of another source", _label(source))
+        return Outcome(_label(source), is_skipped=True)
+    return None
+
+
+def _stems(sources: Sequence[What]) -> list[str]:
+    """Return for each source the name, without a suffix, of its results: no two are equal."""
+    stems, paths = zip(*map(_stem, sources), strict=True) if sources else ((), ())
     ways = [
         stems,
-        # a.mov and a.mkv are not to end at one name,
+        # a.mov and a.mkv must not share a name,
         [path.name for path in paths],
-        # nor the files of one name in two folders,
+        # and files of one name in two folders must not either.
         [f"{path.absolute().parent.name}_{path.name}" for path in paths],
     ]
     counts = [Counter(way) for way in ways]
     names: list[str] = []
     for n, path in enumerate(paths):
         single = (way[n] for way, times in zip(ways, counts, strict=True) if times[way[n]] == 1)
-        # nor any others.
+        # Names that are still equal are numbered.
         numbered = (f"{number}_{path.name}" for number in count(n + 1))
         names.append(next(name for name in chain(single, numbered) if name not in names))
     return names
 
 
-def _called(source: What) -> tuple[str, Path]:
-    """Return what a source is called without its suffix, and with it; a stream has none."""
+def _stem(source: What) -> tuple[str, Path]:
+    """Return the name of a source without its suffix, and with it; a stream has none."""
     if name := file_name(source):
         return Path(name).stem, Path(name)
     if is_stream(source):
@@ -170,26 +222,26 @@ def _called(source: What) -> tuple[str, Path]:
     return path.stem, path
 
 
-def _require_apart(sources: set[str], settings: Settings) -> None:
-    """Raise `UsageError` where a result would replace a source, one that is still to be read."""
-    for option in ("output", "table"):
-        path = getattr(settings, option)
+def _require_apart(sources: set[str], options: OutputOptions) -> None:
+    """Raise `UsageError` where a result would replace a source."""
+    for name in ("output", "table"):
+        path = getattr(options, name)
         if path is not None and os.path.realpath(path) in sources:
-            raise UsageError(f"--{option} {path} is one of the sources: give another name")
+            raise UsageError(f"{option(name, str(path))} is one of the sources: give another name")
 
 
-def _output_name(source: What, stem: str, settings: Settings) -> str:
-    """Return what the output of one of many sources is called."""
+def _output_name(source: What, stem: str, options: OutputOptions) -> str:
+    """Return the name of the output of one of many sources."""
     if name := file_name(source):
         is_photo = is_named_as_picture(name)
     else:
         path = Path(str(source))
         is_photo = not isinstance(source, Pictures) and _is_file(path) and is_image(path)
-    return f"{stem}_saliency{'.png' if is_photo else codecs.suffix_for(settings.codec)}"
+    return f"{stem}_saliency{'.png' if is_photo else codecs.suffix_for(options.codec)}"
 
 
 def _is_file(path: Path) -> bool:
-    """Say whether a name is one of a file; one that no system takes is not."""
+    """Say whether a file of this name exists; names that the system refuses have none."""
     try:
         return path.is_file()
     except OSError:
@@ -201,20 +253,20 @@ def _is_named_as_file(path: Path) -> bool:
     return path.suffix.lower() in (*codecs.SUFFIXES, *IMAGE_SUFFIXES, ".csv")
 
 
-def _make(folder: Path, option: str, sources: int) -> None:
-    """Make a folder for the files of many sources, if it is not there.
+def _make_folder(folder: Path, name: str, sources: int) -> None:
+    """Make a folder for results, if it does not exist.
 
     Raises
     ------
     UsageError
-        If it is a file, is called like one, or cannot be made.
+        If it is a file, has the name of one, or cannot be made.
     """
+    given = option(name, str(folder))
     if _is_named_as_file(folder) and not folder.exists():
-        raise UsageError(f"{option} {folder}: there are {sources} sources: give it a folder")
+        raise UsageError(f"{given}: there are {sources} sources: give the name of a folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(
-            f"{option} must name a folder where there are several sources: {folder}: "
-            f"{error.strerror or error}"
+            f"{given} cannot be a folder for the results: {error.strerror or error}"
         ) from error

@@ -66,6 +66,8 @@ class Outcome:
         Frame rate of the output.
     seconds : float
         Duration of the work.
+    is_skipped : bool
+        Whether the source was left out because `output` exists.
     """
 
     source: str
@@ -80,6 +82,7 @@ class Outcome:
     width_px: int = 0
     fps: Fraction | None = None
     seconds: float = 0.0
+    is_skipped: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Return the outcome as a dictionary that JSON can hold."""

@@ -15,11 +15,13 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin
+from typing import Any, Literal, NamedTuple, TypeGuard, TypeVar, get_args, get_origin
 
 from vidsal.errors import UsageError, option
 
 T = TypeVar("T")
+# The name of a network, or a Keras model object.
+Model = str | Any
 Preprocess = Literal["caffe", "torch", "tf", "none"]
 Method = Literal["gradient", "smoothgrad", "integrated"]
 Score = Literal["logit", "probability", "logprob"]
@@ -37,6 +39,26 @@ PANELS: dict[Layout, tuple[int, int]] = {
 }  # fmt: skip
 Colormap = Literal["inferno", "magma", "plasma", "viridis", "cividis", "turbo", "grey"]
 PreviewKind = Literal["auto", "window", "web", "none"]
+Preset = Literal["talk", "report", "fast"]
+# Options that go together. Options of a command line or a config file win over them, one by one.
+PRESETS: dict[Preset, dict[str, Any]] = {
+    # One slide: the input beside the result, as wide as a Full HD projector shows, and a heatmap
+    # that is seen from the last row.
+    "talk": {"layout": "side-by-side", "width": 1920, "alpha": 0.8, "quality": 90},
+    # A figure and its numbers: how both halves make the fused map, regions as boxes, one CSV file
+    # a source in the current folder, and twice the samples for maps with less noise.
+    "report": {"layout": "quad", "width": 1920, "boxes": 0.5, "samples": 32, "table": "."},
+    # A first look: the faster flow on smaller pictures, and an eighth of the gradients.
+    "fast": {
+        "flow": "dis", "samples": 8, "static_every": 4, "short_side": 224, "working_width": 256,
+        "predict_every": 1.0,
+    },
+}  # fmt: skip
+# What people type for names that an option has, and what the option calls them.
+_OTHER_NAMES = {
+    "h265": "hevc", "x265": "hevc", "avc": "h264", "x264": "h264", "av01": "av1", "aom": "av1",
+    "vp09": "vp9", "gray": "grey", "jet": "turbo", "vanilla": "gradient",
+}  # fmt: skip
 
 
 def parse_time(text: str | float | None) -> float | None:
@@ -159,13 +181,20 @@ def _kind(annotation: Any) -> str:
     """Return a type in words: ``int or {'auto'}``."""
     if get_origin(annotation) is Literal:
         return "{" + ", ".join(map(repr, get_args(annotation))) + "}"
+    if annotation is Any:
+        return "Keras model"
     kinds = [one for one in get_args(annotation) if one is not type(None)]
     return " or ".join(map(_kind, kinds)) or annotation.__name__
 
 
-def is_saved(model: str) -> bool:
-    """Say whether a network's name is that of a saved model."""
-    return model.endswith((".keras", ".h5"))
+def is_saved(model: Model) -> TypeGuard[str]:
+    """Say whether a network's name is that of a saved model; a model object is none."""
+    return isinstance(model, str) and model.endswith((".keras", ".h5"))
+
+
+def is_model_object(model: Any) -> bool:
+    """Say whether a value is a Keras model object, without importing Keras."""
+    return hasattr(model, "layers") and hasattr(model, "inputs")
 
 
 def _positive(value: float) -> bool:
@@ -176,8 +205,10 @@ def _word(value: str | int | Path) -> str:
     return str(value).strip()
 
 
-def _model(value: str | Path) -> str:
-    """Return a network's name, those of vidsal's own in any spelling of case."""
+def parse_model(value: Model) -> Model:
+    """Return a network's name, vidsal's own ones in lower case; a model object stays as it is."""
+    if is_model_object(value):
+        return value
     name = str(value).strip()
     return name.lower() if name.lower() in ("auto", "resnet50", "lite0", "none") else name
 
@@ -241,10 +272,11 @@ class OutputOptions(Options):
         "vidsal live records from its start only where it is given.",
         parse=parse_path, short="-o")
     overwrite: bool = _option(False, "Replace files that exist.")
+    skip_existing: bool = _option(
+        False, "Leave out sources whose output exists, and count them.")
     codec: Codec | None = _option(
         None, "Codec of the video: h264, hevc, av1, vp9, prores or ffv1. Default: what "
-        "the file's suffix is known for (.mp4, .mov, .mkv: h264, .webm: vp9; .gif has its own).",
-        check=lambda codec: codec in get_args(Codec), expected="one of these")
+        "the file's suffix is known for (.mp4, .mov, .mkv: h264, .webm: vp9; .gif has its own).")
     quality: int = _option(
         80, "Quality of the video, 0 to 100; 80 shows no loss to most people.",
         check=lambda quality: 0 <= quality <= 100, expected="0 to 100")
@@ -288,6 +320,8 @@ class SourceOptions(Options):
     sequence: bool = _option(
         False, "The pictures of a folder, a glob or a list are the frames "
         "of one video, at --fps (default 25).")
+    recursive: bool = _option(
+        False, "Take the videos and pictures in the folders of a folder, too.")
     # fmt: on
 
     def __post_init__(self) -> None:
@@ -313,11 +347,11 @@ class NetworkOptions(Options):
     """The network whose score is differentiated."""
 
     # fmt: off
-    model: str = _option(
+    model: Model = _option(
         "auto", "Network whose score is differentiated: resnet50 (Keras' ImageNet "
         "weights), lite0 (bundled), none (motion only), auto (resnet50 where its weights can be "
-        "had, else lite0), another name in keras.applications, or a saved model (.keras, .h5).",
-        parse=_model)
+        "had, else lite0), another name in keras.applications, or a saved model (.keras, .h5); in "
+        "Python also a Keras model object.", parse=parse_model)
     weights: Path | None = _option(
         None, "Local weights for resnet50 or another name in keras.applications (.h5 "
         "or .weights.h5).", parse=parse_path)
@@ -329,6 +363,9 @@ class NetworkOptions(Options):
     precision: Precision = _option(
         "float32", "Arithmetic of the network; bfloat16 is faster where the processor "
         "has it, and coarser.")
+    trust_model: bool = _option(
+        False, "Load a saved model that contains Lambda layers, which can run any code: "
+        "only for files you trust.")
     batch: int = _option(
         16, "Gradients in one call; more need more memory.",
         check=lambda n: 1 <= n <= 256, expected="1 to 256")
@@ -336,9 +373,14 @@ class NetworkOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        is_whole = self.model in ("lite0", "none") or is_saved(self.model)
-        if self.weights is not None and is_whole:
-            raise UsageError(f"{option('weights')} is not for {option('model', self.model)}")
+        has_weights = is_model_object(self.model) or is_saved(self.model)
+        if self.weights is not None and (has_weights or self.model in ("lite0", "none")):
+            raise UsageError(f"{option('weights')} is not for {option('model', self.model_name)}")
+
+    @property
+    def model_name(self) -> str:
+        """The network's name as given; of a model object, the name that it has in Keras."""
+        return self.model if isinstance(self.model, str) else str(_name_of(self.model))
 
 
 @_group("Static map")
@@ -505,6 +547,11 @@ class Settings(PictureOptions, AnalysisOptions, NetworkOptions, SourceOptions, O
                 f"{option('resume', True)} is not for {option('static_every', 'auto')}, which "
                 "depends on how fast the machine is just then: give a number"
             )
+        if self.overwrite and self.skip_existing:
+            raise UsageError(
+                f"{option('overwrite', True)} and {option('skip_existing', True)} exclude each "
+                "other: give one of them"
+            )
 
     def changed(self, groups: Collection[str]) -> dict[str, Any]:
         """Return the options of some groups that are not at their defaults, by name."""
@@ -518,18 +565,20 @@ class Settings(PictureOptions, AnalysisOptions, NetworkOptions, SourceOptions, O
     def idle(self, names: Collection[str]) -> Iterator[str]:
         """Yield, for some options that are given, which of them change nothing, and why."""
         groups = {field.name: field.metadata["group"] for field in dataclasses.fields(self)}
+        model, is_object = option("model", self.model_name), is_model_object(self.model)
         sampling = {"fresh", "noise", "seed"}
         rules = [
-            ("--method gradient", self.method == "gradient", {"samples", *sampling}),
-            ("--method integrated", self.method == "integrated", sampling),
-            (f"--fusion {self.fusion}", self.fusion in ("static", "motion"), {"gain"}),
-            (f"--model {self.model}", not is_saved(self.model), {"preprocess"}),
+            (option("method", "gradient"), self.method == "gradient", {"samples", *sampling}),
+            (option("method", "integrated"), self.method == "integrated", sampling),
+            (option("fusion", self.fusion), self.fusion in ("static", "motion"), {"gain"}),
+            (model, not is_saved(self.model) and not is_object, {"preprocess"}),
+            (model, not is_saved(self.model), {"trust_model"}),
         ]
         if self.model == "none":
             network = {name for name in groups if groups[name] in ("Network", "Static map")}
-            rules = [("--model none", True, (network | {"fusion", "gain"}) - {"model"})]
+            rules = [(model, True, (network | {"fusion", "gain"}) - {"model"})]
         for reason, is_so, of_no_use in rules:
-            idle = [flag(name) for name in groups if name in of_no_use and name in names]
+            idle = [option(name) for name in groups if name in of_no_use and name in names]
             if is_so and idle:
                 yield f"{', '.join(idle)}: without effect with {reason}"
 
@@ -624,9 +673,13 @@ def _checked(field: Any, value: Any) -> Any:
             value = rule["parse"](value)
     except (UsageError, TypeError) as error:
         raise UsageError(f"{option(field.name)}: {error}") from None
-    choices = get_args(field.type)
-    if isinstance(field.default, str) and choices and value not in choices:
-        raise UsageError(f"{option(field.name)} must be one of {', '.join(choices)}, got {value!r}")
+    choices = choices_of(field.type)
+    if choices and value not in choices:
+        near = _meant(value, choices)
+        hint = f"; did you mean {near}?" if near else ""
+        raise UsageError(
+            f"{option(field.name)} must be one of {', '.join(choices)}, got {value!r}{hint}"
+        )
     is_number = isinstance(field.default, (int, float)) and not rule["parse"]
     if is_number and not _same_kind(value, field.default):
         kind = {bool: "true or false", int: "a whole number", float: "a number"}
@@ -634,6 +687,73 @@ def _checked(field: Any, value: Any) -> Any:
     if rule["check"] and not rule["check"](value):
         raise UsageError(f"{option(field.name)} must be {rule['expected']}, got {value}")
     return value
+
+
+def checked_option(name: str, value: Any) -> Any:
+    """Return a value as the type of an option of `Settings` or `LiveOptions`.
+
+    Raises
+    ------
+    UsageError
+        If the option cannot take it.
+    KeyError
+        If there is no such option.
+    """
+    fields = {field.name: field for of in (LiveOptions, Settings) for field in _fields(of)}
+    return _checked(fields[name], value)
+
+
+def preset_options(name: str) -> dict[str, Any]:
+    """Return the options that a preset stands for.
+
+    Raises
+    ------
+    UsageError
+        If there is no preset of this name.
+    """
+    options = PRESETS.get(name)  # type: ignore[call-overload]
+    if options is None:
+        raise UsageError(f"{option('preset')} must be one of {', '.join(PRESETS)}, got {name!r}")
+    return dict(options)
+
+
+def preset_help() -> str:
+    """Return what each preset stands for, as the command line would have it."""
+    told = [
+        f"{name} ({', '.join(f'{flag(key)} {value}' for key, value in options.items())})"
+        for name, options in PRESETS.items()
+    ]
+    return f"Options that go together: {'; '.join(told)}. Options that are given win."
+
+
+def choices_of(annotation: Any) -> tuple[str, ...]:
+    """Return the words that an option takes where these are all, as those of ``--layout``."""
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)
+    kinds = [one for one in get_args(annotation) if one is not type(None)]
+    return choices_of(kinds[0]) if len(kinds) == 1 else ()
+
+
+def _meant(value: Any, choices: Collection[str]) -> str:
+    """Return the word that a wrong one may stand for, or an empty text."""
+    word = re.sub(r"[\s_.]+", "", str(value).lower())
+    names = {choice.replace("-", ""): choice for choice in choices}
+    other = _OTHER_NAMES.get(word, "")
+    if other in choices:
+        return other
+    import difflib
+
+    near = difflib.get_close_matches(word.replace("-", ""), names, n=1, cutoff=0.6)
+    return names[near[0]] if near else ""
+
+
+def _name_of(model: Any) -> str:
+    """Return the name of a model object in Keras, or its class's."""
+    return getattr(model, "name", None) or type(model).__name__
+
+
+def _fields(of: Any) -> tuple[dataclasses.Field[Any], ...]:
+    return dataclasses.fields(of)
 
 
 def _plain(value: Any) -> Any:

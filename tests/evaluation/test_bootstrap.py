@@ -1,4 +1,4 @@
-"""Intervals of means, against theory."""
+"""Bootstrap intervals of means, compared with theory."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def test_the_interval_holds_the_true_mean_in_most_samples() -> None:
     found = [bootstrap(rng.normal(5, 2, 40), seed=seed) for seed in range(200)]
     assert all(one.low < one.mean < one.high for one in found)
     held = np.mean([one.low <= 5 <= one.high for one in found])
-    # 95 %, less what a sample of 40 takes away; three standard deviations of 200 tries.
+    # Slightly below 95 %, since samples are small (40); three standard deviations of 200 trials.
     assert held == pytest.approx(0.94, abs=0.05)
 
 
@@ -31,7 +31,7 @@ def test_an_interval_of_skewed_values_is_skewed() -> None:
     assert high - mean > 1.15 * (mean - low) > 0
 
 
-def test_the_same_seed_gives_the_same_interval_and_one_value_is_its_own() -> None:
+def test_the_same_seed_gives_the_same_interval() -> None:
     values = np.random.default_rng(0).random(50).tolist()
     assert bootstrap(values) == bootstrap(np.array(values)) == bootstrap(values, seed=0)
     assert bootstrap(values, seed=1) != bootstrap(values)

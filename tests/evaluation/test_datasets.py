@@ -1,4 +1,4 @@
-"""Folders with ground truth: each layout made on the spot, and what is wrong said in one line."""
+"""Datasets with ground truth: each layout, which frames are scored, and errors of one line."""
 
 import itertools
 from collections.abc import Callable, Iterable
@@ -52,7 +52,7 @@ def _points(truth: Truth) -> list[tuple[float, float]]:
 
 
 def _error(folder: Path) -> str:
-    """What is said of a folder that is opened, and of which every truth is asked for."""
+    """The message of a folder that is opened, and whose ground truth is read."""
     with pytest.raises(VidsalError) as caught:
         for clip in _clips(folder):
             for number in clip.numbers:
@@ -74,7 +74,7 @@ def _video(
     return data
 
 
-def test_a_fixation_of_a_video_is_on_its_first_to_its_last_frame(
+def test_a_fixation_of_a_video_lasts_from_its_first_to_its_last_frame(
     data: Path, make_clip: MakeClip
 ) -> None:
     table = HEADER + "16,12,0,8\n48,36,7,11\n"
@@ -92,14 +92,14 @@ def test_a_fixation_of_a_video_is_on_its_first_to_its_last_frame(
 
 
 @pytest.mark.parametrize(("rate", "first"), [("10", 5), ("25", 13), ("30000/1001", 15)])
-def test_the_first_half_second_of_a_video_is_left_out(
+def test_the_first_half_second_of_a_video_is_not_scored(
     rate: str, first: int, data: Path, make_clip: MakeClip
 ) -> None:
     (clip,) = _clips(_video(data, make_clip, HEADER + "16,12,0,17\n", rate=rate))
     assert clip.numbers == list(range(first, 18))
 
 
-def test_a_video_yields_its_frames_as_often_as_it_is_asked(data: Path, make_clip: MakeClip) -> None:
+def test_the_frames_of_a_video_can_be_read_again(data: Path, make_clip: MakeClip) -> None:
     (clip,) = _clips(_video(data, make_clip, HEADER + "16,12,0,17\n"))
     once, again = list(clip.frames()), list(clip.frames())
     assert [frame.index for frame in once] == list(range(20))
@@ -127,14 +127,14 @@ def test_a_table_may_have_more_columns_in_any_order_and_a_byte_order_mark(
     assert _points(clip.truth(10)) == []
 
 
-def test_a_fixation_of_no_known_time_is_dropped(data: Path, make_clip: MakeClip) -> None:
+def test_a_fixation_without_a_time_is_dropped(data: Path, make_clip: MakeClip) -> None:
     table = HEADER + "16,12,0,8\n16,12,nan,nan\n16,12,3,inf\n"
     (clip,) = _clips(_video(data, make_clip, table))
     assert clip.numbers == [5, 6, 7, 8]
     assert len(_points(clip.truth(7))) == 1
 
 
-def test_videos_without_a_table_and_hidden_files_are_passed_over(
+def test_videos_without_a_table_and_hidden_files_are_skipped(
     data: Path, make_clip: MakeClip
 ) -> None:
     _video(data, make_clip, HEADER + "16,12,0,9\n", name="b")
@@ -145,10 +145,13 @@ def test_videos_without_a_table_and_hidden_files_are_passed_over(
 
 
 @pytest.mark.parametrize(
-    ("table", "said"),
+    ("table", "message"),
     [
-        ("x,y,first_frame\n1,2,3\n", "a.csv has no column last_frame"),
-        ("1,2,3,4\n5,6,7,8\n", "a.csv has no column x"),
+        (
+            "x,y,first_frame\n1,2,3\n",
+            "a.csv has no column last_frame: expected x, y, first_frame, last_frame",
+        ),
+        ("1,2,3,4\n5,6,7,8\n", "a.csv has no column x: expected x, y, first_frame, last_frame"),
         (HEADER + "1,2,3\n", "a.csv cannot be read as a table of fixations: "),
         (HEADER + "1,2,3,soon\n", "a.csv cannot be read as a table of fixations: "),
         (HEADER + "1,,3,4\n", "a.csv cannot be read as a table of fixations: "),
@@ -156,18 +159,20 @@ def test_videos_without_a_table_and_hidden_files_are_passed_over(
     ],
     ids=["no column", "no header", "short row", "word", "gap", "open quote"],
 )
-def test_a_broken_table_is_one_line(table: str, said: str, data: Path, make_clip: MakeClip) -> None:
-    path = data / "fixations" / said
+def test_a_broken_table_is_one_line(
+    table: str, message: str, data: Path, make_clip: MakeClip
+) -> None:
+    path = data / "fixations" / message
     assert _error(_video(data, make_clip, table)).startswith(str(path))
 
 
-def test_a_table_that_is_no_text_is_one_line(data: Path, make_clip: MakeClip) -> None:
+def test_a_binary_table_is_one_line(data: Path, make_clip: MakeClip) -> None:
     _video(data, make_clip, "")
     (data / "fixations" / "a.csv").write_bytes(b"x,y\xff\xfe\x00\n")
     assert "a.csv cannot be read as a table of fixations: " in _error(data)
 
 
-def test_a_video_that_is_none_is_one_line(data: Path) -> None:
+def test_a_file_that_is_not_a_video_is_one_line(data: Path) -> None:
     _text(data / "videos" / "a.mp4", "These are words.\n" * 50)
     _text(data / "fixations" / "a.csv", HEADER + "16,12,0,8\n")
     assert _error(data).endswith("a.mp4 is not a video or picture that can be read")
@@ -184,7 +189,7 @@ def test_a_photo_has_fixations_or_a_mask_or_both(data: Path) -> None:
     _text(data / "masks" / "notes.png", "no mask")
     for name in ("both", "gaze"):
         _text(data / "fixations" / f"{name}.csv", "x,y\n10,15\n40,15\n39,29\n")
-    # A mask of its own size; white begins at half.
+    # The mask has another size than the picture; white starts at half.
     mask = _mask((15, 20), np.s_[3:6, 5:9])
     mask[10, 10:12] = 127, 128
     for name in ("both", "object"):
@@ -216,13 +221,13 @@ def test_an_unreadable_mask_is_one_line(data: Path) -> None:
 def test_the_table_of_a_photo_needs_two_columns(data: Path) -> None:
     _png(data / "images" / "a.png", np.zeros((30, 40, 3), np.uint8))
     _text(data / "fixations" / "a.csv", "x,row\n1,2\n")
-    assert _error(data) == f"{data / 'fixations' / 'a.csv'} has no column y"
+    assert _error(data) == f"{data / 'fixations' / 'a.csv'} has no column y: expected x, y"
 
 
 # Sequences.
 
 
-def test_a_sequence_of_one_picture_is_no_photo(data: Path) -> None:
+def test_a_sequence_of_one_picture_is_not_a_photo(data: Path) -> None:
     _png(data / "bear" / "frames" / "00010.png", np.full((12, 16, 3), 40, np.uint8))
     _png(data / "bear" / "masks" / "00010.png", _mask((12, 16), np.s_[1:3, 4:8]))
     (clip,) = _clips(data)
@@ -264,7 +269,7 @@ def test_an_unreadable_mask_of_a_sequence_is_one_line(data: Path) -> None:
 
 
 def _dhf1k(data: Path, make_clip: MakeClip, *, frames: int = 10) -> Path:
-    """DHF1K's folders with one video: on frame n, counted from 1, row n was looked at."""
+    """The folders of DHF1K with one video: frame n, counted from 1, has fixations in row n."""
     (data / "video").mkdir()
     make_clip("data/video/007.avi", rate="10", codec="mpeg4", frames=frames)
     about = data / "annotation" / "0007"
@@ -290,7 +295,7 @@ def test_dhf1k_counts_frames_from_one(data: Path, make_clip: MakeClip) -> None:
     assert [frame.index for frame in clip.frames()] == list(range(10))
 
 
-def test_dhf1k_videos_without_annotation_are_passed_over(data: Path, make_clip: MakeClip) -> None:
+def test_dhf1k_videos_without_annotation_are_skipped(data: Path, make_clip: MakeClip) -> None:
     _dhf1k(data, make_clip)
     make_clip("data/video/008.avi", rate="10", codec="mpeg4")
     make_clip("data/video/007b.avi", rate="10", codec="mpeg4")
@@ -299,7 +304,7 @@ def test_dhf1k_videos_without_annotation_are_passed_over(data: Path, make_clip: 
     assert [clip.name for clip in _clips(data)] == ["007"]
 
 
-def test_files_of_other_names_are_no_annotation(data: Path, make_clip: MakeClip) -> None:
+def test_files_with_other_names_are_not_annotation(data: Path, make_clip: MakeClip) -> None:
     _dhf1k(data, make_clip)
     for name in ("._0006.png", "mean.png"):
         _text(data / "annotation" / "0007" / "fixation" / name, "no picture")
@@ -330,7 +335,7 @@ def test_a_folder_may_hold_several_datasets_of_any_layout(data: Path, make_clip:
     found = open_datasets(data)
     assert [one.name for one in found] == ["gaze", "objects", "photos"]
     assert [[clip.name for clip in one.clips] for one in found] == [["b"], ["bear"], ["a"]]
-    # Each of them is found by itself, also by a path that does not end in its name.
+    # Each can be opened alone, also by a path that does not end with its name.
     for one in found:
         inner = next(path for path in (data / one.name).iterdir())
         (alone,) = open_datasets(inner / "..")
@@ -342,13 +347,13 @@ def test_a_folder_may_hold_several_datasets_of_any_layout(data: Path, make_clip:
 def test_a_folder_without_truth_names_the_layouts(inside: tuple[str, ...], data: Path) -> None:
     for name in inside:
         (data / name).mkdir(parents=True)
-    said = _error(data)
-    assert said.startswith(f"{data} holds no clips or photos with ground truth: ")
+    message = _error(data)
+    assert message.startswith(f"{data} has no clips or photos with ground truth: ")
     for layout in ("videos/", "images/", "fixations/", "masks/", "CLIP/frames", "annotation/"):
-        assert layout in said
+        assert layout in message
 
 
-def test_what_is_no_folder_is_said_so(data: Path) -> None:
+def test_a_path_that_is_not_a_folder_is_one_line(data: Path) -> None:
     _text(data / "file", "words")
     for name in ("file", "missing"):
         assert _error(data / name) == f"{data / name} is not a folder"
@@ -384,7 +389,7 @@ def test_the_seed_and_the_name_say_which_frames() -> None:
         assert len(set(one) & set(two)) <= 5
 
 
-def test_no_more_frames_are_scored_than_are_known() -> None:
+def test_only_frames_with_ground_truth_are_scored() -> None:
     clip = _clip([0, 5, 9], lambda _: 8)
     assert list(sampled(clip, 12, 0)) == [5, 9]
     assert len(sampled(clip, 1, 0)) == 1
@@ -392,7 +397,7 @@ def test_no_more_frames_are_scored_than_are_known() -> None:
 
 
 def test_frames_with_few_fixations_are_not_scored() -> None:
-    # Only every fifth has enough; a part of twenty has four of them.
+    # Every fifth frame has enough fixations; a part of twenty frames has four such frames.
     clip = _clip(range(101), lambda number: 7 + (number % 5 == 0))
     chosen = sampled(clip, 5, 0)
     assert len(chosen) == 5
@@ -401,15 +406,15 @@ def test_frames_with_few_fixations_are_not_scored() -> None:
     assert sampled(_clip(range(101), lambda _: 7), 5, 0) == {}
 
 
-def test_what_cannot_be_scored_is_named(
+def test_clips_that_cannot_be_scored_are_named(
     data: Path, make_clip: MakeClip, caplog: pytest.LogCaptureFixture
 ) -> None:
     _video(data, make_clip, HEADER + "16,12,0,17\n")
     for name in "bcde":
         make_clip(f"data/videos/{name}.mp4")
     assert [clip.name for clip in _clips(data)] == ["a"]
-    said = "of which nothing is known that can be used: b.mp4, c.mp4, d.mp4 and others"
-    assert caplog.messages == [f"data: 4 left out, {said}"]
+    names = "b.mp4, c.mp4, d.mp4 and others"
+    assert caplog.messages == [f"data: 4 skipped, no usable ground truth: {names}"]
 
 
 def test_frames_of_a_sequence_have_the_size_of_the_first_and_are_pictures(data: Path) -> None:

@@ -1,4 +1,4 @@
-"""Deletion and insertion: what is blurred when, and the numbers made of it."""
+"""Deletion and insertion: the order of the pixels, the areas, the controls."""
 
 import numpy as np
 import pytest
@@ -25,13 +25,13 @@ def test_ranks_put_the_most_salient_first(ramp: Map) -> None:
     assert np.array_equal(deletion_insertion.ranks(ramp**3), ranks)
 
 
-def test_a_flat_map_is_ranked_at_random_and_always_alike() -> None:
+def test_a_flat_map_has_random_but_fixed_ranks() -> None:
     flat = np.ones((24, 32), np.float32)
     ranks = deletion_insertion.ranks(flat)
     assert np.array_equal(ranks, deletion_insertion.ranks(flat))
     rows = ranks.mean(axis=1)
     assert abs(np.corrcoef(rows, np.arange(24))[0, 1]) < 0.6
-    # Four standard deviations of a mean of 32 even numbers.
+    # Four standard deviations of the mean of 32 uniform numbers.
     assert np.abs(rows - 0.5).max() < 0.21
 
 
@@ -45,14 +45,14 @@ def test_the_most_salient_pixels_change_first(picture: Rgb, ramp: Map) -> None:
         assert np.array_equal(one[:, 32 - changed :], soft[:, 32 - changed :])
 
 
-def test_the_way_back_is_that_of_the_opposite_map(picture: Rgb, ramp: Map) -> None:
+def test_the_reverse_order_is_that_of_the_opposite_map(picture: Rgb, ramp: Map) -> None:
     soft = deletion_insertion.blurred(picture)
     there = deletion_insertion.between(picture, soft, deletion_insertion.ranks(ramp), steps=4)
     back = deletion_insertion.between(soft, picture, deletion_insertion.ranks(-ramp), steps=4)
     assert np.array_equal(there, back[::-1])
 
 
-def test_blur_leaves_the_mean_and_takes_the_detail(picture: Rgb) -> None:
+def test_blur_keeps_the_mean_and_removes_detail(picture: Rgb) -> None:
     soft = deletion_insertion.blurred(picture)
     assert soft.mean() == pytest.approx(picture.mean(), abs=3)
     assert soft.std() < picture.std() / 4

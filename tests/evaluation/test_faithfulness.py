@@ -1,23 +1,29 @@
-"""Faithfulness, measured on a network whose reasons are known."""
+"""Faithfulness of maps, with networks whose evidence is known."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from vidsal.errors import VidsalError
-from vidsal.evaluation import faithfulness
+from vidsal.errors import UsageError, VidsalError
+from vidsal.evaluation import faithfulness as module
+from vidsal.evaluation.faithfulness import faithfulness
+from vidsal.evaluation.report import FaithfulnessReport, write_json
 from vidsal.settings import Settings
-from vidsal.static.models import ModelChoice
 from vidsal.types import Map, Request, Rgb, Target
 
 SIZE = (64, 96)
+LITE0 = Settings(model="lite0")
 
 
 class _LooksAt:
-    """A network that sees its class as far as one corner is detailed, and maps that say where."""
+    """A network whose class is as likely as one corner is detailed.
+
+    Honest maps mark this corner, others the opposite one.
+    """
 
     names = ("detail", "none")
     input_size = SIZE
@@ -26,6 +32,7 @@ class _LooksAt:
     def __init__(self, *, honest: bool) -> None:
         self._honest = honest
         self.asked: list[int | None] = []
+        self.frames: list[int] = []
 
     def predict(self, rgb: Rgb) -> Map:
         detail = np.abs(np.diff(rgb[:, :24, :24].astype(np.float32), axis=2)).mean(axis=(1, 2, 3))
@@ -34,6 +41,7 @@ class _LooksAt:
 
     def maps(self, rgb: Rgb, requests: Sequence[Request]) -> Map:
         self.asked += [request.class_id for request in requests]
+        self.frames += [request.frame for request in requests]
         maps = np.zeros(rgb.shape[:3], np.float32)
         corner = np.s_[:, :24, :24] if self._honest else np.s_[:, -24:, -24:]
         maps[corner] = 1
@@ -50,20 +58,18 @@ def photo(tmp_path: Path) -> Path:
     return path
 
 
-def _measured(photo: Path, monkeypatch: pytest.MonkeyPatch, *, honest: bool) -> faithfulness.Report:
+def _measured(photo: Path, monkeypatch: pytest.MonkeyPatch, *, honest: bool) -> FaithfulnessReport:
     stage = _LooksAt(honest=honest)
     other = _LooksAt(honest=not honest)
-    # What it sees is something else, but it is asked about the same.
+    # It predicts another class, but its maps explain the class of the trained network.
     monkeypatch.setattr(other, "predict", lambda rgb: 1 - stage.predict(rgb))
-    monkeypatch.setattr(
-        faithfulness, "open_static", lambda *_, trained=True: stage if trained else other
-    )
-    report = faithfulness.measure([photo], Settings(model="lite0"), choice=ModelChoice("lite0"))
+    monkeypatch.setattr(module, "open_static", lambda *_, trained=True: stage if trained else other)
+    report = faithfulness([photo], LITE0)
     assert stage.asked == other.asked == [0]
     return report
 
 
-def test_a_map_of_the_reason_is_faithful(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_map_of_the_evidence_is_faithful(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     report = _measured(photo, monkeypatch, honest=True)
     ours = report.rows["vidsal"]
     assert list(report.rows) == ["vidsal", "random", "centre", "edges"]
@@ -78,15 +84,17 @@ def test_a_map_of_the_reason_is_faithful(photo: Path, monkeypatch: pytest.Monkey
     assert report.pictures == 1
 
 
-def test_a_map_of_something_else_is_not(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_map_of_other_pixels_is_not_faithful(
+    photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     report = _measured(photo, monkeypatch, honest=False)
     assert report.rows["vidsal"].difference.mean < report.rows["random"].difference.mean
-    # The re-initialised stand-in looks at the opposite corner.
+    # The maps of the re-initialised network mark the opposite corner.
     assert report.randomised.mean < 0.2
 
 
 class _Unsure(_LooksAt):
-    """It is the surer of its class the fewer details there are anywhere: of a part, surest."""
+    """A network whose class is more likely in pictures with fewer details."""
 
     def predict(self, rgb: Rgb) -> Map:
         detail = np.abs(np.diff(rgb.astype(np.float32), axis=2)).mean(axis=(1, 2, 3))
@@ -94,10 +102,12 @@ class _Unsure(_LooksAt):
         return np.stack([seen, 1 - seen], axis=1).astype(np.float32)
 
 
-def test_a_part_explains_no_more_than_all(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_explains_at_most_the_full_picture(
+    photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stage = _Unsure(honest=True)
-    monkeypatch.setattr(faithfulness, "open_static", lambda *_, **__: stage)
-    report = faithfulness.measure([photo], Settings(model="lite0"), choice=ModelChoice("lite0"))
+    monkeypatch.setattr(module, "open_static", lambda *_, **__: stage)
+    report = faithfulness([photo], LITE0)
     for row in report.rows.values():
         assert (row.deletion.mean, row.insertion.mean) == (1.0, 1.0)
 
@@ -106,12 +116,14 @@ def test_the_report_as_text_and_json(
     photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report = _measured(photo, monkeypatch, honest=True)
-    lines = report.lines()
+    lines = str(report).splitlines()
+    assert lines == report.lines()
     assert lines[0].startswith("EfficientNet-Lite0, 1 picture, top class explained, ")
     assert [line.split()[0] for line in lines[2:6]] == list(report.rows)
     assert f"{report.rows['vidsal'].insertion.mean:.3f}" in lines[2]
-    faithfulness.write_json(report, tmp_path / "report.json")
+    write_json(report, tmp_path / "report.json")
     read = json.loads((tmp_path / "report.json").read_text())
+    assert read == report.to_dict()
     for name, interval in (("mean", 0), ("low", 1), ("high", 2)):
         assert (
             read["rows"]["edges"]["difference"][name] == report.rows["edges"].difference[interval]
@@ -121,15 +133,64 @@ def test_the_report_as_text_and_json(
     assert (read["model"], read["explained"]) == ("EfficientNet-Lite0", "top class")
 
 
-def test_no_network_has_nothing_to_be_faithful_to(photo: Path) -> None:
-    with pytest.raises(VidsalError, match="none"):
-        faithfulness.measure([photo], Settings(model="none"))
+def test_a_single_source_needs_no_list(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = _measured(photo, monkeypatch, honest=True)
+    monkeypatch.setattr(module, "open_static", lambda *_, **__: _LooksAt(honest=True))
+    for source in (photo, str(photo)):
+        alone = faithfulness(source, LITE0)
+        assert alone.pictures == 1
+        assert alone.rows == report.rows
 
 
-def test_frames_are_taken_evenly(make_clip: object, sample_media: Path) -> None:
+def test_the_progress_gets_every_source_once(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "open_static", lambda *_, **__: _LooksAt(honest=True))
+    passed: list[Any] = []
+
+    def progress(items: Iterable[Any], total: int | None) -> Iterable[Any]:
+        passed.append(total)
+        for item in items:
+            passed.append(item)
+            yield item
+
+    assert faithfulness([photo, photo], LITE0, progress=progress).pictures == 2
+    assert passed == [2, photo, photo]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ({"settings": Settings(model="none")}, "model='none' has no static map to measure: use a"),
+        ({"sources": []}, "sources must be a path or a sequence of paths, got an empty sequence"),
+        ({"sources": 0}, "sources must be a path or a sequence of paths, got 0"),
+        ({"settings": "lite0"}, "settings: expected vidsal.Settings, such as "),
+        ({"frames_per_clip": 0}, "frames_per_clip= must be 1 or more, got 0"),
+    ],
+)
+def test_invalid_arguments_are_one_line(
+    arguments: dict[str, Any], line: str, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "open_static", lambda *_, **__: pytest.fail("too late"))
+    with pytest.raises(UsageError) as caught:
+        faithfulness(**{"sources": [photo], "settings": LITE0, **arguments})
+    assert str(caught.value).startswith(line)
+    assert "\n" not in str(caught.value)
+
+
+def test_sources_are_opened_before_the_network(
+    photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "choose", lambda *_, **__: pytest.fail("too late"))
+    with pytest.raises(VidsalError, match=r"^no\.mp4: "):
+        faithfulness([photo, "no.mp4"], LITE0)
+
+
+def test_frames_are_evenly_spaced(sample_media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = _LooksAt(honest=True)
+    other = _LooksAt(honest=True)
+    monkeypatch.setattr(module, "open_static", lambda *_, trained=True: stage if trained else other)
     clip = sample_media / "moving_square.mp4"
-    frames = list(faithfulness._sampled(clip, Settings(), 3))
-    assert [frame.index for frame in frames] == [15, 45, 75]
+    assert faithfulness(clip, LITE0, frames_per_clip=3).pictures == 3
+    assert stage.frames == other.frames == [15, 45, 75]
 
 
 @pytest.mark.parametrize(
@@ -144,5 +205,16 @@ def test_frames_are_taken_evenly(make_clip: object, sample_media: Path) -> None:
         ("tabby", "tabby"),
     ],
 )
-def test_one_class_is_explained(target: str, explained: str) -> None:
-    assert faithfulness._about_one_class(Settings(target=target)).target == explained
+def test_one_class_is_explained(
+    target: str, explained: str, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    targets: list[str] = []
+
+    def opened(_: object, settings: Settings, *, trained: bool = True) -> _LooksAt:
+        targets.append(settings.target)
+        return _LooksAt(honest=True)
+
+    monkeypatch.setattr(module, "open_static", opened)
+    faithfulness(photo, Settings(model="lite0", target=target))
+    # The trained network, and the one with random weights.
+    assert targets == [explained, explained]

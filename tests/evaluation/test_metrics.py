@@ -1,4 +1,4 @@
-"""Metrics on maps whose scores can be worked out by hand, and against other programs."""
+"""Metrics on maps with scores in closed form, and compared with other programs."""
 
 from collections.abc import Callable
 from typing import Any
@@ -63,9 +63,9 @@ def test_nss_does_not_depend_on_unit_or_offset() -> None:
 
 
 def test_auc_in_closed_form() -> None:
-    # Of 20 pixels 19 lie below the hot one, which ties with itself.
+    # 19 of 20 pixels are below the hot one, which ties with itself.
     assert auc_judd(ONE_HOT, ON_IT) == pytest.approx(19.5 / 20)
-    # A cold point ties with 19 and lies below one.
+    # A cold point ties with 19 pixels and is below one.
     assert auc_judd(ONE_HOT, OFF_IT) == pytest.approx(9.5 / 20)
     assert auc_judd(np.ones((4, 4), np.float32), OFF_IT) == 0.5
 
@@ -83,7 +83,7 @@ def test_shuffled_auc_in_closed_form() -> None:
     assert shuffled_auc(np.ones((4, 4), np.float32), points, others) == 0.5
 
 
-def test_what_holds_for_every_picture_earns_no_shuffled_auc() -> None:
+def test_a_centre_bias_has_a_shuffled_auc_of_chance() -> None:
     rows, columns = np.mgrid[-1:1:32j, -1:1:32j]
     middle = np.exp(-4 * (rows**2 + columns**2)).astype(np.float32)
     points = np.clip(np.random.default_rng(0).normal(0.5, 0.1, (400, 2)), 0, 0.999)
@@ -184,7 +184,7 @@ def test_similarity_in_closed_form() -> None:
     assert similarity(_row(3, 1, 0, 0), _row(0, 1, 1, 2)) == pytest.approx(0.25)
     assert similarity(_row(1, 1, 0, 0), _row(0, 0, 2, 5)) == 0
     assert similarity(_row(2, 6, 0, 8), _row(1, 3, 0, 4)) == pytest.approx(1)
-    # A flat map is the even distribution, one with negative values begins at its minimum.
+    # A flat map is uniform; a map with negative values starts at its minimum.
     assert similarity(_row(0, 0, 0, 0), _row(1, 1, 0, 0)) == pytest.approx(0.5)
     assert similarity(_row(-2, -1, -2, -1), _row(0, 1, 0, 0)) == pytest.approx(0.5)
 
@@ -195,12 +195,12 @@ def test_kl_in_closed_form() -> None:
     assert kl(_row(3, 1), _row(1, 1)) == pytest.approx(np.log(2 / 3) / 2 + np.log(2) / 2)
     assert kl(half * 5, half) == pytest.approx(0, abs=1e-9)
     assert kl(np.zeros((1, 4), np.float32), half) == pytest.approx(np.log(2))
-    # What misses a fixation costs as much as the constant allows: 1 / epsilon.
+    # A missed fixation costs as much as the constant allows: 1 / epsilon.
     assert kl(_row(0, 0, 1, 1), _row(1, 0, 0, 0)) == pytest.approx(np.log(2.0**52))
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_no_map_is_nearer_to_a_density_than_itself(seed: int) -> None:
+def test_a_density_is_the_best_map_of_itself(seed: int) -> None:
     rng = np.random.default_rng(seed)
     saliency, truth = (rng.random((6, 7), dtype=np.float32) for _ in range(2))
     assert kl(saliency, truth) > kl(truth, truth) == pytest.approx(0, abs=1e-9)
@@ -242,7 +242,7 @@ def test_max_f_in_closed_form() -> None:
     assert max_f(_row(1, 0, 0.5, 0), mask) == pytest.approx(1)
     # The highest alone: precision 1, recall 1/2; the three highest: 2/3 and 1, which is 0.72.
     assert max_f(_row(1, 0.8, 0.5, 0), mask) == pytest.approx(1.3 * 0.5 / (0.3 + 0.5))
-    # Where only everything finds it: precision 1/2, recall 1.
+    # If only the lowest threshold selects the object: precision 1/2, recall 1.
     everything = 1.3 * 0.5 / (0.3 * 0.5 + 1)
     assert max_f(_row(0, 1, 0, 1), mask) == pytest.approx(everything)
     assert max_f(np.zeros((1, 4), np.float32), mask) == pytest.approx(everything)
@@ -255,11 +255,11 @@ def test_s_measure_in_closed_form() -> None:
     mask = np.zeros((4, 4), bool)
     mask[:, :2] = True
     assert s_measure(mask.astype(np.float32), mask) == pytest.approx(1)
-    # Both sides alike: 2 x 0.5 / (0.25 + 1). The mask's middle cuts off its first column, a
-    # quarter of the picture that is even in both; the rest has nothing in common.
+    # Both sides score 2 x 0.5 / (0.25 + 1). The centre of the mask separates its first column, a
+    # quarter of the picture that is uniform in both; the other parts score 0.
     flat = np.full((4, 4), 0.5, np.float32)
     assert s_measure(flat, mask) == pytest.approx((0.8 + 0.25) / 2)
-    # The opposite meets neither side, and goes against the mask where both vary: below 0 is 0.
+    # The inverse scores 0 on both sides, and less where both vary: a negative result becomes 0.
     assert s_measure(1 - mask.astype(np.float32), mask) == 0
 
 
@@ -268,20 +268,20 @@ def test_s_measure_counts_the_parts_by_their_size() -> None:
     mask[2:4, 2:4] = True
     shares = mask.astype(np.float32)
     shares[0, 5] = 1
-    # The object is met; outside it 1 - map has 31 ones of 32.
+    # The object scores 1; outside of it, 1 - map has 31 ones of 32.
     mean, deviation = 31 / 32, np.sqrt((31 * (1 / 32) ** 2 + (31 / 32) ** 2) / 31)
     whole = 4 / 36 + 32 / 36 * 2 * mean / (mean**2 + 1 + deviation)
-    # The mask's middle, 2.5, rounds to row and column 2: the parts are 3 x 3, all of them right
-    # but the upper right one, where one pixel is mask and another one is salient, too.
+    # The centre of the mask, 2.5, rounds to row and column 2: the parts are 3 x 3. All score 1 but
+    # the upper right one, where one pixel is mask and one other pixel is salient.
     x, y = 2 / 9, 1 / 9
     squares = (2 - 9 * x**2) + (1 - 9 * y**2)
     part = 4 * x * y * (1 - 9 * x * y) / ((x**2 + y**2) * squares)
     assert s_measure(shares, mask) == pytest.approx((whole + (3 + part) / 4) / 2)
 
 
-def test_s_measure_without_an_object_is_how_cold_the_map_is() -> None:
+def test_s_measure_without_an_object_is_one_minus_the_mean() -> None:
     saliency = _row(0.2, 0.4, 0.6, 0.2)
-    # Stretched: 0, 0.5, 1, 0.
+    # Scaled to its minimum and maximum: 0, 0.5, 1, 0.
     assert s_measure(saliency, _mask(0, 0, 0, 0)) == pytest.approx(1 - 0.375)
     assert s_measure(saliency, _mask(1, 1, 1, 1)) == pytest.approx(0.375)
 
@@ -292,7 +292,7 @@ def test_pointing_follows_the_peak() -> None:
     inside, outside = np.zeros((2, 40, 60), np.float32)
     inside[12, 28], outside[12, 31] = 1, 1
     assert (pointing(inside, mask), pointing(outside, mask)) == (1, 0)
-    # One pixel that is brighter than the rest is not what is meant by a peak.
+    # A single brighter pixel is not the peak.
     inside[8:18, 12:22], inside[30, 50] = 0.8, 1
     assert pointing(inside, mask) == 1
     inside[28:33, 48:53] = 1
@@ -300,7 +300,9 @@ def test_pointing_follows_the_peak() -> None:
 
 
 @pytest.mark.parametrize("measure", MASKED)
-def test_masks_are_met_whatever_unit_and_offset(measure: Callable[[Map, Mask], float]) -> None:
+def test_scores_of_masks_do_not_depend_on_unit_or_offset(
+    measure: Callable[[Map, Mask], float],
+) -> None:
     rng = np.random.default_rng(0)
     mask = np.zeros((24, 32), bool)
     mask[6:16, 8:20] = True
@@ -319,7 +321,7 @@ def test_the_mask_itself_is_the_best_map(measure: Callable[[Map, Mask], float]) 
     worse = [mask * 0.5 + rng.random(mask.shape) * share for share in (0.3, 1.0, 3.0)]
     scores = [best] + [measure(one.astype(np.float32), mask) for one in worse]
     assert best == pytest.approx(1)
-    # With a third of the object's height in noise all pixels of it are still above the rest.
+    # With noise of a third of the contrast, all pixels of the object are still above the rest.
     assert scores[0] >= scores[1] > scores[2] > scores[3]
 
 
@@ -337,7 +339,7 @@ def test_flat_maps_and_empty_masks_have_a_score(
         assert 0 <= measure(saliency, mask) <= 1
 
 
-def test_nothing_is_found_where_nothing_is() -> None:
+def test_empty_and_full_masks() -> None:
     assert max_f(_row(0, 0.5, 1), _mask(0, 0, 0)) == 0
     assert max_f(_row(0, 0.5, 1), _mask(1, 1, 1)) == 1
     assert pointing(_row(0, 0.5, 1), _mask(0, 0, 0)) == 0
@@ -346,8 +348,8 @@ def test_nothing_is_found_where_nothing_is() -> None:
 
 @pytest.mark.parametrize("level", [0.0, 1.0])
 @pytest.mark.filterwarnings("error")
-def test_a_flat_map_is_the_even_distribution(level: float) -> None:
-    # Half of the picture: what an even map has there is half of it.
+def test_a_flat_map_is_the_uniform_distribution(level: float) -> None:
+    # A uniform map has half of its sum in this half of the picture.
     truth, flat = _row(0.2, 0.2, 0, 0), np.full((1, 4), level, np.float32)
     assert (cc(flat, truth), cc(truth, flat), cc(flat, flat)) == (0, 0, 0)
     assert similarity(flat, truth) == pytest.approx(0.5)
@@ -358,7 +360,7 @@ def test_a_flat_map_is_the_even_distribution(level: float) -> None:
     assert kl(flat, flat) == pytest.approx(0, abs=1e-9)
 
 
-# Other programs, on maps that are made anew here: the numbers are theirs.
+# Reference scores of other programs, on generated maps.
 
 
 def _seen(seed: int) -> tuple[NDArray[np.uint8], Mask]:

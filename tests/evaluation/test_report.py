@@ -1,4 +1,4 @@
-"""How an evaluation is shown: for a terminal, as JSON, as Markdown."""
+"""Reports of evaluations: for a terminal, as JSON, as Markdown."""
 
 import json
 from pathlib import Path
@@ -6,22 +6,22 @@ from pathlib import Path
 import pytest
 
 from vidsal.evaluation.bootstrap import Interval
-from vidsal.evaluation.report import Report, Table, write_report
+from vidsal.evaluation.report import EvaluationReport, Table, write_report
 
 
 @pytest.fixture
-def report() -> Report:
-    """Two tables with all that is hard to align."""
+def report() -> EvaluationReport:
+    """Two tables whose cells are hard to align."""
     gaze = {
         "centre prior": {"NSS": Interval(-0.512, -1.613, -0.414), "KL": Interval(12.3, 9.8, 14.9)},
         "fused by gain x centre prior": {"NSS": Interval(1.25, 1.0, 1.5)},
     }
     masks = {"raw flow": {"pixel AUC": Interval(0.5, 0.25, 0.75), "MAE": Interval(0, 0, 0)}}
     tables = [Table("eyes", 2, 9, False, gaze), Table("objects", 4, 4, True, masks)]
-    return Report(("ResNet50", "none"), 3, tables)
+    return EvaluationReport(("ResNet50", "none"), 3, tables)
 
 
-def test_columns_of_the_terminal_are_aligned(report: Report) -> None:
+def test_columns_of_the_terminal_are_aligned(report: EvaluationReport) -> None:
     assert report.lines()[0] == "ResNet50, none; mean [95 % interval over clips], seed 3"
     tables = [["", *table.lines()] for table in report.tables]
     assert report.lines()[1:] == [line for lines in tables for line in lines]
@@ -35,15 +35,23 @@ def test_columns_of_the_terminal_are_aligned(report: Report) -> None:
                 end = header.index(measure) + len(measure)
                 cell = f" {score.mean:.3f} [{score.low:.2f}, {score.high:.2f}]"
                 assert line[:end].endswith(cell)
-    # What a row has no score for stays empty.
+    # Metrics without a score have empty cells.
     assert report.tables[0].lines()[3].rstrip().endswith("1.250 [1.00, 1.50]")
 
 
-def test_the_report_as_json_has_every_score(report: Report, tmp_path: Path) -> None:
+def test_a_printed_report_is_its_lines(report: EvaluationReport) -> None:
+    assert str(report) == "\n".join(report.lines())
+    for table in report.tables:
+        assert str(table) == "\n".join(table.lines())
+        assert str(table) in str(report)
+
+
+def test_the_report_as_json_has_every_score(report: EvaluationReport, tmp_path: Path) -> None:
     write_report(report, json_path=tmp_path / "r.json", markdown_path=None)
     read = json.loads((tmp_path / "r.json").read_text())
     assert read["models"] == ["ResNet50", "none"]
     assert read["seed"] == 3
+    assert read == json.loads(json.dumps(report.to_dict()))
     for one, table in zip(read["tables"], report.tables, strict=True):
         assert (one["dataset"], one["clips"], one["frames"]) == (
             table.dataset, table.clips, table.frames,
@@ -61,7 +69,9 @@ def _parsed(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
-def test_the_report_as_markdown_is_one_table_a_dataset(report: Report, tmp_path: Path) -> None:
+def test_the_report_as_markdown_is_one_table_a_dataset(
+    report: EvaluationReport, tmp_path: Path
+) -> None:
     write_report(report, json_path=None, markdown_path=tmp_path / "r.md")
     text = (tmp_path / "r.md").read_text(encoding="utf-8")
     assert text.endswith("|\n")
@@ -83,7 +93,7 @@ def test_the_report_as_markdown_is_one_table_a_dataset(report: Report, tmp_path:
     ]
 
 
-def test_of_one_clip_there_is_no_interval_and_a_name_may_have_a_bar() -> None:
+def test_one_clip_has_no_interval_and_a_name_may_have_a_bar() -> None:
     table = Table("eyes", 1, 9, False, {"a|b": {"NSS": Interval(1.25, 1.25, 1.25)}})
     assert table.lines()[-1].split() == ["a|b", "1.250"]
     assert table.markdown()[-1] == "| a\\|b | 1.250 |"

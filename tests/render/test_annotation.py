@@ -1,8 +1,9 @@
-"""Words, ring and colour bar: what they tell, and that they stay in their places."""
+"""Captions, marker and colour bar: their content and their places."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from vidsal.saliency.targets import prediction
 from vidsal.settings import Colormap, Layout, Settings
 from vidsal.types import Frame, Prediction, Rgb, Saliency
 
+NET = "EfficientNet-Lite0"
 LONG = "a very long class name with a great many words, more than a 4K picture holds " * 2
 
 
@@ -34,22 +36,21 @@ LONG = "a very long class name with a great many words, more than a 4K picture h
 @pytest.mark.parametrize(
     "size", [(96, 96), (96, 128), (128, 96), (101, 333), (480, 270), (720, 1280), (2160, 3840)]
 )
-def test_words_fit(size: tuple[int, int], name: str | None) -> None:
+def test_captions_fit(size: tuple[int, int], name: str | None) -> None:
     height, width = size
     text = text_px(size)
     fused = np.zeros((18, 32), np.float32)
-    saliency = saliency_of(ground(size), fused, name=name, time_s=5025.5)
-    style = Style(model_name="EfficientNet-Lite0")
-    picture = draw_saliency(saliency, style)[:height, :width]
+    saliency = saliency_of(ground(size), fused, name=name, model_name=NET, time_s=5025.5)
+    picture = draw_saliency(saliency, Style())[:height, :width]
     marked = changed(picture, ground(size))
     assert marked.any()
-    # Two lines at the foot, inside a margin of half a letter on three sides.
+    # Two lines at the bottom, inside a margin of half a letter on three sides.
     margin = text // 2
     assert not marked[: height - margin - 4 * text].any()
     assert not marked[height - margin + 1 :].any()
     assert not marked[:, : margin - 1].any()
     assert not marked[:, width - margin + 1 :].any()
-    # The words are white in black, neither of them the ground.
+    # The letters are white with a black outline; neither is the background.
     assert picture.max() == 255 and picture[marked].min() < GREY // 2
 
 
@@ -57,70 +58,77 @@ def test_words_fit(size: tuple[int, int], name: str | None) -> None:
 @pytest.mark.parametrize("size", [(96, 96), (96, 128), (128, 96), (240, 320), (720, 1280)])
 def test_class_is_written_over_nothing_else(size: tuple[int, int], name: str) -> None:
     fused = np.zeros((18, 32), np.float32)
-    style = Style(model_name="EfficientNet-Lite0")
-    without = draw_saliency(saliency_of(ground(size), fused), style)
-    with_class = draw_saliency(saliency_of(ground(size), fused, name=name), style)
-    others, words = changed(without, ground(size)), changed(with_class, without)
-    assert words.any() and others.any()
-    assert not (words & others).any()
+    # A network of this name has the second line of a frame without a network.
+    classified = saliency_of(ground(size), fused, name=name, model_name="motion only")
+    without = draw_saliency(saliency_of(ground(size), fused), Style())
+    with_class = draw_saliency(classified, Style())
+    others, caption = changed(without, ground(size)), changed(with_class, without)
+    assert caption.any() and others.any()
+    assert not (caption & others).any()
 
 
-def test_long_names_are_cut_short() -> None:
+def test_long_names_are_shortened() -> None:
     size, fused = (120, 160), np.zeros((12, 16), np.float32)
 
     def picture(name: str) -> Rgb:
         return draw_saliency(saliency_of(ground(size), fused, name=name), Style())
 
-    # What does not fit is not seen: two names that differ only there look the same ...
+    # Two names that differ only where they do not fit look the same.
     assert np.array_equal(picture(LONG + "one"), picture(LONG + "two"))
-    # ... names that differ where it is seen do not, and what fits is written in full.
+    # Names that differ where they fit do not, and short names are written in full.
     assert changed(picture("A" + LONG), picture("B" + LONG)).any()
     assert changed(picture("hen"), picture("hem")).any()
 
 
-def test_everything_told_is_in_the_picture() -> None:
+def test_all_parts_of_the_caption_are_in_the_picture() -> None:
     size, fused = (240, 320), np.zeros((12, 16), np.float32)
-    base = saliency_of(ground(size), fused, name="hen", time_s=1.0)
-    told = draw_saliency(base, Style(model_name="one"))
+    base = saliency_of(ground(size), fused, name="hen", model_name="one", time_s=1.0)
+    picture = draw_saliency(base, Style())
+
+    def classified(name: str, probability: float, model_name: str | None) -> Saliency:
+        seen = seen_as(name, probability, model_name=model_name)
+        return replace(base, prediction=seen)
+
     others = [
-        draw_saliency(base, Style(model_name="two")),
-        draw_saliency(base, Style(model_name=None)),
-        draw_saliency(replace(base, frame=Frame(ground(size), 0, 2.0)), Style(model_name="one")),
-        draw_saliency(replace(base, prediction=seen_as("cock")), Style(model_name="one")),
-        draw_saliency(replace(base, prediction=seen_as("hen", 0.38)), Style(model_name="one")),
-        draw_saliency(base, Style(model_name="one", colormap="viridis")),
+        draw_saliency(classified("hen", 0.37, "two"), Style()),
+        draw_saliency(classified("hen", 0.37, None), Style()),
+        draw_saliency(replace(base, frame=Frame(ground(size), 0, 2.0)), Style()),
+        draw_saliency(classified("cock", 0.37, "one"), Style()),
+        draw_saliency(classified("hen", 0.38, "one"), Style()),
+        draw_saliency(base, Style(colormap="viridis")),
     ]
+    assert np.array_equal(picture, draw_saliency(classified("hen", 0.37, "one"), Style()))
     for n, other in enumerate(others):
-        assert changed(told, other).any(), n
+        assert changed(picture, other).any(), n
 
 
-def test_only_where_no_network_looked_it_is_motion_only() -> None:
+def test_only_frames_without_a_network_say_motion_only(written: list[tuple[str, int]]) -> None:
     fused = np.zeros((12, 16), np.float32)
-    unnamed = saliency_of(ground((240, 320)), fused, name="hen")
-    motion_only = replace(unnamed, prediction=None)
 
-    def drawn(saliency: Saliency, name: str | None) -> Rgb:
-        return draw_saliency(saliency, Style(model_name=name))
+    def drawn(**options: Any) -> Rgb:
+        return draw_saliency(saliency_of(ground((240, 320)), fused, **options), Style())
 
-    # The same words where there are none of a class ...
-    assert np.array_equal(drawn(motion_only, None), drawn(motion_only, "motion only"))
-    # ... and nothing said of a network that is there and has no name.
-    assert changed(drawn(unnamed, None), drawn(unnamed, "motion only")).any()
-    assert np.array_equal(drawn(unnamed, None), drawn(unnamed, ""))
+    drawn()
+    assert [text for text, _ in written][2:] == ["0:00.00", "motion only"]
+    # A network without a name is not named.
+    unnamed = drawn(name="hen")
+    assert changed(unnamed, drawn(name="hen", model_name="motion only")).any()
+    assert np.array_equal(unnamed, drawn(name="hen", model_name=""))
 
 
-def test_a_photo_is_told_no_time() -> None:
+def test_a_photo_has_no_time_in_its_caption() -> None:
     fused = np.zeros((12, 16), np.float32)
-    now = saliency_of(ground((240, 320)), fused, name="hen", time_s=1.0)
+    now = saliency_of(
+        ground((240, 320)), fused, name="hen", model_name="one", time_s=1.0, has_time=False
+    )
     later = replace(now, frame=replace(now.frame, time_s=2.0))
-    style = Style.of(Settings(), "one", has_time=False)
+    other = replace(now, prediction=seen_as("hen", model_name="two"))
+    style = Style.of(Settings())
     assert np.array_equal(draw_saliency(now, style), draw_saliency(later, style))
-    assert changed(
-        draw_saliency(now, style), draw_saliency(now, style._replace(model_name="two"))
-    ).any()
+    assert changed(draw_saliency(now, style), draw_saliency(other, style)).any()
 
 
-# Of 1000 classes: what is seen, with how much probability.
+# Probabilities of some of 1000 classes.
 CAT = {285: 0.34, 281: 0.13, 282: 0.12, 287: 0.05, 700: 0.03}
 GUESS = {879: 0.05, 5: 0.04, 6: 0.03, 7: 0.02, 8: 0.01, 281: 0.002}
 NAMES = tuple({285: "Egyptian cat", 281: "tabby", 879: "umbrella"}.get(n, "x") for n in range(1000))
@@ -129,7 +137,7 @@ NAMES = tuple({285: "Egyptian cat", 281: "tabby", 879: "umbrella"}.get(n, "x") f
 def _of(seen: dict[int, float], target: int | None, top: int = 1) -> Prediction:
     probabilities = np.full(1000, 1e-5, np.float32)
     probabilities[list(seen)] = list(seen.values())
-    return prediction(probabilities, NAMES, target, top=top)
+    return replace(prediction(probabilities, NAMES, target, top=top), model_name=NET)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +145,7 @@ def _of(seen: dict[int, float], target: int | None, top: int = 1) -> Prediction:
     [
         (_of(CAT, None, 5), "Egyptian cat 34%", ", map of top 5 (67%)"),
         (_of(CAT, None, 3), "Egyptian cat 34%", ", map of top 3 (59%)"),
-        # That the map is of the class seen goes without saying, however it was chosen.
+        # A map of the most likely class has no further part, however the class was chosen.
         (_of(CAT, None), "Egyptian cat 34%", ""),
         (_of(CAT, 285), "Egyptian cat 34%", ""),
         (_of(CAT, 281), "Egyptian cat 34%", ", map of tabby (13%)"),
@@ -148,50 +156,50 @@ def _of(seen: dict[int, float], target: int | None, top: int = 1) -> Prediction:
         (_of({285: 0.09}, None), "unsure: Egyptian cat 9%", ""),
     ],
 )
-def test_a_caption_tells_what_is_seen_and_what_the_map_explains(
+def test_a_caption_names_the_class_seen_and_what_the_map_explains(
     seen: Prediction, first: str, explained: str, written: list[tuple[str, int]]
 ) -> None:
     base = saliency_of(ground((720, 1280)), np.zeros((18, 32), np.float32), time_s=75.5)
-    for method, words in (("smoothgrad", ""), ("gradient", ", gradient")):
+    for method, part in (("smoothgrad", ""), ("gradient", ", gradient")):
         written.clear()
-        style = Style(model_name="EfficientNet-Lite0", method=method)  # type: ignore[arg-type]
+        style = Style(method=method)  # type: ignore[arg-type]
         draw_saliency(replace(base, prediction=seen), style)
-        second = f"EfficientNet-Lite0{words}{explained}"
-        # The colour bar has a 0 and a 1.
+        second = f"{NET}{part}{explained}"
+        # The first two texts are the 0 and 1 of the colour bar.
         assert [text for text, _ in written][2:] == ["1:15.50", second, first]
 
 
-def test_a_map_of_motion_alone_is_not_said_to_be_of_a_class(written: list[tuple[str, int]]) -> None:
+def test_the_caption_of_a_motion_map_names_no_class(
+    written: list[tuple[str, int]],
+) -> None:
     base = saliency_of(ground((720, 1280)), np.zeros((18, 32), np.float32))
-    style = Style.of(Settings(fusion="motion", model="lite0"), "EfficientNet-Lite0")
+    style = Style.of(Settings(fusion="motion", model="lite0"))
     draw_saliency(replace(base, prediction=_of(CAT, None, 5)), style)
-    shown = ["0:00.00", "EfficientNet-Lite0, map of motion", "Egyptian cat 34%"]
+    shown = ["0:00.00", f"{NET}, map of motion", "Egyptian cat 34%"]
     assert [text for text, _ in written][2:] == shown
 
 
-def test_the_map_of_another_class_is_told_however_little_room_there_is(
+def test_the_class_of_the_map_is_captioned_in_small_pictures_too(
     written: list[tuple[str, int]],
 ) -> None:
-    base = saliency_of(ground((225, 300)), np.zeros((18, 32), np.float32))
+    base = saliency_of(ground((225, 300)), np.zeros((18, 32), np.float32), has_time=False)
     seen = replace(_of(CAT, 281), target_name="German short-haired pointer", target_probability=0.0)
-    draw_saliency(
-        replace(base, prediction=seen), Style(model_name="EfficientNet-Lite0", has_time=False)
-    )
+    draw_saliency(replace(base, prediction=seen), Style())
     second, _ = [text for text, _ in written][2:]
     assert second.startswith("map of German") and second.endswith("… (0%)")
 
 
 def test_without_a_network_there_is_no_method(written: list[tuple[str, int]]) -> None:
     saliency = saliency_of(ground((720, 1280)), np.zeros((18, 32), np.float32))
-    draw_saliency(saliency, Style.of(Settings(method="gradient"), None))
+    draw_saliency(saliency, Style.of(Settings(method="gradient")))
     assert [text for text, _ in written][2:] == ["0:00.00", "motion only"]
 
 
 @pytest.mark.parametrize("has_time", [True, False])
-def test_what_does_not_fit_is_left_out_in_whole_parts(
+def test_parts_that_do_not_fit_are_left_out_completely(
     has_time: bool, written: list[tuple[str, int]]
 ) -> None:
-    parts = ["EfficientNet-Lite0", "gradient", "map of top 5 (67%)"]
+    parts = [NET, "gradient", "map of top 5 (67%)"]
     short = [f"map of {'top 5'[:n].strip()}… (67%)" for n in (1, 2, 3)]
     lines = ["", *short, *(", ".join(parts[n:]) for n in (2, 1, 0))]
     if has_time:
@@ -199,25 +207,26 @@ def test_what_does_not_fit_is_left_out_in_whole_parts(
     found = []
     for width in range(96, 600):
         written.clear()
-        saliency = saliency_of(ground((120, width)), np.zeros((18, 32), np.float32), time_s=5025.5)
-        style = Style(model_name="EfficientNet-Lite0", has_time=has_time, method="gradient")
-        draw_saliency(replace(saliency, prediction=_of(CAT, None, 5)), style)
+        zeros = np.zeros((18, 32), np.float32)
+        saliency = saliency_of(ground((120, width)), zeros, time_s=5025.5, has_time=has_time)
+        draw_saliency(replace(saliency, prediction=_of(CAT, None, 5)), Style(method="gradient"))
         *second, first = [text for text, _ in written][2:]
         assert first == "Egyptian cat 34%" if width > 120 else first.endswith(" 34%")
         line = "|".join(second)
         found.append(lines.index(line + "|" if second == ["1:23:45.50"] else line))
-    # The wider, the more; nothing is skipped, and in the end all is there.
+    # Wider pictures have more parts: no step is skipped, and the widest have all.
     assert found == sorted(found) and set(found) == set(range(len(lines)))
 
 
 def test_lines_stay_in_their_places_where_parts_are_left_out() -> None:
-    # Where the second line is empty, the first one has its place.
+    # An empty second line leaves its place to the first one.
     zeros = np.zeros((12, 16), np.float32)
-    saliency = saliency_of(ground((240, 320)), zeros, name="hen")
-    style = Style(has_time=False)
     bottoms = []
-    for name in ("net", LONG):
-        picture = draw_saliency(saliency, style._replace(model_name=name))
+    for model_name in ("net", LONG):
+        saliency = saliency_of(
+            ground((240, 320)), zeros, name="hen", model_name=model_name, has_time=False
+        )
+        picture = draw_saliency(saliency, Style())
         rows, _ = np.nonzero(changed(picture, ground((240, 320)))[:, :40])
         bottoms.append(int(rows.max()))
     assert bottoms[1] == pytest.approx(bottoms[0], abs=3)
@@ -228,17 +237,17 @@ def test_lines_stay_in_their_places_where_parts_are_left_out() -> None:
     [((96, 160), 12, 12), ((360, 640), 14, 12), ((480, 854), 18, 15), ((720, 1280), 28, 24),
      ((2160, 3840), 83, 71)],
 )  # fmt: skip
-def test_both_lines_can_be_read(
+def test_both_lines_are_legible(
     size: tuple[int, int], first: int, second: int, written: list[tuple[str, int]]
 ) -> None:
-    saliency = saliency_of(ground(size), np.zeros((18, 32), np.float32), name="hen")
-    draw_saliency(saliency, Style(model_name="n"))
+    zeros = np.zeros((18, 32), np.float32)
+    draw_saliency(saliency_of(ground(size), zeros, name="hen", model_name="n"), Style())
     assert written[2:] == [("0:00.00", second), ("n", second), ("hen 37%", first)]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("size", [(95, 200), (200, 95), (10, 10)])
-def test_small_pictures_are_left_bare(size: tuple[int, int], layout: Layout) -> None:
+def test_small_pictures_are_not_annotated(size: tuple[int, int], layout: Layout) -> None:
     saliency = saliency_of(noise(size), spot((9, 16), 3, 4), name="tench")
     bare = draw_saliency(saliency, Style(layout, annotate=False))
     assert np.array_equal(draw_saliency(saliency, Style(layout)), bare)
@@ -249,20 +258,20 @@ def test_small_pictures_are_left_bare(size: tuple[int, int], layout: Layout) -> 
 def test_marker_is_a_ring_around_the_peak(size: tuple[int, int], row: int, column: int) -> None:
     saliency = saliency_of(ground(size), spot((18, 32), row, column))
     marked = changed(draw_saliency(saliency, Style()), draw_saliency(saliency, BARE))
-    # The foot belongs to the words.
+    # The bottom has the captions.
     rows, columns = np.nonzero(marked[: int(size[0] * 0.75)])
     expected = (row + 0.5) / 18 * size[0], (column + 0.5) / 32 * size[1]
     assert (rows.mean() + 0.5, columns.mean() + 0.5) == pytest.approx(expected, abs=1)
     distances = np.hypot(rows + 0.5 - expected[0], columns + 0.5 - expected[1])
     radius = max(5, min(size) / 40)
     assert distances.mean() == pytest.approx(radius, abs=2)
-    # What is marked can still be seen.
+    # The marked point itself stays visible.
     assert distances.min() > 1
 
 
-def test_the_ring_is_where_it_is_held_not_at_the_peak() -> None:
+def test_the_ring_is_at_the_marker_not_at_the_peak() -> None:
     size = (180, 320)
-    saliency = replace(saliency_of(ground(size), spot((18, 32), 4, 8)), ring=(0.5, 0.75))
+    saliency = replace(saliency_of(ground(size), spot((18, 32), 4, 8)), marker=(0.5, 0.75))
     marked = changed(draw_saliency(saliency, Style()), draw_saliency(saliency, BARE))[:130]
     rows, columns = np.nonzero(marked)
     assert (rows.mean() + 0.5, columns.mean() + 0.5) == pytest.approx((90, 240), abs=1)

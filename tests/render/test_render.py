@@ -1,4 +1,4 @@
-"""Pictures: overlays in closed form, panels in order, boxes, sizes."""
+"""Pictures of a frame: panels in order, labels, boxes, sizes."""
 
 from __future__ import annotations
 
@@ -9,22 +9,20 @@ import numpy as np
 import pytest
 from render_help import (
     BARE,
-    COLORMAPS,
     LAYOUTS,
     changed,
     ground,
     noise,
     random_map,
     saliency_of,
-    spot,
     text_px,
 )
 
 from vidsal.image_ops import shrink
 from vidsal.render.draw import draw_saliency
-from vidsal.render.overlay import colours, even
+from vidsal.render.overlay import even
 from vidsal.render.style import Style
-from vidsal.settings import PANELS, Colormap, Layout, Settings
+from vidsal.settings import PANELS, Layout, Settings
 from vidsal.types import CameraMotion, Map, Rgb, Saliency
 
 # Panels across and down.
@@ -35,134 +33,6 @@ GRID = {
     "triptych": (3, 1),
     "quad": (2, 2),
 }
-
-
-# Overlay and map
-
-
-@pytest.mark.parametrize("colormap", COLORMAPS)
-@pytest.mark.parametrize("size", [(96, 128), (33, 47), (1, 1)])
-def test_no_saliency_leaves_the_picture_untouched(
-    size: tuple[int, int], colormap: Colormap
-) -> None:
-    rgb = noise(size)
-    picture = draw_saliency(
-        saliency_of(rgb, np.zeros((8, 8), np.float32)), Style("overlay", colormap, 1.0)
-    )
-    bare = draw_saliency(
-        saliency_of(rgb, np.zeros((8, 8), np.float32)), Style("overlay", colormap, 1.0, False)
-    )
-    assert np.array_equal(bare[: size[0], : size[1]], rgb)
-    assert picture.shape == bare.shape
-
-
-def test_every_level_of_grey_survives_an_empty_overlay() -> None:
-    levels = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2).repeat(2, axis=0)
-    picture = draw_saliency(saliency_of(levels, np.zeros((2, 8), np.float32)), BARE)
-    assert np.array_equal(picture, levels)
-
-
-def test_no_opacity_leaves_the_picture_untouched() -> None:
-    rgb = noise((60, 80))
-    picture = draw_saliency(saliency_of(rgb, random_map((60, 80), 1)), BARE._replace(alpha=0.0))
-    assert np.array_equal(picture, rgb)
-
-
-@pytest.mark.parametrize("colormap", COLORMAPS)
-def test_full_saliency_and_opacity_give_the_top_colour(colormap: Colormap) -> None:
-    picture = draw_saliency(
-        saliency_of(noise((20, 30)), np.ones((4, 6), np.float32)),
-        Style("overlay", colormap, 1.0, False),
-    )
-    assert (picture == colours(colormap)[255]).all()
-
-
-@pytest.mark.parametrize("alpha", [0.3, 0.8, 1.0])
-@pytest.mark.parametrize("level", [0.1, 0.5, 0.75, 1.0])
-def test_overlay_in_closed_form(level: float, alpha: float) -> None:
-    rgb = noise((20, 30))
-    fused = np.full((4, 6), level, np.float32)
-    picture = draw_saliency(saliency_of(rgb, fused), BARE._replace(alpha=alpha))
-    opacity = alpha * level**2 * (3 - 2 * level)
-    colour = colours("inferno")[round(255 * level)].astype(float)
-    # Opacity has 255 steps, what is laid over and what is left are rounded each.
-    assert picture.astype(float) == pytest.approx(opacity * colour + (1 - opacity) * rgb, abs=1.55)
-
-
-def test_cold_regions_stay_clear() -> None:
-    rgb = noise((40, 60))
-    fused = np.zeros((40, 60), np.float32)
-    fused[:, 30:] = 1
-    picture = draw_saliency(saliency_of(rgb, fused), BARE._replace(alpha=1.0))
-    assert np.array_equal(picture[:, :30], rgb[:, :30])
-    assert (picture[:, 30:] == colours("inferno")[255]).all()
-
-
-@pytest.mark.parametrize("colormap", COLORMAPS)
-def test_map_is_the_table_of_colours(colormap: Colormap) -> None:
-    levels = (np.arange(256).reshape(16, 16) / 255).astype(np.float32)
-    picture = draw_saliency(
-        saliency_of(noise((16, 16)), levels), Style("map", colormap, annotate=False)
-    )
-    assert np.array_equal(picture, colours(colormap).reshape(16, 16, 3))
-
-
-def test_maps_are_upsampled_in_place() -> None:
-    # The spot's middle stays at its share of the picture, whatever the size of the map.
-    fused = spot((18, 32), 5, 20)
-    picture = draw_saliency(
-        saliency_of(ground((180, 320)), fused), Style("map", "grey", annotate=False)
-    )
-    weights = picture[..., 0].astype(float)
-    rows, columns = np.mgrid[0:180, 0:320]
-    row = float((weights * (rows + 0.5)).sum() / weights.sum())
-    column = float((weights * (columns + 0.5)).sum() / weights.sum())
-    assert (row, column) == pytest.approx((5.5 * 10, 20.5 * 10), abs=0.5)
-
-
-def test_maps_are_upsampled_without_steps() -> None:
-    fused = np.tile(np.linspace(0, 1, 11, dtype=np.float32), (4, 1))
-    picture = draw_saliency(
-        saliency_of(ground((40, 110)), fused), Style("map", "grey", annotate=False)
-    )
-    steps = np.diff(picture[20, :, 0].astype(int))
-    assert steps.sum() == 255
-    # A tenth of a step of the map, and the rounding.
-    assert steps.min() >= 0 and steps.max() <= 255 / 10 / 10 + 1
-
-
-# Colours
-
-
-def test_grey_is_a_ramp() -> None:
-    assert np.array_equal(colours("grey"), np.arange(256)[:, None].repeat(3, axis=1))
-
-
-@pytest.mark.parametrize(
-    ("colormap", "lowest", "highest"),
-    [
-        # The ends of the published tables (matplotlib's; Google's for turbo).
-        ("inferno", (0, 0, 4), (252, 255, 164)),
-        ("magma", (0, 0, 4), (252, 253, 191)),
-        ("plasma", (13, 8, 135), (240, 249, 33)),
-        ("viridis", (68, 1, 84), (253, 231, 37)),
-        ("cividis", (0, 34, 78), (254, 232, 56)),
-        ("turbo", (48, 18, 59), (122, 4, 3)),
-    ],
-)
-def test_colours_are_the_published_ones_red_first(
-    colormap: Colormap, lowest: tuple[int, ...], highest: tuple[int, ...]
-) -> None:
-    table = colours(colormap)
-    assert table.shape == (256, 3) and table.dtype == np.uint8
-    assert table[0] == pytest.approx(np.array(lowest), abs=1)
-    assert table[255] == pytest.approx(np.array(highest), abs=1)
-
-
-@pytest.mark.parametrize("colormap", ["inferno", "magma", "plasma", "viridis", "cividis", "grey"])
-def test_brighter_means_more(colormap: Colormap) -> None:
-    luma = colours(colormap) @ np.array([0.299, 0.587, 0.114])
-    assert (np.diff(luma) > -1).all() and luma[255] - luma[0] > 150
 
 
 # Panels
@@ -231,7 +101,7 @@ def test_every_panel_is_labelled_and_only_in_its_corner(layout: Layout) -> None:
         assert corner[:, :90].any(), n
         labels.append(corner.tobytes())
         assert not panel[30:130].any() and not panel[:30, 180:].any()
-        # Only the picture of all saliency tells class and time.
+        # Only the panel of the fused map has class and time.
         assert panel[130:].any() == (n == across * down - 1)
     assert len(set(labels)) == len(labels)
 
@@ -266,7 +136,7 @@ def _zoom(factor: float) -> list[list[float]]:
         (_zoom(1.05), 1.0, "motion, camera zooms or turns", "fused, 100% by motion"),
     ],
 )
-def test_quad_tells_how_the_picture_moves_and_what_motion_brought(
+def test_quad_labels_the_camera_motion_and_the_share_of_motion(
     camera: Any, share: float, motion: str, fused: str, written: list[tuple[str, int]]
 ) -> None:
     fused_map = random_map((18, 32), 0)
@@ -287,12 +157,12 @@ def test_quad_tells_how_the_picture_moves_and_what_motion_brought(
         ({"fusion": "static", "centre_prior": 1}, "static alone x centre prior"),
     ],
 )
-def test_quad_tells_how_the_halves_are_fused(
+def test_quad_labels_the_fusion(
     options: dict[str, Any], fused: str, written: list[tuple[str, int]]
 ) -> None:
     fused_map = random_map((18, 32), 0)
     base = saliency_of(ground((180, 320)), fused_map, static=fused_map, motion=fused_map)
-    style = Style.of(Settings(layout="quad", **options), "one")
+    style = Style.of(Settings(layout="quad", **options))
     draw_saliency(replace(base, motion_share=0.5), style)
     assert written[-1][0] == fused
 
@@ -303,16 +173,16 @@ ZEROS, SOME = np.zeros((18, 32), np.float32), np.full((18, 32), 0.25, np.float32
 @pytest.mark.parametrize(
     ("static", "motion", "fused", "labels"),
     [
-        # Motion alone: all of it, where there is any.
+        # Motion alone: its share is 100%, if there is any.
         (None, SOME, SOME, ("static: no network", "fused, 100% by motion")),
         (None, ZEROS, ZEROS, ("static: no network", "fused, nothing moves")),
-        # Nothing moves, which says nothing of the network; and all that moves is dark to it.
+        # Nothing moves, or only regions move that are dark in the static map.
         (SOME, ZEROS, SOME, ("static", "fused, nothing moves")),
         (ZEROS, SOME, ZEROS, ("static", "fused, 100% by motion")),
         (ZEROS, ZEROS, ZEROS, ("static", "fused, nothing moves")),
     ],
 )
-def test_quad_tells_what_there_is_none_of(
+def test_quad_labels_empty_maps(
     static: Map | None, motion: Map, fused: Map, labels: tuple[str, str],
     written: list[tuple[str, int]],
 ) -> None:  # fmt: skip
@@ -343,11 +213,11 @@ def test_labels_end_before_their_panel_does(
         # Half a letter from the left, a third from the top, one line.
         assert columns.min() >= text // 2 and rows.min() >= text // 3
         assert rows.max() <= text // 3 + 2 * text
-        # Nothing is cut off, not even an outline: the last column is free.
+        # The label is complete, with its outline: the last column is free.
         assert columns.max() < width - 1
         ends.append(int(columns.max()))
     if layout == "quad":
-        # The long labels take the room that there is.
+        # The long labels fill the available width.
         assert ends[2] > min(0.75 * width, 130) and ends[3] > min(0.75 * width, 110)
         assert max(ends) < 200
 
@@ -377,7 +247,7 @@ def test_boxes_are_frames_around_the_regions(
         if level < threshold:
             continue
         edges = [top * scale, left * scale, bottom * scale, right * scale]
-        # White on the box's own border, dark on both sides of it; nothing within.
+        # White on the box's border, dark on both sides of it, unchanged inside.
         sides = np.zeros(size, bool)
         sides[edges[0] : edges[2], edges[1] : edges[3]] = True
         sides[edges[0] + 1 : edges[2] - 1, edges[1] + 1 : edges[3] - 1] = False
@@ -387,15 +257,15 @@ def test_boxes_are_frames_around_the_regions(
         within = np.s_[edges[0] + inner : edges[2] - inner, edges[1] + inner : edges[3] - inner]
         expected[around] = True
         expected[within] = False
-        left_of_it = picture[(edges[0] + edges[2]) // 2, edges[1] - reach : edges[1] + inner]
+        across_side = picture[(edges[0] + edges[2]) // 2, edges[1] - reach : edges[1] + inner]
         dark = [0] * (reach - white)
-        assert left_of_it[:, 0].tolist() == dark + [255] * (2 * white + 1) + dark
+        assert across_side[:, 0].tolist() == dark + [255] * (2 * white + 1) + dark
     assert not (marked & ~expected).any()
     assert marked.any() == (threshold < 0.9)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_boxes_are_in_the_panel_of_all_saliency_alone(layout: Layout) -> None:
+def test_boxes_are_only_in_the_panel_of_the_fused_map(layout: Layout) -> None:
     size = (90, 160)
     fused = _two_regions()
     saliency = saliency_of(noise(size), fused, static=1 - fused, motion=fused)
@@ -432,19 +302,20 @@ def test_odd_sides_gain_a_copy_of_their_border(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_the_frame_is_never_written_to(layout: Layout, annotate: bool) -> None:
     rgb = noise((120, 160))
-    kept = rgb.copy()
+    before = rgb.copy()
     rgb.setflags(write=False)
     maps = [random_map((12, 16), seed) for seed in (1, 2, 3)]
-    saliency = saliency_of(rgb, maps[0], static=maps[1], motion=maps[2], name="tench")
+    saliency = saliency_of(
+        rgb, maps[0], static=maps[1], motion=maps[2], name="tench", model_name="net"
+    )
     copies = [values.copy() for values in maps]
-    picture = draw_saliency(saliency, Style(layout, annotate=annotate, model_name="net"))
+    picture = draw_saliency(saliency, Style(layout, annotate=annotate))
     assert not np.shares_memory(picture, rgb)
-    assert np.array_equal(rgb, kept)
+    assert np.array_equal(rgb, before)
     for values, copy in zip(maps, copies, strict=True):
         assert np.array_equal(values, copy)
-    assert np.array_equal(
-        picture, draw_saliency(saliency, Style(layout, "inferno", 0.7, annotate, "net"))
-    )
+    same = Style(layout, "inferno", 0.7, annotate)
+    assert np.array_equal(picture, draw_saliency(saliency, same))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -457,14 +328,14 @@ def test_a_picture_is_no_wider_than_asked_for(layout: Layout, width: int) -> Non
     height, wide = picture.shape[:2]
     assert width - 2 * columns < wide <= width and wide % 2 == height % 2 == 0
     assert height / rows == pytest.approx(wide / columns * 360 / 640, abs=2)
-    # As if the source had been so small.
+    # The picture is that of a source of this size.
     small = shrink(rgb, (round(360 * (wide // columns) / 640), wide // columns))
     other = replace(saliency, frame=replace(saliency.frame, rgb=small))
     np.testing.assert_array_equal(picture, draw_saliency(other, Style(layout)))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_a_width_that_is_not_reached_changes_nothing(layout: Layout) -> None:
+def test_a_width_above_that_of_the_picture_changes_nothing(layout: Layout) -> None:
     saliency = saliency_of(ground((90, 160)), random_map((45, 80), 3))
     wide = Style(layout, width=160 * PANELS[layout][1])
     np.testing.assert_array_equal(

@@ -1,1 +1,1 @@
-"""How good the maps are: against people, objects and the network itself."""
+"""Scores of the maps against fixations, object masks, and the network itself."""

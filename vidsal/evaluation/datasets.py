@@ -1,15 +1,16 @@
-"""Folders of clips and photos with ground truth, as the evaluation reads them.
+"""Datasets of clips and photos with ground truth.
 
-Four layouts are known, by what is in the folder:
+A folder may have one of four layouts:
 
 ``videos/CLIP.*`` and ``fixations/CLIP.csv``
-    with columns x, y, first_frame, last_frame: a fixation is on the frames from first to last.
+    The columns are x, y, first_frame, last_frame. A fixation lasts from its first to its last
+    frame.
 ``images/NAME.*`` and ``fixations/NAME.csv`` or ``masks/NAME.png``
-    with columns x, y; a mask is white on the object.
+    The columns are x, y. A mask is white on the object.
 ``CLIP/frames/NNNNN.*`` and ``CLIP/masks/NNNNN.png``
-    the frames of a clip as pictures, named in their order.
+    The frames of a clip are pictures, named in their order.
 ``video/NNN.*`` and ``annotation/NNNN/fixation/NNNN.png``, ``annotation/NNNN/maps/NNNN.png``
-    as DHF1K comes: frames are numbered from 1, a map is a density of fixations.
+    The layout of DHF1K: frames are numbered from 1, a map is a density of fixations.
 
 Coordinates are pixels of the picture, origin top left; frames are numbered from 0.
 """
@@ -38,28 +39,28 @@ from vidsal.types import Frame, Map, SourceInfo
 
 log = logging.getLogger(__name__)
 
-# What a sequence of pictures is taken to run at, for want of a rate of its own.
+# Assumed rate of a sequence of pictures, which has no rate of its own.
 _FPS = 24
-# Before this a viewer still looks at the middle, whatever is there.
-_SETTLED_S = 0.5
-# With fewer fixations than this a frame's scores are mostly chance.
-FIXATIONS = 8
-# Frames of a part that are looked at for one with fixations enough.
+# Fixations in this time after the start are not scored: viewers still look at the centre.
+_SKIPPED_S = 0.5
+# With fewer fixations, the scores of a frame are mostly chance.
+MIN_FIXATIONS = 8
+# Number of frames of a part that are tried, until one has enough fixations.
 _TRIES = 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Truth:
-    """What is known of one frame; the fields that its data has.
+    """The ground truth of one frame; fields without data are ``None``.
 
     Attributes
     ----------
     points : (n, 2) float array or None
         Fixations as shares (row, column) of the picture, [0, 1).
     density : (H, W) float32 array or None
-        Given density of fixations, of any scale; where there is none, points make one.
+        Density of fixations that comes with the dataset, at any scale.
     mask : (H, W) bool array or None
-        The object.
+        ``True`` on the object.
     """
 
     points: NDArray[np.float64] | None = None
@@ -69,24 +70,24 @@ class Truth:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A clip, or a photo: its frames, and the truth about some of them.
+    """A clip or photo, with the ground truth of some of its frames.
 
     Attributes
     ----------
     name : str
-        Also what files of other programs' maps are looked for by.
-    stems : sequence of str, or None
-        Names of the frames where they are files of their own.
-    numbers : sequence of int
-        The frames that something is known of, in order.
+        Also the name of the folder with maps of other programs.
+    stems : list of str or None
+        File names of the frames, without suffix; ``None`` if the frames are in one file.
+    numbers : list of int
+        The frames with ground truth, in order.
     frames : callable
         Opens the clip and yields its frames.
     truth : callable
-        From a frame's number to what is known of it.
+        Returns the ground truth of a frame, given its number.
     first : int
-        Number of the first frame in other programs' file names.
+        Number of the first frame in file names of other programs.
     is_photo : bool
-        Whether it is a photo: one frame, and no motion.
+        Whether it is a photo: one frame, without motion.
     """
 
     name: str
@@ -100,13 +101,13 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A folder of clips with one kind of truth.
+    """A folder of clips with one kind of ground truth.
 
     Attributes
     ----------
     name : str
     clips : list of Clip
-        In the order of their names.
+        In order of their names.
     """
 
     name: str
@@ -114,76 +115,90 @@ class Dataset:
 
 
 def open_datasets(folder: Path) -> list[Dataset]:
-    """Return the datasets in a folder: itself, or those of its folders that are ones.
+    """Return the datasets in a folder: the folder itself, and its subfolders.
+
+    Parameters
+    ----------
+    folder : Path
 
     Raises
     ------
     VidsalError
-        If there are none, or a file in one cannot be read.
+        If there are none, or a file cannot be read.
     """
     if not folder.is_dir():
         raise VidsalError(f"{folder} is not a folder")
-    found = [one for path in [folder, *_folders(folder)] if (one := _dataset(path))]
-    if not found:
+    datasets = [one for path in [folder, *_folders(folder)] if (one := _dataset(path))]
+    if not datasets:
         raise VidsalError(
-            f"{folder} holds no clips or photos with ground truth: expected videos/ beside "
+            f"{folder} has no clips or photos with ground truth: expected videos/ beside "
             "fixations/, images/ beside fixations/ or masks/, CLIP/frames beside CLIP/masks, or "
             "DHF1K's video/ beside annotation/"
         )
-    return found
+    return datasets
 
 
 def sampled(clip: Clip, count: int, seed: int) -> dict[int, Truth]:
-    """Return the truth about some frames of a clip: one from each of `count` equal parts.
+    """Return the frames of a clip to score, with their ground truth, by their numbers.
 
     Parameters
     ----------
     clip : Clip
     count : int
+        Number of equal parts of the clip; one frame of each is scored.
     seed : int
-        Which frame of each part; frames with few fixations are passed over.
+        Decides which frame of each part. Frames with fewer than `MIN_FIXATIONS` fixations and
+        without a mask are skipped.
+
+    Returns
+    -------
+    dict of int to Truth
+        In order.
     """
-    # The first frame of a clip has no motion.
+    # The first frame of a clip has no motion and is not scored.
     numbers = clip.numbers if clip.is_photo else [one for one in clip.numbers if one]
     rng = np.random.default_rng([seed, *os.fsencode(clip.name)])
     chosen: dict[int, Truth] = {}
     for part in np.array_split(np.array(numbers), min(count, len(numbers)) or 1):
         for number in rng.permutation(part)[:_TRIES].tolist():
             truth = clip.truth(number)
-            has_gaze = truth.points is not None and len(truth.points) >= FIXATIONS
-            if has_gaze or (truth.mask is not None and truth.mask.any()):
+            has_fixations = truth.points is not None and len(truth.points) >= MIN_FIXATIONS
+            if has_fixations or (truth.mask is not None and truth.mask.any()):
                 chosen[number] = truth
                 break
     return dict(sorted(chosen.items()))
 
 
 def _dataset(folder: Path) -> Dataset | None:
-    """Return the clips of a folder in one of the known layouts, or None."""
+    """Return the dataset of a folder, or None if it has none of the layouts."""
     if (folder / "annotation").is_dir() and (folder / "video").is_dir():
-        found = {path: _dhf1k_clip(path, folder) for path in _files(folder / "video")}
+        clips = {path: _dhf1k_clip(path, folder) for path in _files(folder / "video")}
     elif (folder / "fixations").is_dir() and (folder / "videos").is_dir():
-        found = {path: _video_clip(path, folder) for path in _files(folder / "videos")}
+        clips = {path: _video_clip(path, folder) for path in _files(folder / "videos")}
     elif (folder / "images").is_dir():
-        found = {path: _photo(path, folder) for path in _pictures(folder / "images")}
+        clips = {path: _photo(path, folder) for path in _pictures(folder / "images")}
     else:
-        found = {path: _sequence(path) for path in _folders(folder) if (path / "masks").is_dir()}
-    clips = [clip for clip in found.values() if clip and clip.numbers]
-    tell_left_out(folder.name, [path.name for path, one in found.items() if one not in clips])
-    names = Counter(clip.name for clip in clips)
-    for name, count in names.items():
+        clips = {path: _sequence(path) for path in _folders(folder) if (path / "masks").is_dir()}
+    usable = [clip for clip in clips.values() if clip and clip.numbers]
+    warn_skipped(folder.name, [path.name for path, clip in clips.items() if clip not in usable])
+    for name, count in Counter(clip.name for clip in usable).items():
         if count > 1:
-            raise VidsalError(f"{folder} holds two clips called {name}: give each its own name")
-    return Dataset(folder.resolve().name, clips) if clips else None
+            raise VidsalError(f"{folder} has two clips with the name {name}: rename one of them")
+    return Dataset(folder.resolve().name, usable) if usable else None
 
 
-def tell_left_out(dataset: str, names: Sequence[str]) -> None:
-    """Warn of clips that cannot be scored."""
+def warn_skipped(dataset: str, names: Sequence[str]) -> None:
+    """Log a warning about clips without usable ground truth.
+
+    Parameters
+    ----------
+    dataset : str
+    names : sequence of str
+        Names of the clips; without any, nothing is logged.
+    """
     if names:
         few = ", ".join(names[:3]) + (" and others" if len(names) > 3 else "")
-        log.warning(
-            "%s: %d left out, of which nothing is known that can be used: %s",
-            dataset, len(names), few,
-        )  # fmt: skip
+        log.warning("%s: %d skipped, no usable ground truth: %s", dataset, len(names), few)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -199,7 +214,7 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _video_clip(path: Path, folder: Path) -> Clip | None:
-    """Return a video with a table of fixations, if it has one."""
+    """Return a video with its table of fixations, or None if it has no table."""
     table = folder / "fixations" / f"{path.stem}.csv"
     if not table.is_file():
         return None
@@ -207,18 +222,21 @@ def _video_clip(path: Path, folder: Path) -> Clip | None:
     info = _info(path)
 
     def truth(number: int) -> Truth:
-        on = (rows[:, 2] <= number) & (number <= rows[:, 3])
-        return Truth(points=_shares(rows[on], (info.height_px, info.width_px)))
+        is_during = (rows[:, 2] <= number) & (number <= rows[:, 3])
+        return Truth(points=_shares(rows[is_during], (info.height_px, info.width_px)))
 
-    # A look at the screen may outlast the clip.
+    # A fixation may end after the clip.
     last = int(rows[:, 3].max(initial=-1))
-    numbers = range(_settled(info), min(last, (info.frame_count_hint or last + 1) - 1) + 1)
+    numbers = range(_first_scored(info), min(last, (info.frame_count_hint or last + 1) - 1) + 1)
     return Clip(path.stem, None, list(numbers), partial(_frames, path), truth)
 
 
 def _dhf1k_clip(path: Path, folder: Path) -> Clip | None:
-    """Return a video of DHF1K; its folder's name is its number, written with more zeros."""
-    about = [
+    """Return a video of DHF1K, or None if it has no annotation.
+
+    The folder of its annotation has the same number, with more zeros.
+    """
+    annotations = [
         one
         for one in _folders(folder / "annotation")
         if path.stem.isdecimal() and one.name.isdecimal() and int(one.name) == int(path.stem)
@@ -226,8 +244,8 @@ def _dhf1k_clip(path: Path, folder: Path) -> Clip | None:
     points, maps = (
         {
             int(one.stem) - 1: one
-            for numbered in about[:1]
-            for one in sorted((numbered / kind).glob("*.png"))
+            for annotation in annotations[:1]
+            for one in sorted((annotation / kind).glob("*.png"))
             if one.stem.isdecimal()
         }
         for kind in ("fixation", "maps")
@@ -241,13 +259,13 @@ def _dhf1k_clip(path: Path, folder: Path) -> Clip | None:
 
     if not points:
         return None
-    settled = _settled(_info(path))
-    numbers = sorted(number for number in points if number >= settled)
+    first = _first_scored(_info(path))
+    numbers = sorted(number for number in points if number >= first)
     return Clip(path.stem, None, numbers, partial(_frames, path), truth, first=1)
 
 
 def _photo(path: Path, folder: Path) -> Clip | None:
-    """Return a photo with a table of fixations, a mask, or both."""
+    """Return a photo with its fixations and mask, or None if it has neither."""
     table, mask = folder / "fixations" / f"{path.stem}.csv", folder / "masks" / f"{path.stem}.png"
     if not (table.is_file() or mask.is_file()):
         return None
@@ -263,7 +281,7 @@ def _photo(path: Path, folder: Path) -> Clip | None:
 
 
 def _sequence(folder: Path) -> Clip:
-    """Return a folder of frames with masks of the same names."""
+    """Return a clip of pictures, with masks of the same names."""
     pictures = _pictures(folder / "frames") if (folder / "frames").is_dir() else []
     masks = {path.stem: path for path in _files(folder / "masks")}
 
@@ -272,7 +290,7 @@ def _sequence(folder: Path) -> Clip:
         for number, path in enumerate(pictures):
             for frame in _frames(path):
                 size = size or (frame.rgb.shape[0], frame.rgb.shape[1])
-                # Motion is measured between frames of one size.
+                # Optical flow needs frames of one size.
                 yield Frame(resized(frame.rgb, size), number, number / _FPS)
 
     numbers = [number for number, path in enumerate(pictures) if path.stem in masks]
@@ -292,24 +310,26 @@ def _frames(path: Path) -> Iterator[Frame]:
         yield from source.frames()
 
 
-def _settled(info: SourceInfo) -> int:
-    """Return the first frame whose gaze tells something."""
-    return math.ceil(_SETTLED_S * float(info.fps or _FPS))
+def _first_scored(info: SourceInfo) -> int:
+    """Return the number of the first frame that is scored."""
+    return math.ceil(_SKIPPED_S * float(info.fps or _FPS))
 
 
 def _fixations(table: Path, *columns: str) -> NDArray[np.float64]:
-    """Return columns of a CSV file as (n, columns) float64; rows with a nan or inf are left out.
+    """Return columns of a CSV file as (n, columns) float64, without rows that have a NaN or inf.
 
     Raises
     ------
     VidsalError
-        If one is missing, or holds something that is not a number.
+        If a column is missing or has values that are not numbers.
     """
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
             rows = [[float(row[name]) for name in columns] for row in csv.DictReader(file)]
     except KeyError as error:
-        raise VidsalError(f"{table} has no column {error.args[0]}") from error
+        raise VidsalError(
+            f"{table} has no column {error.args[0]}: expected {', '.join(columns)}"
+        ) from error
     except (ValueError, TypeError, csv.Error, OSError) as error:
         raise VidsalError(f"{table} cannot be read as a table of fixations: {error}") from error
     numbers = np.array(rows, np.float64).reshape(-1, len(columns))
@@ -317,20 +337,28 @@ def _fixations(table: Path, *columns: str) -> NDArray[np.float64]:
 
 
 def _shares(rows: NDArray[np.float64], size: tuple[Any, ...]) -> NDArray[np.float64]:
-    """Return points (x, y, ...) in pixels as shares (row, column), those in the picture."""
+    """Return the points (x, y, ...) inside the picture, in pixels, as shares (row, column)."""
     points = rows[:, 1::-1] / np.array(size[:2], np.float64)
     return points[((points >= 0) & (points < 1)).all(axis=1)]
 
 
 def read_map(path: Path) -> Map:
-    """Return a grey picture of eight or sixteen bits: (H, W) float32, its largest value 1.
+    """Read a saliency map from a grey picture of 8 or 16 bits.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    (H, W) float32 array
+        0..1; the largest value is 1. The metrics do not depend on the scale.
 
     Raises
     ------
     VidsalError
-        If it cannot be read as a picture.
+        If the file cannot be read as a picture.
     """
-    # What counts is the order and the proportion.
     values = _grey(path, depth=cv2.IMREAD_ANYDEPTH).astype(np.float32)
     return np.asarray(values / np.float32(max(1, values.max(initial=1))), np.float32)
 

@@ -1,4 +1,4 @@
-"""Does a map explain the network? Deletion and insertion curves, and what to hold them against.
+"""Deletion and insertion curves, and control maps to compare with.
 
 V. Petsiuk, A. Das, K. Saenko, "RISE: Randomized input sampling for explanation of black-box
 models", BMVC 2018, https://arxiv.org/abs/1806.07421. Pure maths.
@@ -10,25 +10,43 @@ from numpy.typing import NDArray
 from vidsal.runtime.opencv import cv2
 from vidsal.types import Map, Rgb
 
-# Pictures between the whole one and the blurred one; more move the area by less than it varies
-# between pictures.
+# Number of steps between the full picture and the blurred one. With more steps, the area changes
+# by less than it varies between pictures.
 STEPS = 16
-# Standard deviation of the blur, as a share of the shorter side: nothing that a class could be
-# told by is left, and no edge is put in that was not there.
+# Standard deviation of the blur, as a share of the shorter side. It removes all evidence for a
+# class, and adds no edges.
 _BLUR = 0.1
 
 
 def blurred(rgb: Rgb) -> Rgb:
-    """Return a picture without what it could be recognised by, (h, w, 3) uint8."""
+    """Return a picture blurred beyond recognition.
+
+    Parameters
+    ----------
+    rgb : (h, w, 3) uint8 array
+
+    Returns
+    -------
+    (h, w, 3) uint8 array
+    """
     sigma = _BLUR * min(rgb.shape[:2])
     return np.asarray(cv2.GaussianBlur(rgb, (0, 0), sigma), np.uint8)
 
 
 def ranks(saliency: Map) -> Map:
-    """Return the share, [0, 1), of pixels that are more salient than each; 0 for the most salient.
+    """Return for each pixel the share of pixels that are more salient.
 
-    Equal pixels are ranked by where they lie, scattered, so that a flat map is a random one and
-    not one that goes from top to bottom.
+    Equal pixels have a random but fixed order: a flat map is ranked like a random map, not from
+    top to bottom.
+
+    Parameters
+    ----------
+    saliency : (h, w) float32 array
+
+    Returns
+    -------
+    (h, w) float32 array
+        [0, 1); 0 for the most salient pixel.
     """
     scattered = np.random.default_rng(0).permutation(saliency.size)
     order = np.lexsort((scattered, -saliency.ravel()))
@@ -38,9 +56,9 @@ def ranks(saliency: Map) -> Map:
 
 
 def between(begin: Rgb, end: Rgb, ranked: Map, steps: int = STEPS) -> Rgb:
-    """Return the pictures on the way from one to another, the most salient pixels changing first.
+    """Return the pictures between two, in which the most salient pixels change first.
 
-    From the whole picture to the blurred one that is deletion, the other way round insertion.
+    From the full picture to the blurred one is deletion, the opposite direction is insertion.
 
     Parameters
     ----------
@@ -48,36 +66,45 @@ def between(begin: Rgb, end: Rgb, ranked: Map, steps: int = STEPS) -> Rgb:
     ranked : (h, w) float32 array
         See `ranks`.
     steps : int
+        Number of equal steps from `begin` to `end`.
 
     Returns
     -------
     (steps - 1, h, w, 3) uint8 array
-        Without the two themselves.
+        Without `begin` and `end`.
     """
     shares = np.linspace(0, 1, steps + 1, dtype=np.float32)[1:-1, None, None, None]
     return np.where(ranked[None, :, :, None] < shares, end[None], begin[None])
 
 
 def area(values: NDArray[np.floating]) -> float:
-    """Return the area under a curve over [0, 1] by the trapezium rule."""
+    """Return the area under a curve over [0, 1] by the trapezoidal rule.
+
+    Parameters
+    ----------
+    values : (n,) array
+        Equally spaced; at least two.
+    """
     return float(np.trapezoid(values, dx=1 / (len(values) - 1)))
 
 
 def controls(rgb: Rgb, smooth_px: float, seed: int) -> dict[str, Map]:
-    """Return maps that know nothing of the network.
+    """Return control maps, which do not depend on the network.
 
     Parameters
     ----------
     rgb : (h, w, 3) uint8 array
     smooth_px : float
-        Standard deviation of the smoothing that the map under test had, for fairness' sake.
+        Standard deviation of the Gaussian that smoothed the map under test. The controls are
+        smoothed in the same way.
     seed : int
+        Decides the noise.
 
     Returns
     -------
     dict of str to (h, w) float32 array
-        ``random`` (smoothed noise), ``centre`` (distance from it) and ``edges`` (Sobel
-        magnitude).
+        ``random`` (smoothed noise), ``centre`` (higher near the centre) and ``edges`` (smoothed
+        Sobel magnitude).
     """
     height, width = rgb.shape[:2]
     noise = np.random.default_rng(seed).random((height, width), dtype=np.float32)
@@ -99,13 +126,23 @@ def controls(rgb: Rgb, smooth_px: float, seed: int) -> dict[str, Map]:
 
 
 def rank_correlation(one: Map, other: Map) -> float:
-    """Return Spearman's correlation of two maps, -1..1; 0 where one of them is flat."""
+    """Return Spearman's rank correlation of two maps.
+
+    Parameters
+    ----------
+    one, other : (h, w) float32 array
+
+    Returns
+    -------
+    float
+        -1..1; 0 if one of the maps is flat.
+    """
     if one.min() == one.max() or other.min() == other.max():
         return 0.0
     return float(np.corrcoef(_mean_ranks(one), _mean_ranks(other))[0, 1])
 
 
 def _mean_ranks(values: Map) -> NDArray[np.float64]:
-    """Return the rank of each value, equal ones sharing the mean of theirs."""
-    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[which.ravel()]
+    """Return the rank of each value; equal values have the mean of their ranks."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[inverse.ravel()]

@@ -1,6 +1,6 @@
-"""How well a map finds what people look at, or where objects are. Pure maths.
+"""Metrics of saliency maps against fixations and object masks. Pure maths.
 
-The measures of gaze follow
+The metrics of fixations follow
 Z. Bylinskii et al., "What do different evaluation metrics tell us about saliency models?", IEEE
 TPAMI 41(3), 2019, https://doi.org/10.1109/TPAMI.2018.2815601
 """
@@ -12,10 +12,11 @@ from vidsal.runtime.opencv import cv2
 from vidsal.types import Map
 
 # Standard deviation of a fixation, as a share of the picture's width.
-_DEGREE = 0.03
-# Standard deviation of the smoothing before a peak is looked for, as a share of the longer side:
-# of two peaks the one that is not a single pixel's is meant.
-_PEAK = 0.01
+_FIXATION_SIGMA = 0.03
+# Standard deviation of the smoothing before the peak is located, as a share of the longer side: a
+# single bright pixel is not the peak.
+_PEAK_SIGMA = 0.01
+# beta² of the F-measure; below 1, precision has more weight than recall.
 _BETA2 = 0.3
 _EPSILON = float(np.finfo(np.float64).eps)
 
@@ -32,33 +33,39 @@ def nss(saliency: Map, points: NDArray[np.floating]) -> float:
     Returns
     -------
     float
-        0 is chance; 0 also for a flat map, which says nothing.
+        0 is chance; a flat map has 0.
     """
     deviation = float(saliency.std(dtype=np.float64))
     if deviation == 0:
         return 0.0
-    return float((_at(saliency, points).mean() - saliency.mean(dtype=np.float64)) / deviation)
+    return float(
+        (_values_at(saliency, points).mean() - saliency.mean(dtype=np.float64)) / deviation
+    )
 
 
 def auc_judd(saliency: Map, points: NDArray[np.floating]) -> float:
-    """Return the area under the ROC of fixated pixels against all pixels; ties count half.
+    """Return the area under the ROC curve of fixated pixels against all pixels (AUC-Judd).
 
-    See `nss` for the parameters.
+    Parameters
+    ----------
+    saliency : (h, w) float32 array
+    points : (n, 2) array
+        Fixations as shares (row, column) of the picture, [0, 1).
 
     Returns
     -------
     float
-        0.5 is chance.
+        0..1; 0.5 is chance, ties count half.
     """
-    return _area(_at(saliency, points), np.sort(saliency, axis=None))
+    return _auc(_values_at(saliency, points), np.sort(saliency, axis=None))
 
 
 def shuffled_auc(
     saliency: Map, points: NDArray[np.floating], others: NDArray[np.floating]
 ) -> float:
-    """Return the area under the ROC of fixated pixels against pixels fixated in other pictures.
+    """Return the area under the ROC curve of fixated pixels against pixels fixated elsewhere.
 
-    What holds for every picture, such as that people look at the middle, earns nothing here.
+    A bias that all pictures share, such as the one towards the centre, scores 0.5.
     L. Zhang et al., "SUN: A Bayesian framework for saliency using natural statistics", Journal of
     Vision 8(7), 2008, https://doi.org/10.1167/8.7.32
 
@@ -71,15 +78,16 @@ def shuffled_auc(
     Returns
     -------
     float
-        0.5 is chance; ties count half.
+        0..1; 0.5 is chance, ties count half.
     """
-    return _area(_at(saliency, points), np.sort(_at(saliency, others)))
+    return _auc(_values_at(saliency, points), np.sort(_values_at(saliency, others)))
 
 
 def density(points: NDArray[np.floating], size: tuple[int, int]) -> Map:
-    """Return how likely each pixel is to be fixated: a Gaussian around each fixation.
+    """Return the density of fixations: the mean of a Gaussian around each fixation.
 
-    Its standard deviation is 0.03 of the width, about a degree of the eye at a usual distance.
+    Its standard deviation is 0.03 of the width, about one degree of visual angle at the usual
+    distance.
 
     Parameters
     ----------
@@ -95,12 +103,24 @@ def density(points: NDArray[np.floating], size: tuple[int, int]) -> Map:
     """
     counts = np.zeros(size, np.float32)
     np.add.at(counts, _pixels(points, size), np.float32(1))
-    blurred = cv2.GaussianBlur(counts, (0, 0), _DEGREE * size[1], borderType=cv2.BORDER_CONSTANT)
+    blurred = cv2.GaussianBlur(
+        counts, (0, 0), _FIXATION_SIGMA * size[1], borderType=cv2.BORDER_CONSTANT
+    )
     return np.asarray(blurred / blurred.sum(), np.float32)
 
 
 def cc(saliency: Map, truth: Map) -> float:
-    """Return Pearson's correlation of a map with a fixation density, -1..1; 0 for a flat map."""
+    """Return Pearson's correlation of a map with a fixation density (CC).
+
+    Parameters
+    ----------
+    saliency, truth : (h, w) float32 array
+
+    Returns
+    -------
+    float
+        -1..1; 0 if one of them is flat.
+    """
     if saliency.min() == saliency.max() or truth.min() == truth.max():
         return 0.0
     pair = np.corrcoef(saliency.ravel().astype(np.float64), truth.ravel().astype(np.float64))
@@ -108,29 +128,52 @@ def cc(saliency: Map, truth: Map) -> float:
 
 
 def similarity(saliency: Map, truth: Map) -> float:
-    """Return SIM, the overlap of a map and a fixation density as histograms, 0..1."""
+    """Return the intersection of a map and a fixation density as histograms (SIM).
+
+    Parameters
+    ----------
+    saliency, truth : (h, w) float32 array
+        Of any scale; both are normalised to sum to 1.
+
+    Returns
+    -------
+    float
+        0..1; 1 for equal distributions.
+    """
     return float(np.minimum(_distribution(saliency), _distribution(truth)).sum())
 
 
 def kl(saliency: Map, truth: Map) -> float:
-    """Return the Kullback-Leibler divergence of a map from a fixation density, 0 for equal ones.
+    """Return the Kullback-Leibler divergence of a map from a fixation density (KL).
 
-    In nats, with the regularisation of the MIT benchmark (equation 10 of the paper above), whose
-    constant bounds what a zero under a fixation costs.
+    It has the regularisation of the MIT benchmark (equation 10 of Bylinskii et al.). The constant
+    bounds the cost of a zero at a fixation.
+
+    Parameters
+    ----------
+    saliency, truth : (h, w) float32 array
+        Of any scale; both are normalised to sum to 1.
+
+    Returns
+    -------
+    float
+        In nats; 0 for equal distributions.
     """
-    of, by = _distribution(truth), _distribution(saliency)
-    return float((of * np.log(_EPSILON + of / (by + _EPSILON))).sum())
+    target, estimate = _distribution(truth), _distribution(saliency)
+    return float((target * np.log(_EPSILON + target / (estimate + _EPSILON))).sum())
 
 
 def _distribution(values: Map) -> NDArray[np.float64]:
-    """Return a map as shares that sum to 1; a flat one is the even distribution."""
-    above = values.astype(np.float64) - min(0.0, float(values.min()))
-    total = above.sum()
-    return above / total if total > 0 else np.full(values.shape, 1 / values.size)
+    """Return a map as a distribution that sums to 1; a flat map becomes uniform."""
+    positive = values.astype(np.float64) - min(0.0, float(values.min()))
+    total = positive.sum()
+    return positive / total if total > 0 else np.full(values.shape, 1 / values.size)
 
 
 def pixel_auc(saliency: Map, mask: NDArray[np.bool_]) -> float:
-    """Return the chance that a pixel of the object is more salient than one outside it.
+    """Return the area under the ROC curve of pixels on the object against pixels outside.
+
+    It is the probability that a pixel on the object is more salient than one outside.
 
     Parameters
     ----------
@@ -140,7 +183,7 @@ def pixel_auc(saliency: Map, mask: NDArray[np.bool_]) -> float:
     Returns
     -------
     float
-        0.5 is chance; ties count half.
+        0..1; 0.5 is chance, ties count half.
 
     Raises
     ------
@@ -151,16 +194,28 @@ def pixel_auc(saliency: Map, mask: NDArray[np.bool_]) -> float:
     outside = np.sort(saliency[~mask])
     if not len(inside) or not len(outside):
         raise ValueError("mask must have pixels inside and outside")
-    return _area(inside, outside)
+    return _auc(inside, outside)
 
 
 def mean_absolute_error(saliency: Map, mask: NDArray[np.bool_]) -> float:
-    """Return the mean distance of a map from a mask's 0 and 1; 0 is perfect."""
-    return float(np.abs(_stretched(saliency) - mask).mean(dtype=np.float64))
+    """Return the mean absolute difference between a map and a mask (MAE).
+
+    Parameters
+    ----------
+    saliency : (h, w) float32 array
+        It is scaled from its minimum and maximum to 0 and 1.
+    mask : (h, w) bool array
+
+    Returns
+    -------
+    float
+        0..1; 0 is perfect.
+    """
+    return float(np.abs(_min_max_scaled(saliency) - mask).mean(dtype=np.float64))
 
 
 def max_f(saliency: Map, mask: NDArray[np.bool_]) -> float:
-    """Return the largest F-measure over 256 thresholds, precision weighing more (beta^2 = 0.3).
+    """Return the largest F-measure over 256 thresholds, with beta² = 0.3 (max-F).
 
     R. Achanta et al., "Frequency-tuned salient region detection", CVPR 2009,
     https://doi.org/10.1109/CVPR.2009.5206596
@@ -176,18 +231,18 @@ def max_f(saliency: Map, mask: NDArray[np.bool_]) -> float:
     float
         0..1; 0 for an empty mask.
     """
-    levels = np.asarray(_stretched(saliency) * 255, np.uint8)
-    hits, all_above = (
+    levels = np.asarray(_min_max_scaled(saliency) * 255, np.uint8)
+    hits, selected = (
         np.bincount(levels[where], minlength=256)[::-1].cumsum()
         for where in (mask, np.ones_like(mask))
     )
-    precision, recall = hits / np.maximum(all_above, 1), hits / max(1, np.count_nonzero(mask))
-    below = np.maximum(_BETA2 * precision + recall, np.finfo(np.float64).tiny)
-    return float(((1 + _BETA2) * precision * recall / below).max())
+    precision, recall = hits / np.maximum(selected, 1), hits / max(1, np.count_nonzero(mask))
+    denominator = np.maximum(_BETA2 * precision + recall, np.finfo(np.float64).tiny)
+    return float(((1 + _BETA2) * precision * recall / denominator).max())
 
 
 def s_measure(saliency: Map, mask: NDArray[np.bool_]) -> float:
-    """Return the structure measure: how well regions and the object as a whole are met, 0..1.
+    """Return the structure measure: the mean of its object and its region similarity.
 
     D. Fan et al., "Structure-measure: A new way to evaluate foreground maps", ICCV 2017,
     https://doi.org/10.1109/ICCV.2017.487
@@ -197,24 +252,31 @@ def s_measure(saliency: Map, mask: NDArray[np.bool_]) -> float:
     saliency : (h, w) float32 array
         In [0, 1].
     mask : (h, w) bool array
+
+    Returns
+    -------
+    float
+        0..1; 1 is perfect.
     """
-    shares = _stretched(saliency).astype(np.float64)
+    values = _min_max_scaled(saliency).astype(np.float64)
     covered = float(mask.mean())
     if covered in (0.0, 1.0):
-        return float(shares.mean()) if covered else 1 - float(shares.mean())
-    whole = covered * _evenness(shares[mask]) + (1 - covered) * _evenness(1 - shares[~mask])
+        return float(values.mean()) if covered else 1 - float(values.mean())
+    inside, outside = _object_score(values[mask]), _object_score(1 - values[~mask])
+    object_similarity = covered * inside + (1 - covered) * outside
     row, column = (int(np.rint(middle)) + 1 for middle in np.argwhere(mask).mean(axis=0))
-    parts = 0.0
+    region_similarity = 0.0
     for rows in (slice(None, row), slice(row, None)):
         for columns in (slice(None, column), slice(column, None)):
             quarter = mask[rows, columns]
             if quarter.size:
-                parts += quarter.size / mask.size * _ssim(shares[rows, columns], quarter)
-    return max(0.0, (whole + parts) / 2)
+                ssim = _ssim(values[rows, columns], quarter)
+                region_similarity += quarter.size / mask.size * ssim
+    return max(0.0, (object_similarity + region_similarity) / 2)
 
 
-def _evenness(values: NDArray[np.float64]) -> float:
-    """Return how high and how even values are: 1 where all of them are 1 (equation 8)."""
+def _object_score(values: NDArray[np.float64]) -> float:
+    """Return how high and how uniform values are: 1 if all of them are 1 (equation 8)."""
     mean = float(values.mean())
     deviation = float(values.std(ddof=1)) if values.size > 1 else 0.0
     return 2 * mean / (mean**2 + 1 + deviation + _EPSILON)
@@ -223,49 +285,59 @@ def _evenness(values: NDArray[np.float64]) -> float:
 def _ssim(values: NDArray[np.float64], mask: NDArray[np.bool_]) -> float:
     """Return the structural similarity of a part of a map and of a mask (equation 4)."""
     x, y = float(values.mean()), float(mask.mean())
-    within = max(values.size - 1, 1)
-    spread = float(((values - x) ** 2).sum() + ((mask - y) ** 2).sum()) / within
-    together = float(((values - x) * (mask - y)).sum()) / within
-    above, below = 4 * x * y * together, (x**2 + y**2) * spread
-    if above != 0:
-        return above / (below + _EPSILON)
-    return 1.0 if below == 0 else 0.0
+    freedom = max(values.size - 1, 1)
+    variance = float(((values - x) ** 2).sum() + ((mask - y) ** 2).sum()) / freedom
+    covariance = float(((values - x) * (mask - y)).sum()) / freedom
+    numerator, denominator = 4 * x * y * covariance, (x**2 + y**2) * variance
+    if numerator != 0:
+        return numerator / (denominator + _EPSILON)
+    return 1.0 if denominator == 0 else 0.0
 
 
-def _stretched(saliency: Map) -> Map:
-    """Return a map from its own minimum to its own maximum, as masks are scored by custom."""
+def _min_max_scaled(saliency: Map) -> Map:
+    """Return a map scaled from its minimum and maximum to 0 and 1, the custom with masks."""
     low, high = float(saliency.min()), float(saliency.max())
     return saliency if low == high else np.asarray((saliency - low) / (high - low), np.float32)
 
 
 def pointing(saliency: Map, mask: NDArray[np.bool_]) -> float:
-    """Return 1 if the peak of the lightly smoothed map lies on the mask, else 0; 0 if it is flat.
+    """Return whether the peak of the slightly smoothed map is on the mask (pointing game).
 
     J. Zhang et al., "Top-down neural attention by excitation backprop", IJCV 126, 2018,
     https://doi.org/10.1007/s11263-017-1059-x
+
+    Parameters
+    ----------
+    saliency : (h, w) float32 array
+    mask : (h, w) bool array
+
+    Returns
+    -------
+    float
+        1 if it is, else 0; a flat map has 0.
     """
     if saliency.min() == saliency.max():
         return 0.0
-    smooth = cv2.GaussianBlur(saliency, (0, 0), _PEAK * max(saliency.shape))
+    smooth = cv2.GaussianBlur(saliency, (0, 0), _PEAK_SIGMA * max(saliency.shape))
     return float(mask.ravel()[int(np.argmax(smooth))])
 
 
-def _area(values: Map, negatives: Map) -> float:
-    """Return how often a value is above one of the sorted negatives; ties count half."""
+def _auc(values: Map, negatives: Map) -> float:
+    """Return the probability that a value is above one of the sorted negatives; ties count half."""
     below = np.searchsorted(negatives, values, "left")
     not_above = np.searchsorted(negatives, values, "right")
     return float((below + not_above).mean(dtype=np.float64) / 2 / len(negatives))
 
 
-def _at(saliency: Map, points: NDArray[np.floating]) -> Map:
-    """Return the values of a map at points given as shares of its sides."""
+def _values_at(saliency: Map, points: NDArray[np.floating]) -> Map:
+    """Return the values of a map at points, which are shares of its sides."""
     return np.asarray(saliency[_pixels(points, saliency.shape)])
 
 
 def _pixels(
     points: NDArray[np.floating], size: tuple[int, ...]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the rows and columns of points given as shares of the sides."""
+    """Return the rows and columns of points, which are shares of the sides."""
     height, width = size
     rows = np.clip((points[:, 0] * height).astype(int), 0, height - 1)
     columns = np.clip((points[:, 1] * width).astype(int), 0, width - 1)

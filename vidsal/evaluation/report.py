@@ -1,8 +1,8 @@
-"""What an evaluation found, and how it is shown: in a terminal, as Markdown, as JSON."""
+"""The results of `evaluate` and `faithfulness`: for a terminal, as Markdown, as JSON."""
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from vidsal.evaluation.bootstrap import Interval
 from vidsal.runtime.atomic_write import write_text
 
-# Where good is, for each measure.
+# Whether high or low scores are good in each metric.
 _GOOD = {
     "NSS": "↑", "AUC-Judd": "↑", "sAUC": "↑", "CC": "↑", "SIM": "↑", "KL": "↓",
     "pixel AUC": "↑", "max-F": "↑", "S-measure": "↑", "pointing": "↑", "MAE": "↓",
@@ -25,11 +25,11 @@ class Table:
     ----------
     dataset : str
     clips, frames : int
-        How many were scored.
+        Numbers of clips and frames that were scored.
     are_photos : bool
         Whether the clips are photos.
     rows : dict of str to dict of str to Interval
-        For each kind of map, its score in each measure.
+        For each kind of map, its score in each metric.
     """
 
     dataset: str
@@ -39,8 +39,8 @@ class Table:
     rows: dict[str, dict[str, Interval]]
 
     def markdown(self) -> list[str]:
-        """Return the table as Markdown, an arrow beside each measure where good is."""
-        heads = [f"{name} {_GOOD[name]}" for name in self._measures]
+        """Return the lines of the table in Markdown; an arrow shows where good scores are."""
+        heads = [f"{name} {_GOOD[name]}" for name in self._metrics]
         lines = [f"**{self.title}**", "", f"| map | {' | '.join(heads)} |"]
         lines.append("| --- |" + " --- |" * len(heads))
         return lines + [
@@ -49,60 +49,54 @@ class Table:
         ]
 
     def lines(self) -> list[str]:
-        """Return the table for a terminal."""
+        """Return the lines of the table for a terminal."""
         width = max(len(row) for row in self.rows)
-        lines = [self.title, " " * width + "".join(f"{name:>23}" for name in self._measures)]
+        lines = [self.title, " " * width + "".join(f"{name:>23}" for name in self._metrics)]
         return lines + [
             f"{row:<{width}}" + "".join(f"{cell:>23}" for cell in cells)
             for row, cells in self._cells()
         ]
 
+    def __str__(self) -> str:
+        """Return the table for a terminal."""
+        return "\n".join(self.lines())
+
     @property
     def title(self) -> str:
-        """What was scored, in words."""
+        """Name of the dataset, with the numbers of frames and clips."""
         if self.are_photos:
             return f"{self.dataset}: {counted(self.clips, 'photo')}"
         return f"{self.dataset}: {counted(self.frames, 'frame')} of {counted(self.clips, 'clip')}"
 
     @property
-    def _measures(self) -> list[str]:
-        """The measures of any row, in the order of their coming."""
+    def _metrics(self) -> list[str]:
+        """The metrics of all rows, in order of appearance."""
         return list(dict.fromkeys(name for row in self.rows.values() for name in row))
 
     def _cells(self) -> Iterator[tuple[str, list[str]]]:
-        """Yield each row's name and what stands in it, nothing where a measure does not apply."""
+        """Yield the name and the cells of each row; metrics without a score have empty cells."""
         for row, scores in self.rows.items():
-            yield (
-                row,
-                [
-                    _cell(scores[name], self.clips) if name in scores else ""
-                    for name in self._measures
-                ],
-            )
-
-
-def counted(count: int, what: str) -> str:
-    """Return a number with its noun, which has a plural in s."""
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
-
-
-def _cell(value: Interval, clips: int) -> str:
-    # Of one clip there is no interval.
-    between = f" [{value.low:.2f}, {value.high:.2f}]" if clips > 1 else ""
-    return f"{value.mean:.3f}{between}"
+            cells = [
+                _cell(scores[name], self.clips, digits=2) if name in scores else ""
+                for name in self._metrics
+            ]
+            yield row, cells
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """The tables of all datasets, and what was evaluated.
+class EvaluationReport:
+    """The result of `vidsal.evaluate`. ``str()`` of it gives the tables for a terminal.
 
     Attributes
     ----------
     models : tuple of str
+        Names of the networks.
     seed : int
+        Decides which frames are scored.
     tables : list of Table
+        One for each dataset.
     about : str
-        What else decides the scores, in words.
+        The version, and options that decide the scores.
     """
 
     models: tuple[str, ...]
@@ -112,36 +106,177 @@ class Report:
 
     @property
     def head(self) -> str:
-        """What was evaluated, in words."""
+        """What was evaluated, in one line."""
         about = f" ({self.about})" if self.about else ""
         names = ", ".join(self.models)
         return f"{names}{about}; mean [95 % interval over clips], seed {self.seed}"
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the report as JSON has it."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as a dictionary that `json.dumps` takes.
+
+        Returns
+        -------
+        dict
+            The fields of the report; each interval has ``mean``, ``low`` and ``high``.
+        """
         report = dataclasses.asdict(self)
-        for table, wanted in zip(report["tables"], self.tables, strict=True):
+        for table, source in zip(report["tables"], self.tables, strict=True):
             table["rows"] = {
-                row: {name: value._asdict() for name, value in scores.items()}
-                for row, scores in wanted.rows.items()
+                row: {name: score._asdict() for name, score in scores.items()}
+                for row, scores in source.rows.items()
             }
         return report
 
     def lines(self) -> list[str]:
-        """Return the report for a terminal."""
+        """Return the lines of the report for a terminal."""
         return [self.head] + [line for table in self.tables for line in ("", *table.lines())]
 
+    def __str__(self) -> str:
+        """Return the report for a terminal."""
+        return "\n".join(self.lines())
+
     def markdown(self) -> list[str]:
-        """Return the report as Markdown."""
+        """Return the lines of the report in Markdown."""
         return [self.head, ""] + [line for table in self.tables for line in (*table.markdown(), "")]
 
 
-def write_report(report: Report, *, json_path: Path | None, markdown_path: Path | None) -> None:
-    """Write a report as JSON, as Markdown, or both."""
-    texts = {
-        json_path: json.dumps(report.as_json(), indent=2),
-        markdown_path: "\n".join(report.markdown()).rstrip(),
-    }
-    for path, text in texts.items():
-        if path is not None:
-            write_text(path, text + "\n")
+@dataclass(frozen=True, slots=True)
+class FaithfulnessRow:
+    """The scores of one kind of map.
+
+    Attributes
+    ----------
+    deletion, insertion : Interval
+        Area under the curve of the class's probability, as a share of the probability in the
+        full picture, at most 1. Low deletion and high insertion are good.
+    difference : Interval
+        Insertion minus deletion of each picture.
+    behind : Interval or None
+        By how much the difference is larger for the vidsal map, picture by picture; ``None`` for
+        the vidsal map itself.
+    """
+
+    deletion: Interval
+    insertion: Interval
+    difference: Interval
+    behind: Interval | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FaithfulnessReport:
+    """The result of `vidsal.faithfulness`. ``str()`` of it gives the table for a terminal.
+
+    Attributes
+    ----------
+    model : str
+        Name of the network.
+    explained : str
+        The class whose probability was measured, or "top class": the most likely class of each
+        picture.
+    pictures : int
+        Number of photos and frames.
+    rows : dict of str to FaithfulnessRow
+        The vidsal map, then the controls.
+    randomised : Interval
+        Spearman's correlation between the map and the map of the same network with random
+        weights; near 0 is good.
+    """
+
+    model: str
+    explained: str
+    pictures: int
+    rows: dict[str, FaithfulnessRow]
+    randomised: Interval
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as a dictionary that `json.dumps` takes.
+
+        Returns
+        -------
+        dict
+            The fields of the report; each interval has ``mean``, ``low`` and ``high``.
+        """
+        rows = {
+            name: {part: one and one._asdict() for part, one in dataclasses.asdict(row).items()}
+            for name, row in self.rows.items()
+        }
+        randomised = self.randomised._asdict()
+        return dataclasses.asdict(self) | {"rows": rows, "randomised": randomised}
+
+    def lines(self) -> list[str]:
+        """Return the lines of the report for a terminal."""
+        head = ("map", "deletion", "insertion", "insertion - deletion", "vidsal's is larger by")
+        pictures = counted(self.pictures, "picture")
+        about = f"{self.model}, {pictures}, {self.explained} explained"
+        lines = [f"{about}, each by itself; mean [95 % interval over pictures]", _line(head)]
+        for name, row in self.rows.items():
+            scores = (row.deletion, row.insertion, row.difference, row.behind)
+            cells = (_cell(one, self.pictures, digits=3) if one else "" for one in scores)
+            lines.append(_line((name, *cells)))
+        correlation = _cell(self.randomised, self.pictures, digits=3)
+        lines.append(f"rank correlation with the re-initialised network: {correlation}")
+        return lines
+
+    def __str__(self) -> str:
+        """Return the report for a terminal."""
+        return "\n".join(self.lines())
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun, whose plural ends in s.
+
+    Parameters
+    ----------
+    count : int
+    noun : str
+        In the singular.
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"{cells[0]:<9}" + "".join(f"{cell:>24}" for cell in cells[1:]).rstrip()
+
+
+def _cell(score: Interval, samples: int, *, digits: int) -> str:
+    """Return a mean and its interval; a single sample has no interval."""
+    interval = f" [{score.low:.{digits}f}, {score.high:.{digits}f}]" if samples > 1 else ""
+    return f"{score.mean:.3f}{interval}"
+
+
+def write_report(
+    report: EvaluationReport, *, json_path: Path | None, markdown_path: Path | None
+) -> None:
+    """Write the report of an evaluation as JSON, as Markdown, or both.
+
+    Parameters
+    ----------
+    report : EvaluationReport
+    json_path, markdown_path : Path or None
+        ``None`` writes no such file.
+
+    Raises
+    ------
+    VidsalError
+        If a file cannot be written.
+    """
+    if json_path is not None:
+        write_json(report, json_path)
+    if markdown_path is not None:
+        write_text(markdown_path, "\n".join(report.markdown()).rstrip() + "\n")
+
+
+def write_json(report: EvaluationReport | FaithfulnessReport, path: Path) -> None:
+    """Write a report as JSON.
+
+    Parameters
+    ----------
+    report : EvaluationReport or FaithfulnessReport
+    path : Path
+
+    Raises
+    ------
+    VidsalError
+        If the file cannot be written.
+    """
+    write_text(path, json.dumps(report.to_dict(), indent=2) + "\n")

@@ -4,28 +4,28 @@ import numpy as np
 
 from vidsal.image_ops import shrink
 from vidsal.motion.camera import camera_flow
-from vidsal.render.overlay import colours, even, map_picture, overlay, part_picture
+from vidsal.render.overlay import blend, colours, even, map_picture, part_picture
 from vidsal.render.style import Style
-from vidsal.render.text import fitting, line_px, width_px, write
+from vidsal.render.text import line_px, shortened, width_px, write
 from vidsal.runtime.opencv import cv2
 from vidsal.saliency.regions import Box, boxes
 from vidsal.settings import PANELS, Colormap, panel_px
 from vidsal.types import Prediction, Rgb, Saliency
 
-# A caption's height as a share of the picture's shorter side, and the smallest that can be read.
+# Height of a caption as a share of the picture's shorter side, and the smallest legible height.
 _TEXT = 1 / 26
 _TEXT_PX = 12
-# The second line's height as a share of the first's: less is hard to read where a large picture is
-# shown small.
-_SECOND = 0.85
-# A name with less probability is as good as a guess: of names given by a network that knows how
-# sure it is, nine in ten of these are wrong.
+# Height of the second line as a share of the first. A smaller line is hard to read where a large
+# picture is shown small.
+_SECOND_LINE = 0.85
+# A class with a lower probability is captioned as unsure: with a network whose probabilities are
+# calibrated, nine in ten of these classes are wrong.
 _UNSURE = 0.1
-# Below this there is no room for words: the picture is left bare.
-_ROOM_PX = 96
-# How a caption begins that tells what a map is of.
+# Pictures with a shorter side below this have no room for text and are not annotated.
+_ANNOTATED_PX = 96
+# Begins the part of a caption that names what the map explains.
 _MAP_OF = "map of "
-# A picture that moves by less than this, in working pixels a frame, is steady to the eye.
+# Camera movement below this, in working pixels a frame, looks steady.
 _STEADY_PX = 0.2
 
 
@@ -40,66 +40,81 @@ def draw_saliency(saliency: Saliency, style: Style) -> Rgb:
     Returns
     -------
     (H2, W2, 3) uint8 array
-        RGB with even sides, as video needs them: an odd side gains one pixel, a copy of the last.
+        RGB with even sides, as video codecs need them: an odd side gains one pixel, a copy of
+        the last one.
     """
-    rgb = _fitted(saliency.frame.rgb, style)
-    main = map_picture if style.layout == "map" else overlay
-    result = main(rgb, saliency.fused, style)
-    if style.boxes:
-        _mark_boxes(result, boxes(saliency.fused, style.boxes))
-    if style.annotate and min(rgb.shape[:2]) >= _ROOM_PX:
-        _annotate(result, saliency, style)
+    rgb = _panel_size(saliency.frame.rgb, style)
+    result = _fused_picture(rgb, saliency, style)
     if style.layout in ("overlay", "map"):
         return even(result)
     if style.layout == "side-by-side":
         panels = [("input", rgb), ("overlay", result)]
     elif style.layout == "triptych":
-        panels = [
-            ("map", map_picture(rgb, saliency.fused, style)),
-            ("input", rgb),
-            ("overlay", result),
-        ]
+        heatmap = map_picture(saliency.fused, rgb.shape, colormap=style.colormap)
+        panels = [("map", heatmap), ("input", rgb), ("overlay", result)]
     else:
+        static, motion = (
+            part_picture(rgb, values, colormap=style.colormap, alpha=style.alpha)
+            for values in (saliency.static, saliency.motion)
+        )
         panels = [
             ("input", rgb),
-            (_static_label(saliency), part_picture(rgb, saliency.static, style)),
-            (_motion_label(saliency), part_picture(rgb, saliency.motion, style)),
+            (static_label(saliency), static),
+            (_motion_label(saliency), motion),
             (_fused_label(saliency, style), result),
         ]
-    return even(_arranged(panels, PANELS[style.layout][1], style))
+    return even(_grid(panels, PANELS[style.layout][1], annotate=style.annotate))
 
 
-def _fitted(rgb: Rgb, style: Style) -> Rgb:
+def _panel_size(rgb: Rgb, style: Style) -> Rgb:
     """Return a picture at the size of its panel."""
     size = rgb.shape[0], rgb.shape[1]
     panel = panel_px(size, style.layout, style.width)
     return rgb if panel == size else shrink(rgb, panel)
 
 
-def _static_label(saliency: Saliency) -> str:
-    """Return what the static panel shows, or why it shows nothing."""
+def _fused_picture(rgb: Rgb, saliency: Saliency, style: Style) -> Rgb:
+    """Return the panel of the fused map, with boxes and captions."""
+    if style.layout == "map":
+        result = map_picture(saliency.fused, rgb.shape, colormap=style.colormap)
+    else:
+        result = blend(rgb, saliency.fused, colormap=style.colormap, alpha=style.alpha)
+    if style.boxes:
+        _draw_boxes(result, boxes(saliency.fused, style.boxes))
+    if style.annotate and _has_room(rgb):
+        _annotate(result, saliency, style)
+    return result
+
+
+def static_label(saliency: Saliency) -> str:
+    """Return the label of the static panel, which says why a panel is empty.
+
+    Parameters
+    ----------
+    saliency : Saliency
+    """
     return "static: no network" if saliency.static is None else "static"
 
 
 def _fused_label(saliency: Saliency, style: Style) -> str:
-    """Return how the fused panel came about, and how much of it is motion."""
+    """Return the label of the fused panel: the fusion, and the share of motion in it."""
     prior = " x centre prior" if style.has_prior else ""
     if style.fusion in ("static", "motion"):
         return f"{style.fusion} alone{prior}"
-    way = "" if style.fusion == "gain" else f" by {style.fusion}"
-    # Of a still, that motion brought nothing says nothing.
-    moved = f"{saliency.motion_share:.0%} by motion" if saliency.motion.any() else "nothing moves"
-    return f"fused{way}{prior}, {moved}"
+    fusion = "" if style.fusion == "gain" else f" by {style.fusion}"
+    # Without motion, a share of 0% would say nothing about the network.
+    share = f"{saliency.motion_share:.0%} by motion" if saliency.motion.any() else "nothing moves"
+    return f"fused{fusion}{prior}, {share}"
 
 
 def _motion_label(saliency: Saliency) -> str:
-    """Return what the motion panel shows, and what was taken off it."""
+    """Return the label of the motion panel: the camera motion that was subtracted."""
     camera, size = saliency.movement.camera, saliency.motion.shape
     if camera.model == "none":
         return "motion"
-    moves = camera_flow(camera, (size[0], size[1]))
-    columns, rows = moves.mean(axis=(0, 1))
-    if float(np.hypot(moves[..., 0], moves[..., 1]).mean()) < _STEADY_PX:
+    flow = camera_flow(camera, (size[0], size[1]))
+    columns, rows = flow.mean(axis=(0, 1))
+    if float(np.hypot(flow[..., 0], flow[..., 1]).mean()) < _STEADY_PX:
         return "motion, steady camera"
     if float(np.hypot(rows, columns)) < _STEADY_PX:
         return "motion, camera zooms or turns"
@@ -108,109 +123,122 @@ def _motion_label(saliency: Saliency) -> str:
 
 
 def write_line(picture: Rgb, text: str, *, below: bool = False) -> None:
-    """Write a line into the top of a picture, in place, where it has room for words.
+    """Write a line of text at the top of a picture, in place.
 
-    Its ground is darkened from side to side: on a bright picture even outlined letters are hard to
-    read at a glance.
+    The background is darkened over the whole width: on a bright picture, outlined letters alone
+    are hard to read at a glance. A picture too small for text is left as it is.
 
     Parameters
     ----------
     picture : (H, W, 3) uint8 array, contiguous
     text : str
     below : bool
-        Leave the first line to the labels of panels.
+        Write below the labels of the panels.
     """
-    if min(picture.shape[:2]) < _ROOM_PX:
+    if not _has_room(picture):
         return
     size = _text_px(picture)
     small, margin = _second_px(size), size // 3
     top = margin + (2 * size if below else 0)
-    ground = picture[top - margin : top + line_px(small) + margin]
-    ground //= 2
+    background = picture[top - margin : top + line_px(small) + margin]
+    background //= 2
     write(picture, text, small, left=size // 2, top=top)
 
 
-def _arranged(panels: list[tuple[str, Rgb]], columns: int, style: Style) -> Rgb:
-    """Set panels of one size side by side, in whole rows of `columns`, each with its label."""
+def _grid(panels: list[tuple[str, Rgb]], columns: int, *, annotate: bool) -> Rgb:
+    """Return labelled panels of one size in full rows of `columns`."""
     height, width = panels[0][1].shape[:2]
-    whole = np.empty((height * (len(panels) // columns), width * columns, 3), np.uint8)
+    grid = np.empty((height * (len(panels) // columns), width * columns, 3), np.uint8)
     for n, (label, panel) in enumerate(panels):
         top, left = height * (n // columns), width * (n % columns)
-        place = whole[top : top + height, left : left + width]
-        place[:] = panel
-        if style.annotate and min(height, width) >= _ROOM_PX:
-            size = _text_px(place)
-            write(place, label, size, left=size // 2, top=size // 3)
-    return whole
+        cell = grid[top : top + height, left : left + width]
+        cell[:] = panel
+        if annotate and _has_room(cell):
+            size = _text_px(cell)
+            write(cell, label, size, left=size // 2, top=size // 3)
+    return grid
 
 
 def _annotate(picture: Rgb, saliency: Saliency, style: Style) -> None:
-    """Write class, time and model into the picture, with a colour bar and a ring."""
-    size, seen = _text_px(picture), saliency.prediction
+    """Write class, time and model into the picture; draw the colour bar and the marker."""
+    size, prediction = _text_px(picture), saliency.prediction
     height, width = picture.shape[:2]
     if saliency.marker:
-        _mark(picture, saliency.marker)
-    bar_left, bar_top = _colour_bar(picture, size, style.colormap)
+        _draw_marker(picture, saliency.marker)
+    bar_left, bar_top = _draw_colour_bar(picture, size, style.colormap)
     time = time_code(saliency.frame.time_s) if saliency.frame.has_time else ""
     right, bottom = bar_left - size // 2, height - size // 2
-    bottom -= _write_second(picture, time, _about(seen, style), right=right, bottom=bottom)
-    if seen:
-        text = _first_line(seen, size, width - size)
-        # A name that reaches as far as the colour bar stands above it.
-        if size // 2 + width_px(text, size) > right:
+    details = _details(prediction, style)
+    bottom -= _write_second_line(picture, time, details, right=right, bottom=bottom)
+    if prediction:
+        caption = _class_line(prediction, size, width - size)
+        # A caption that reaches the colour bar is written above it.
+        if size // 2 + width_px(caption, size) > right:
             bottom = min(bottom, bar_top)
-        write(picture, text, size, left=size // 2, bottom=bottom, room=width - size)
+        write(picture, caption, size, left=size // 2, bottom=bottom, room=width - size)
 
 
-def _first_line(seen: Prediction, size: int, room: int) -> str:
-    """Return the likeliest class with its probability, and whether it is as good as a guess."""
-    name = seen.names[0] if seen.probabilities[0] >= _UNSURE else f"unsure: {seen.names[0]}"
-    return fitting(name, size, room, tail=f" {seen.probabilities[0]:.0%}")
+def _class_line(prediction: Prediction, size: int, room: int) -> str:
+    """Return the most likely class and its probability, shortened to the room."""
+    name, probability = prediction.names[0], prediction.probabilities[0]
+    caption = name if probability >= _UNSURE else f"unsure: {name}"
+    return shortened(caption, size, room, tail=f" {probability:.0%}")
 
 
-def _about(seen: Prediction | None, style: Style) -> list[str]:
-    """Return what made the map, and what it is of where that is not the class seen, in parts."""
-    if seen is None:
+def _details(prediction: Prediction | None, style: Style) -> list[str]:
+    """Return the parts of the second line: model, method, and what the map explains.
+
+    The last part is left out where the map explains the class of the first line.
+    """
+    if prediction is None:
         return ["motion only"]
-    # Where a network looked that nobody named, its classes say that there is one.
-    parts = [seen.model_name] if seen.model_name else []
+    # A network may have no name; its classes show that there is one.
+    parts = [prediction.model_name] if prediction.model_name else []
     if style.fusion == "motion":
         return [*parts, f"{_MAP_OF}motion"]
     if style.method != "smoothgrad":
         parts.append(style.method)
-    if seen.target_id != seen.class_ids[0]:
-        parts.append(f"{_MAP_OF}{seen.target_name} ({seen.target_probability:.0%})")
+    if prediction.target_id != prediction.class_ids[0]:
+        parts.append(f"{_MAP_OF}{prediction.target_name} ({prediction.target_probability:.0%})")
     return parts
 
 
-def _write_second(picture: Rgb, time: str, about: list[str], *, right: int, bottom: int) -> int:
-    """Write the second line of a caption; return its height, 0 where nothing fits."""
+def _write_second_line(
+    picture: Rgb, time: str, details: list[str], *, right: int, bottom: int
+) -> int:
+    """Write time and details; return the height of the line, 0 if nothing fits."""
     size = _text_px(picture)
     small, left = _second_px(size), size // 2
     time = time if width_px(time, small) <= right - left else ""
     if time:
-        # By itself: of what is written, only this is new in each frame.
+        # Written separately: the time changes with each frame, the details are cached.
         write(picture, time, small, left=left, bottom=bottom)
         left += width_px(f"{time}  ", small)
-    words = _last(about, small, right - left)
-    if words:
-        write(picture, words, small, left=left, bottom=bottom)
-    return line_px(small) if time or words else 0
+    caption = _last_parts(details, small, right - left)
+    if caption:
+        write(picture, caption, small, left=left, bottom=bottom)
+    return line_px(small) if time or caption else 0
 
 
-def _last(parts: list[str], size: int, room: int) -> str:
-    """Return as many parts as fit, from the last on: what a map is of outlives what made it."""
-    texts = [", ".join(parts[n:]) for n in range(len(parts))]
+def _last_parts(parts: list[str], size: int, room: int) -> str:
+    """Return as many parts as fit, starting from the last, which is the most important."""
+    captions = [", ".join(parts[n:]) for n in range(len(parts))]
     if parts and parts[-1].startswith(_MAP_OF):
-        # The class may be cut short, but not how likely it is; of other names half says nothing.
+        # The name of the class may be shortened, its probability not.
         name, bracket, share = parts[-1].rpartition(" (")
-        short = fitting(name, size, room, tail=bracket + share)
-        texts += [short] if short.startswith(_MAP_OF) else []
-    return next((text for text in texts if width_px(text, size) <= room), "")
+        short = shortened(name, size, room, tail=bracket + share)
+        captions += [short] if short.startswith(_MAP_OF) else []
+    return next((caption for caption in captions if width_px(caption, size) <= room), "")
 
 
 def time_code(time_s: float) -> str:
-    """Return seconds as M:SS.cc, with hours where there are any."""
+    """Return a time as ``M:SS.cc``, or ``H:MM:SS.cc`` from one hour on.
+
+    Parameters
+    ----------
+    time_s : float
+        Seconds, at least 0.
+    """
     hundredths = round(time_s * 100)
     minutes, rest = divmod(hundredths, 6000)
     hours, minutes = divmod(minutes, 60)
@@ -218,16 +246,20 @@ def time_code(time_s: float) -> str:
     return f"{hours}:{minutes:02d}:{clock}" if hours else f"{minutes}:{clock}"
 
 
+def _has_room(picture: Rgb) -> bool:
+    return bool(min(picture.shape[:2]) >= _ANNOTATED_PX)
+
+
 def _text_px(picture: Rgb) -> int:
     return max(_TEXT_PX, round(int(min(picture.shape[:2])) * _TEXT))
 
 
 def _second_px(size: int) -> int:
-    return max(_TEXT_PX, round(_SECOND * size))
+    return max(_TEXT_PX, round(_SECOND_LINE * size))
 
 
-def _mark(picture: Rgb, point: tuple[float, float]) -> None:
-    """Draw a ring around a point, light in dark, so that it shows on any ground."""
+def _draw_marker(picture: Rgb, point: tuple[float, float]) -> None:
+    """Draw a ring around a (row, column), white in black, to be visible on any background."""
     height, width = picture.shape[:2]
     centre = int(point[1] * width), int(point[0] * height)
     radius = max(5, round(min(height, width) / 40))
@@ -236,19 +268,19 @@ def _mark(picture: Rgb, point: tuple[float, float]) -> None:
     cv2.circle(picture, centre, radius, (255, 255, 255), line, cv2.LINE_AA)
 
 
-def _mark_boxes(picture: Rgb, found: list[Box]) -> None:
-    """Draw a frame around each region, light in dark, so that it shows on any ground."""
+def _draw_boxes(picture: Rgb, regions: list[Box]) -> None:
+    """Draw a frame around each region, white in black, to be visible on any background."""
     height, width = picture.shape[:2]
     line = max(1, round(min(height, width) / 240))
-    for box in found:
+    for box in regions:
         first = int(box.left * width), int(box.top * height)
         last = int(box.right * width) - 1, int(box.bottom * height) - 1
         cv2.rectangle(picture, first, last, (0, 0, 0), 3 * line)
         cv2.rectangle(picture, first, last, (255, 255, 255), line)
 
 
-def _colour_bar(picture: Rgb, size: int, colormap: Colormap) -> tuple[int, int]:
-    """Draw the colours from low to high in the lower right corner; return its left and top."""
+def _draw_colour_bar(picture: Rgb, size: int, colormap: Colormap) -> tuple[int, int]:
+    """Draw the colour bar in the lower right corner; return its left and top."""
     height, width = (int(side) for side in picture.shape[:2])
     bar_height, bar_width = max(5, size // 2), max(48, min(width // 6, size * 6))
     left, top = width - bar_width - size // 2, height - bar_height - size // 2

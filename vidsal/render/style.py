@@ -1,28 +1,65 @@
-"""How a picture is to look."""
+"""The options that decide how a picture is drawn."""
 
 from typing import NamedTuple
 
-from vidsal.settings import Colormap, Fusion, Layout, Method, Settings
+from vidsal.settings import (
+    Colormap,
+    Fusion,
+    FusionOptions,
+    Layout,
+    Method,
+    PictureOptions,
+    Settings,
+    StaticOptions,
+)
 
 
 class Style(NamedTuple):
-    """How a picture is to look; see the options of the same names."""
+    """How a picture is drawn. The defaults are those of the options of the same names.
 
-    layout: Layout = "overlay"
-    colormap: Colormap = "inferno"
-    alpha: float = 0.7
-    annotate: bool = True
-    boxes: float = 0.0
-    method: Method = "smoothgrad"
-    width: int = 0
-    fusion: Fusion = "gain"
-    has_prior: bool = False
+    Attributes
+    ----------
+    layout : {"overlay", "side-by-side", "map", "triptych", "quad"}
+        The panels.
+    colormap : str
+        The colours of the map; see `vidsal.settings.PictureOptions`.
+    alpha : float
+        Opacity of the most salient regions, 0..1.
+    annotate : bool
+        Write class, time, model, colour bar and marker into the picture.
+    boxes : float
+        Draw boxes around the regions of the fused map above this value, 0..1; 0 draws none.
+    method : {"smoothgrad", "gradient", "integrated"}
+        The method that the caption names.
+    width : int
+        Largest width of all panels together, in pixels; 0 keeps the size of the frame.
+    fusion : {"gain", "sum", "max", "static", "motion"}
+        The fusion that the captions name.
+    has_prior : bool
+        Whether the captions name the centre prior.
+    """
+
+    layout: Layout = PictureOptions.layout
+    colormap: Colormap = PictureOptions.colormap
+    alpha: float = PictureOptions.alpha
+    annotate: bool = PictureOptions.annotate
+    boxes: float = PictureOptions.boxes
+    method: Method = StaticOptions.method
+    width: int = PictureOptions.width
+    fusion: Fusion = FusionOptions.fusion
+    has_prior: bool = FusionOptions.centre_prior > 0
 
     @classmethod
     def of(cls, settings: Settings) -> "Style":
-        """Return the style that the settings ask for."""
+        """Return the style that the settings ask for.
+
+        Parameters
+        ----------
+        settings : Settings
+        """
+        # Without a network, all ways to fuse are the same.
+        fusion = FusionOptions.fusion if settings.model == "none" else settings.fusion
         return cls(
             settings.layout, settings.colormap, settings.alpha, settings.annotate,
-            settings.boxes, settings.method, settings.width,
-            "gain" if settings.model == "none" else settings.fusion, settings.centre_prior > 0,
+            settings.boxes, settings.method, settings.width, fusion, settings.centre_prior > 0,
         )  # fmt: skip

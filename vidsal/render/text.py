@@ -1,4 +1,4 @@
-"""Lines of white text with a dark outline, which can be read on any ground. Arrays in place."""
+"""Lines of white text with a dark outline, legible on any background. Arrays in place."""
 
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -8,36 +8,60 @@ import numpy as np
 from vidsal.runtime.opencv import cv2
 from vidsal.types import Rgb
 
-# OpenCV's own sans serif: Latin with all its accents, Greek, Cyrillic, Chinese.
+# OpenCV's own sans serif: Latin with all accents, Greek, Cyrillic, Chinese.
 _FACE = "sans"
-# A little more than regular, on which a dark outline eats.
+# Slightly bolder than regular, since the dark outline covers a part of each stroke.
 _WEIGHT = 450
-# How far its letters reach above and below their line, as shares of its size; accents on capitals
-# and g are the farthest.
+# How far letters reach above and below their baseline, as shares of their size. Accents on
+# capitals and the letter g reach farthest.
 _ABOVE, _BELOW = 1.0, 0.3
 
 
-class _Words(NamedTuple):
-    """Text, as what it keeps of a picture, of 255, and what it adds: (h, w, 3) uint8 each."""
+class _Glyphs(NamedTuple):
+    """A rendered line: what it keeps of a picture, of 255, and what it adds; (h, w, 3) uint8."""
 
     kept: Rgb
     added: Rgb
 
 
 def line_px(size_px: int) -> int:
-    """Return how high a line of text is, its outline included."""
+    """Return the height of a line of text with its outline, in pixels.
+
+    Parameters
+    ----------
+    size_px : int
+        Height of the letters.
+    """
     return _above_px(size_px) + round(_BELOW * size_px) + 2 * _edge_px(size_px)
 
 
 @lru_cache(maxsize=64)
 def width_px(text: str, size_px: int) -> int:
-    """Return how wide a line of text is, its outline included."""
+    """Return the width of a line of text with its outline, in pixels.
+
+    Parameters
+    ----------
+    text : str
+    size_px : int
+        Height of the letters.
+    """
     box = cv2.getTextSize((0, 0), text, (0, 0), _face(), size_px, _WEIGHT)
     return int(box[2]) + 2 * _edge_px(size_px)
 
 
-def fitting(text: str, size_px: int, room: int, *, tail: str = "") -> str:
-    """Return the text cut short with an ellipsis so that it fits into `room`; the tail stays."""
+def shortened(text: str, size_px: int, room: int, *, tail: str = "") -> str:
+    """Return a text that fits into a width; a longer one ends with an ellipsis.
+
+    Parameters
+    ----------
+    text : str
+    size_px : int
+        Height of the letters.
+    room : int
+        Width in pixels.
+    tail : str
+        Follows the text and is never shortened.
+    """
     while width_px(text + tail, size_px) > room and len(text) > 1:
         text = text.rstrip("…")[:-1].rstrip() + "…"
     return text + tail
@@ -53,47 +77,55 @@ def write(
     bottom: int | None = None,
     room: int | None = None,
 ) -> int:
-    """Write white text with a dark outline; return its height. What lies outside is left out.
+    """Write a line of white text with a dark outline into a picture, in place.
+
+    Pixels outside the picture are left out.
 
     Parameters
     ----------
     picture : (H, W, 3) uint8 array
     text : str
-        Cut short where it does not fit.
+        Shortened if it does not fit.
     size_px : int
-        Height of its letters.
+        Height of the letters.
     left : int
     top, bottom : int
         One of the two.
     room : int, optional
-        Its width at most; by default up to the picture's right.
+        Largest width in pixels; by default up to the right side of the picture.
+
+    Returns
+    -------
+    int
+        Height of the line in pixels.
     """
-    words = _words(fitting(text, size_px, room or picture.shape[1] - left), size_px)
-    height, width = (int(side) for side in words.kept.shape[:2])
+    glyphs = _rendered(shortened(text, size_px, room or picture.shape[1] - left), size_px)
+    height, width = (int(side) for side in glyphs.kept.shape[:2])
     row = top if top is not None else (bottom or 0) - height
     row = max(0, row)
     place = picture[row : row + height, left : left + width]
     rows, columns = place.shape[:2]
     if place.size:
-        cv2.multiply(place, words.kept[:rows, :columns], dst=place, scale=1 / 255)
-        cv2.add(place, words.added[:rows, :columns], dst=place)
+        cv2.multiply(place, glyphs.kept[:rows, :columns], dst=place, scale=1 / 255)
+        cv2.add(place, glyphs.added[:rows, :columns], dst=place)
     return height
 
 
-# What changes with every frame, such as its time, must not pile up.
+# A small cache: the time of each frame is a new text and would fill a large one.
 @lru_cache(maxsize=32)
-def _words(text: str, size_px: int) -> _Words:
+def _rendered(text: str, size_px: int) -> _Glyphs:
+    """Return a rendered line of text."""
     edge = _edge_px(size_px)
     fill = np.zeros((line_px(size_px), width_px(text, size_px)), np.uint8)
     at = edge, edge + _above_px(size_px)
-    # Not wrapped: what the measure missed by is left out.
+    # A wide wrap prevents a second line: the measured width may be a pixel too small.
     cv2.putText(fill, text, at, 255, _face(), size_px, _WEIGHT, wrap=(0, 2 * fill.shape[1]))
     disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * edge + 1, 2 * edge + 1))
-    around = cv2.dilate(fill, disk).astype(np.float32) / 255
+    outline = cv2.dilate(fill, disk).astype(np.float32) / 255
     added = fill.astype(np.float32) / 255
-    kept = (1 - 0.75 * around) * (1 - added)
+    kept = (1 - 0.75 * outline) * (1 - added)
     levels = (np.rint(255 * mask).astype(np.uint8) for mask in (kept, added))
-    return _Words(*(np.repeat(one[..., None], 3, axis=2) for one in levels))
+    return _Glyphs(*(np.repeat(one[..., None], 3, axis=2) for one in levels))
 
 
 @lru_cache

@@ -20,7 +20,9 @@ from vidsal.runtime.opencv import cv2
 from vidsal.settings import Settings, flag, is_saved
 
 # Where results go, and whether they may, does not change them; and segments have no sound.
-_BESIDE_THE_POINT = ("output", "overwrite", "resume", "audio")
+_BESIDE_THE_POINT = (
+    "output", "overwrite", "resume", "audio", "skip_existing", "recursive", "trust_model",
+)  # fmt: skip
 # So much of a file's beginning and of its end tells it from others; all of it would take minutes.
 _LOOKED_AT = 1 << 20
 

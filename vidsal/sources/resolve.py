@@ -59,7 +59,9 @@ def is_named_as_picture(name: str) -> bool:
     return Path(name).suffix.lower() in _PICTURES
 
 
-def expand(word: str | int | Path, *, is_sequence: bool = False) -> list[What]:
+def expand(
+    word: str | int | Path, *, is_sequence: bool = False, is_recursive: bool = False
+) -> list[What]:
     """Return the sources that a word means.
 
     Parameters
@@ -69,6 +71,8 @@ def expand(word: str | int | Path, *, is_sequence: bool = False) -> list[What]:
         number or path of a camera; the address of a stream.
     is_sequence : bool
         Whether the pictures of a folder, a glob or a list are one video.
+    is_recursive : bool
+        Whether the folders of a folder are searched as well; hidden ones are not.
 
     Raises
     ------
@@ -82,8 +86,12 @@ def expand(word: str | int | Path, *, is_sequence: bool = False) -> list[What]:
         return [word]
     found: Sequence[str | Path]
     if path.is_dir():
-        names = [one for one in path.iterdir() if is_named_as_media(one.name)]
-        found = _in_order(one for one in names if one.is_file() and one.name[0] != ".")
+        inside = path.rglob("*") if is_recursive else path.iterdir()
+        names = [one for one in inside if is_named_as_media(one.name)]
+        found = _in_order(
+            one for one in names
+            if one.is_file() and not any(part[0] == "." for part in one.relative_to(path).parts)
+        )  # fmt: skip
         kind = "video or picture in this folder"
     elif path.suffix.lower() == ".txt" and path.is_file():
         found, kind = _listed(path), "name in this list"

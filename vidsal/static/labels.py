@@ -1,6 +1,5 @@
 """The names of the ImageNet classes, and finding one by what a person types."""
 
-import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from vidsal.errors import UsageError, VidsalError
+from vidsal.static.suggestions import did_you_mean, folded, suggest_classes, told_apart
 from vidsal.types import Target
 
 # What auto explains: the five largest scores together find what people look at better than the
@@ -66,10 +66,10 @@ def find_target(text: str, classes: Sequence[NamedClass] | None = None) -> Targe
         If there is no such class, with the nearest names; or if several share the name.
     """
     classes = imagenet_classes() if classes is None else classes
-    if _key(text) == "auto":
+    if folded(text) == "auto":
         # The sum of all scores, or of nearly all, says nothing of any of them.
         return Target(top=max(1, min(_AUTO_TOP, len(classes) // _AUTO_TOP)))
-    if _key(text) == "lock":
+    if folded(text) == "lock":
         return Target(is_locked=True)
     if (top := summed(text)) is not None:
         if 1 <= top < len(classes):
@@ -86,9 +86,9 @@ def find_target(text: str, classes: Sequence[NamedClass] | None = None) -> Targe
 
 def summed(text: str) -> int | None:
     """Return how many of the largest scores a target is the sum of, or None where it is none."""
-    if _key(text) == "auto":
+    if folded(text) == "auto":
         return _AUTO_TOP
-    top = re.fullmatch(r"top ?([0-9]{1,6})", _key(text))
+    top = re.fullmatch(r"top ?([0-9]{1,6})", folded(text))
     return int(top[1]) if top else None
 
 
@@ -96,20 +96,19 @@ def _find_class(text: str, classes: Sequence[NamedClass]) -> NamedClass:
     """Return the class of a name."""
     by_name: dict[str, list[NamedClass]] = {}
     for one in classes:
-        for name in {_key(name) for name in (one.wnid, *one.synonyms)}:
+        for name in {folded(name) for name in (one.wnid, *one.synonyms)}:
             by_name.setdefault(name, []).append(one)
-    found = by_name.get(_key(text), [])
+    found = by_name.get(folded(text), [])
     # The usual name of one class may be a lesser synonym of another: the usual one is meant.
-    usual = [one for one in found if _key(one.name) == _key(text)]
+    usual = [one for one in found if folded(one.name) == folded(text)]
     found = usual if len(usual) == 1 else found
     if len(found) == 1:
         return found[0]
     if found:
-        several = " or ".join(f"{one.index} ({', '.join(one.synonyms)})" for one in found)
-        raise UsageError(f"--target {text!r} is the name of several classes: take {several}")
-    near = difflib.get_close_matches(_key(text), by_name, n=3, cutoff=0.6)
-    near += [name for name in by_name if _key(text) in name.split() and name not in near][:3]
-    hint = f"; did you mean {' or '.join(repr(name) for name in near[:4])}?" if near else ""
+        raise UsageError(
+            f"--target {text!r} is the name of several classes: take {told_apart(found)}"
+        )
+    hint = did_you_mean(suggest_classes(text, classes))
     raise UsageError(f"--target {text!r} is not a class of this network{hint}")
 
 
@@ -138,7 +137,3 @@ def numbered(count: int) -> tuple[NamedClass, ...]:
 
 def _class(index: int, wnid: str, names: str) -> NamedClass:
     return NamedClass(index, wnid, tuple(name.strip() for name in names.split(",")))
-
-
-def _key(name: str) -> str:
-    return " ".join(name.lower().replace("_", " ").replace("-", " ").split())

@@ -1,6 +1,5 @@
 """The networks vidsal knows: which one is meant, and the static stage made of it."""
 
-import difflib
 import logging
 import os
 import sys
@@ -13,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 from vidsal.errors import UsageError, VidsalError
 from vidsal.runtime.allocation import gc_paused
 from vidsal.runtime.native_logs import native_stderr_logged, quiet_tensorflow
+from vidsal.runtime.progress import phase
 from vidsal.settings import Settings, is_saved
 from vidsal.static import labels, weights
+from vidsal.static.suggestions import did_you_mean, suggest
 from vidsal.types import StaticStage
 
 if TYPE_CHECKING:
@@ -230,8 +231,7 @@ def _network(choice: ModelChoice, settings: Settings) -> tuple[Any, Callable[[An
     known = keras_models.application_names()
     names = {name.lower(): name for name in known}
     if choice.key.lower() not in names:
-        near = difflib.get_close_matches(choice.key.lower(), names, n=3, cutoff=0.5)
-        hint = f"; did you mean {' or '.join(names[one] for one in near)}?" if near else ""
+        hint = did_you_mean(suggest(choice.key, ["lite0", *known]))
         raise UsageError(f"--model {choice.key!r} is not in keras.applications{hint}")
     return keras_models.application(names[choice.key.lower()], choice.weights)
 
@@ -273,4 +273,7 @@ class Network:
     @cached_property
     def stage(self) -> StaticStage | None:
         """The static half; ``None`` for motion alone."""
-        return open_static(self.choice, self._settings)
+        if not self._progress or self.choice.name is None:
+            return open_static(self.choice, self._settings)
+        with phase(f"loading {self.choice.name}"):
+            return open_static(self.choice, self._settings)

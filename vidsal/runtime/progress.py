@@ -1,0 +1,148 @@
+"""Progress bars on stderr: frames with rate and remaining time, and phases without a count.
+
+They are shown on a terminal and in a notebook, and nowhere else.
+"""
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+# Gets the results and how many there may be; hands the results on.
+Progress = Callable[[Iterable[Any], int | None], Iterable[Any]]
+
+# Columns that a bar takes on a terminal that reports no size, as serial consoles and some editors.
+_USUAL_COLUMNS, _USUAL_ROWS = 80, 24
+# Characters of a file's name in a bar: 80 columns have room for the figures as well.
+_LABEL = 32
+
+
+def progress_bar(
+    items: Iterable[Any], total: int | None, *, unit: str = "frames", label: str = ""
+) -> Iterable[Any]:
+    """Return `items` with a bar that shows how many have passed, their rate and the time left.
+
+    Parameters
+    ----------
+    items : iterable
+    total : int or None
+        Number of items, if known; the bar may end at another one.
+    unit : str
+        What the items are, in the plural.
+    label : str
+        Text before the bar, such as ``2 of 9 clip.mp4``; a long one is shortened in its middle.
+
+    Returns
+    -------
+    iterable
+        The same items; where nothing is shown, `items` itself.
+    """
+    if not is_shown():
+        return items
+    bar: Iterable[Any] = _tqdm()(
+        items, total=total, unit=f" {unit}", desc=shortened(label), leave=False, **_size()
+    )
+    return bar
+
+
+@contextmanager
+def phase(label: str) -> Iterator[None]:
+    """Show a text on stderr while a block runs whose duration is not known."""
+    if not is_shown():
+        yield
+        return
+    bar = _tqdm()(total=1, desc=label, bar_format="{desc} ...", leave=False, **_size())
+    try:
+        yield
+    finally:
+        bar.close()
+
+
+def choose_progress(
+    wanted: "bool | Progress", *, unit: str = "frames", label: str = ""
+) -> Progress | None:
+    """Return the function that shows progress, or ``None`` where nothing is to be shown.
+
+    Parameters
+    ----------
+    wanted : bool or callable
+        True for `progress_bar` where stderr is a terminal, or in a notebook; False for none. A
+        callable gets the items and their number, if known, and hands the items on.
+    unit, label : str
+        See `progress_bar`.
+    """
+    if callable(wanted):
+        return wanted
+    return partial(progress_bar, unit=unit, label=label) if wanted and is_shown() else None
+
+
+def is_shown() -> bool:
+    """Say whether stderr is a terminal, or this is a notebook."""
+    return _is_notebook() or (sys.stderr is not None and sys.stderr.isatty())
+
+
+def shortened(label: str) -> str:
+    """Return a label of at most 32 characters, the middle of a longer one left out."""
+    if len(label) <= _LABEL:
+        return label
+    half = (_LABEL - 1) // 2
+    return f"{label[: _LABEL - 1 - half]}…{label[-half:]}"
+
+
+class BarAwareHandler(logging.StreamHandler[Any]):
+    """A log handler that writes its lines above the bars that are shown."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        with bars_cleared():
+            super().emit(record)
+
+
+@contextmanager
+def bars_cleared() -> Iterator[None]:
+    """Take the bars off the terminal while a block writes to it, and draw them again."""
+    # No bar is shown before this module is loaded.
+    std = sys.modules.get("tqdm.std")
+    if std is None or sys.stderr is None:
+        yield
+        return
+    with std.tqdm.external_write_mode(file=sys.stderr):
+        yield
+
+
+def _is_notebook() -> bool:
+    """Say whether IPython's kernel runs this code; it is not imported to find out."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython and hasattr(ipython, "get_ipython") else None
+    return "IPKernelApp" in getattr(shell, "config", {})
+
+
+def _tqdm() -> Any:
+    """Return tqdm's class for a notebook or a terminal."""
+    if not _is_notebook():
+        from tqdm import tqdm
+
+        return tqdm
+    with warnings.catch_warnings():
+        # Without ipywidgets it warns, and draws its bar as text.
+        warnings.simplefilter("ignore")
+        from tqdm.auto import tqdm as notebook_tqdm
+
+    return notebook_tqdm
+
+
+def _size() -> dict[str, Any]:
+    """Return how wide a bar is: as wide as the terminal, also when that changes."""
+    if _is_notebook():
+        return {}
+    try:
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns
+    except (OSError, ValueError):
+        columns = 0
+    if columns:
+        return {"file": sys.stderr, "dynamic_ncols": True}
+    return {"file": sys.stderr, "ncols": _USUAL_COLUMNS, "nrows": _USUAL_ROWS}
