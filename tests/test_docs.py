@@ -64,7 +64,8 @@ def test_every_command_is_valid(arguments: list[str]) -> None:
         with_command(arguments), print_error=False, exit_on_error=False
     )
     assert not unused
-    values = bound.arguments | bound.arguments.get("options", {})
+    # `vidsal evaluate` takes a list of fusions where `Settings` takes one.
+    values = {name: value for name, value in bound.kwargs.items() if not isinstance(value, list)}
     for options in (Settings, LiveOptions):
         known = options.__dataclass_fields__.keys() & values.keys()
         options(**{name: values[name] for name in known})
