@@ -592,7 +592,7 @@ def plug_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[FakeCamera], None]:
     def plug(camera: FakeCamera) -> None:
         source = functools.partial(
             LiveSource,
-            open_capture=lambda address: CameraCapture(address, open_capture=lambda _: camera),
+            open_capture=lambda name: CameraCapture(name.address, open_capture=lambda _: camera),
             clock=camera.clock,
         )
         monkeypatch.setattr("vidsal.sources.LiveSource", source)

@@ -15,10 +15,8 @@ from vidsal.pipeline import Outcome, Progress, process
 from vidsal.runtime.atomic_write import write_text
 from vidsal.settings import Settings, settings_of
 from vidsal.sinks.image import IMAGE_SUFFIXES
-from vidsal.sources.capture import display_name, is_stream
-from vidsal.sources.http_file import file_name, redacted_url
 from vidsal.sources.image import is_image
-from vidsal.sources.resolve import Pictures, What, expand, is_named_as_picture
+from vidsal.sources.resolve import SourceName, expand, parse_source
 from vidsal.static.models import Network
 
 
@@ -63,7 +61,7 @@ def run_all(
         tell(outcome)
 
     sources, is_group = _sources(words, settings, done)
-    there = {os.path.realpath(path) for one in sources if _is_file(path := Path(str(one)))}
+    there = {os.path.realpath(one.path) for one in sources if _is_local(one)}
     for source, own in _each(sources, settings, is_group=is_group):
         try:
             if len(sources) > 1:
@@ -75,7 +73,7 @@ def run_all(
             is_told = isinstance(error, VidsalError) and not isinstance(error, UsageError)
             if len(sources) == 1 and not is_told:
                 raise
-            outcome = Outcome(_label(source), error=one_line(error))
+            outcome = Outcome(source.display_name, error=one_line(error))
         done(outcome)
     return outcomes
 
@@ -87,31 +85,24 @@ def write_summary(outcomes: Sequence[Outcome], path: Path) -> None:
 
 def _sources(
     words: Sequence[str | int | Path], settings: Settings, failed: Callable[[Outcome], None]
-) -> tuple[list[What], bool]:
+) -> tuple[list[SourceName], bool]:
     """Return what all words mean, and if that may be several; a word that means nothing fails."""
-    sources: list[What] = []
+    sources: list[SourceName] = []
     is_group = len(words) > 1
     for word in words:
         try:
             meant = expand(word, is_sequence=settings.sequence)
         except (VidsalError, OSError) as error:
-            failed(Outcome(_label(word), error=one_line(error)))
+            failed(Outcome(parse_source(word).display_name, error=one_line(error)))
             continue
         sources += meant
-        is_group |= meant != [word] and not settings.sequence
+        is_group |= meant != [parse_source(word)] and not settings.sequence
     return sources, is_group
 
 
-def _label(source: What) -> str:
-    """Return a source as it may be told: an address may hold a password."""
-    if file_name(source):
-        return redacted_url(str(source))
-    return display_name(str(source)) if is_stream(source) else str(source)
-
-
 def _each(
-    sources: Sequence[What], settings: Settings, *, is_group: bool
-) -> Iterator[tuple[What, Settings]]:
+    sources: Sequence[SourceName], settings: Settings, *, is_group: bool
+) -> Iterator[tuple[SourceName, Settings]]:
     """Yield each source with the settings that name its own files.
 
     What a folder, a glob or a list means is one source today and several tomorrow: names of results
@@ -139,9 +130,9 @@ def _each(
         yield source, dataclasses.replace(settings, **own)
 
 
-def _names(sources: Sequence[What]) -> list[str]:
+def _names(sources: Sequence[SourceName]) -> list[str]:
     """Return what the results of each source are called after: no two of them alike."""
-    stems, paths = zip(*map(_called, sources), strict=True) if sources else ((), ())
+    stems, paths = [one.stem for one in sources], [one.path for one in sources]
     ways = [
         stems,
         # a.mov and a.mkv are not to end at one name,
@@ -159,17 +150,6 @@ def _names(sources: Sequence[What]) -> list[str]:
     return names
 
 
-def _called(source: What) -> tuple[str, Path]:
-    """Return what a source is called without its suffix, and with it; a stream has none."""
-    if name := file_name(source):
-        return Path(name).stem, Path(name)
-    if is_stream(source):
-        name = _label(source).replace(" ", "")
-        return name, Path(name)
-    path = Path(str(source))
-    return path.stem, path
-
-
 def _require_apart(sources: set[str], settings: Settings) -> None:
     """Raise `UsageError` where a result would replace a source, one that is still to be read."""
     for option in ("output", "table"):
@@ -178,20 +158,19 @@ def _require_apart(sources: set[str], settings: Settings) -> None:
             raise UsageError(f"--{option} {path} is one of the sources: give another name")
 
 
-def _output_name(source: What, stem: str, settings: Settings) -> str:
+def _output_name(source: SourceName, stem: str, settings: Settings) -> str:
     """Return what the output of one of many sources is called."""
-    if name := file_name(source):
-        is_photo = is_named_as_picture(name)
+    if source.kind == "url":
+        is_photo = source.is_named_as_picture
     else:
-        path = Path(str(source))
-        is_photo = not isinstance(source, Pictures) and _is_file(path) and is_image(path)
+        is_photo = source.kind == "file" and _is_local(source) and is_image(source.path)
     return f"{stem}_saliency{'.png' if is_photo else codecs.suffix_for(settings.codec)}"
 
 
-def _is_file(path: Path) -> bool:
-    """Say whether a name is one of a file; one that no system takes is not."""
+def _is_local(source: SourceName) -> bool:
+    """Return whether a source is a file on this machine."""
     try:
-        return path.is_file()
+        return source.kind in ("file", "pictures") and source.path.is_file()
     except OSError:
         return False
 

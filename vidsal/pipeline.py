@@ -35,7 +35,7 @@ from vidsal.sinks.segments import open_segments
 from vidsal.sources import open_source
 from vidsal.sources.base import Source
 from vidsal.sources.interrupt import stopped_after, stopped_by_ctrl_c
-from vidsal.sources.resolve import Given, What, one_source
+from vidsal.sources.resolve import SourceLike, one_source
 from vidsal.static.models import Network
 from vidsal.types import Frame, Rgb, Saliency, SourceInfo, StaticStage
 
@@ -104,7 +104,7 @@ class Outcome:
         }
 
 
-def analyse(source: Given, settings: Settings | None = None) -> Iterator[Saliency]:
+def analyse(source: SourceLike, settings: Settings | None = None) -> Iterator[Saliency]:
     """Yield what stands out in each frame of a video, a photo or a camera.
 
     Parameters
@@ -133,7 +133,7 @@ def analyse(source: Given, settings: Settings | None = None) -> Iterator[Salienc
     return _results(what, settings, Network(settings))
 
 
-def _results(source: What, settings: Settings, network: Network) -> Iterator[Saliency]:
+def _results(source: SourceLike, settings: Settings, network: Network) -> Iterator[Saliency]:
     """Yield what `analyse` does."""
     with open_source(source, settings) as opened:
         static, name = network.stage, network.choice.name
@@ -142,7 +142,7 @@ def _results(source: What, settings: Settings, network: Network) -> Iterator[Sal
 
 
 def run(
-    source: Given, settings: Settings | None = None, *, progress: Progress[Any] | None = None
+    source: SourceLike, settings: Settings | None = None, *, progress: Progress[Any] | None = None
 ) -> Path:
     """Do what ``vidsal run`` does: write the annotated video, or picture, of a source.
 
@@ -194,7 +194,7 @@ def draw(saliency: Saliency, settings: Settings | None = None) -> Rgb:
 
 
 def process(
-    source: What,
+    source: SourceLike,
     settings: Settings,
     *,
     network: Network | None = None,

@@ -1,4 +1,4 @@
-"""What every source of frames is, whatever it reads from. The kinds are in ``sources/``."""
+"""What all sources of frames have in common; the kinds of source are in the modules beside it."""
 
 from collections.abc import Iterator
 from typing import Protocol, Self
@@ -7,7 +7,7 @@ from vidsal.types import Findings, Frame, SourceInfo
 
 
 class Source(Protocol):
-    """Frames, one after the other, from something that is open."""
+    """An open source of frames in order; a context manager that closes it."""
 
     @property
     def info(self) -> SourceInfo:
@@ -19,11 +19,11 @@ class Source(Protocol):
         Raises
         ------
         VidsalError
-            If the source breaks.
+            If the source fails.
         """
 
     def stop(self) -> None:
-        """Let `frames` end after the frame it is at; may be called from a signal handler."""
+        """End `frames` after the current frame; a signal handler may call this."""
 
     def findings(self) -> Findings:
         """Return what was wrong with the source, as far as it was read."""
