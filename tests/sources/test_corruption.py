@@ -1,4 +1,4 @@
-"""Files that are damaged: what they hold comes, what is lost is counted."""
+"""Corrupt files: what can be decoded is yielded, what is lost is counted."""
 
 import os
 import signal
@@ -39,12 +39,12 @@ class _GivesUp:
         return getattr(self._capture, name)
 
 
-def _hurt(path: Path, change: Callable[[bytearray], bytearray]) -> Path:
+def _changed(path: Path, change: Callable[[bytearray], bytearray]) -> Path:
     path.write_bytes(change(bytearray(path.read_bytes())))
     return path
 
 
-def test_what_is_incomplete_and_comes_all_the_same_is_not_told_to_be_left_out(
+def test_corrupt_frames_that_are_decoded_are_not_reported_as_dropped(
     make_clip: MakeClip, caplog: pytest.LogCaptureFixture
 ) -> None:
     clip = make_clip("one.ts", frames=40, size=(96, 128), options=["-g", "20"])
@@ -57,16 +57,16 @@ def test_what_is_incomplete_and_comes_all_the_same_is_not_told_to_be_left_out(
     with open_source(clip, Settings()) as source:
         assert len(list(source.frames())) == 40
         assert source.findings().damaged == 1
-    assert "1 of its frames is incomplete, 0 left out; 40 frames came" in caplog.text
+    assert "1 corrupt frame, 0 of them dropped; 40 frames decoded" in caplog.text
     with (
-        pytest.raises(VidsalError, match="because of --strict"),
+        pytest.raises(VidsalError, match="because of strict=True"),
         open_source(clip, Settings(strict=True)) as source,
     ):
         list(source.frames())
 
 
 def _flipped(data: bytes, number: int, bit: int) -> bytes:
-    """A transport stream with one wrong bit of 33 in the time that a picture is shown at."""
+    """Return a transport stream with one wrong bit in a presentation timestamp of 33 bits."""
     found, result = 0, bytearray(data)
     for begin in range(0, len(data), 188):
         if data[begin + 1] != 0x41 or data[begin + 2]:
@@ -113,19 +113,19 @@ def test_damage_is_counted_and_strict_makes_it_an_error(make_clip: MakeClip) -> 
         data[middle : middle + 188 * 12] = bytes(188 * 12)
         return data
 
-    _hurt(path, overwrite)
+    _changed(path, overwrite)
     with open_source(path, Settings()) as source:
         frames = list(source.frames())
         found = source.findings()
     assert found.damaged > 0 and len(frames) >= 40
     with (
-        pytest.raises(VidsalError, match="an error because of --strict"),
+        pytest.raises(VidsalError, match="an error because of strict=True"),
         open_source(path, Settings(strict=True)) as source,
     ):
         list(source.frames())
 
 
-def test_opencv_that_gives_up_is_taken_over_from(
+def test_ffmpeg_decodes_the_rest_where_opencv_ends_early(
     make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = make_clip(frames=30)
@@ -200,7 +200,7 @@ def test_frames_without_times_keep_their_pace_where_ffmpeg_goes_on(
     ("number", "how"),
     [(signal.SIGKILL, "was ended by signal 9"), (signal.SIGTERM, "was told to end")],
 )
-def test_a_decoder_that_is_killed_is_no_damage(number: int, how: str, make_clip: MakeClip) -> None:
+def test_a_killed_decoder_is_not_reported_as_corruption(number: int, how: str, make_clip: MakeClip) -> None:
     path = make_clip(frames=60, size=(180, 320))
     picture = probe.inspect(path).picture
     assert picture is not None
@@ -217,7 +217,7 @@ def test_a_decoder_that_is_killed_is_no_damage(number: int, how: str, make_clip:
         reader.close()
 
 
-# A little is overwritten of every fourth picture of the second half, which decoders patch up.
+# A few bytes of every fourth picture of the second half are overwritten; decoders conceal that.
 @pytest.mark.parametrize(
     ("name", "words", "decoder"),
     [
@@ -227,7 +227,7 @@ def test_a_decoder_that_is_killed_is_no_damage(number: int, how: str, make_clip:
         ("laced.mp4", ["-c:v", "libx264", "-g", "10", "-x264-params", "tff=1"], "ffmpeg"),
     ],
 )
-def test_pictures_that_are_patched_up_are_counted(
+def test_concealed_errors_are_counted(
     name: str, words: list[str], decoder: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / name
@@ -236,35 +236,35 @@ def test_pictures_that_are_patched_up_are_counted(
     with av.open(str(path)) as file:
         packets = [packet for packet in file.demux(video=0) if packet.size]
     data = bytearray(path.read_bytes())
-    hurt = len(packets[22::4])
+    changed = len(packets[22::4])
     for packet in packets[22::4]:
         at = (packet.pos or 0) + packet.size // 2
         data[at : at + 16] = bytes(one ^ 0x55 for one in data[at : at + 16])
     path.write_bytes(data)
     with av.open(str(path)) as file:
-        # Another program's word.
+        # Another program counts them, too.
         corrupt = sum(frame.is_corrupt for frame in file.decode(video=0))
     assert corrupt > 1
     with open_source(path, Settings()) as source:
         frames = list(source.frames())
         found = source.findings()
     assert (found.decoder, len(frames)) == (decoder, 50)
-    # Newer decoders find more of what was done.
-    assert corrupt <= found.damaged <= hurt
+    # Newer decoders find more of the changed pictures.
+    assert corrupt <= found.damaged <= changed
     assert (
-        f"{found.damaged} of its frames are incomplete, 0 left out; 50 frames came" in caplog.text
+        f"{found.damaged} corrupt frames, 0 of them dropped; 50 frames decoded" in caplog.text
     )
     with open_source(path, Settings(end=0.12)) as source:
         assert len(list(source.frames())) == 3
         assert source.findings().damaged == 0
-    with pytest.raises(VidsalError, match=r"is damaged after .* because of --strict"):
+    with pytest.raises(VidsalError, match=r"is corrupt after .* because of strict=True"):
         read_whole(path, strict=True)
 
 
-# A picture without end, in real time, in place of the file.
+# An endless picture in real time replaces the file.
 _WATCHES = """
 import os, subprocess, time
-from vidsal.sources import damage
+from vidsal.sources import corruption
 
 real = subprocess.Popen
 def endless(words, **rest):
@@ -274,14 +274,14 @@ def endless(words, **rest):
     given = ["-re", "-f", "lavfi", "-i", "testsrc2=size=64x48"]
     return real([*words[:at], *given, *words[at + 2 :]], **rest)
 subprocess.Popen = endless
-watch = damage.DamageWatch("none", 0, float("inf"))
+watch = corruption.DamageWatch("none", 0, float("inf"))
 print(watch._process.pid, flush=True)
 time.sleep(0.5)
 os.kill(os.getpid(), 9)
 """
 
 
-def test_whoever_looks_for_damage_ends_when_nobody_reads_it() -> None:
+def test_the_damage_watch_ends_when_its_reader_was_killed() -> None:
     words = [sys.executable, "-c", _WATCHES]
     done = subprocess.run(words, capture_output=True, check=False, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr

@@ -302,7 +302,7 @@ def test_a_subtitle_longer_than_the_picture_is_no_cut(make_clip: MakeClip, tmp_p
 def test_text_and_pipes_are_no_videos(tmp_path: Path) -> None:
     (tmp_path / "notes.nfo").write_text("words\n" * 100)
     os.mkfifo(tmp_path / "pipe.mp4")
-    for name, says in (("notes.nfo", "is not a video"), ("pipe.mp4", "is not a file that can be")):
+    for name, says in (("notes.nfo", "is not a video"), ("pipe.mp4", "is not a regular file")):
         with pytest.raises(VidsalError, match=says):
             open_source(tmp_path / name, Settings())
 

@@ -134,7 +134,7 @@ def test_a_step_that_is_longer_than_the_video_is_one_line(
 ) -> None:
     path = make_clip(frames=25)
     for every, duration, line in ((26, None, "25 frames of .*clip.mp4"), (9, 0.3, "in that part")):
-        with pytest.raises(UsageError, match=f"^--every {every} is too much for the .*{line}"):
+        with pytest.raises(UsageError, match=f"^every={every} is too large for the .*{line}"):
             open_source(path, Settings(every=every, duration=duration))
     # What is left of others is one frame, that lasts as long as the video, or nearly.
     for every, seconds in ((25, 1.0), (24, 0.96)):
