@@ -185,7 +185,10 @@ def test_the_secrets_of_a_stream_are_not_told(here: Path) -> None:
     assert [one.source for one in outcomes[:2]] == ["stream 127.0.0.1-1", "stream 127.0.0.1-2"]
     assert all(one.error for one in outcomes)
     assert "pa55" not in str(outcomes) and "key" not in str(outcomes)
-    assert jobs._names([parse_source(one) for one in streams]) == ["stream127.0.0.1-1", "stream127.0.0.1-2"]
+    assert jobs._names([parse_source(one) for one in streams]) == [
+        "stream127.0.0.1-1",
+        "stream127.0.0.1-2",
+    ]
 
 
 def test_an_error_of_whoever_is_told_is_not_one_of_the_source(

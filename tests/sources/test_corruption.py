@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import av
 import cv2
@@ -16,27 +15,14 @@ import numpy as np
 import psutil
 import pytest
 from conftest import MakeClip, run_ffmpeg
-from file_help import FRAMES, difference, make, read_whole
+from file_help import FRAMES, EndsEarly, difference, make, read_whole
 
 from vidsal.errors import VidsalError
 from vidsal.media import probe
 from vidsal.settings import Settings
 from vidsal.sources import open_source
+from vidsal.sources.corruption import count_lost, count_reported, describe
 from vidsal.sources.decoders import FfmpegReader
-
-
-class _GivesUp:
-    """A capture of OpenCV that ends after some frames."""
-
-    def __init__(self, real: Callable[..., Any], after: int, *words: Any) -> None:
-        self._capture, self._left = real(*words), after
-
-    def grab(self) -> bool:
-        self._left -= 1
-        return self._left >= 0 and self._capture.grab()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._capture, name)
 
 
 def _changed(path: Path, change: Callable[[bytearray], bytearray]) -> Path:
@@ -130,7 +116,7 @@ def test_ffmpeg_decodes_the_rest_where_opencv_ends_early(
 ) -> None:
     path = make_clip(frames=30)
     expected = read_whole(path)
-    monkeypatch.setattr(cv2, "VideoCapture", partial(_GivesUp, cv2.VideoCapture, 7))
+    monkeypatch.setattr(cv2, "VideoCapture", partial(EndsEarly, cv2.VideoCapture, 7))
     with open_source(path, Settings()) as source:
         frames = list(source.frames())
         assert source.findings().decoder == "ffmpeg"
@@ -188,7 +174,7 @@ def test_frames_without_times_keep_their_pace_where_ffmpeg_goes_on(
     make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = make_clip("a.avi", frames=40, options=["-bf", "2"])
-    monkeypatch.setattr(cv2, "VideoCapture", partial(_GivesUp, cv2.VideoCapture, 20))
+    monkeypatch.setattr(cv2, "VideoCapture", partial(EndsEarly, cv2.VideoCapture, 20))
     with open_source(path, Settings()) as source:
         times_s = [frame.time_s for frame in source.frames()]
         assert source.findings().decoder == "ffmpeg"
@@ -200,7 +186,9 @@ def test_frames_without_times_keep_their_pace_where_ffmpeg_goes_on(
     ("number", "how"),
     [(signal.SIGKILL, "was ended by signal 9"), (signal.SIGTERM, "was told to end")],
 )
-def test_a_killed_decoder_is_not_reported_as_corruption(number: int, how: str, make_clip: MakeClip) -> None:
+def test_a_killed_decoder_is_not_reported_as_corruption(
+    number: int, how: str, make_clip: MakeClip
+) -> None:
     path = make_clip(frames=60, size=(180, 320))
     picture = probe.inspect(path).picture
     assert picture is not None
@@ -251,9 +239,7 @@ def test_concealed_errors_are_counted(
     assert (found.decoder, len(frames)) == (decoder, 50)
     # Newer decoders find more of the changed pictures.
     assert corrupt <= found.damaged <= changed
-    assert (
-        f"{found.damaged} corrupt frames, 0 of them dropped; 50 frames decoded" in caplog.text
-    )
+    assert f"{found.damaged} corrupt frames, 0 of them dropped; 50 frames decoded" in caplog.text
     with open_source(path, Settings(end=0.12)) as source:
         assert len(list(source.frames())) == 3
         assert source.findings().damaged == 0
@@ -292,3 +278,43 @@ def test_the_damage_watch_ends_when_its_reader_was_killed() -> None:
         time.sleep(0.1)
     os.kill(number, signal.SIGKILL)
     pytest.fail("it goes on")
+
+
+def test_lost_frames_are_counted_up_to_where_the_file_was_read() -> None:
+    listed_s = np.arange(10) / 25
+
+    def lost(decoded: int, time_s: float, *, codec: str = "h264", is_at_end: bool = False) -> int:
+        return count_lost(
+            listed_s, codec=codec, decoded=decoded, time_s=time_s, is_at_end=is_at_end
+        )
+
+    assert lost(4, 0.12) == 0
+    assert lost(2, 0.12) == 2
+    assert lost(2, 0.12, is_at_end=True) == 8
+    assert lost(11, 0.36, is_at_end=True) == 0
+    # Packets of VP8 and VP9 may hold no picture of their own.
+    assert lost(2, 0.12, codec="vp9", is_at_end=True) == 0
+
+
+@pytest.mark.parametrize(
+    ("damaged", "lost", "is_truncated", "text"),
+    [
+        (0, 0, False, ""),
+        (0, 0, True, "the file is truncated"),
+        (1, 1, False, "1 corrupt frame dropped"),
+        (3, 3, True, "3 corrupt frames dropped, and the file is truncated"),
+        (1, 0, False, "1 corrupt frame, 0 of them dropped"),
+        (5, 2, True, "5 corrupt frames, 2 of them dropped, and the file is truncated"),
+    ],
+)
+def test_what_is_wrong_is_described(damaged: int, lost: int, is_truncated: bool, text: str) -> None:
+    assert describe(damaged, lost, is_truncated=is_truncated) == text
+
+
+def test_reports_of_ffmpeg_are_counted_by_line() -> None:
+    stderr = [
+        b"[h264 @ 0x1] error while decoding MB 3 4\n",
+        b"[vist#0:0/h264 @ 0x2] [dec:h264 @ 0x3] corrupt decoded frame\n",
+        b"[vist#0:0/h264 @ 0x2] [dec:h264 @ 0x3] corrupt decoded frame\n",
+    ]
+    assert count_reported(stderr) == 2

@@ -1,7 +1,10 @@
 """One contract for every kind of file people have: its frames, upright, in time, or one line."""
 
 import os
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -9,10 +12,11 @@ import pytest
 from conftest import MakeClip, run_ffmpeg
 from file_help import FRAMES, H264, difference, make, read_whole
 
-from vidsal.errors import VidsalError
 from vidsal.media import probe
+from vidsal.media.probe import VideoStream
 from vidsal.settings import Settings
 from vidsal.sources import open_source
+from vidsal.sources.decoders import Decoding, decoding_arguments
 
 KINDS: dict[str, tuple[list[str], tuple[int, int]]] = {
     "plain.mp4": (H264, (48, 64)),
@@ -299,14 +303,6 @@ def test_a_subtitle_longer_than_the_picture_is_no_cut(make_clip: MakeClip, tmp_p
     assert not found.is_cut_off
 
 
-def test_text_and_pipes_are_no_videos(tmp_path: Path) -> None:
-    (tmp_path / "notes.nfo").write_text("words\n" * 100)
-    os.mkfifo(tmp_path / "pipe.mp4")
-    for name, says in (("notes.nfo", "is not a video"), ("pipe.mp4", "is not a regular file")):
-        with pytest.raises(VidsalError, match=says):
-            open_source(tmp_path / name, Settings())
-
-
 def test_a_name_that_is_no_text_is_read_all_the_same(make_clip: MakeClip) -> None:
     clip = make_clip(frames=5)
     odd = clip.with_name(os.fsdecode(b"bad\xffname.mp4"))
@@ -322,3 +318,71 @@ def test_a_sound_that_is_declared_and_never_comes_hides_no_picture(tmp_path: Pat
         "atrim=end_sample=0", *H264, "-c:a", "mp2", str(path),
     )  # fmt: skip
     assert len(read_whole(path)) == 25
+
+
+# What ffmpeg is asked for.
+
+
+def _arguments(decoding: Decoding | None = None, **changes: Any) -> list[str]:
+    stream = VideoStream(
+        "h264", (48, 64), 0, Fraction(1), is_hdr=False, untold=(), lacks_matrix=False,
+        is_interlaced=False, times_s=np.arange(50) / 25 + 10, has_times=True, rate=Fraction(25),
+        is_variable=False, end_s=12.0, damaged=0, is_cut_off=False,
+    )  # fmt: skip
+    return decoding_arguments(
+        "a.mp4", replace(stream, **changes), decoding or Decoding(), pts_file=Path("pts")
+    )
+
+
+def _after(arguments: list[str], name: str) -> str:
+    return arguments[arguments.index(name) + 1]
+
+
+SCALE = "scale=64:48:flags=bicubic+full_chroma_int,setsar=1"
+
+
+def test_by_default_all_frames_are_decoded_with_their_own_times() -> None:
+    assert _arguments() == [
+        "-hide_banner", "-v", "repeat+warning", "-nostdin", "-copyts", "-i", "a.mp4",
+        "-map", "0:V:0", "-vf", SCALE, "-fps_mode", "passthrough", "-pix_fmt", "rgb24",
+        "-enc_time_base", "demux", "-stats_enc_pre", "pts", "-stats_enc_pre_fmt", "{pts} {tb}",
+        "-f", "rawvideo", "pipe:1",
+    ]  # fmt: skip
+
+
+def test_frames_that_are_skipped_are_told_by_their_times_or_their_number() -> None:
+    skipping = Decoding(after_s=1.0, skipped=26)
+    assert _after(_arguments(skipping), "-vf") == f"select='gt(t,11.000001)',{SCALE}"
+    assert "-ss" not in _arguments(skipping)
+    untimed = _arguments(skipping, has_times=False)
+    assert _after(untimed, "-vf") == f"select='gte(n,26)',{SCALE}"
+    jumping = Decoding(after_s=1.0, skipped=26, jumps=True)
+    assert _after(_arguments(jumping), "-ss") == "6.000000"
+    assert _arguments(jumping).index("-ss") < _arguments(jumping).index("-i")
+    # Without times there is nothing to jump to.
+    assert "-ss" not in _arguments(jumping, has_times=False)
+
+
+def test_filters_come_in_their_order() -> None:
+    decoding = Decoding(after_s=0.0, skipped=1, deinterlaces=True)
+    arguments = _arguments(decoding, is_hdr=True, untold=("colorspace",), lacks_matrix=True)
+    graph = _after(arguments, "-vf")
+    assert graph.startswith("select='gt(t,10.000001)',bwdif=send_frame:auto:interlaced,")
+    filters = graph.partition("',")[2].split(",")
+    assert [one.partition("=")[0] for one in filters] == [
+        "bwdif", "setparams", "zscale", "format", "zscale", "tonemap", "zscale", "format",
+        "scale", "setsar",
+    ]  # fmt: skip
+    assert "setparams=colorspace=bt2020nc" in filters
+    assert filters[-2] == "scale=64:48:flags=bicubic+full_chroma_int:in_color_matrix=bt709"
+
+
+def test_strict_decoding_ends_at_the_first_error_but_not_where_recordings_are_joined() -> None:
+    strict = Decoding(is_strict=True)
+    assert _after(_arguments(strict), "-err_detect") == "explode"
+    assert "-xerror" in _arguments(strict)
+    joined = _arguments(strict, restarts=True)
+    assert "-xerror" not in joined and "-copyts" not in joined
+    # ffmpeg repairs restarting times by the sound as well, so the sound is read.
+    assert joined[-7:] == ["-map", "0:a:0", "-c", "copy", "-f", "null", "-"]
+    assert "0:a:0" not in _arguments(strict, restarts=True, mends_alone=True)
