@@ -644,7 +644,7 @@ def test_ctrl_c_on_a_camera_is_the_end_of_a_recording_that_is_kept(plug_in: Plug
 
 def test_a_later_ctrl_c_is_an_interrupt(plug_in: PlugIn, monkeypatch: pytest.MonkeyPatch) -> None:
     plug_in(FakeCamera(10_000))
-    monkeypatch.setattr(interrupt, "_NERVOUS_S", 0.2)
+    monkeypatch.setattr(interrupt, "_REPEAT_S", 0.2)
     real, calls = draw_saliency, itertools.count()
 
     def draw(*words: Any) -> Rgb:

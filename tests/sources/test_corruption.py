@@ -36,7 +36,7 @@ def test_corrupt_frames_that_are_decoded_are_not_reported_as_dropped(
     clip = make_clip("one.ts", frames=40, size=(96, 128), options=["-g", "20"])
     data = clip.read_bytes()
     packets = [data[n : n + 188] for n in range(0, len(data), 188)]
-    # One packet from within a picture is lost: of the first stream, and no beginning.
+    # One packet of the video stream is lost, from within a picture.
     of_picture = [n for n, one in enumerate(packets) if one[1] == 1 and one[2] == 0]
     del packets[of_picture[len(of_picture) // 2]]
     clip.write_bytes(b"".join(packets))
@@ -69,7 +69,7 @@ def _flipped(data: bytes, number: int, bit: int) -> bytes:
 @pytest.mark.parametrize("number", [1, 20, 40])
 @pytest.mark.parametrize("bit", [22, 24, 32])
 @pytest.mark.parametrize("frames_between", [0, 2])
-def test_one_wrong_time_is_one_frames_fault(
+def test_one_wrong_timestamp_affects_one_frame(
     number: int, bit: int, frames_between: int, make_clip: MakeClip, tmp_path: Path
 ) -> None:
     words = ["-bf", str(frames_between), "-g", "25"]
@@ -126,10 +126,10 @@ def test_ffmpeg_decodes_the_rest_where_opencv_ends_early(
     assert "OpenCV ends after 7 of 30 frames" in caplog.text
 
 
-def test_a_codec_that_is_not_known_is_one_line(make_clip: MakeClip) -> None:
+def test_an_unknown_codec_is_one_line(make_clip: MakeClip) -> None:
     path = make_clip("a.mp4", frames=5)
     data = bytearray(path.read_bytes())
-    # The sample entry: its size and codec, 24 bytes of no matter here, width and height.
+    # The sample entry: its size, its codec, 24 other bytes, width and height.
     at = data.index(b"avc1", data.index(b"stsd"))
     data[at : at + 4], data[at + 28 : at + 32] = b"qqqq", bytes(4)
     path.write_bytes(data)
@@ -139,7 +139,7 @@ def test_a_codec_that_is_not_known_is_one_line(make_clip: MakeClip) -> None:
         open_source(path, Settings())
 
 
-def test_a_gif_that_ends_anywhere_is_what_it_holds_or_one_line(tmp_path: Path) -> None:
+def test_a_truncated_gif_gives_its_frames_or_one_line(tmp_path: Path) -> None:
     path = make(tmp_path / "a.gif", [])
     whole = path.read_bytes()
     odd = []
@@ -196,7 +196,8 @@ def test_a_killed_decoder_is_not_reported_as_corruption(
     try:
         assert reader.grab() == 0
         # Most frames are still to come: together they are larger than any pipe.
-        os.kill(reader._process.pid, number)
+        (decoder,) = psutil.Process().children()
+        os.kill(decoder.pid, number)
         said = rf"clip\.mp4: ffmpeg, which decodes it, {how} after \d"
         with pytest.raises(VidsalError, match=said):
             for _ in range(60):
@@ -258,10 +259,11 @@ def endless(words, **rest):
         return real(words, **rest)
     at = words.index("-i")
     given = ["-re", "-f", "lavfi", "-i", "testsrc2=size=64x48"]
-    return real([*words[:at], *given, *words[at + 2 :]], **rest)
+    process = real([*words[:at], *given, *words[at + 2 :]], **rest)
+    print(process.pid, flush=True)
+    return process
 subprocess.Popen = endless
 watch = corruption.DamageWatch("none", 0, float("inf"))
-print(watch._process.pid, flush=True)
 time.sleep(0.5)
 os.kill(os.getpid(), 9)
 """

@@ -28,9 +28,7 @@ def test_a_duration_ends_it_and_every_thins_it_out() -> None:
 
 
 @pytest.mark.parametrize(("step_s", "stale_s"), [(0.05, 1.0), (2.0, 6.0)])
-def test_what_is_silent_for_longer_than_usual_is_lost_until_a_picture_comes(
-    step_s: float, stale_s: float
-) -> None:
+def test_a_silent_source_is_lost_until_a_picture_comes(step_s: float, stale_s: float) -> None:
     clock = Clock()
     with faked_source([FakeCapture(4, clock=clock, step_s=step_s)], clock) as source:
         frames = source.frames()
@@ -44,7 +42,7 @@ def test_what_is_silent_for_longer_than_usual_is_lost_until_a_picture_comes(
         assert not source.is_lost
 
 
-def test_a_lost_source_is_sought_with_growing_pauses_and_times_go_on(
+def test_a_lost_source_is_reconnected_with_backoff_and_time_goes_on(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     clock = Clock()
@@ -67,7 +65,7 @@ def test_a_lost_source_is_sought_with_growing_pauses_and_times_go_on(
     assert said[-1] == "camera 7 is back after 35.5 s"
 
 
-def test_without_wish_to_try_again_a_lost_source_is_the_end(
+def test_a_lost_source_is_the_end_unless_it_keeps_trying(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     clock = Clock()
@@ -76,10 +74,9 @@ def test_without_wish_to_try_again_a_lost_source_is_the_end(
     assert "camera 7 stopped delivering after 0.1 s" in caplog.text
 
 
-def test_stop_while_it_is_sought_ends_at_once() -> None:
+def test_stop_during_a_reconnect_ends_at_once() -> None:
     clock = Clock()
     captures = [FakeCapture(1, clock=clock), *(FakeCapture(0, fault="away") for _ in range(9))]
-    source = faked_source(captures, clock, keeps_trying=True)
     slept = clock.sleep
 
     def sleep(seconds: float) -> None:
@@ -87,13 +84,14 @@ def test_stop_while_it_is_sought_ends_at_once() -> None:
         if sum(clock.slept) > 3:
             source.stop()
 
-    source._sleep = sleep
+    clock.sleep = sleep  # type: ignore[method-assign]
+    source = faked_source(captures, clock, keeps_trying=True)
     with source:
         assert len(list(source.frames())) == 1
     assert sum(clock.slept) == pytest.approx(3.05)
 
 
-def test_a_size_that_changes_is_brought_to_the_first_one() -> None:
+def test_pictures_of_another_size_are_scaled_to_the_first() -> None:
     clock = Clock()
     captures = [FakeCapture(1, clock=clock), FakeCapture(1, clock=clock, size=(200, 100), fps=5)]
     with faked_source(captures, clock, keeps_trying=True) as source:
@@ -109,7 +107,7 @@ def test_an_absurd_rate_is_taken_for_a_usual_one(claimed: float) -> None:
         assert source.info.fps == 30
 
 
-def test_a_clock_that_goes_back_stands_still_and_goes_on() -> None:
+def test_time_stands_still_if_the_clock_goes_back() -> None:
     clock = Clock()
 
     def back() -> None:

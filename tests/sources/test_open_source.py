@@ -105,7 +105,7 @@ def test_options_that_a_kind_of_source_cannot_use_are_refused(tmp_path: Path) ->
         ({"duration": 1.0}, f"duration=1.0 cannot be used: {photo} is a photo, which has no time"),
     ):
         with pytest.raises(UsageError) as caught:
-            open_source(photo, Settings(**options))  # type: ignore[arg-type]
+            open_source(photo, Settings(**options))
         assert str(caught.value) == message
     with pytest.raises(UsageError) as caught:
         open_source("rtsp://a", live_settings(start=3.0))

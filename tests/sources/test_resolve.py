@@ -22,7 +22,7 @@ from vidsal.sources.resolve import (
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Ten pictures, a video and what is neither."""
+    """Ten pictures, a video, and files that are neither."""
     here = tmp_path / "shots"
     here.mkdir()
     for n in range(1, 11):
@@ -41,16 +41,16 @@ def _names(sources: list[SourceName]) -> list[str]:
 SHOTS = [f"shot{n}.png" for n in range(1, 11)]
 
 
-def test_a_folder_is_its_media_in_the_order_of_people(folder: Path) -> None:
+def test_a_folder_is_its_media_in_natural_order(folder: Path) -> None:
     assert _names(expand(folder)) == ["clip.MP4", *SHOTS]
 
 
-def test_a_glob_is_what_matches(folder: Path) -> None:
+def test_a_glob_is_its_matches(folder: Path) -> None:
     assert _names(expand(str(folder / "shot?.png"))) == SHOTS[:9]
     assert _names(expand(str(folder.parent / "**" / "*.MP4"))) == ["clip.MP4"]
 
 
-def test_a_file_with_the_signs_of_a_glob_is_that_file(tmp_path: Path) -> None:
+def test_a_file_named_like_a_glob_is_that_file(tmp_path: Path) -> None:
     path = tmp_path / "a[1].png"
     path.touch()
     assert expand(str(path)) == [parse_source(path)]
@@ -97,7 +97,7 @@ def test_pictures_of_a_sequence_are_one_source(folder: Path) -> None:
         ("latin.txt", "cannot be read as a list of files"),
     ],
 )
-def test_a_word_that_means_nothing_is_one_line(folder: Path, word: str, says: str) -> None:
+def test_a_name_without_a_match_is_one_line(folder: Path, word: str, says: str) -> None:
     (folder / "empty.txt").write_text("# nothing\n")
     (folder / "latin.txt").write_bytes(b"caf\xe9.mp4\n")
     with pytest.raises(VidsalError, match=says) as caught:
@@ -106,7 +106,7 @@ def test_a_word_that_means_nothing_is_one_line(folder: Path, word: str, says: st
 
 
 @pytest.mark.parametrize("word", ["", "  "])
-def test_no_name_is_not_the_current_folder(word: str) -> None:
+def test_an_empty_name_is_not_the_current_folder(word: str) -> None:
     with pytest.raises(VidsalError, match="a source has an empty name"):
         expand(word)
 
@@ -116,7 +116,7 @@ def test_no_picture_for_a_sequence_is_one_line(folder: Path) -> None:
         expand(str(folder / "*.MP4"), is_sequence=True)
 
 
-def test_one_source_is_what_it_is(folder: Path) -> None:
+def test_one_source_may_be_given_in_any_type(folder: Path) -> None:
     clip = folder / "clip.MP4"
     with os.scandir(folder) as entries:
         (entry,) = (one for one in entries if one.name == "clip.MP4")
@@ -151,7 +151,7 @@ def test_several_names_that_mean_one_are_one_source(folder: Path) -> None:
     assert shots.kind == "pictures" and len(shots.pictures) == 10
 
 
-def test_several_sources_are_one_line_that_says_what_takes_them(folder: Path) -> None:
+def test_several_sources_are_one_line_with_the_way_out(folder: Path) -> None:
     (folder / "list.txt").write_text("shot3.png\n0\n")
     for word, count in [("*.png", 10), ("", 11), ("list.txt", 2)]:
         with pytest.raises(UsageError) as caught:
@@ -179,7 +179,7 @@ def test_several_sources_are_one_line_that_says_what_takes_them(folder: Path) ->
         (open, "builtin_function_or_method"),
     ],
 )
-def test_what_can_be_no_source_is_told_by_its_type(given: Any, kind: str) -> None:
+def test_a_wrong_type_is_named_and_not_printed(given: Any, kind: str) -> None:
     with pytest.raises(UsageError) as caught:
         one_source(given)
     assert str(caught.value) == (
@@ -188,11 +188,11 @@ def test_what_can_be_no_source_is_told_by_its_type(given: Any, kind: str) -> Non
     )
 
 
-def test_a_path_of_bytes_is_no_source(folder: Path) -> None:
+def test_a_path_of_bytes_is_refused(folder: Path) -> None:
     with os.scandir(os.fsencode(folder)) as entries:
         entry = next(entries)
     with pytest.raises(UsageError, match="got DirEntry; run_all"):
-        one_source(entry)
+        one_source(entry)  # type: ignore[arg-type]
 
 
 # How one name is parsed.

@@ -1,4 +1,4 @@
-"""What all sources of frames have in common; the kinds of source are in the modules beside it."""
+"""What all sources of frames have in common; the kinds of source are in the other modules."""
 
 from collections.abc import Iterator
 from typing import Protocol, Self
@@ -11,7 +11,7 @@ class Source(Protocol):
 
     @property
     def info(self) -> SourceInfo:
-        """What is known before the frames are read."""
+        """Facts about the source that are known before its frames are read."""
 
     def frames(self) -> Iterator[Frame]:
         """Yield the frames, once.

@@ -74,7 +74,7 @@ def describe(damaged: int, lost: int, *, is_truncated: bool) -> str:
 
 
 class DamageWatch:
-    """Counts corrupt frames with an ffmpeg beside OpenCV, which conceals errors silently.
+    """Counts corrupt frames with a second decoder, ffmpeg: OpenCV conceals errors silently.
 
     The decoded pictures are not used, so this takes 1 to 2 ms per picture of 1280 x 720 pixels.
 

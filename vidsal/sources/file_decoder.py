@@ -98,7 +98,7 @@ class FileDecoder:
         VidsalError
             As `grab`.
         """
-        # The timestamp of the frame that comes shows where the file is now, not the request.
+        # The timestamp of the next frame shows where the file is now; the request does not.
         if isinstance(self._reader, OpencvReader):
             has_worked = self._seek_opencv(self._reader, start_s)
         else:
@@ -199,7 +199,7 @@ class FileDecoder:
         return decoded >= self._stream.frames * _END_SHARE
 
     def _seek_opencv(self, reader: OpencvReader, start_s: float) -> bool:
-        """Seek with OpenCV; return whether the frame that comes is shortly before the start."""
+        """Seek with OpenCV; return whether the next frame is shortly before the start."""
         aim_s = start_s - _AIM_S
         time_s = reader.jump(aim_s)
         if time_s is None or not aim_s - _EARLY_S < time_s <= start_s:
@@ -210,7 +210,7 @@ class FileDecoder:
     def _seek_ffmpeg(self, start_s: float) -> bool:
         """Restart ffmpeg shortly before the start; return whether it is not too late.
 
-        Even if it has to decode what comes before, it does not convert and copy these frames.
+        Earlier frames that have to be decoded are at least not converted and copied.
         """
         aim_s = start_s - _AIM_S
         skipped = int(np.searchsorted(self._listed_s, aim_s))

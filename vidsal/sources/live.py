@@ -55,7 +55,7 @@ class LiveSource:
     Raises
     ------
     UsageError
-        If the name is neither that of a camera nor that of a stream.
+        If the name is not that of a camera or a stream.
     VidsalError
         If the source delivers nothing at the start.
     """

@@ -213,7 +213,7 @@ def _require_picture(path: Path, media: Media, *, is_strict: bool) -> VideoStrea
     if stream is None and media.sound:
         raise VidsalError(f"{path} holds sound but no moving picture")
     if stream is None and media.is_cut_off:
-        raise VidsalError(f"{path} is truncated, and what is left of it cannot be read")
+        raise VidsalError(f"{path} is truncated, and the rest of it cannot be read")
     if stream is None:
         raise VidsalError(f"{path} is not a video or picture that can be read")
     height, width = stream.upright_px
