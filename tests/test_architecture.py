@@ -31,7 +31,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sinks": {"saliency", "media"},
     "evaluation": {"sources", "saliency", "static", "motion", "image_ops"},
     "live": {"sources", "saliency", "static", "render", "sinks"},
+    "analyser": {"sources", "static", "motion", "image_ops", "saliency", "render"},
+    "functional": {"analyser", "sources", "motion", "image_ops", "saliency", "render"},
     "pipeline": {
+        "analyser",
         "sources",
         "media",
         "static",
