@@ -1,5 +1,6 @@
 """What tests of odd files share: how they are made, read and compared."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,3 +38,17 @@ def read_whole(path: Path, **options: Any) -> list[Frame]:
     assert {frame.rgb.shape for frame in frames} == {(height, width, 3)}
     assert [frame.index for frame in frames] == list(range(len(frames)))
     return frames
+
+
+class EndsEarly:
+    """A capture of OpenCV that ends after some frames."""
+
+    def __init__(self, real: Callable[..., Any], after: int, *words: Any) -> None:
+        self._capture, self._left = real(*words), after
+
+    def grab(self) -> bool:
+        self._left -= 1
+        return self._left >= 0 and self._capture.grab()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._capture, name)

@@ -31,8 +31,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sinks": {"saliency", "media"},
     "evaluation": {"sources", "saliency", "static", "motion", "image_ops"},
     "live": {"sources", "saliency", "static", "render", "sinks"},
-    "analyser": {"sources", "static", "saliency", "render"},
-    "functional": {"analyser", "sources", "motion", "saliency", "render", "image_ops"},
+    "analyser": {"sources", "static", "motion", "image_ops", "saliency", "render"},
+    "functional": {"analyser", "sources", "motion", "image_ops", "saliency", "render"},
     "pipeline": {
         "analyser",
         "sources",

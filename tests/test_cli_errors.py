@@ -86,7 +86,7 @@ def test_bad_source_is_one_line_and_exit_code_1(
         (["--table", "t.csv"], "t.csv exists: give another name, or --overwrite to replace it"),
         (["--maps", "file"], "file is a file: give the name of a folder for the maps"),
         (["-o", "CLIP", "--overwrite"], "CLIP is the source itself"),
-        (["--start", "5"], "--start 5 s is after the last frame of CLIP"),
+        (["--start", "5"], "--start 5 is after the last frame of CLIP"),
     ],
 )
 def test_bad_output_is_one_line_and_exit_code_1(

@@ -17,6 +17,7 @@ from vidsal.errors import UsageError
 from vidsal.jobs import run_all, write_summary
 from vidsal.pipeline import Outcome, process
 from vidsal.settings import Settings
+from vidsal.sources.resolve import parse_source
 
 
 @pytest.fixture
@@ -92,12 +93,12 @@ def test_one_source_is_named_as_always(here: Path, make_clip: MakeClip) -> None:
 
 def test_wrong_use_of_one_source_is_wrong_use(here: Path, tmp_path: Path) -> None:
     photo = _photo(tmp_path / "p.png")
-    with pytest.raises(UsageError, match="--start cannot be used: "):
+    with pytest.raises(UsageError, match=r"start=1\.0 cannot be used: "):
         run_all([photo], _settings(start=1))
     # Among many it is the failure of that one.
     outcomes = run_all([photo, photo], _settings(start=1))
     assert [one.error for one in outcomes] == [
-        f"--start cannot be used: {photo} is a photo, which has no time"
+        f"start=1.0 cannot be used: {photo} is a photo, which has no time"
     ] * 2
 
 
@@ -163,7 +164,7 @@ def test_a_folder_with_one_file_is_a_folder_all_the_same(here: Path, make_clip: 
 
 def test_no_two_results_are_called_alike(here: Path) -> None:
     names = ["a.mp4", "a.mkv", "a.mp4.mkv", "x/s.mp4", "2_b.mp4", "x/s.mp4", "b.mp4", "b.mkv"]
-    found = jobs._stems([here / name for name in names])
+    found = jobs._stems([parse_source(here / name) for name in names])
     assert found[:3] == ["a.mp4", "a.mkv", "a.mp4.mkv"]
     assert len(set(found)) == len(names)
 
@@ -188,7 +189,10 @@ def test_the_secrets_of_a_stream_are_not_told(here: Path) -> None:
     assert [one.source for one in outcomes[:2]] == ["stream 127.0.0.1-1", "stream 127.0.0.1-2"]
     assert all(one.error for one in outcomes)
     assert "pa55" not in str(outcomes) and "key" not in str(outcomes)
-    assert jobs._stems(streams) == ["stream127.0.0.1-1", "stream127.0.0.1-2"]
+    assert jobs._stems([parse_source(one) for one in streams]) == [
+        "stream127.0.0.1-1",
+        "stream127.0.0.1-2",
+    ]
 
 
 def test_an_error_of_whoever_is_told_is_not_one_of_the_source(
@@ -222,7 +226,7 @@ def test_an_error_that_nobody_worded_stops_nothing(
     clips = [make_clip("a.mp4", frames=2), make_clip("b.mp4", frames=3)]
 
     def failing(source: Any, *words: Any, **others: Any) -> Outcome:
-        if source == clips[0]:
+        if source.path == clips[0]:
             raise MemoryError("no\nroom")
         return process(source, *words, **others)
 

@@ -101,7 +101,7 @@ def _break_sink(monkeypatch: pytest.MonkeyPatch, error: BaseException, after: in
     @contextmanager
     def broken(*words: Any) -> Iterator[Any]:
         with real(*words) as opened:
-            opened.write = _failing(opened.write, error, after)
+            opened.write = _failing(opened.write, error, after)  # type: ignore[method-assign]
             yield opened
 
     monkeypatch.setattr(pipeline, "open_sinks", broken)

@@ -78,7 +78,7 @@ def plug_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[FakeCamera], None]:
     def plug(camera: FakeCamera) -> None:
         source = functools.partial(
             LiveSource,
-            open_capture=lambda address: CameraCapture(address, open_capture=lambda _: camera),
+            open_capture=lambda name: CameraCapture(name.address, open_capture=lambda _: camera),
             clock=camera.clock,
         )
         monkeypatch.setattr("vidsal.sources.LiveSource", source)
@@ -130,7 +130,7 @@ def test_ctrl_c_on_a_camera_is_the_end_of_a_recording_that_is_kept(plug_in: Plug
 
 def test_a_later_ctrl_c_is_an_interrupt(plug_in: PlugIn, monkeypatch: pytest.MonkeyPatch) -> None:
     plug_in(FakeCamera(10_000))
-    monkeypatch.setattr(interrupt, "_NERVOUS_S", 0.2)
+    monkeypatch.setattr(interrupt, "_REPEAT_S", 0.2)
     real, calls = draw_saliency, itertools.count()
 
     def draw(*words: Any) -> Rgb:

@@ -60,8 +60,8 @@ def test_every_sample_file_has_its_origin_told() -> None:
     about = (folder / "README.md").read_text()
     files = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
     assert {"chinchilla.mp4", "moving_square.mp4", "cat.jpg", "README.md"} <= files
-    untold = {name for name in files - {"README.md"} if f"\n## {name}\n" not in about}
-    assert untold == set()
+    missing_hdr_tags = {name for name in files - {"README.md"} if f"\n## {name}\n" not in about}
+    assert missing_hdr_tags == set()
 
 
 def test_the_workflow_runs_every_python_that_is_supported() -> None:

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
+from os import PathLike
 from typing import Any, Self, TypeVar
 
 from vidsal.errors import UsageError
@@ -21,7 +22,7 @@ from vidsal.sources import open_source
 from vidsal.sources.arrays import ArraySource, as_rgb, is_frames, is_picture
 from vidsal.sources.base import Source
 from vidsal.sources.reader import VideoReader
-from vidsal.sources.resolve import Given, Pictures, one_source
+from vidsal.sources.resolve import Pictures, SourceLike, SourceName, one_source, parse_source
 from vidsal.static.models import Network
 from vidsal.types import Findings, Rgb, Saliency, SourceInfo, StaticStage
 
@@ -258,13 +259,22 @@ def source_opener(
         if fps is not None or times is not None:
             raise UsageError("fps= and times= are for arrays; a video has its own times")
         return lambda: source
-    if is_picture(source) or (is_frames(source) and not isinstance(source, Pictures)):
+    is_named = isinstance(source, (Pictures, SourceName))
+    if is_picture(source) or (is_frames(source) and not is_named):
         arrays = ArraySource(source, fps=fps, times=times)
         return lambda: arrays
     if fps is not None or times is not None:
         raise UsageError("fps= and times= are for arrays; a file has its own times")
     name = one_source(source, is_sequence=settings.sequence)
     return lambda: open_source(name, settings, progress=progress)
+
+
+def name_of(source: Any) -> str:
+    """Return a short name of a source for a progress bar."""
+    if isinstance(source, VideoReader):
+        return source.info.name
+    is_name = isinstance(source, (str, int, PathLike, Pictures, SourceName))
+    return parse_source(source).path.name if is_name else "frames"
 
 
 def stream_of(
@@ -318,7 +328,7 @@ def _read_ahead(motions: Iterator[T], *, depth: int, stages: Stages) -> Iterator
 
 
 def analyse(
-    source: Given | Any,
+    source: SourceLike | Any,
     settings: Settings | None = None,
     *,
     fps: float | Fraction | str | None = None,

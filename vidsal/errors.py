@@ -49,4 +49,7 @@ def option(name: str, value: object = None) -> str:
     if not _names_flags:
         return f"{name}=" if value is None else f"{name}={value!r}"
     flag = "--" + name.replace("_", "-")
-    return flag if value is None or value is True else f"{flag} {value}"
+    if value is None or value is True:
+        return flag
+    # As it was typed: 5, not 5.0.
+    return f"{flag} {value:g}" if isinstance(value, float) else f"{flag} {value}"

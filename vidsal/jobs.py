@@ -17,10 +17,8 @@ from vidsal.runtime.atomic_write import write_text
 from vidsal.runtime.progress import Progress, choose_progress
 from vidsal.settings import OutputOptions, Settings, SourceOptions, settings_of
 from vidsal.sinks.image import IMAGE_SUFFIXES
-from vidsal.sources.capture import display_name, is_stream
-from vidsal.sources.http_file import file_name, redacted_url
 from vidsal.sources.image import is_image
-from vidsal.sources.resolve import Pictures, What, expand, is_named_as_picture
+from vidsal.sources.resolve import SourceName, expand, parse_source
 from vidsal.static.models import Network
 
 log = logging.getLogger(__name__)
@@ -70,7 +68,7 @@ def run_all(
         tell(outcome)
 
     sources, is_group = _sources(names, settings, done)
-    files = {os.path.realpath(path) for one in sources if _is_file(path := Path(str(one)))}
+    files = {os.path.realpath(one.path) for one in sources if _is_local(one)}
     jobs = list(_jobs(sources, settings, is_group=is_group))
     outputs = {os.path.realpath(own.output) for _, own in jobs if own.output}
     for n, (source, own) in enumerate(jobs, start=1):
@@ -90,7 +88,7 @@ def run_all(
             is_worded = isinstance(error, VidsalError) and not isinstance(error, UsageError)
             if len(sources) == 1 and not is_worded:
                 raise
-            outcome = Outcome(_label(source), error=one_line(error))
+            outcome = Outcome(source.display_name, error=one_line(error))
         done(outcome)
     return outcomes
 
@@ -114,41 +112,32 @@ def write_summary(outcomes: Sequence[Outcome], path: Path) -> None:
 
 def _sources(
     names: Sequence[str | int | Path], options: SourceOptions, failed: Callable[[Outcome], None]
-) -> tuple[list[What], bool]:
+) -> tuple[list[SourceName], bool]:
     """Return the sources that names mean, and whether these may be several.
 
     A name that means nothing is an outcome.
     """
-    sources: list[What] = []
+    sources: list[SourceName] = []
     is_group = len(names) > 1
     for name in names:
         try:
             meant = expand(name, is_sequence=options.sequence, is_recursive=options.recursive)
         except (VidsalError, OSError) as error:
-            failed(Outcome(_label(name), error=one_line(error)))
+            failed(Outcome(parse_source(name).display_name, error=one_line(error)))
             continue
         sources += meant
-        is_group |= meant != [name] and not options.sequence
+        is_group |= meant != [parse_source(name)] and not options.sequence
     return sources, is_group
 
 
-def _label(source: What) -> str:
-    """Return the name of a source without the password that an address may hold."""
-    if file_name(source):
-        return redacted_url(str(source))
-    return display_name(str(source)) if is_stream(source) else str(source)
-
-
-def _short_name(source: What) -> str:
+def _short_name(source: SourceName) -> str:
     """Return the name of a source without its folder, for a progress bar."""
-    if name := file_name(source):
-        return name
-    return _label(source) if is_stream(source) else Path(str(source)).name
+    return source.display_name if source.kind in ("camera", "stream") else source.path.name
 
 
 def _jobs(
-    sources: Sequence[What], settings: Settings, *, is_group: bool
-) -> Iterator[tuple[What, Settings]]:
+    sources: Sequence[SourceName], settings: Settings, *, is_group: bool
+) -> Iterator[tuple[SourceName, Settings]]:
     """Yield each source with the settings that name its own files.
 
     A folder, a glob or a list may mean one source today and several tomorrow: names of results
@@ -177,23 +166,24 @@ def _jobs(
         yield source, dataclasses.replace(settings, **own)
 
 
-def _skipped(source: What, options: OutputOptions, outputs: set[str]) -> Outcome | None:
+def _skipped(source: SourceName, options: OutputOptions, outputs: set[str]) -> Outcome | None:
     """Return the outcome of a source that is to be left out, or None.
 
     Those are sources with an output, and outputs of an earlier run in the folder of the sources.
     """
+    name = source.display_name
     if options.output is not None and options.output.exists():
-        log.info("skipped %s: %s exists", _label(source), options.output)
-        return Outcome(_label(source), output=options.output, is_skipped=True)
-    if os.path.realpath(str(source)) in outputs:
-        log.info("skipped %s: it is the output of another source", _label(source))
-        return Outcome(_label(source), is_skipped=True)
+        log.info("skipped %s: %s exists", name, options.output)
+        return Outcome(name, output=options.output, is_skipped=True)
+    if _is_local(source) and os.path.realpath(source.path) in outputs:
+        log.info("skipped %s: it is the output of another source", name)
+        return Outcome(name, is_skipped=True)
     return None
 
 
-def _stems(sources: Sequence[What]) -> list[str]:
+def _stems(sources: Sequence[SourceName]) -> list[str]:
     """Return for each source the name, without a suffix, of its results: no two are equal."""
-    stems, paths = zip(*map(_stem, sources), strict=True) if sources else ((), ())
+    stems, paths = [one.stem for one in sources], [one.path for one in sources]
     ways = [
         stems,
         # a.mov and a.mkv must not share a name,
@@ -211,17 +201,6 @@ def _stems(sources: Sequence[What]) -> list[str]:
     return names
 
 
-def _stem(source: What) -> tuple[str, Path]:
-    """Return the name of a source without its suffix, and with it; a stream has none."""
-    if name := file_name(source):
-        return Path(name).stem, Path(name)
-    if is_stream(source):
-        name = _label(source).replace(" ", "")
-        return name, Path(name)
-    path = Path(str(source))
-    return path.stem, path
-
-
 def _require_apart(sources: set[str], options: OutputOptions) -> None:
     """Raise `UsageError` where a result would replace a source."""
     for name in ("output", "table"):
@@ -230,20 +209,19 @@ def _require_apart(sources: set[str], options: OutputOptions) -> None:
             raise UsageError(f"{option(name, str(path))} is one of the sources: give another name")
 
 
-def _output_name(source: What, stem: str, options: OutputOptions) -> str:
+def _output_name(source: SourceName, stem: str, options: OutputOptions) -> str:
     """Return the name of the output of one of many sources."""
-    if name := file_name(source):
-        is_photo = is_named_as_picture(name)
+    if source.kind == "url":
+        is_photo = source.is_named_as_picture
     else:
-        path = Path(str(source))
-        is_photo = not isinstance(source, Pictures) and _is_file(path) and is_image(path)
+        is_photo = source.kind == "file" and _is_local(source) and is_image(source.path)
     return f"{stem}_saliency{'.png' if is_photo else codecs.suffix_for(options.codec)}"
 
 
-def _is_file(path: Path) -> bool:
-    """Say whether a file of this name exists; names that the system refuses have none."""
+def _is_local(source: SourceName) -> bool:
+    """Return whether a source is a file on this machine; names that the system refuses are not."""
     try:
-        return path.is_file()
+        return source.kind in ("file", "pictures") and source.path.is_file()
     except OSError:
         return False
 

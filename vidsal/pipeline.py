@@ -4,20 +4,28 @@ import dataclasses
 import logging
 import math
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
-from vidsal.analyser import ANALYSED_FRAMES, DECODED_FRAMES, draw, source_opener, stream_of
+from vidsal.analyser import (
+    ANALYSED_FRAMES,
+    DECODED_FRAMES,
+    draw,
+    name_of,
+    source_opener,
+    stream_of,
+)
 from vidsal.errors import UsageError, option
 from vidsal.media import codecs
 from vidsal.runtime.allocation import keep_freed
 from vidsal.runtime.prefetch import prefetch
 from vidsal.runtime.profiling import Stages
+from vidsal.runtime.progress import Progress, choose_progress
 from vidsal.runtime.safe_pickle import dumps, loads
 from vidsal.saliency.normalization import Flicker
 from vidsal.saliency.state import STATE_CLASSES, StreamState
@@ -31,10 +39,6 @@ from vidsal.static.models import Network
 from vidsal.types import Frame, Saliency, SourceInfo, StaticStage
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
-# Takes the results and their expected number, and yields the results.
-Progress = Callable[[Iterable[T], int | None], Iterable[T]]
 
 # Length of a segment: work that an interruption may cost, against the cost of one more file.
 _SEGMENT_S = 5
@@ -94,9 +98,7 @@ class Outcome:
         }
 
 
-def run(
-    source: Any, settings: Settings | None = None, *, progress: Progress[Any] | None = None
-) -> Path:
+def run(source: Any, settings: Settings | None = None, *, progress: bool | Progress = True) -> Path:
     """Write the annotated video, or picture, of a source, as ``vidsal run`` does.
 
     Parameters
@@ -105,9 +107,9 @@ def run(
         As for `vidsal.analyse`. Arrays need ``Settings(output=...)``, and
         ``Settings(fps=...)`` is their rate.
     settings : Settings, optional
-    progress : callable, optional
-        Gets the results and their expected number, if known, and yields the results. With it, the
-        download of weights shows a progress bar.
+    progress : bool or callable, optional
+        True shows a progress bar where stderr is a terminal, or in a notebook. A callable gets
+        the results and their expected number, if known, and yields the results.
 
     Returns
     -------
@@ -119,7 +121,8 @@ def run(
     VidsalError
         If it cannot be done. No output file is left then.
     """
-    outcome = process(source, settings_of(settings), progress=progress)
+    chosen = choose_progress(progress, label=name_of(source))
+    outcome = process(source, settings_of(settings), progress=chosen)
     assert outcome.output is not None
     return outcome.output
 
@@ -129,7 +132,7 @@ def process(
     settings: Settings,
     *,
     network: Network | None = None,
-    progress: Progress[Any] | None = None,
+    progress: Progress | None = None,
 ) -> Outcome:
     """Write what `run` writes, and return the outcome.
 
@@ -140,7 +143,7 @@ def process(
     network : Network, optional
         A network to use; by default the one that the settings name.
     progress : callable, optional
-        As for `run`.
+        As for `run`. With one, downloads show a progress bar, too.
 
     Raises
     ------
@@ -208,7 +211,7 @@ class _Done(NamedTuple):
     flicker: float
 
 
-def _write(job: _Job, progress: Progress[Any]) -> _Done:
+def _write(job: _Job, progress: Progress) -> _Done:
     """Write all outputs, or none."""
     flicker, count, stages = Flicker(), 0, job.stages
     static = job.network.stage
@@ -227,7 +230,7 @@ def _write(job: _Job, progress: Progress[Any]) -> _Done:
     return _Done(count, count, flicker.mean)
 
 
-def _write_in_segments(job: _Job, progress: Progress[Any]) -> _Done:
+def _write_in_segments(job: _Job, progress: Progress) -> _Done:
     """Write the same in segments, and continue after the segments of an earlier run."""
     info, stages = job.info, job.stages
     assert info.fps is not None

@@ -24,6 +24,7 @@ from vidsal.live.session import live
 from vidsal.live.statistics import Counting, LiveStats, Summary
 from vidsal.settings import LiveOptions, Settings, Warmup
 from vidsal.sources.live import LiveSource
+from vidsal.sources.resolve import SourceName
 from vidsal.types import Map, Request, Rgb
 
 
@@ -45,8 +46,8 @@ def _live(
     options: LiveOptions | None = None,
     **settings: Any,
 ) -> Any:
-    def open_fake(address: str, settings: Settings) -> LiveSource:
-        return LiveSource(address, settings, open_capture=lambda _: capture)
+    def open_fake(name: SourceName, settings: Settings) -> LiveSource:
+        return LiveSource(name, settings, open_capture=lambda _: capture)
 
     return live(
         "7", live_settings(**settings), options or LiveOptions(preview="none", warmup=Warmup()),

@@ -79,7 +79,7 @@ def test_a_truncated_index_is_an_error(make_clip: MakeClip, tmp_path: Path) -> N
     data = make_clip("whole.mp4", frames=50).read_bytes()
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(data[: data.index(b"moov") + 300])
-    with pytest.raises(VidsalError, match=r"cut\.mp4 is cut off"):
+    with pytest.raises(VidsalError, match=r"cut\.mp4 is truncated"):
         open_source(cut, Settings())
 
 

@@ -1,4 +1,4 @@
-"""Files that are damaged: what they hold comes, what is lost is counted."""
+"""Corrupt files: what can be decoded is yielded, what is lost is counted."""
 
 import os
 import signal
@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import av
 import cv2
@@ -16,57 +15,44 @@ import numpy as np
 import psutil
 import pytest
 from conftest import MakeClip, run_ffmpeg
-from file_help import FRAMES, difference, make, read_whole
+from file_help import FRAMES, EndsEarly, difference, make, read_whole
 
 from vidsal.errors import VidsalError
 from vidsal.media import probe
 from vidsal.settings import Settings
 from vidsal.sources import open_source
+from vidsal.sources.corruption import count_lost, describe
 from vidsal.sources.decoders import FfmpegReader
 
 
-class _GivesUp:
-    """A capture of OpenCV that ends after some frames."""
-
-    def __init__(self, real: Callable[..., Any], after: int, *words: Any) -> None:
-        self._capture, self._left = real(*words), after
-
-    def grab(self) -> bool:
-        self._left -= 1
-        return self._left >= 0 and self._capture.grab()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._capture, name)
-
-
-def _hurt(path: Path, change: Callable[[bytearray], bytearray]) -> Path:
+def _changed(path: Path, change: Callable[[bytearray], bytearray]) -> Path:
     path.write_bytes(change(bytearray(path.read_bytes())))
     return path
 
 
-def test_what_is_incomplete_and_comes_all_the_same_is_not_told_to_be_left_out(
+def test_corrupt_frames_that_are_decoded_are_not_reported_as_dropped(
     make_clip: MakeClip, caplog: pytest.LogCaptureFixture
 ) -> None:
     clip = make_clip("one.ts", frames=40, size=(96, 128), options=["-g", "20"])
     data = clip.read_bytes()
     packets = [data[n : n + 188] for n in range(0, len(data), 188)]
-    # One packet from within a picture is lost: of the first stream, and no beginning.
+    # One packet of the video stream is lost, from within a picture.
     of_picture = [n for n, one in enumerate(packets) if one[1] == 1 and one[2] == 0]
     del packets[of_picture[len(of_picture) // 2]]
     clip.write_bytes(b"".join(packets))
     with open_source(clip, Settings()) as source:
         assert len(list(source.frames())) == 40
         assert source.findings().damaged == 1
-    assert "1 of its frames is incomplete, 0 left out; 40 frames came" in caplog.text
+    assert "1 corrupt frame, 0 of them dropped; 40 frames decoded" in caplog.text
     with (
-        pytest.raises(VidsalError, match="because of --strict"),
+        pytest.raises(VidsalError, match="because of strict=True"),
         open_source(clip, Settings(strict=True)) as source,
     ):
         list(source.frames())
 
 
 def _flipped(data: bytes, number: int, bit: int) -> bytes:
-    """A transport stream with one wrong bit of 33 in the time that a picture is shown at."""
+    """Return a transport stream with one wrong bit in a presentation timestamp of 33 bits."""
     found, result = 0, bytearray(data)
     for begin in range(0, len(data), 188):
         if data[begin + 1] != 0x41 or data[begin + 2]:
@@ -83,7 +69,7 @@ def _flipped(data: bytes, number: int, bit: int) -> bytes:
 @pytest.mark.parametrize("number", [1, 20, 40])
 @pytest.mark.parametrize("bit", [22, 24, 32])
 @pytest.mark.parametrize("frames_between", [0, 2])
-def test_one_wrong_time_is_one_frames_fault(
+def test_one_wrong_timestamp_affects_one_frame(
     number: int, bit: int, frames_between: int, make_clip: MakeClip, tmp_path: Path
 ) -> None:
     words = ["-bf", str(frames_between), "-g", "25"]
@@ -113,24 +99,24 @@ def test_damage_is_counted_and_strict_makes_it_an_error(make_clip: MakeClip) -> 
         data[middle : middle + 188 * 12] = bytes(188 * 12)
         return data
 
-    _hurt(path, overwrite)
+    _changed(path, overwrite)
     with open_source(path, Settings()) as source:
         frames = list(source.frames())
         found = source.findings()
     assert found.damaged > 0 and len(frames) >= 40
     with (
-        pytest.raises(VidsalError, match="an error because of --strict"),
+        pytest.raises(VidsalError, match="an error because of strict=True"),
         open_source(path, Settings(strict=True)) as source,
     ):
         list(source.frames())
 
 
-def test_opencv_that_gives_up_is_taken_over_from(
+def test_ffmpeg_decodes_the_rest_where_opencv_ends_early(
     make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = make_clip(frames=30)
     expected = read_whole(path)
-    monkeypatch.setattr(cv2, "VideoCapture", partial(_GivesUp, cv2.VideoCapture, 7))
+    monkeypatch.setattr(cv2, "VideoCapture", partial(EndsEarly, cv2.VideoCapture, 7))
     with open_source(path, Settings()) as source:
         frames = list(source.frames())
         assert source.findings().decoder == "ffmpeg"
@@ -140,10 +126,10 @@ def test_opencv_that_gives_up_is_taken_over_from(
     assert "OpenCV ends after 7 of 30 frames" in caplog.text
 
 
-def test_a_codec_that_is_not_known_is_one_line(make_clip: MakeClip) -> None:
+def test_an_unknown_codec_is_one_line(make_clip: MakeClip) -> None:
     path = make_clip("a.mp4", frames=5)
     data = bytearray(path.read_bytes())
-    # The sample entry: its size and codec, 24 bytes of no matter here, width and height.
+    # The sample entry: its size, its codec, 24 other bytes, width and height.
     at = data.index(b"avc1", data.index(b"stsd"))
     data[at : at + 4], data[at + 28 : at + 32] = b"qqqq", bytes(4)
     path.write_bytes(data)
@@ -153,7 +139,7 @@ def test_a_codec_that_is_not_known_is_one_line(make_clip: MakeClip) -> None:
         open_source(path, Settings())
 
 
-def test_a_gif_that_ends_anywhere_is_what_it_holds_or_one_line(tmp_path: Path) -> None:
+def test_a_truncated_gif_gives_its_frames_or_one_line(tmp_path: Path) -> None:
     path = make(tmp_path / "a.gif", [])
     whole = path.read_bytes()
     odd = []
@@ -188,7 +174,7 @@ def test_frames_without_times_keep_their_pace_where_ffmpeg_goes_on(
     make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = make_clip("a.avi", frames=40, options=["-bf", "2"])
-    monkeypatch.setattr(cv2, "VideoCapture", partial(_GivesUp, cv2.VideoCapture, 20))
+    monkeypatch.setattr(cv2, "VideoCapture", partial(EndsEarly, cv2.VideoCapture, 20))
     with open_source(path, Settings()) as source:
         times_s = [frame.time_s for frame in source.frames()]
         assert source.findings().decoder == "ffmpeg"
@@ -200,7 +186,9 @@ def test_frames_without_times_keep_their_pace_where_ffmpeg_goes_on(
     ("number", "how"),
     [(signal.SIGKILL, "was killed by signal 9"), (signal.SIGTERM, "was terminated")],
 )
-def test_a_decoder_that_is_killed_is_no_damage(number: int, how: str, make_clip: MakeClip) -> None:
+def test_a_killed_decoder_is_not_reported_as_corruption(
+    number: int, how: str, make_clip: MakeClip
+) -> None:
     path = make_clip(frames=60, size=(180, 320))
     picture = probe.inspect(path).picture
     assert picture is not None
@@ -208,7 +196,8 @@ def test_a_decoder_that_is_killed_is_no_damage(number: int, how: str, make_clip:
     try:
         assert reader.grab() == 0
         # Most frames are still to come: together they are larger than any pipe.
-        os.kill(reader._process.pid, number)
+        (decoder,) = psutil.Process().children()
+        os.kill(decoder.pid, number)
         said = rf"clip\.mp4: ffmpeg, which decodes it, {how} after \d"
         with pytest.raises(VidsalError, match=said):
             for _ in range(60):
@@ -217,7 +206,7 @@ def test_a_decoder_that_is_killed_is_no_damage(number: int, how: str, make_clip:
         reader.close()
 
 
-# A little is overwritten of every fourth picture of the second half, which decoders patch up.
+# A few bytes of every fourth picture of the second half are overwritten; decoders conceal that.
 @pytest.mark.parametrize(
     ("name", "words", "decoder"),
     [
@@ -227,7 +216,7 @@ def test_a_decoder_that_is_killed_is_no_damage(number: int, how: str, make_clip:
         ("laced.mp4", ["-c:v", "libx264", "-g", "10", "-x264-params", "tff=1"], "ffmpeg"),
     ],
 )
-def test_pictures_that_are_patched_up_are_counted(
+def test_concealed_errors_are_counted(
     name: str, words: list[str], decoder: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / name
@@ -236,35 +225,33 @@ def test_pictures_that_are_patched_up_are_counted(
     with av.open(str(path)) as file:
         packets = [packet for packet in file.demux(video=0) if packet.size]
     data = bytearray(path.read_bytes())
-    hurt = len(packets[22::4])
+    changed = len(packets[22::4])
     for packet in packets[22::4]:
         at = (packet.pos or 0) + packet.size // 2
         data[at : at + 16] = bytes(one ^ 0x55 for one in data[at : at + 16])
     path.write_bytes(data)
     with av.open(str(path)) as file:
-        # Another program's word.
+        # Another program counts them, too.
         corrupt = sum(frame.is_corrupt for frame in file.decode(video=0))
     assert corrupt > 1
     with open_source(path, Settings()) as source:
         frames = list(source.frames())
         found = source.findings()
     assert (found.decoder, len(frames)) == (decoder, 50)
-    # Newer decoders find more of what was done.
-    assert corrupt <= found.damaged <= hurt
-    assert (
-        f"{found.damaged} of its frames are incomplete, 0 left out; 50 frames came" in caplog.text
-    )
+    # Newer decoders find more of the changed pictures.
+    assert corrupt <= found.damaged <= changed
+    assert f"{found.damaged} corrupt frames, 0 of them dropped; 50 frames decoded" in caplog.text
     with open_source(path, Settings(end=0.12)) as source:
         assert len(list(source.frames())) == 3
         assert source.findings().damaged == 0
-    with pytest.raises(VidsalError, match=r"is damaged after .* because of --strict"):
+    with pytest.raises(VidsalError, match=r"is corrupt after .* because of strict=True"):
         read_whole(path, strict=True)
 
 
-# A picture without end, in real time, in place of the file.
+# An endless picture in real time replaces the file.
 _WATCHES = """
 import os, subprocess, time
-from vidsal.sources import damage
+from vidsal.sources import corruption
 
 real = subprocess.Popen
 def endless(words, **rest):
@@ -272,16 +259,17 @@ def endless(words, **rest):
         return real(words, **rest)
     at = words.index("-i")
     given = ["-re", "-f", "lavfi", "-i", "testsrc2=size=64x48"]
-    return real([*words[:at], *given, *words[at + 2 :]], **rest)
+    process = real([*words[:at], *given, *words[at + 2 :]], **rest)
+    print(process.pid, flush=True)
+    return process
 subprocess.Popen = endless
-watch = damage.DamageWatch("none", 0, float("inf"))
-print(watch._process.pid, flush=True)
+watch = corruption.DamageWatch("none", 0, float("inf"))
 time.sleep(0.5)
 os.kill(os.getpid(), 9)
 """
 
 
-def test_whoever_looks_for_damage_ends_when_nobody_reads_it() -> None:
+def test_the_damage_watch_ends_when_its_reader_was_killed() -> None:
     words = [sys.executable, "-c", _WATCHES]
     done = subprocess.run(words, capture_output=True, check=False, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
@@ -292,3 +280,34 @@ def test_whoever_looks_for_damage_ends_when_nobody_reads_it() -> None:
         time.sleep(0.1)
     os.kill(number, signal.SIGKILL)
     pytest.fail("it goes on")
+
+
+def test_lost_frames_are_counted_up_to_where_the_file_was_read() -> None:
+    listed_s = np.arange(10) / 25
+
+    def lost(decoded: int, time_s: float, *, codec: str = "h264", is_at_end: bool = False) -> int:
+        return count_lost(
+            listed_s, codec=codec, decoded=decoded, time_s=time_s, is_at_end=is_at_end
+        )
+
+    assert lost(4, 0.12) == 0
+    assert lost(2, 0.12) == 2
+    assert lost(2, 0.12, is_at_end=True) == 8
+    assert lost(11, 0.36, is_at_end=True) == 0
+    # Packets of VP8 and VP9 may hold no picture of their own.
+    assert lost(2, 0.12, codec="vp9", is_at_end=True) == 0
+
+
+@pytest.mark.parametrize(
+    ("damaged", "lost", "is_truncated", "text"),
+    [
+        (0, 0, False, ""),
+        (0, 0, True, "the file is truncated"),
+        (1, 1, False, "1 corrupt frame dropped"),
+        (3, 3, True, "3 corrupt frames dropped, and the file is truncated"),
+        (1, 0, False, "1 corrupt frame, 0 of them dropped"),
+        (5, 2, True, "5 corrupt frames, 2 of them dropped, and the file is truncated"),
+    ],
+)
+def test_what_is_wrong_is_described(damaged: int, lost: int, is_truncated: bool, text: str) -> None:
+    assert describe(damaged, lost, is_truncated=is_truncated) == text

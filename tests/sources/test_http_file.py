@@ -18,7 +18,6 @@ from vidsal.pipeline import process
 from vidsal.runtime import download
 from vidsal.settings import Settings
 from vidsal.sources import http_file, open_source
-from vidsal.sources.http_file import file_name
 from vidsal.sources.live import LiveSource
 
 TIMES = {"Last-Modified": formatdate(1_700_000_000, usegmt=True)}
@@ -34,28 +33,6 @@ def temp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     return folder
-
-
-@pytest.mark.parametrize(
-    ("address", "name"),
-    [
-        ("https://a.b/clips/one.mp4", "one.mp4"),
-        ("HTTP://a.b/one.MOV?key=1#t=2", "one.MOV"),
-        ("https://a.b/my%20clip.webm", "my clip.webm"),
-        ("https://a.b/..%2F..%2Fclip.mkv", "clip.mkv"),
-        ("https://a.b/cat.jpg", "cat.jpg"),
-        ("https://a.b/live.m3u8", ""),
-        ("https://a.b/mjpg/video.cgi", ""),
-        ("https://a.b.mp4", ""),
-        ("rtsp://a.b/one.mp4", ""),
-        ("one.mp4", ""),
-        ("//[a.mp4", ""),
-        ("http://[::1/a.mp4", ""),
-        (0, ""),
-    ],
-)
-def test_what_is_a_file(address: object, name: str) -> None:
-    assert file_name(address) == name
 
 
 def test_video_is_read_as_a_file(make_clip: MakeClip, temp: Path) -> None:
@@ -101,7 +78,7 @@ def test_run_names_its_results_after_the_file(
     assert not list(temp.iterdir())
 
 
-def test_an_interrupted_run_knows_the_file_again(
+def test_a_resumed_run_recognises_the_file(
     make_clip: MakeClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clip = make_clip(frames=12)
@@ -131,7 +108,7 @@ def test_an_interrupted_run_knows_the_file_again(
         ("silence", "timed out"),
     ],
 )
-def test_what_does_not_come_whole_is_told(
+def test_an_incomplete_download_is_one_line(
     answer: str, why: str, make_clip: MakeClip, temp: Path
 ) -> None:
     with serving(answer, make_clip().read_bytes(), "clip.mp4?key=1") as server:
@@ -143,7 +120,7 @@ def test_what_does_not_come_whole_is_told(
     assert not list(temp.iterdir())
 
 
-def test_failed_download_among_others_is_told_by_its_address(tmp_path: Path) -> None:
+def test_a_failed_download_is_named_by_its_url(tmp_path: Path) -> None:
     with serving("404", b"", "clip.mp4?key=1") as server:
         there = server.url.replace("//", "//me:secret@")
         outcomes = run_all([there, there], Settings(model="none", output=tmp_path / "out"))
@@ -152,7 +129,7 @@ def test_failed_download_among_others_is_told_by_its_address(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("date", ["0", "-1", "", "yesterday", "Fri, 31 Dec 9999 23:59:59 GMT"])
-def test_a_date_that_is_none_does_no_harm(date: str, make_clip: MakeClip) -> None:
+def test_an_invalid_date_does_no_harm(date: str, make_clip: MakeClip) -> None:
     with (
         serving("whole", make_clip().read_bytes(), "clip.mp4", {"Last-Modified": date}) as server,
         open_source(server.url, Settings()) as source,
@@ -160,7 +137,7 @@ def test_a_date_that_is_none_does_no_harm(date: str, make_clip: MakeClip) -> Non
         assert len(list(source.frames())) == 20
 
 
-def test_what_is_no_video_is_told_by_its_address(temp: Path) -> None:
+def test_a_file_that_is_not_a_video_is_named_by_its_url(temp: Path) -> None:
     with serving("whole", b"<html>Sign in</html>", "clip.mp4") as server:
         expected = f"{server.url} is not a video or picture that can be read"
         with pytest.raises(VidsalError) as caught:
@@ -169,7 +146,7 @@ def test_what_is_no_video_is_told_by_its_address(temp: Path) -> None:
     assert not list(temp.iterdir())
 
 
-def test_what_has_no_length_is_a_stream(make_clip: MakeClip, temp: Path) -> None:
+def test_a_url_without_a_length_is_a_stream(make_clip: MakeClip, temp: Path) -> None:
     clip = make_clip("live.ts", frames=30, options=["-f", "mpegts"])
     with (
         serving("endless", clip.read_bytes(), "live.ts") as server,
@@ -179,7 +156,7 @@ def test_what_has_no_length_is_a_stream(make_clip: MakeClip, temp: Path) -> None
         assert not list(temp.iterdir())
 
 
-def test_what_is_too_large_for_the_disk_is_not_begun(
+def test_a_file_too_large_for_the_disk_is_not_downloaded(
     make_clip: MakeClip, temp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = make_clip().read_bytes()
@@ -190,7 +167,7 @@ def test_what_is_too_large_for_the_disk_is_not_begun(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Full)
     with (
         serving("whole", content, "clip.mp4") as server,
-        pytest.raises(VidsalError, match=f"{temp} room for 0 MB: set TMPDIR"),
+        pytest.raises(VidsalError, match=f"{temp} has 0 MB free: set TMPDIR"),
     ):
         open_source(server.url, Settings())
     assert not list(temp.iterdir())
@@ -203,7 +180,7 @@ def test_interrupted_download_leaves_nothing(
         assert list(temp.rglob("clip.mp4"))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(http_file, "_date", interrupted)
+    monkeypatch.setattr(http_file, "_set_file_time", interrupted)
     with (
         serving("whole", make_clip().read_bytes(), "clip.mp4") as server,
         pytest.raises(KeyboardInterrupt),

@@ -1,7 +1,6 @@
-"""What the words of a command line mean."""
+"""What names mean: how they are parsed, and expanded to sources."""
 
 import os
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,19 @@ import pytest
 
 from vidsal.errors import UsageError, VidsalError
 from vidsal.settings import Settings
-from vidsal.sources import open_source
-from vidsal.sources.resolve import Pictures, What, expand, one_source
+from vidsal.sources.resolve import (
+    Pictures,
+    SourceName,
+    expand,
+    one_source,
+    parse_live,
+    parse_source,
+)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Ten pictures, a video and what is neither."""
+    """Ten pictures, a video, and files that are neither."""
     here = tmp_path / "shots"
     here.mkdir()
     for n in range(1, 11):
@@ -29,26 +34,26 @@ def folder(tmp_path: Path) -> Path:
     return here
 
 
-def _names(found: list[What]) -> list[str]:
-    return [Path(str(one)).name for one in found]
+def _names(sources: list[SourceName]) -> list[str]:
+    return [one.path.name for one in sources]
 
 
 SHOTS = [f"shot{n}.png" for n in range(1, 11)]
 
 
-def test_a_folder_is_its_media_in_the_order_of_people(folder: Path) -> None:
+def test_a_folder_is_its_media_in_natural_order(folder: Path) -> None:
     assert _names(expand(folder)) == ["clip.MP4", *SHOTS]
 
 
-def test_a_glob_is_what_matches(folder: Path) -> None:
+def test_a_glob_is_its_matches(folder: Path) -> None:
     assert _names(expand(str(folder / "shot?.png"))) == SHOTS[:9]
     assert _names(expand(str(folder.parent / "**" / "*.MP4"))) == ["clip.MP4"]
 
 
-def test_a_file_with_the_signs_of_a_glob_is_that_file(tmp_path: Path) -> None:
+def test_a_file_named_like_a_glob_is_that_file(tmp_path: Path) -> None:
     path = tmp_path / "a[1].png"
     path.touch()
-    assert expand(str(path)) == [str(path)]
+    assert expand(str(path)) == [parse_source(path)]
 
 
 def test_a_list_names_files_beside_it_or_anywhere(folder: Path) -> None:
@@ -59,37 +64,40 @@ def test_a_list_names_files_beside_it_or_anywhere(folder: Path) -> None:
     names.write_text("\n".join(lines), encoding="utf-8-sig")
     # A number is a camera's, unless a file is called so.
     (folder / "7").touch()
-    assert expand(names) == [
-        folder / "shot3.png", other, folder / "shot1.png", live, "0", folder / "7",
+    assert [(one.kind, one.address) for one in expand(names)] == [
+        ("file", str(folder / "shot3.png")), ("file", str(other)),
+        ("file", str(folder / "shot1.png")), ("stream", live), ("camera", "0"),
+        ("file", str(folder / "7")),
     ]  # fmt: skip
     (one,) = expand(names, is_sequence=True)
-    assert isinstance(one, Pictures) and len(one.paths) == 2
+    assert one.kind == "pictures"
+    assert one.pictures == (folder / "shot3.png", folder / "shot1.png")
 
 
 @pytest.mark.parametrize("word", [0, "rtsp://127.0.0.1/a", "http://127.0.0.1:8/*.mp4", "gone.mp4"])
-def test_other_words_are_left_to_what_opens_them(word: str | int) -> None:
-    assert expand(word) == [word]
-    assert expand(word, is_sequence=True) == [word]
+def test_other_names_are_only_parsed(word: str | int) -> None:
+    assert expand(word) == [parse_source(word)]
+    assert expand(word, is_sequence=True) == [parse_source(word)]
 
 
 def test_pictures_of_a_sequence_are_one_source(folder: Path) -> None:
-    (one,) = expand(folder, is_sequence=True)
-    assert isinstance(one, Pictures)
-    assert (str(one), _names(list(one.paths))) == (str(folder), SHOTS)
-    (other,) = expand(str(folder / "*.png"), is_sequence=True)
-    assert isinstance(other, Pictures) and (other.name, other.paths) == (str(folder), one.paths)
+    pictures = tuple(folder / name for name in SHOTS)
+    for word in (folder, folder / "*.png"):
+        assert expand(word, is_sequence=True) == [
+            SourceName("pictures", str(folder), str(folder), folder, pictures)
+        ]
 
 
 @pytest.mark.parametrize(
     ("word", "says"),
     [
         ("sub", "there is no video or picture in this folder"),
-        ("no*.mp4", "there is no file of such a name"),
+        ("no*.mp4", "there is no file that matches"),
         ("empty.txt", "there is no name in this list"),
         ("latin.txt", "cannot be read as a list of files"),
     ],
 )
-def test_a_word_that_means_nothing_is_one_line(folder: Path, word: str, says: str) -> None:
+def test_a_name_without_a_match_is_one_line(folder: Path, word: str, says: str) -> None:
     (folder / "empty.txt").write_text("# nothing\n")
     (folder / "latin.txt").write_bytes(b"caf\xe9.mp4\n")
     with pytest.raises(VidsalError, match=says) as caught:
@@ -98,117 +106,59 @@ def test_a_word_that_means_nothing_is_one_line(folder: Path, word: str, says: st
 
 
 @pytest.mark.parametrize("word", ["", "  "])
-def test_no_name_is_not_the_current_folder(word: str) -> None:
-    with pytest.raises(VidsalError, match="a source without a name"):
+def test_an_empty_name_is_not_the_current_folder(word: str) -> None:
+    with pytest.raises(VidsalError, match="a source has an empty name"):
         expand(word)
 
 
 def test_no_picture_for_a_sequence_is_one_line(folder: Path) -> None:
-    with pytest.raises(VidsalError, match="there is no picture for --sequence"):
+    with pytest.raises(VidsalError, match="there is no picture for sequence=True"):
         expand(str(folder / "*.MP4"), is_sequence=True)
 
 
-def test_a_sequence_is_a_video_of_its_pictures(folder: Path) -> None:
-    settings = Settings(sequence=True, fps="5", start=0.4, duration=1.0, every=2)  # type: ignore[arg-type]
-    with open_source(folder, settings) as source:
-        info = source.info
-        frames = list(source.frames())
-    # Every second one is shown twice as long.
-    assert (info.name, info.fps, info.frame_count_hint) == (str(folder), Fraction(5, 2), 3)
-    assert (info.height_px, info.width_px) == (8, 12)
-    assert info.duration_s == pytest.approx(1.2)
-    assert [frame.index for frame in frames] == [2, 4, 6]
-    assert [frame.time_s for frame in frames] == pytest.approx([0.4, 0.8, 1.2])
-    assert [int(frame.rgb.mean()) for frame in frames] == [60, 100, 140]
-
-
-def test_a_bad_picture_of_a_sequence_is_left_out_or_an_error(folder: Path) -> None:
-    (folder / "shot4.png").write_bytes(b"no picture")
-    iio.imwrite(folder / "shot5.png", np.full((16, 24, 3), 100, np.uint8))
-    with open_source(folder, Settings(sequence=True)) as source:
-        frames = list(source.frames())
-        assert source.findings().damaged == 1
-    assert [frame.index for frame in frames] == [0, 1, 2, 4, 5, 6, 7, 8, 9]
-    # One of another size is brought to that of the first.
-    assert {frame.rgb.shape for frame in frames} == {(8, 12, 3)}
-    with (
-        pytest.raises(VidsalError, match=r"shot4\.png is a damaged picture"),
-        open_source(folder, Settings(sequence=True, strict=True)) as source,
-    ):
-        list(source.frames())
-
-
-def test_every_nth_picture_is_counted_from_the_start(folder: Path) -> None:
-    # As in a video.
-    settings = Settings(sequence=True, fps="10", start=0.1, every=3)  # type: ignore[arg-type]
-    with open_source(folder, settings) as source:
-        assert [frame.index for frame in source.frames()] == [1, 4, 7]
-
-
-def test_a_bad_first_picture_is_left_out_as_well(folder: Path) -> None:
-    (folder / "shot1.png").write_bytes(b"no picture")
-    with open_source(folder, Settings(sequence=True)) as source:
-        assert (source.info.height_px, source.info.width_px) == (8, 12)
-        assert [frame.index for frame in source.frames()] == list(range(1, 10))
-        assert source.findings().damaged == 1
-    with pytest.raises(VidsalError, match=r"shot1\.png is a damaged picture"):
-        open_source(folder, Settings(sequence=True, strict=True))
-
-
-def test_a_sequence_without_a_picture_in_the_part_is_one_line(folder: Path) -> None:
-    with pytest.raises(VidsalError, match="none of its 10 pictures is in the part asked for"):
-        open_source(folder, Settings(sequence=True, start=5))
-
-
-def test_one_source_is_what_it_is(folder: Path) -> None:
+def test_one_source_may_be_given_in_any_type(folder: Path) -> None:
     clip = folder / "clip.MP4"
     with os.scandir(folder) as entries:
         (entry,) = (one for one in entries if one.name == "clip.MP4")
     pictures = Pictures("shots", (folder / "shot1.png",))
-    cases: list[tuple[Any, What]] = [
-        (clip, clip),
-        (str(clip), str(clip)),
-        (entry, clip),
-        (np.str_(clip), str(clip)),
-        (0, 0),
-        (np.int64(2), 2),
-        ("0", "0"),
-        ("rtsp://127.0.0.1/a", "rtsp://127.0.0.1/a"),
-        ("gone.mp4", "gone.mp4"),
-        (pictures, pictures),
+    cases: list[tuple[Any, str, str]] = [
+        (clip, "file", str(clip)),
+        (str(clip), "file", str(clip)),
+        (entry, "file", str(clip)),
+        (np.str_(clip), "file", str(clip)),
+        (0, "camera", "0"),
+        (np.int64(2), "camera", "2"),
+        ("0", "camera", "0"),
+        ("rtsp://127.0.0.1/a", "stream", "rtsp://127.0.0.1/a"),
+        ("gone.mp4", "file", "gone.mp4"),
+        (pictures, "pictures", "shots"),
     ]
-    for given, meant in cases:
-        assert one_source(given) == meant
-    number: Any = np.int64(2)
-    assert type(one_source(number)) is int
-
-
-def test_pictures_are_named_in_any_way(folder: Path) -> None:
-    names: Any = [str(folder / "shot1.png"), folder / "shot2.png"]
-    pictures = Pictures("shots", names)
-    assert pictures == Pictures("shots", (folder / "shot1.png", folder / "shot2.png"))
-    with open_source(pictures, Settings()) as source:
-        assert [int(frame.rgb.mean()) for frame in source.frames()] == [20, 40]
+    for given, kind, address in cases:
+        name = one_source(given)
+        assert (name.kind, name.address) == (kind, address)
+        assert type(name.address) is str
+        assert one_source(name) is name
+    assert one_source(pictures).pictures == pictures.paths
 
 
 def test_several_names_that_mean_one_are_one_source(folder: Path) -> None:
-    assert one_source(str(folder / "*.MP4")) == folder / "clip.MP4"
+    assert one_source(str(folder / "*.MP4")).path == folder / "clip.MP4"
     (folder / "list.txt").write_text("shot3.png\n")
-    assert one_source(folder / "list.txt") == folder / "shot3.png"
+    assert one_source(folder / "list.txt").path == folder / "shot3.png"
     (folder / "sub" / "a.mp4").touch()
-    assert one_source(folder / "sub") == folder / "sub" / "a.mp4"
+    assert one_source(folder / "sub").path == folder / "sub" / "a.mp4"
     shots = one_source(str(folder / "*.png"), is_sequence=True)
-    assert isinstance(shots, Pictures) and len(shots.paths) == 10
+    assert shots.kind == "pictures" and len(shots.pictures) == 10
 
 
-def test_several_sources_are_one_line_that_says_what_takes_them(folder: Path) -> None:
+def test_several_sources_are_one_line_with_the_way_out(folder: Path) -> None:
     (folder / "list.txt").write_text("shot3.png\n0\n")
     for word, count in [("*.png", 10), ("", 11), ("list.txt", 2)]:
         with pytest.raises(UsageError) as caught:
             one_source(str(folder / word))
         assert str(caught.value) == (
-            f"{folder / word!s} means {count} sources, one is expected: take them one by one, or "
-            "all with run_all of vidsal.jobs; Settings(sequence=True) makes one video of pictures"
+            f"{folder / word!s} means {count} sources, one is expected: pass them one by one, or "
+            "all to run_all of vidsal.jobs; Settings(sequence=True) makes one video of pictures"
         )
 
 
@@ -229,7 +179,7 @@ def test_several_sources_are_one_line_that_says_what_takes_them(folder: Path) ->
         (open, "builtin_function_or_method"),
     ],
 )
-def test_what_can_be_no_source_is_told_by_its_type(given: Any, kind: str) -> None:
+def test_a_wrong_type_is_named_and_not_printed(given: Any, kind: str) -> None:
     with pytest.raises(UsageError) as caught:
         one_source(given)
     assert str(caught.value) == (
@@ -238,8 +188,113 @@ def test_what_can_be_no_source_is_told_by_its_type(given: Any, kind: str) -> Non
     )
 
 
-def test_a_path_of_bytes_is_no_source(folder: Path) -> None:
+def test_a_path_of_bytes_is_refused(folder: Path) -> None:
     with os.scandir(os.fsencode(folder)) as entries:
         entry = next(entries)
     with pytest.raises(UsageError, match="got DirEntry; run_all"):
         one_source(entry)  # type: ignore[arg-type]
+
+
+# How one name is parsed.
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("https://a.b/clips/one.mp4", "one.mp4"),
+        ("HTTP://a.b/one.MOV?key=1#t=2", "one.MOV"),
+        ("https://a.b/my%20clip.webm", "my clip.webm"),
+        ("https://a.b/..%2F..%2Fclip.mkv", "clip.mkv"),
+        ("https://a.b/cat.jpg", "cat.jpg"),
+        ("https://a.b/live.m3u8", ""),
+        ("https://a.b/mjpg/video.cgi", ""),
+        ("https://a.b.mp4", ""),
+        ("rtsp://a.b/one.mp4", ""),
+        ("one.mp4", ""),
+        ("//[a.mp4", ""),
+        ("http://[::1/a.mp4", ""),
+        (0, ""),
+    ],
+)
+def test_a_web_address_of_a_media_file_is_a_url(address: str | int, name: str) -> None:
+    parsed = parse_source(address)
+    assert (parsed.path.name if parsed.kind == "url" else "") == name
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "display_name", "stem"),
+    [
+        ("a/b.c.mp4", "file", "a/b.c.mp4", "b.c"),
+        (Path("a/b.mp4"), "file", "a/b.mp4", "b"),
+        ("7", "camera", "camera 7", "7"),
+        ("007", "camera", "camera 7", "7"),
+        (3, "camera", "camera 3", "3"),
+        ("/dev/video3", "camera", "camera 3", "video3"),
+        ("/dev/null", "file", "/dev/null", "null"),
+        ("rtsp://me:secret@door.local:554/h264", "stream", "stream door.local-554",
+         "streamdoor.local-554"),
+        ("udp://me:s@cret@[::1]:abc", "stream", "stream --1-abc", "stream--1-abc"),
+        ("http://a/b.m3u8?key=1", "stream", "stream a", "streama"),
+        ("https://me:secret@a.b/c/my%20clip.mp4?key=1", "url", "https://a.b/c/my%20clip.mp4",
+         "my clip"),
+        ("ftp://a/b.mp4", "file", "ftp://a/b.mp4", "b"),
+        (Pictures("shots/day.one", ()), "pictures", "shots/day.one", "day"),
+    ],
+)  # fmt: skip
+def test_a_name_is_parsed_once(given: Any, kind: str, display_name: str, stem: str) -> None:
+    name = parse_source(given)
+    assert (name.kind, name.display_name, name.stem) == (kind, display_name, stem)
+    assert "secret" not in repr(name) and "key=1" not in repr(name)
+
+
+def test_a_number_is_a_file_if_one_has_this_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "7").touch()
+    assert (parse_source("7").kind, parse_source(7).kind) == ("file", "camera")
+
+
+@pytest.mark.parametrize(
+    ("given", "is_picture"),
+    [
+        ("a.JPG", True),
+        ("a.gif", False),
+        ("https://a/b.png?w=1", True),
+        ("https://a/b.mp4", False),
+        ("rtsp://a/b.png", False),
+        (Pictures("a.png", ()), False),
+    ],
+)
+def test_names_of_pictures(given: Any, is_picture: bool) -> None:
+    assert parse_source(given).is_named_as_picture == is_picture
+
+
+@pytest.mark.parametrize(
+    ("address", "kind", "display_name"),
+    [
+        ("7", "camera", "camera 7"),
+        ("/dev/video3", "camera", "camera 3"),
+        ("/dev/v4l/by-id/usb-cam", "camera", "camera usb-cam"),
+        ("http://a/b.mp4", "stream", "stream a"),
+    ],
+)
+def test_live_names(address: str, kind: str, display_name: str) -> None:
+    name = parse_live(address)
+    assert (name.kind, name.address, name.display_name) == (kind, address, display_name)
+    assert parse_live(name) is name
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("²", "²: not a camera or a stream (a file: vidsal run ²)"),
+        ("-1", "-1: not a camera or a stream (a file: vidsal run -1)"),
+        ("ftp://me:secret@a/b", "ftp:// is not a stream that can be read: rtsp, http, udp, tcp, "
+         "rtmp, srt can"),
+    ],
+)  # fmt: skip
+def test_a_name_that_is_not_live_is_one_line(address: str, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_live(address)
+    assert str(caught.value) == message

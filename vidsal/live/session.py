@@ -28,9 +28,10 @@ from vidsal.runtime.atomic_write import free_names
 from vidsal.runtime.latest import Slot, newest
 from vidsal.settings import Layout, LiveOptions, Settings
 from vidsal.sinks.image import image_sink
-from vidsal.sources.capture import capture_of, check_address
+from vidsal.sources.capture import capture_of
 from vidsal.sources.interrupt import stopped_after, stopped_by_ctrl_c
 from vidsal.sources.live import LiveSource
+from vidsal.sources.resolve import SourceName, parse_live
 from vidsal.static.models import Network
 from vidsal.types import Frame, Rgb, Saliency, Shown, StaticStage
 
@@ -48,7 +49,7 @@ def live(
     options: LiveOptions,
     *,
     say: Callable[[str], None] = log.info,
-    open_source: Callable[[str, Settings], LiveSource] | None = None,
+    open_source: Callable[[SourceName, Settings], LiveSource] | None = None,
     static: Callable[[], StaticStage | None] | None = None,
 ) -> Summary:
     """Do what ``vidsal live`` does, until it is quit, ``duration`` is over, or Ctrl-C.
@@ -72,12 +73,12 @@ def live(
     VidsalError
         If there is no camera, or something cannot be written.
     """
-    check_address(address)
+    name = parse_live(address)
     if settings.table is not None and settings.output is None:
         raise UsageError("--table goes with a recording: give -o as well")
     keep_freed()
     network = Network(settings, progress=True)
-    opened = (open_source or _open_source)(address, replace(settings, duration=None))
+    opened = (open_source or _open_source)(name, replace(settings, duration=None))
     segment_s = options.segment_minutes and options.segment_minutes * 60
     with (
         opened as source,
@@ -110,9 +111,9 @@ def live(
     return show.counting.summary(tuple(str(path) for path in recording.files))
 
 
-def _open_source(address: str, settings: Settings) -> LiveSource:
+def _open_source(name: SourceName, settings: Settings) -> LiveSource:
     capture = partial(capture_of, newest_only=True)
-    return LiveSource(address, settings, keeps_trying=True, open_capture=capture)
+    return LiveSource(name, settings, keeps_trying=True, open_capture=capture)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What every source of frames is, whatever it reads from. The kinds are in ``sources/``."""
+"""What all sources of frames have in common; the kinds of source are in the other modules."""
 
 from collections.abc import Iterator
 from typing import Protocol, Self
@@ -7,11 +7,11 @@ from vidsal.types import Findings, Frame, SourceInfo
 
 
 class Source(Protocol):
-    """Frames, one after the other, from something that is open."""
+    """An open source of frames in order; a context manager that closes it."""
 
     @property
     def info(self) -> SourceInfo:
-        """What is known before the frames are read."""
+        """Facts about the source that are known before its frames are read."""
 
     def frames(self) -> Iterator[Frame]:
         """Yield the frames, once.
@@ -19,11 +19,11 @@ class Source(Protocol):
         Raises
         ------
         VidsalError
-            If the source breaks.
+            If the source fails.
         """
 
     def stop(self) -> None:
-        """Let `frames` end after the frame it is at; may be called from a signal handler."""
+        """End `frames` after the current frame; a signal handler may call this."""
 
     def findings(self) -> Findings:
         """Return what was wrong with the source, as far as it was read."""

@@ -1,84 +1,87 @@
-"""Two ways to the frames of a video file: OpenCV, and the ffmpeg that imageio-ffmpeg brings.
+"""Two decoders of video files: OpenCV, and the ffmpeg that imageio-ffmpeg brings.
 
-Both go through a file frame by frame, in order, and hand out upright pictures with square pixels.
+Both read a file frame by frame, in order, and return upright pictures with square pixels.
 """
 
 import math
 import subprocess
 import tempfile
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from vidsal.errors import VidsalError
+from vidsal.errors import VidsalError, option
 from vidsal.media import banner, ffmpeg
 from vidsal.media.color import BT601, BT709, rgb_to_yuv_matrix
 from vidsal.media.probe import VideoStream, square_size
 from vidsal.media.retiming import ROUNDING_S
 from vidsal.runtime.opencv import cv2
-from vidsal.sources.corruption import LOUD
+from vidsal.sources.corruption import REPORT_EACH
 from vidsal.types import Map, Rgb
 
-# HDR to SDR: to linear light, a curve that keeps bright parts apart, and to the usual transfer.
+# HDR to SDR: to linear light, a tone curve that keeps bright parts apart, the usual transfer.
 _TONE_MAP = (
     "zscale=t=linear:npl=100,format=gbrpf32le,zscale=p=bt709,tonemap=hable:desat=0,"
     "zscale=t=bt709:m=bt709:r=tv,format=yuv444p10le"
 )
-# What it does not say of its colours is what its standard has.
-_OF_HDR = {"colorspace": "bt2020nc", "color_primaries": "bt2020"}
+# The colours of HDR pictures that do not name them, by the HDR standard.
+_HDR_COLOURS = {"colorspace": "bt2020nc", "color_primaries": "bt2020"}
 
-# So many pictures may show nothing that two readers could differ in, as a fade from black does,
-# before they count as alike.
-_DARK = 50
-# What they are compared at, in pixels, and how many levels of 255 they may differ: ways to make RGB
-# of YUV differ by 1, mirrored pictures and other primaries by 15 to 30.
+# Two decoders count as alike after this many pictures in which no difference would show, as in a
+# fade from black.
+_PLAIN_PICTURES = 50
+# Size in pixels at which pictures are compared, and the largest mean difference in levels of 255.
+# Conversions from YUV to RGB differ by 1, mirrored pictures and other primaries by 15 to 30.
 _THUMB, _ALIKE = (32, 32), 4.0
 
-
-# After a jump into the middle of a file some pictures build on what was not decoded.
+# After a jump into a file, pictures of this time may depend on ones that were not decoded.
 _SETTLED_S = 5.0
 
-
-# From blue, green and red, which were made as if by BT.601, to red, green and blue by BT.709.
+# From blue, green and red, converted as if by BT.601, to red, green and blue by BT.709.
 _AS_BT709 = (np.linalg.inv(rgb_to_yuv_matrix(*BT709)) @ rgb_to_yuv_matrix(*BT601))[:, ::-1]
 
 
 class Reader(Protocol):
-    """The frames of a file, one after the other.
+    """The frames of a file in order: a timestamp each, and a picture where it is asked for.
 
     Attributes
     ----------
     name : str
-        Of the program that decodes.
+        The program that decodes.
     """
 
     name: str
 
     def grab(self) -> float | None:
-        """Go to the next frame; return its time in seconds, None at the end.
+        """Go to the next frame; return its timestamp, or None at the end.
 
-        It is counted from the first frame that the file lists, which may not be one that comes; a
-        time that the file does not tell is nan.
+        Returns
+        -------
+        float or None
+            Seconds after the first frame that the file lists, which may not be decodable; NaN if
+            the frame has no timestamp.
         """
 
     def picture(self) -> Rgb | None:
-        """Return the frame at hand, (H, W, 3) uint8 RGB; None if it cannot be had after all."""
+        """Return the current frame, (H, W, 3) uint8 RGB; None if it cannot be converted."""
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file."""
 
 
 class OpencvReader:
-    """A file through OpenCV.
+    """A file decoded by OpenCV.
 
     Parameters
     ----------
     path : Path
-    picture : VideoStream
+    stream : VideoStream
     begin_s : float
-        When the first frame that can be decoded is shown: OpenCV tells times after that one only.
+        Time of the first frame that can be decoded, in seconds after the first one that the file
+        lists. OpenCV counts times from that frame.
 
     Raises
     ------
@@ -88,27 +91,28 @@ class OpencvReader:
 
     name = "OpenCV"
 
-    def __init__(self, path: Path, picture: VideoStream, *, begin_s: float = 0.0) -> None:
+    def __init__(self, path: Path, stream: VideoStream, *, begin_s: float = 0.0) -> None:
         try:
             str(path).encode()
         except UnicodeEncodeError as error:
-            # OpenCV ends the process over it.
+            # OpenCV would end the process.
             raise VidsalError(f"{str(path)!a} is not a name that OpenCV can read") from error
-        # Without a named backend OpenCV would take "clip_001.png" for a numbered sequence.
-        # An absolute path, since a colon in a relative one would be read as a protocol.
+        # Without a named backend OpenCV would read "clip_001.png" as a numbered sequence.
+        # An absolute path, since the part before a colon in a relative one would be a protocol.
         name = ffmpeg.readable_part_url(path) or str(path.absolute())
         self._capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
         if not self._capture.isOpened():
             self.close()
             raise VidsalError(f"{path} is not a video that OpenCV can read")
-        self._lacks_matrix = picture.lacks_matrix
-        self._aspect = picture.sample_aspect
-        if picture.rotation_deg in (90, 270):
+        self._lacks_matrix = stream.lacks_matrix
+        self._aspect = stream.sample_aspect
+        if stream.rotation_deg in (90, 270):
             self._aspect = 1 / self._aspect
         self._begin_s = begin_s
         self._first_s: float | None = None
 
     def grab(self) -> float | None:
+        """Go to the next frame; see `Reader.grab`."""
         if not self._capture.grab():
             return None
         time_s = float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000
@@ -117,18 +121,25 @@ class OpencvReader:
         return time_s - self._first_s
 
     def picture(self) -> Rgb | None:
+        """Return the current frame; see `Reader.picture`."""
         ok, bgr = self._capture.retrieve()
         if not ok:
             return None
         if self._lacks_matrix:
-            # OpenCV does not ask how colours were made.
+            # OpenCV ignores the matrix and converts by BT.601.
             rgb = np.asarray(cv2.transform(bgr, _AS_BT709), np.uint8)
         else:
             rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
         return resized(rgb, square_size(rgb.shape[0], rgb.shape[1], self._aspect))
 
     def jump(self, time_s: float) -> float | None:
-        """Go to a frame near a time, at least 0; return its time, or None where that failed."""
+        """Go to a frame near a time; return its timestamp, or None if that failed.
+
+        Parameters
+        ----------
+        time_s : float
+            Seconds after the first frame that the file lists, at least 0.
+        """
         if self._first_s is None or not self._capture.set(
             cv2.CAP_PROP_POS_MSEC, (time_s + self._first_s) * 1000
         ):
@@ -136,179 +147,237 @@ class OpencvReader:
         return self.grab()
 
     def close(self) -> None:
+        """Close the file."""
         self._capture.release()
 
 
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """What ffmpeg is to decode of a file, and how.
+
+    Attributes
+    ----------
+    after_s : float
+        Frames up to this time are left out, in seconds after the first frame that the file lists.
+    skipped : int
+        The number of these frames. It counts if the file has no timestamps.
+    jumps : bool
+        Whether these frames need not be decoded. The first timestamp shows where the jump ended.
+    is_strict : bool
+        Whether the first corrupt frame is an error.
+    deinterlaces : bool
+        Whether interlaced pictures are deinterlaced; progressive ones stay as they are.
+    """
+
+    after_s: float = -math.inf
+    skipped: int = 0
+    jumps: bool = False
+    is_strict: bool = False
+    deinterlaces: bool = False
+
+
+def decoding_arguments(
+    source: str, stream: VideoStream, decoding: Decoding, *, pts_file: Path
+) -> list[str]:
+    """Return ffmpeg's arguments to decode a file to raw RGB pictures on stdout.
+
+    Parameters
+    ----------
+    source : str
+        The file, as ffmpeg is to be given it.
+    stream : VideoStream
+    decoding : Decoding
+    pts_file : Path
+        File for one line per frame, which ffmpeg writes before it writes the frame: timestamp and
+        time base.
+    """
+    # Without -copyts ffmpeg repairs times that restart, using all streams that are mapped.
+    times = [] if stream.restarts else ["-copyts"]
+    needs_sound = stream.restarts and not stream.repaired_alone
+    sound = ["-map", "0:a:0", "-c", "copy", "-f", "null", "-"] if needs_sound else []
+    strictness = ["-err_detect", "explode"] if decoding.is_strict else []
+    if decoding.is_strict and not stream.restarts:
+        # Else decoding would end where one recording follows another.
+        strictness.append("-xerror")
+    return [
+        "-hide_banner", *REPORT_EACH, "-nostdin", *times, *strictness,
+        *_jump_arguments(stream, decoding),
+        "-i", source, "-map", "0:V:0", "-vf", ",".join(_filters(stream, decoding)),
+        "-fps_mode", "passthrough", "-pix_fmt", "rgb24",
+        # Timestamps in the time base of the file. Else they would be rounded to whole frames, and
+        # in seconds to six digits.
+        "-enc_time_base", "demux",
+        "-stats_enc_pre", str(pts_file), "-stats_enc_pre_fmt", "{pts} {tb}",
+        "-f", "rawvideo", "pipe:1", *sound,
+    ]  # fmt: skip
+
+
+def _first_s(stream: VideoStream) -> float | None:
+    """Return the time of the first listed frame in the file's own seconds, if it has times."""
+    return float(stream.times_s[0]) if stream.has_times else None
+
+
+def _jump_arguments(stream: VideoStream, decoding: Decoding) -> list[str]:
+    """Return the arguments that jump to a little before the first frame that is wanted."""
+    first_s = _first_s(stream)
+    if not (decoding.jumps and decoding.skipped) or first_s is None:
+        return []
+    aim_s = first_s + decoding.after_s - _SETTLED_S
+    return ["-noaccurate_seek", "-seek_timestamp", "1", "-ss", f"{aim_s:.6f}"]
+
+
+def _filters(stream: VideoStream, decoding: Decoding) -> list[str]:
+    """Return filters to the wanted pictures: upright, progressive, SDR, with square pixels."""
+    filters = []
+    if decoding.skipped:
+        wanted = f"gte(n,{decoding.skipped})"
+        if (first_s := _first_s(stream)) is not None:
+            wanted = f"gt(t,{first_s + decoding.after_s + ROUNDING_S:.6f})"
+        filters.append(f"select='{wanted}'")
+    if decoding.deinterlaces:
+        # Before filters that mix rows.
+        filters.append("bwdif=send_frame:auto:interlaced")
+    if stream.is_hdr:
+        if stream.missing_hdr_tags:
+            colours = ":".join(f"{key}={_HDR_COLOURS[key]}" for key in stream.missing_hdr_tags)
+            filters.append(f"setparams={colours}")
+        filters.append(_TONE_MAP)
+    height, width = stream.upright_px
+    matrix = ":in_color_matrix=bt709" if stream.lacks_matrix else ""
+    # Full chroma: else scaled pictures become two levels darker.
+    scale = f"scale={width}:{height}:flags=bicubic+full_chroma_int{matrix},setsar=1"
+    return [*filters, scale]
+
+
 class FfmpegReader:
-    """A file through ffmpeg: what OpenCV does not decode, and colours it does not know.
+    """A file decoded by ffmpeg: for files that OpenCV does not decode, or in other colours.
 
     Parameters
     ----------
     path : Path
-    picture : VideoStream
-    after_s : float
-        Frames up to this time after the first one are left out.
-    skipped : int
-        How many these are, which counts where the file does not tell their times.
-    jumps : bool
-        Whether they need not be decoded, either. Where that lands tells the first time stamp.
-    is_strict : bool
-        Whether the first damaged frame is an error.
-    may_interlace : bool
-        Whether some pictures may be two half ones, which are made a whole one.
+    stream : VideoStream
+    decoding : Decoding
+        By default all frames, corrupt ones included, without deinterlacing.
     """
 
     name = "ffmpeg"
 
-    def __init__(
-        self,
-        path: Path,
-        picture: VideoStream,
-        *,
-        after_s: float = -math.inf,
-        skipped: int = 0,
-        jumps: bool = False,
-        is_strict: bool = False,
-        may_interlace: bool = False,
-    ) -> None:
-        self._path, self._strict = path, is_strict
-        self._shape = (*picture.upright_px, 3)
-        self._first_s: float | None = float(picture.times_s[0]) if picture.has_times else None
-        self._is_timed = picture.has_times or not skipped
+    def __init__(self, path: Path, stream: VideoStream, decoding: Decoding | None = None) -> None:
+        decoding = decoding or Decoding()
+        self._path, self._strict = path, decoding.is_strict
+        self._shape = (*stream.upright_px, 3)
+        self._first_s = _first_s(stream)
+        self._has_pts = stream.has_times or not decoding.skipped
         self._rgb, self._time_s = np.empty(self._shape, np.uint8), 0.0
-        filters = _filters(picture)
-        if may_interlace:
-            # Before anything goes across their lines; pictures that say that they are whole stay.
-            filters.insert(0, "bwdif=send_frame:auto:interlaced")
-        jump: list[str] = []
-        if skipped:
-            after = f"gte(n,{skipped})"
-            if self._first_s is not None:
-                after = f"gt(t,{self._first_s + after_s + ROUNDING_S:.6f})"
-                aim_s = self._first_s + after_s - _SETTLED_S
-                jump = ["-noaccurate_seek", "-seek_timestamp", "1", "-ss", f"{aim_s:.6f}"]
-            filters.insert(0, f"select='{after}'")
-        # In a folder of its own: what is open cannot be opened once more under Windows.
+        # In a folder of its own: Windows cannot open a temporary file twice.
         self._folder = tempfile.TemporaryDirectory(prefix="vidsal-")
-        stamps = Path(self._folder.name) / "stamps"
-        stamps.touch()
-        # Without -copyts ffmpeg mends times that begin anew, by all streams that are used.
-        times = [] if picture.restarts else ["-copyts"]
-        is_heard = picture.restarts and not picture.repaired_alone
-        unheard = ["-map", "0:a:0", "-c", "copy", "-f", "null", "-"] if is_heard else []
-        care = ["-err_detect", "explode"] if is_strict else []
-        if is_strict and not picture.restarts:
-            # Else it would end where one recording follows another.
-            care.append("-xerror")
-        care += jump if jumps else []
-        self._words = Path(self._folder.name) / "words"
-        with self._words.open("wb") as words:
+        pts_file = Path(self._folder.name) / "pts"
+        pts_file.touch()
+        self._stderr = Path(self._folder.name) / "stderr"
+        arguments = decoding_arguments(ffmpeg.file_url(path), stream, decoding, pts_file=pts_file)
+        with self._stderr.open("wb") as stderr:
             self._process = subprocess.Popen(
-                [ffmpeg.executable(), "-hide_banner", *LOUD, "-nostdin", *times, *care,
-                 "-i", ffmpeg.file_url(path), "-map", "0:V:0", "-vf", ",".join(filters),
-                 "-fps_mode", "passthrough", "-pix_fmt", "rgb24",
-                 # One line a frame, written before the frame is: its time, in the file's own ticks.
-                 # Else it would be rounded to whole frames, and in seconds to six figures.
-                 "-enc_time_base", "demux",
-                 "-stats_enc_pre", str(stamps), "-stats_enc_pre_fmt", "{pts} {tb}",
-                 "-f", "rawvideo", "pipe:1", *unheard],
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=words,
+                [ffmpeg.executable(), *arguments],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr,
                 **ffmpeg.OWN_SESSION,
             )  # fmt: skip
-        self._stamps = stamps.open()
+        self._pts = pts_file.open()
 
     def grab(self) -> float | None:
+        """Go to the next frame; see `Reader.grab`.
+
+        Raises
+        ------
+        VidsalError
+            If ffmpeg was killed; if `Decoding.is_strict`, also at the first corrupt frame.
+        """
         assert self._process.stdout is not None
-        # A new one each time: who got the one before may have kept it.
+        # A new array each time: a caller may have kept the last one.
         self._rgb = np.empty(self._shape, np.uint8)
         if self._process.stdout.readinto(self._rgb.data.cast("B")) == self._rgb.size:  # type: ignore[attr-defined]
-            stamp = self._stamps.readline() if self._is_timed else ""
-            time_s = banner.frame_time_s(stamp)
+            pts_s = banner.frame_time_s(self._pts.readline() if self._has_pts else "")
             if self._first_s is None:
-                self._first_s = time_s
-            self._time_s = time_s - self._first_s
+                self._first_s = pts_s
+            self._time_s = pts_s - self._first_s
             return self._time_s
         code = self._process.wait()
         if how := ffmpeg.termination(code):
-            # That is no damage: what is left of the file may be whole.
+            # The file itself may be whole.
             raise VidsalError(
                 f"{self._path}: ffmpeg, which decodes it, {how} after {self._time_s:.2f} s"
             )
         if code and self._strict:
             raise VidsalError(
-                f"{self._path} is damaged after {self._time_s:.2f} s (an error because of --strict)"
+                f"{self._path} is corrupt after {self._time_s:.2f} s (an error because of "
+                f"{option('strict', True)})"
             )
         return None
 
     def picture(self) -> Rgb | None:
+        """Return the current frame; see `Reader.picture`."""
         return self._rgb
 
-    def incomplete(self) -> int:
-        """Return how many of the pictures that were decoded are damaged."""
-        with self._words.open("rb") as words:
-            return banner.count_corrupt_frames(words)
+    def corrupt_frames(self) -> int:
+        """Return how many of the decoded frames ffmpeg reports as corrupt."""
+        with self._stderr.open("rb") as stderr:
+            return banner.count_corrupt_frames(stderr)
 
     def close(self) -> None:
+        """End ffmpeg, and delete the temporary files."""
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
         assert self._process.stdout is not None
         self._process.stdout.close()
-        self._stamps.close()
+        self._pts.close()
         self._folder.cleanup()
 
 
-def _filters(picture: VideoStream) -> list[str]:
-    """Return what makes upright pictures of usual tones and colours, with square pixels."""
-    height, width = picture.upright_px
-    matrix = ":in_color_matrix=bt709" if picture.lacks_matrix else ""
-    # With chroma of every pixel: else what is made larger or smaller becomes two levels darker.
-    scale = f"scale={width}:{height}:flags=bicubic+full_chroma_int{matrix},setsar=1"
-    if not picture.is_hdr:
-        return [scale]
-    reported_damage = ":".join(f"{what}={_OF_HDR[what]}" for what in picture.missing_hdr_tags)
-    return [*([f"setparams={reported_damage}"] if reported_damage else []), _TONE_MAP, scale]
+def begin_if_alike(path: Path, stream: VideoStream) -> float:
+    """Check that OpenCV decodes a file to the same pictures as ffmpeg.
 
+    OpenCV does not report pictures that it cannot convert, such as interlaced ones and rare pixel
+    formats, but returns what its memory held. It also ignores that pictures are mirrored. The first
+    picture in which any of this would show is compared.
 
-def begin_if_alike(path: Path, picture: VideoStream) -> float:
-    """Compare what OpenCV makes of a file with what ffmpeg makes of it.
-
-    Where OpenCV cannot convert a picture, such as an interlaced one or one of rare colours, it says
-    nothing and hands out what its memory held; and it does not know pictures that are mirrored. So
-    the first picture is compared in which any of that would be seen.
+    Parameters
+    ----------
+    path : Path
+    stream : VideoStream
 
     Returns
     -------
     float
-        When the first frame is shown, in seconds after the first one that the file lists, which
-        may not be one that can be decoded.
+        Time of the first frame that can be decoded, in seconds after the first one that the file
+        lists.
 
     Raises
     ------
     VidsalError
-        If OpenCV cannot open it, or makes other pictures of it.
+        If OpenCV cannot open the file, or decodes other pictures.
     """
     begin_s = 0.0
     with (
-        closing(OpencvReader(path, picture)) as one, closing(FfmpegReader(path, picture)) as other,
-    ):  # fmt: skip
-        for n in range(_DARK):
-            time_s = other.grab()
-            if time_s is None and n:
+        closing(OpencvReader(path, stream)) as tested,
+        closing(FfmpegReader(path, stream)) as reference,
+    ):
+        for number in range(_PLAIN_PICTURES):
+            time_s = reference.grab()
+            if time_s is None and number:
                 break
             if time_s is None:
-                raise VidsalError("ffmpeg makes nothing of it")
-            if n == 0:
+                raise VidsalError("ffmpeg decodes no picture of it")
+            if number == 0:
                 begin_s = max(0.0, time_s)
-            rgb = one.picture() if one.grab() is not None else None
-            known = other.picture()
-            if rgb is None or known is None:
+            rgb = tested.picture() if tested.grab() is not None else None
+            expected = reference.picture()
+            if rgb is None or expected is None:
                 break
-            shown = _thumb(known)
-            if rgb.shape != known.shape or _differ(_thumb(rgb), shown):
-                raise VidsalError("OpenCV makes other pictures of it")
-            mirrored = shown[::-1], shown[:, ::-1], shown[::-1, ::-1]
-            if all(_differ(shown, image) for image in mirrored):
+            thumb = _thumb(expected)
+            if rgb.shape != expected.shape or _differ(_thumb(rgb), thumb):
+                raise VidsalError("OpenCV decodes other pictures of it than ffmpeg")
+            mirrored = thumb[::-1], thumb[:, ::-1], thumb[::-1, ::-1]
+            if all(_differ(thumb, image) for image in mirrored):
                 break
     return begin_s
 
@@ -322,9 +391,21 @@ def _differ(one: Map, other: Map) -> bool:
 
 
 def resized(rgb: Rgb, size: tuple[int, int]) -> Rgb:
-    """Return a picture at a (height, width)."""
+    """Return a picture scaled to a size.
+
+    Parameters
+    ----------
+    rgb : (H, W, 3) uint8 array
+    size : (int, int)
+        (height, width) in pixels.
+
+    Returns
+    -------
+    (height, width, 3) uint8 array
+        The same array if it has this size.
+    """
     if rgb.shape[:2] == size:
         return rgb
-    is_smaller = size[0] * size[1] < rgb.shape[0] * rgb.shape[1]
-    how = cv2.INTER_AREA if is_smaller else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(rgb, size[::-1], interpolation=how), np.uint8)
+    shrinks = size[0] * size[1] < rgb.shape[0] * rgb.shape[1]
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(rgb, size[::-1], interpolation=interpolation), np.uint8)

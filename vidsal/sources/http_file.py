@@ -1,12 +1,11 @@
-"""A file on a web server: downloaded, read as any other file, and removed when it was read.
+"""A file on a web server: downloaded, read as any other file, and deleted afterwards.
 
-What is read as it arrives has no sound, the times of its arrival, and is gone; so that is for what
-has no end.
+Only a URL without a length is read as a live stream, which has no sound, takes the times of arrival
+and cannot be read again.
 """
 
 import logging
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,14 +14,13 @@ from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import unquote, urlsplit
 
 from tqdm import tqdm
 
 from vidsal.errors import VidsalError
 from vidsal.runtime import download
 from vidsal.sources.base import Source
-from vidsal.sources.resolve import is_named_as_media
+from vidsal.sources.resolve import SourceName
 from vidsal.types import Findings, Frame
 
 log = logging.getLogger(__name__)
@@ -30,123 +28,114 @@ log = logging.getLogger(__name__)
 _CHUNK_BYTES = 1 << 20
 
 
-def file_name(address: object) -> str:
-    """Return the name of the file that an address ends in; empty where it names none."""
-    if not re.match(r"https?://", str(address), re.IGNORECASE):
-        return ""
-    try:
-        name = Path(unquote(urlsplit(str(address)).path)).name
-    except ValueError:
-        # Brackets that are no IPv6 address: whoever reads streams says so.
-        return ""
-    return name if is_named_as_media(name) else ""
-
-
-def redacted_url(address: str) -> str:
-    """Return the address of a file without the password and the key that it may hold."""
-    there = urlsplit(address)
-    return f"{there.scheme}://{there.netloc.rpartition('@')[2]}{there.path}"
-
-
 class RemoteFile:
-    """A source that is read from a file that was downloaded for it, and is removed with it.
+    """A source that reads a downloaded file, and deletes it when the source closes.
 
     Parameters
     ----------
-    address : str
-        As it may be told.
+    display_name : str
+        The URL for messages, without passwords and keys.
     path : Path
-        In a folder of its own.
+        The downloaded file, in a folder of its own. Closing deletes the folder.
     open_file : callable
-        Path to `Source`.
+        Opens the `Source` of a path.
     """
 
-    def __init__(self, address: str, path: Path, open_file: Callable[[Path], Source]) -> None:
-        self._folder, self._path, self._address = path.parent, path, address
-        with self._told():
+    def __init__(self, display_name: str, path: Path, open_file: Callable[[Path], Source]) -> None:
+        self._folder, self._path, self._name = path.parent, path, display_name
+        with self._named_by_url():
             self._source = open_file(path)
-        self.info = replace(self._source.info, name=address, files=(str(path),))
+        self.info = replace(self._source.info, name=display_name, files=(str(path),))
 
     def frames(self) -> Iterator[Frame]:
-        with self._told():
+        """Yield the frames, once; see `Source.frames`."""
+        with self._named_by_url():
             yield from self._source.frames()
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Let errors name the address, not a file that is soon gone."""
+    def _named_by_url(self) -> Iterator[None]:
+        """Make errors name the URL instead of the temporary file."""
         try:
             yield
         except VidsalError as error:
-            raise type(error)(str(error).replace(str(self._path), self._address)) from error
+            raise type(error)(str(error).replace(str(self._path), self._name)) from error
 
     def stop(self) -> None:
+        """End `frames` after the current frame."""
         self._source.stop()
 
     def findings(self) -> Findings:
+        """Return what was wrong with the file, as far as it was read."""
         return self._source.findings()
 
     def __enter__(self) -> Self:
         self._source.__enter__()
         return self
 
-    def __exit__(self, *of: object) -> None:
+    def __exit__(self, *exception: object) -> None:
         try:
-            self._source.__exit__(*of)
+            self._source.__exit__(*exception)
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def open_remote(
-    address: str, open_file: Callable[[Path], Source], *, progress: bool = False
+    name: SourceName, open_file: Callable[[Path], Source], *, progress: bool = False
 ) -> RemoteFile | None:
-    """Open a file on a web server; None where the server does not say how long it is: a stream.
+    """Download and open a file on a web server.
 
     Parameters
     ----------
-    address : str
-        Of ``http`` or ``https``.
+    name : SourceName
+        Of kind ``url``.
     open_file : callable
-        Path to `Source`.
+        Opens the `Source` of a path.
     progress : bool
         Show a progress bar on stderr.
+
+    Returns
+    -------
+    RemoteFile or None
+        None if the server sends no length: then the URL is a stream.
 
     Raises
     ------
     VidsalError
-        If it does not come whole, or cannot be opened.
+        If the download fails or is incomplete, or the file cannot be opened.
     """
     folder = Path(tempfile.mkdtemp(prefix="vidsal-"))
     opened = None
     try:
-        path = folder / file_name(address)
-        if _is_fetched(address, path, progress=progress):
-            opened = RemoteFile(redacted_url(address), path, open_file)
+        path = folder / name.path
+        if _download(name, path, progress=progress):
+            opened = RemoteFile(name.display_name, path, open_file)
     finally:
         if opened is None:
             shutil.rmtree(folder, ignore_errors=True)
     return opened
 
 
-def _is_fetched(address: str, path: Path, *, progress: bool) -> bool:
-    """Download a file; say whether it is one."""
-    name = redacted_url(address)
-    # Half a second, which those who read files do not have to wait.
+def _download(name: SourceName, path: Path, *, progress: bool) -> bool:
+    """Download a file; return False if the server sends no length."""
+    # The import takes half a second, which local files do not need.
     import requests
 
     try:
-        # Not packed for the way: its length would be another.
-        asked = {"Accept-Encoding": "identity"}
+        # Uncompressed: the length of a compressed transfer would be another one.
+        headers = {"Accept-Encoding": "identity"}
         with requests.get(
-            address, stream=True, timeout=download.TIMEOUT_S, headers=asked
+            name.address, stream=True, timeout=download.TIMEOUT_S, headers=headers
         ) as answer:
             if answer.status_code >= requests.codes.bad_request:
                 reason = f"{answer.status_code} {answer.reason}"
-                raise VidsalError(f"{name} cannot be downloaded: the server says {reason}")
+                raise VidsalError(
+                    f"{name.display_name} cannot be downloaded: the server says {reason}"
+                )
             if "Content-Length" not in answer.headers:
                 return False
             length = int(answer.headers["Content-Length"])
-            _require_room(name, path.parent, length)
-            log.info("downloading %s, %.1f MB", name, length / 1e6)
+            _require_space(name.display_name, path.parent, length)
+            log.info("downloading %s, %.1f MB", name.display_name, length / 1e6)
             with (
                 path.open("wb") as file,
                 tqdm(
@@ -158,27 +147,29 @@ def _is_fetched(address: str, path: Path, *, progress: bool) -> bool:
                     file.write(chunk)
                     bar.update(len(chunk))
             if path.stat().st_size < length:
-                raise VidsalError(f"{name} cannot be downloaded: {download.CUT_OFF}")
-            _date(path, answer.headers)
-    # requests' errors are OSErrors; a length that is no number is a ValueError.
+                raise VidsalError(f"{name.display_name} cannot be downloaded: {download.CUT_OFF}")
+            _set_file_time(path, answer.headers)
+    # The errors of requests are OSErrors; an invalid length is a ValueError.
     except (OSError, ValueError) as error:
-        raise VidsalError(f"{name} cannot be downloaded: {download.why(error)}") from error
+        raise VidsalError(
+            f"{name.display_name} cannot be downloaded: {download.why(error)}"
+        ) from error
     return True
 
 
-def _require_room(name: str, folder: Path, length: int) -> None:
+def _require_space(name: str, folder: Path, length: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < length:
         raise VidsalError(
-            f"{name} has {length / 1e6:.0f} MB, and {folder.parent} room for {free / 1e6:.0f} MB: "
-            "set TMPDIR to a folder with more"
+            f"{name} has {length / 1e6:.0f} MB, and {folder.parent} has {free / 1e6:.0f} MB free: "
+            "set TMPDIR to a folder with more space"
         )
 
 
-def _date(path: Path, headers: Any) -> None:
-    """Give a file the time of its last change, by which a resumed run knows it again."""
+def _set_file_time(path: Path, headers: Any) -> None:
+    """Set the time of the last change, by which a resumed run recognises the file."""
     changed_s = 0.0
-    # What a server says there may be no date, or none that a file can have.
+    # The header may be missing, no date, or a date that the file system cannot store.
     with suppress(ValueError, TypeError, OverflowError, OSError):
         changed_s = parsedate_to_datetime(headers.get("Last-Modified")).timestamp()
     os.utime(path, (changed_s, changed_s))

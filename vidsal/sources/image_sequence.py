@@ -2,14 +2,15 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Self
 
-from vidsal.errors import UsageError, VidsalError
+from vidsal.errors import UsageError, VidsalError, option
 from vidsal.media.frame_rate import USUAL_FPS
-from vidsal.media.retiming import ROUNDING_S
-from vidsal.settings import Settings
+from vidsal.settings import SourceOptions
 from vidsal.sources.decoders import resized
+from vidsal.sources.frame_selection import FrameSelection, LeftOut, select
 from vidsal.sources.image import ImageSource
 from vidsal.types import Findings, Frame, SourceInfo
 
@@ -17,54 +18,63 @@ log = logging.getLogger(__name__)
 
 
 class SequenceSource:
-    """Picture files, one after the other.
+    """Picture files as the frames of one video.
 
     Parameters
     ----------
     name : str
-        What they are called together.
+        Name of the sequence.
     paths : sequence of Path
-        At least one. Pictures of another size are brought to that of the first.
-    settings : Settings
-        ``fps`` is their rate; ``start``, ``end``, ``duration`` and ``every`` choose from them;
-        with ``strict`` a picture that cannot be read is an error.
+        At least one. Pictures of another size are scaled to that of the first.
+    options : SourceOptions
+        ``start``, ``end``, ``duration`` and ``every`` choose the pictures; with ``strict`` a
+        picture that cannot be read is an error.
+    fps : Fraction, optional
+        Pictures per second; 25 by default.
 
     Raises
     ------
+    UsageError
+        If ``every`` is larger than the number of pictures.
     VidsalError
-        If no picture can be read (with ``strict``, the first one), or none is in the part that was
-        asked for.
+        If no picture can be read (with ``strict``: if the first cannot be read), or none is in the
+        wanted part.
     """
 
-    def __init__(self, name: str, paths: Sequence[Path], settings: Settings) -> None:
-        self._name, self._strict = name, settings.strict
-        fps = settings.fps or USUAL_FPS
-        start_s, end_s = settings.part_s
-        self._rate, self._skipped, self._stopped = fps, 0, False
-        inside = [
-            (number, path)
-            for number, path in enumerate(paths)
-            if start_s - ROUNDING_S <= number / fps < end_s - ROUNDING_S
-        ]
-        if 1 < len(inside) < settings.every:
+    def __init__(
+        self,
+        name: str,
+        paths: Sequence[Path],
+        options: SourceOptions,
+        *,
+        fps: Fraction | None = None,
+    ) -> None:
+        self._name, self._strict = name, options.strict
+        self._rate = rate = fps or USUAL_FPS
+        self._skipped, self._stopped = 0, False
+        selection = FrameSelection(*options.part_s, options.every)
+        times_s = [float(number / rate) for number in range(len(paths))]
+        self._pictures = [(number, paths[number]) for number in select(times_s, selection)]
+        outside = selection.left_out[LeftOut.BEFORE_START] + selection.left_out[LeftOut.AFTER_END]
+        in_part = len(paths) - outside
+        if 1 < in_part < options.every:
             raise UsageError(
-                f"--every {settings.every} is too much for the {len(inside)} pictures of {name}"
-                f"{' in that part' if len(inside) < len(paths) else ''}"
+                f"{option('every', options.every)} is too large for the {in_part} pictures of "
+                f"{name}{' in that part' if outside else ''}"
             )
-        self._paths = inside[:: settings.every]
-        if not self._paths:
-            raise VidsalError(f"{name}: none of its {len(paths)} pictures is in the part asked for")
+        if not self._pictures:
+            raise VidsalError(f"{name}: none of its {len(paths)} pictures is in the wanted part")
         self._size = self._first_size()
         self.info = SourceInfo(
-            name, *self._size, fps / settings.every, frame_count_hint=len(self._paths),
-            duration_s=float(len(self._paths) * settings.every / fps),
+            name, *self._size, rate / options.every, frame_count_hint=len(self._pictures),
+            duration_s=float(len(self._pictures) * options.every / rate),
             files=tuple(str(path) for path in paths),
         )  # fmt: skip
 
     def _first_size(self) -> tuple[int, int]:
         """Return the (height, width) of the first picture that can be read."""
         failure: VidsalError | None = None
-        for _, path in self._paths:
+        for _, path in self._pictures:
             try:
                 info = ImageSource(path).info
                 return info.height_px, info.width_px
@@ -76,7 +86,14 @@ class SequenceSource:
         raise failure
 
     def frames(self) -> Iterator[Frame]:
-        for number, path in self._paths:
+        """Yield the pictures, once; see `Source.frames`.
+
+        Raises
+        ------
+        VidsalError
+            With ``strict``, if a picture cannot be read.
+        """
+        for number, path in self._pictures:
             if self._stopped:
                 return
             try:
@@ -84,15 +101,17 @@ class SequenceSource:
             except VidsalError as error:
                 if self._strict:
                     raise
-                log.warning("%s is left out: %s", path, error)
+                log.warning("%s is skipped: %s", path, error)
                 self._skipped += 1
                 continue
             yield Frame(resized(frame.rgb, self._size), number, float(number / self._rate))
 
     def stop(self) -> None:
+        """End `frames` after the current picture."""
         self._stopped = True
 
     def findings(self) -> Findings:
+        """Return how many pictures could not be read so far."""
         return Findings(damaged=self._skipped)
 
     def __enter__(self) -> Self:

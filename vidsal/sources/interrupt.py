@@ -1,4 +1,4 @@
-"""How a source that has no end of its own is brought to one."""
+"""How a live source is stopped, which has no end of its own."""
 
 import signal
 import time
@@ -8,15 +8,22 @@ from typing import Any
 
 from vidsal.sources.base import Source
 
-# What ends a live recording; a terminal that is closed is nothing that Windows tells of.
-_ENDS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-# Whoever presses Ctrl-C twice within so long means it once.
-_NERVOUS_S = 2.0
+# Signals that end a live recording; Windows has none for a closed terminal.
+_SIGNALS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
+# A second Ctrl-C within this time counts as the same one.
+_REPEAT_S = 2.0
 
 
 @contextmanager
 def stopped_after(source: Source) -> Iterator[None]:
-    """Stop a source with the block: then whoever waits for its frames ends as well."""
+    """Stop a source at the end of the block, so that threads that wait for its frames end.
+
+    Parameters
+    ----------
+    source : Source
+    """
     try:
         yield
     finally:
@@ -25,9 +32,14 @@ def stopped_after(source: Source) -> Iterator[None]:
 
 @contextmanager
 def stopped_by_ctrl_c(source: Source) -> Iterator[None]:
-    """Let Ctrl-C be the end of a live recording, which is kept; a later one is an interrupt.
+    """Make the first Ctrl-C stop a live source; a later one interrupts as usual.
 
-    The same goes for being told to end, and for a terminal that is closed.
+    So the recording is kept. SIGTERM and SIGHUP (a closed terminal) do the same. For other sources,
+    and outside the main thread, nothing changes.
+
+    Parameters
+    ----------
+    source : Source
     """
     if not source.info.is_live:
         yield
@@ -40,16 +52,16 @@ def stopped_by_ctrl_c(source: Source) -> Iterator[None]:
         if stopped_s is None:
             stopped_s = time.monotonic()
             source.stop()
-        elif time.monotonic() - stopped_s >= _NERVOUS_S:
+        elif time.monotonic() - stopped_s >= _REPEAT_S:
             signal.signal(number, before[number])
             signal.raise_signal(number)
 
     try:
-        for number in _ENDS:
-            # What is ignored stays so, as under nohup; what did not come from Python is not ours.
+        for number in _SIGNALS:
+            # Ignored signals stay ignored, as under nohup. Handlers not set by Python (None) stay.
             if signal.getsignal(number) not in (signal.SIG_IGN, None):
                 before[number] = signal.signal(number, stop)
-    except ValueError:  # Not the main thread: Ctrl-C is somebody else's business.
+    except ValueError:  # Not the main thread, which alone may handle signals.
         yield
         return
     try:

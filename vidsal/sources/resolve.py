@@ -1,15 +1,16 @@
-"""What the words of a command line mean: files, folders, globs, lists, cameras, streams."""
+"""From what a user gives to sources: files, folders, globs, lists, cameras, streams, URLs."""
 
 import os
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from glob import glob, has_magic
 from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+from urllib.parse import unquote, urlsplit
 
-from vidsal.errors import UsageError, VidsalError
+from vidsal.errors import UsageError, VidsalError, option
 from vidsal.sources.image import is_image
 
 _PICTURES = (
@@ -20,6 +21,9 @@ _VIDEOS = (
     ".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts",
     ".wmv", ".flv", ".3gp", ".ogv", ".gif", ".264", ".h264", ".265", ".mxf", ".vob", ".y4m",
 )  # fmt: skip
+_STREAM = re.compile(r"(rtsps?|https?|udp|tcp|rtmp|srt)://", re.IGNORECASE)
+_WEB = re.compile(r"https?://", re.IGNORECASE)
+_DEVICE = re.compile(r"/dev/video\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +33,9 @@ class Pictures:
     Attributes
     ----------
     name : str
-        What they are called together; the output is called after it.
+        The name of the sequence; the output is named after it.
     paths : tuple of Path
-        In their order; any sequence of names becomes one.
+        The files in order; any sequence of names becomes a tuple of `Path`.
     """
 
     name: str
@@ -44,119 +48,268 @@ class Pictures:
         return self.name
 
 
-# What can be opened as one source, and what a caller of the library may give for it.
-What = str | int | Path | Pictures
-Given = What | os.PathLike[str]
+Kind = Literal["file", "camera", "stream", "url", "pictures"]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceName:
+    """The name of one source, parsed.
+
+    Attributes
+    ----------
+    kind : {"file", "camera", "stream", "url", "pictures"}
+        A ``url`` names a file on a web server; it is a stream if the server sends no length.
+    address : str
+        What opens the source: a path, the number or path of a camera, or an address. An address
+        may hold a password: messages use `display_name`.
+    display_name : str
+        The name for messages, without passwords and keys.
+    path : Path
+        What results are named after. For a file it is the path of the file.
+    pictures : tuple of Path
+        The files of a sequence, in order.
+    """
+
+    kind: Kind
+    address: str = field(repr=False)
+    display_name: str
+    path: Path
+    pictures: tuple[Path, ...] = ()
+
+    @property
+    def stem(self) -> str:
+        """Name of the results, without a suffix; the address of a stream has no suffix."""
+        return self.path.name if self.kind == "stream" else self.path.stem
+
+    @property
+    def is_named_as_picture(self) -> bool:
+        """Whether the name ends as that of a picture file."""
+        return self.kind in ("file", "url") and is_named_as_picture(self.path.name)
+
+
+# What callers of the library may give for one source.
+SourceLike = str | int | os.PathLike[str] | Pictures | SourceName
 
 
 def is_named_as_media(name: str) -> bool:
-    """Say whether a name ends as that of a video or a picture."""
+    """Return whether a file name has the suffix of a video or a picture."""
     return Path(name).suffix.lower() in (*_PICTURES, *_VIDEOS)
 
 
 def is_named_as_picture(name: str) -> bool:
-    """Say whether a name ends as that of a picture."""
+    """Return whether a file name has the suffix of a picture."""
     return Path(name).suffix.lower() in _PICTURES
 
 
-def expand(
-    word: str | int | Path, *, is_sequence: bool = False, is_recursive: bool = False
-) -> list[What]:
-    """Return the sources that a word means.
+def parse_source(source: SourceLike) -> SourceName:
+    """Parse the name of one source; folders and globs are not expanded.
+
+    A number is a camera, unless it is a text and a file has this name. Other names of no known
+    form are paths; whether a file is there is not checked.
 
     Parameters
     ----------
-    word : str, int or Path
-        A file; a folder of videos and pictures; a glob; a text file with one name a line; the
-        number or path of a camera; the address of a stream.
+    source : str, int, path-like, Pictures or SourceName
+        A `SourceName` is returned as it is.
+
+    Raises
+    ------
+    UsageError
+        If it is of another type.
+
+    Examples
+    --------
+    >>> parse_source("rtsp://me:secret@door.local:554/h264").display_name
+    'stream door.local-554'
+    >>> parse_source("https://example.org/a/street.mp4?key=1").display_name
+    'https://example.org/a/street.mp4'
+    """
+    if isinstance(source, SourceName):
+        return source
+    if isinstance(source, Pictures):
+        return SourceName("pictures", source.name, source.name, Path(source.name), source.paths)
+    value = _checked(source)
+    text = str(value)
+    if isinstance(value, int) or (text.isdecimal() and not Path(text).exists()):
+        return _camera(str(int(text)))
+    if _DEVICE.fullmatch(text):
+        return _camera(text)
+    if file_name := _file_name(text):
+        return SourceName("url", text, _redacted(text), Path(file_name))
+    return _stream(text) if _STREAM.match(text) else SourceName("file", text, text, Path(text))
+
+
+def parse_live(address: str | SourceName) -> SourceName:
+    """Parse the name of a camera or a stream; every web address is that of a stream.
+
+    Parameters
+    ----------
+    address : str or SourceName
+        The number or path of a camera, or the address of a stream. A `SourceName` is returned as
+        it is.
+
+    Raises
+    ------
+    UsageError
+        If it is neither.
+    """
+    if isinstance(address, SourceName):
+        return address
+    if address.isdecimal() or address.startswith("/dev/"):
+        return _camera(address)
+    if _STREAM.match(address):
+        return _stream(address)
+    scheme, colons, _ = address.partition("://")
+    if colons:
+        raise UsageError(
+            f"{scheme}:// is not a stream that can be read: rtsp, http, udp, tcp, rtmp, srt can"
+        )
+    raise UsageError(f"{address}: not a camera or a stream (a file: vidsal run {address})")
+
+
+def _camera(address: str) -> SourceName:
+    number = address.removeprefix("/dev/video").rpartition("/")[2]
+    return SourceName("camera", address, f"camera {number}", Path(address))
+
+
+def _stream(address: str) -> SourceName:
+    """Return the name of a stream; its display name is fit for a file name."""
+    # Not `urlsplit`, which raises for an invalid IPv6 host.
+    host = re.split(r"[/?#]", address.partition("://")[2])[0].rpartition("@")[2]
+    host = host.replace("[", "").replace("]", "").replace(":", "-")
+    return SourceName("stream", address, f"stream {host}", Path(f"stream{host}".replace(" ", "")))
+
+
+def _file_name(text: str) -> str:
+    """Return the name of the video or picture file that a web address ends in, else ``""``."""
+    if not _WEB.match(text):
+        return ""
+    try:
+        name = Path(unquote(urlsplit(text).path)).name
+    except ValueError:
+        # An invalid IPv6 host: `StreamCapture` reports it.
+        return ""
+    return name if is_named_as_media(name) else ""
+
+
+def _redacted(url: str) -> str:
+    """Return a URL without the password and the query, which may hold a key."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def expand(
+    source: SourceLike, *, is_sequence: bool = False, is_recursive: bool = False
+) -> list[SourceName]:
+    """Return the sources that a name means.
+
+    Parameters
+    ----------
+    source : str, int, path-like, Pictures or SourceName
+        A file; a folder of videos and pictures; a glob; a text file with one name per line; the
+        number or path of a camera; the address of a stream or a file.
     is_sequence : bool
         Whether the pictures of a folder, a glob or a list are one video.
     is_recursive : bool
         Whether the folders of a folder are searched as well; hidden ones are not.
 
+    Returns
+    -------
+    list of SourceName
+        At least one. A name that is not a folder, a glob or a list is returned parsed.
+
     Raises
     ------
     VidsalError
-        If nothing is there.
+        If the name is empty, or a folder, a glob or a list has no match.
     """
-    path = Path(str(word))
-    if not str(word).strip():
-        raise VidsalError("a source without a name: give a file, folder, camera or stream")
-    if isinstance(word, int) or "://" in str(word):
-        return [word]
-    found: Sequence[str | Path]
+    name = parse_source(source)
+    path = name.path
+    if not name.address.strip():
+        raise VidsalError("a source has an empty name: give a file, a folder, a camera or a stream")
+    if name.kind != "file" or "://" in name.address:
+        return [name]
+    members: Sequence[str | Path]
     if path.is_dir():
-        inside = path.rglob("*") if is_recursive else path.iterdir()
-        names = [one for one in inside if is_named_as_media(one.name)]
-        found = _in_order(
-            one for one in names
-            if one.is_file() and not any(part[0] == "." for part in one.relative_to(path).parts)
-        )  # fmt: skip
-        kind = "video or picture in this folder"
+        members = _natural_order(_media_in(path, is_recursive=is_recursive))
+        expected = "video or picture in this folder"
     elif path.suffix.lower() == ".txt" and path.is_file():
-        found, kind = _listed(path), "name in this list"
-    elif not path.exists() and has_magic(str(word)):
-        # Not `Path.glob`, which takes no absolute pattern.
-        found = _in_order(Path(one) for one in glob(str(word), recursive=True))  # noqa: PTH207
-        kind = "file of such a name"
+        members, expected = _listed(path), "name in this list"
+    elif not path.exists() and has_magic(name.address):
+        # Not `Path.glob`, which rejects absolute patterns.
+        members = _natural_order(Path(one) for one in glob(name.address, recursive=True))  # noqa: PTH207
+        expected = "file that matches"
     else:
-        return [word]
-    if not found:
-        raise VidsalError(f"{word}: there is no {kind}")
-    if not is_sequence:
-        return list(found)
-    files = [one for one in found if isinstance(one, Path)]
-    pictures = tuple(one for one in files if is_named_as_picture(one.name) or is_image(one))
-    if not pictures:
-        raise VidsalError(f"{word}: there is no picture for --sequence")
-    return [Pictures(_called(word), pictures)]
+        return [name]
+    if not members:
+        raise VidsalError(f"{source}: there is no {expected}")
+    if is_sequence:
+        return [_sequence(name, members)]
+    return [parse_source(one) for one in members]
 
 
-def one_source(given: Given, *, is_sequence: bool = False) -> What:
-    """Return the one source that a caller of the library means.
+def _media_in(folder: Path, *, is_recursive: bool) -> Iterator[Path]:
+    """Yield the files of a folder that are named as media, without hidden ones."""
+    for path in folder.rglob("*") if is_recursive else folder.iterdir():
+        is_hidden = any(part[0] == "." for part in path.relative_to(folder).parts)
+        if is_named_as_media(path.name) and not is_hidden and path.is_file():
+            yield path
+
+
+def one_source(source: SourceLike, *, is_sequence: bool = False) -> SourceName:
+    """Return the one source that a caller of the library gives.
 
     Parameters
     ----------
-    given : str, int, path-like or Pictures
-        See `expand`; a folder, a glob or a list of one name is that name.
+    source : str, int, path-like, Pictures or SourceName
+        See `expand`; a folder, a glob or a list must mean one source.
     is_sequence : bool
         Whether the pictures of a folder, a glob or a list are one video.
 
     Raises
     ------
     UsageError
-        If it can be no source, or is several.
+        If the type is wrong, or the name means several sources.
     VidsalError
-        If nothing is there.
+        If the name is empty, or a folder, a glob or a list has no match.
     """
-    if isinstance(given, Pictures):
-        return given
-    meant = expand(_word(given), is_sequence=is_sequence)
-    if len(meant) > 1:
+    names = expand(source, is_sequence=is_sequence)
+    if len(names) > 1:
         raise UsageError(
-            f"{given} means {len(meant)} sources, one is expected: take them one by one, or all "
-            "with run_all of vidsal.jobs; Settings(sequence=True) makes one video of pictures"
+            f"{source} means {len(names)} sources, one is expected: pass them one by one, or all "
+            "to run_all of vidsal.jobs; Settings(sequence=True) makes one video of pictures"
         )
-    return meant[0]
+    return names[0]
 
 
-def _word(given: Any) -> str | int | Path:
-    """Return a name or a number; what is neither is not printed, since it may be a picture."""
-    if isinstance(given, str):
-        return given
-    # NumPy's as well. True is not the number 1.
-    if not isinstance(given, bool) and isinstance(given, Integral):
-        return int(given)
-    if isinstance(given, os.PathLike) and isinstance(os.fspath(given), str):
-        return Path(given)
+def _checked(source: Any) -> str | int | Path:
+    """Return a name or a number; a value of another type is not printed, as it may be an array."""
+    if isinstance(source, str):
+        return str(source)
+    # NumPy's integers as well, but not True.
+    if not isinstance(source, bool) and isinstance(source, Integral):
+        return int(source)
+    if isinstance(source, os.PathLike) and isinstance(os.fspath(source), str):
+        return Path(source)
     raise UsageError(
         "a source is a name (str or Path), the number of a camera (int) or vidsal.Pictures, got "
-        f"{type(given).__name__}; run_all of vidsal.jobs takes a list of sources"
+        f"{type(source).__name__}; run_all of vidsal.jobs takes a list of sources"
     )
 
 
+def _sequence(name: SourceName, members: Sequence[str | Path]) -> SourceName:
+    """Return the pictures among the files of a folder, a glob or a list as one source."""
+    files = [one for one in members if isinstance(one, Path)]
+    pictures = tuple(one for one in files if is_named_as_picture(one.name) or is_image(one))
+    if not pictures:
+        raise VidsalError(
+            f"{name.display_name}: there is no picture for {option('sequence', True)}"
+        )
+    return parse_source(Pictures(_sequence_name(name.path), pictures))
+
+
 def _listed(path: Path) -> list[str | Path]:
-    """Return what a list names, one a line: files beside it or anywhere, cameras, streams."""
+    """Return the names in a list, one per line: files relative to it, cameras, addresses."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, ValueError) as error:
@@ -169,8 +322,8 @@ def _listed(path: Path) -> list[str | Path]:
     ]  # fmt: skip
 
 
-def _in_order(paths: Iterable[Path]) -> list[Path]:
-    """Return paths as people sort them: 2 before 10."""
+def _natural_order(paths: Iterable[Path]) -> list[Path]:
+    """Return paths sorted with numbers as numbers: 2 before 10."""
 
     def key(path: Path) -> list[tuple[int, str]]:
         parts = re.findall(r"\d+|\D+", str(path))
@@ -179,9 +332,8 @@ def _in_order(paths: Iterable[Path]) -> list[Path]:
     return sorted(paths, key=key)
 
 
-def _called(word: str | int | Path) -> str:
-    """Return what a sequence is called: as its folder, or list."""
-    path = Path(str(word))
+def _sequence_name(path: Path) -> str:
+    """Return the name of a sequence: that of its folder or list."""
     while has_magic(path.name):
         path = path.parent
     return str(path) if path.name else path.resolve().name or "sequence"

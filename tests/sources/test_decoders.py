@@ -1,7 +1,10 @@
-"""One contract for every kind of file people have: its frames, upright, in time, or one line."""
+"""Every kind of file: both decoders give its frames upright, in time and in the right colours."""
 
 import os
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -9,10 +12,11 @@ import pytest
 from conftest import MakeClip, run_ffmpeg
 from file_help import FRAMES, H264, difference, make, read_whole
 
-from vidsal.errors import VidsalError
 from vidsal.media import probe
+from vidsal.media.probe import VideoStream
 from vidsal.settings import Settings
 from vidsal.sources import open_source
+from vidsal.sources.decoders import Decoding, decoding_arguments
 
 KINDS: dict[str, tuple[list[str], tuple[int, int]]] = {
     "plain.mp4": (H264, (48, 64)),
@@ -46,7 +50,7 @@ KINDS: dict[str, tuple[list[str], tuple[int, int]]] = {
     ),
     "pictures.gif": ([], (48, 64)),
     "b_frames.avi": (["-c:v", "mpeg4", "-bf", "2", "-q:v", "2"], (48, 64)),
-    # OpenCV converts none of these, and does not say so.
+    # OpenCV cannot convert these, and does not report it.
     "interlaced.ts": ([*H264, "-flags", "+ildct+ilme"], (48, 64)),
     "interlaced.mpg": (["-c:v", "mpeg2video", "-q:v", "2", "-flags", "+ildct+ilme"], (48, 64)),
     "interlaced.avi": (["-c:v", "mpeg4", "-q:v", "2", "-flags", "+ildct+ilme"], (48, 64)),
@@ -54,7 +58,7 @@ KINDS: dict[str, tuple[list[str], tuple[int, int]]] = {
         ["-c:v", "libx265", "-x265-params", "log-level=error:interlace=tff", "-crf", "12"],
         (48, 64),
     ),
-    # It takes the primaries into account, which ffmpeg does not.
+    # OpenCV converts the primaries, ffmpeg does not.
     "p3.mp4": ([*H264, "-bsf:v", "h264_metadata=colour_primaries=12"], (48, 64)),
 }  # fmt: skip
 
@@ -74,7 +78,7 @@ def test_every_kind_of_file_gives_its_frames_upright_and_in_time(name: str, tmp_
         (truth,) = read_whole(make(tmp_path / "truth.mkv", ["-frames:v", "1", "-c:v", "ffv1"]))
         same = cv2.resize(truth.rgb, size[::-1], interpolation=cv2.INTER_AREA)
         off = np.abs(frames[0].rgb.astype(float) - same.astype(float)).mean()
-        # Where two half pictures become a whole one, fine lines are made up in part.
+        # Deinterlacing interpolates fine lines.
         assert off < (16 if name.startswith("interlaced") else 12)
 
 
@@ -129,7 +133,7 @@ def test_rotation_is_honoured_by_both_decoders(degrees: int, tmp_path: Path) -> 
 def test_colours_are_those_that_players_show(
     size: str, matrix: str, codec: str, is_told: bool, is_strict: bool, tmp_path: Path
 ) -> None:
-    # Who says nothing means BT.709 in high definition, and BT.601 below.
+    # Files that name no matrix mean BT.709 in high definition, and BT.601 below.
     suffixes = {"libx264": ".mp4", "libvpx": ".webm", "prores_ks": ".mov", "rawvideo": ".avi"}
     pixels = {"prores_ks": "yuva444p10le", "rawvideo": "yuyv422"}.get(codec, "yuv420p")
     path = tmp_path / f"a{suffixes[codec]}"
@@ -183,8 +187,8 @@ def test_a_mirrored_clip_that_begins_with_its_own_mirror_image_is_mirrored(
 
 
 @pytest.mark.parametrize("words", [["mpeg2video", "-q:v", "2"], ["libx264", "-crf", "8"]])
-def test_half_pictures_become_whole_ones(words: list[str], tmp_path: Path) -> None:
-    # A white bar that moves by 3 pixels from one half picture to the next.
+def test_interlaced_pictures_are_deinterlaced(words: list[str], tmp_path: Path) -> None:
+    # A white bar that moves by 3 pixels from one field to the next.
     bar = "geq=lum='16+219*between(X,8+3*N,16+3*N)':cb=128:cr=128"
     path = tmp_path / "a.ts"
     run_ffmpeg(
@@ -197,11 +201,11 @@ def test_half_pictures_become_whole_ones(words: list[str], tmp_path: Path) -> No
     for frame in frames[2:-2]:
         rows = frame.rgb[4:-4, :, 1].astype(float)
         assert rows.max() > 200
-        # What is combed differs from the mean of the rows around it.
+        # A combed row differs from the mean of its neighbours.
         assert np.abs(rows[1:-1] - (rows[:-2] + rows[2:]) / 2).mean() < 3
 
 
-def test_what_ffmpeg_brings_to_square_pixels_keeps_its_levels(tmp_path: Path) -> None:
+def test_scaling_to_square_pixels_keeps_the_levels(tmp_path: Path) -> None:
     # MPEG-2 is decoded by ffmpeg.
     path = make(
         tmp_path / "a.mpg",
@@ -212,17 +216,17 @@ def test_what_ffmpeg_brings_to_square_pixels_keeps_its_levels(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("flags", [["-x264-params", "fake-interlaced=1"], []])
-def test_interlaced_pictures_that_may_come_later_are_provided_for(
+def test_files_that_may_be_interlaced_are_decoded_by_ffmpeg(
     flags: list[str], tmp_path: Path
 ) -> None:
-    # All pictures of this one are whole ones, but its headers allow for others.
+    # All pictures are progressive, but the headers allow interlaced ones.
     path = make(tmp_path / "a.mp4", [*H264, *flags])
     with open_source(path, Settings()) as source:
         assert len(list(source.frames())) == FRAMES
         assert source.findings().decoder == ("ffmpeg" if flags else "OpenCV")
 
 
-def test_what_only_ffmpeg_converts_is_known_after_a_fade_from_black(tmp_path: Path) -> None:
+def test_decoders_are_compared_after_a_fade_from_black(tmp_path: Path) -> None:
     words, _ = KINDS["fields.mp4"]
     fade = ["-vf", "fade=in:start_frame=4:nb_frames=4"]
     frames = read_whole(make(tmp_path / "fields.mp4", [*words, *fade]))
@@ -248,13 +252,15 @@ def test_bright_hdr_is_not_washed_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("transfer", ["smpte2084", "arib-std-b67"])
-@pytest.mark.parametrize("untold", ["color_primaries", "colorspace", "both"])
-def test_hdr_that_does_not_tell_its_colours_is_of_bt2020(
-    untold: str, transfer: str, tmp_path: Path
+@pytest.mark.parametrize("missing_hdr_tags", ["color_primaries", "colorspace", "both"])
+def test_hdr_without_colour_tags_is_bt2020(
+    missing_hdr_tags: str, transfer: str, tmp_path: Path
 ) -> None:
     names = {"color_primaries": "bt2020", "colorspace": "bt2020nc"}
     pictures = []
-    for number, left_out in enumerate(((), names if untold == "both" else (untold,))):
+    for number, left_out in enumerate(
+        ((), names if missing_hdr_tags == "both" else (missing_hdr_tags,))
+    ):
         path = tmp_path / f"{number}.mkv"
         told = [f"{what}={name}" for what, name in names.items() if what not in left_out]
         told += [f"{what}=unknown" for what in left_out]
@@ -268,7 +274,7 @@ def test_hdr_that_does_not_tell_its_colours_is_of_bt2020(
     np.testing.assert_array_equal(pictures[0], pictures[1])
 
 
-def test_a_size_that_changes_is_brought_to_the_first(tmp_path: Path) -> None:
+def test_pictures_of_another_size_are_scaled_to_the_first(tmp_path: Path) -> None:
     parts = []
     for n, size in enumerate(("64x48", "96x80")):
         part = tmp_path / f"{n}.ts"
@@ -283,7 +289,7 @@ def test_a_size_that_changes_is_brought_to_the_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["truncated.mp4", "partial file.mkv"])
-def test_a_name_says_nothing_of_what_is_in_it(name: str, make_clip: MakeClip) -> None:
+def test_a_file_name_is_not_read_as_a_report(name: str, make_clip: MakeClip) -> None:
     clip = make_clip(name, frames=10, options=["-metadata", "title=moov atom not found"])
     found = probe.inspect(clip)
     assert (found.is_truncated, found.lacks_index) == (False, False)
@@ -299,22 +305,14 @@ def test_a_subtitle_longer_than_the_picture_is_no_cut(make_clip: MakeClip, tmp_p
     assert not found.is_truncated
 
 
-def test_text_and_pipes_are_no_videos(tmp_path: Path) -> None:
-    (tmp_path / "notes.nfo").write_text("words\n" * 100)
-    os.mkfifo(tmp_path / "pipe.mp4")
-    for name, says in (("notes.nfo", "is not a video"), ("pipe.mp4", "is not a file that can be")):
-        with pytest.raises(VidsalError, match=says):
-            open_source(tmp_path / name, Settings())
-
-
-def test_a_name_that_is_no_text_is_read_all_the_same(make_clip: MakeClip) -> None:
+def test_a_name_that_is_not_unicode_can_be_read(make_clip: MakeClip) -> None:
     clip = make_clip(frames=5)
     odd = clip.with_name(os.fsdecode(b"bad\xffname.mp4"))
     clip.rename(odd)
     assert len(read_whole(odd)) == 5
 
 
-def test_a_sound_that_is_declared_and_never_comes_hides_no_picture(tmp_path: Path) -> None:
+def test_a_sound_stream_without_packets_hides_no_picture(tmp_path: Path) -> None:
     path = tmp_path / "mute.ts"
     run_ffmpeg(
         "-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25:duration=1",
@@ -322,3 +320,73 @@ def test_a_sound_that_is_declared_and_never_comes_hides_no_picture(tmp_path: Pat
         "atrim=end_sample=0", *H264, "-c:a", "mp2", str(path),
     )  # fmt: skip
     assert len(read_whole(path)) == 25
+
+
+# The arguments of ffmpeg.
+
+
+def _arguments(decoding: Decoding | None = None, **changes: Any) -> list[str]:
+    stream = VideoStream(
+        "h264", (48, 64), 0, Fraction(1), is_hdr=False, missing_hdr_tags=(), lacks_matrix=False,
+        is_interlaced=False, times_s=np.arange(50) / 25 + 10, has_times=True, rate=Fraction(25),
+        is_variable=False, end_s=12.0, corrupt_packets=0, ends_corrupt=False,
+    )  # fmt: skip
+    return decoding_arguments(
+        "a.mp4", replace(stream, **changes), decoding or Decoding(), pts_file=Path("pts")
+    )
+
+
+def _after(arguments: list[str], name: str) -> str:
+    return arguments[arguments.index(name) + 1]
+
+
+SCALE = "scale=64:48:flags=bicubic+full_chroma_int,setsar=1"
+
+
+def test_by_default_all_frames_are_decoded_with_their_own_times() -> None:
+    assert _arguments() == [
+        "-hide_banner", "-v", "repeat+warning", "-nostdin", "-copyts", "-i", "a.mp4",
+        "-map", "0:V:0", "-vf", SCALE, "-fps_mode", "passthrough", "-pix_fmt", "rgb24",
+        "-enc_time_base", "demux", "-stats_enc_pre", "pts", "-stats_enc_pre_fmt", "{pts} {tb}",
+        "-f", "rawvideo", "pipe:1",
+    ]  # fmt: skip
+
+
+def test_skipped_frames_are_chosen_by_time_or_by_number() -> None:
+    skipping = Decoding(after_s=1.0, skipped=26)
+    assert _after(_arguments(skipping), "-vf") == f"select='gt(t,11.000001)',{SCALE}"
+    assert "-ss" not in _arguments(skipping)
+    untimed = _arguments(skipping, has_times=False)
+    assert _after(untimed, "-vf") == f"select='gte(n,26)',{SCALE}"
+    jumping = Decoding(after_s=1.0, skipped=26, jumps=True)
+    assert _after(_arguments(jumping), "-ss") == "6.000000"
+    assert _arguments(jumping).index("-ss") < _arguments(jumping).index("-i")
+    # Without times there is nothing to jump to.
+    assert "-ss" not in _arguments(jumping, has_times=False)
+
+
+def test_filters_come_in_their_order() -> None:
+    decoding = Decoding(after_s=0.0, skipped=1, deinterlaces=True)
+    arguments = _arguments(
+        decoding, is_hdr=True, missing_hdr_tags=("colorspace",), lacks_matrix=True
+    )
+    graph = _after(arguments, "-vf")
+    assert graph.startswith("select='gt(t,10.000001)',bwdif=send_frame:auto:interlaced,")
+    filters = graph.partition("',")[2].split(",")
+    assert [one.partition("=")[0] for one in filters] == [
+        "bwdif", "setparams", "zscale", "format", "zscale", "tonemap", "zscale", "format",
+        "scale", "setsar",
+    ]  # fmt: skip
+    assert "setparams=colorspace=bt2020nc" in filters
+    assert filters[-2] == "scale=64:48:flags=bicubic+full_chroma_int:in_color_matrix=bt709"
+
+
+def test_strict_decoding_ends_at_the_first_error_but_not_where_recordings_are_joined() -> None:
+    strict = Decoding(is_strict=True)
+    assert _after(_arguments(strict), "-err_detect") == "explode"
+    assert "-xerror" in _arguments(strict)
+    joined = _arguments(strict, restarts=True)
+    assert "-xerror" not in joined and "-copyts" not in joined
+    # ffmpeg repairs restarting times by the sound as well, so the sound is read.
+    assert joined[-7:] == ["-map", "0:a:0", "-c", "copy", "-f", "null", "-"]
+    assert "0:a:0" not in _arguments(strict, restarts=True, repaired_alone=True)

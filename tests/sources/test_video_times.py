@@ -75,7 +75,7 @@ def test_a_short_frame_before_a_long_one_does_not_stand_for_it(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("fps", [None, "30", "10"])
-def test_what_is_seen_for_long_is_shown_however_soon_it_came(
+def test_a_frame_that_lasts_long_is_shown_even_if_it_came_soon(
     fps: str | None, make_clip: MakeClip, tmp_path: Path
 ) -> None:
     # A frame every 40 ms, but for the 20th: 10 ms after the one before, and then on show for 3 s.
@@ -104,7 +104,7 @@ def test_fewer_frames_are_chosen_by_time(fps: str, count: int, make_clip: MakeCl
         assert (source.info.frame_count_hint, source.info.fps) == (count, Fraction(fps))
     assert len(times_s) == count
     due = np.arange(count) / min(25, int(fps))
-    # Of all frames the one that is nearest to its time.
+    # Each is the frame nearest to its time.
     assert np.abs(np.array(times_s) - due).max() <= 0.5 / 25 + 1e-6
 
 
@@ -134,9 +134,9 @@ def test_a_step_that_is_longer_than_the_video_is_one_line(
 ) -> None:
     path = make_clip(frames=25)
     for every, duration, line in ((26, None, "25 frames of .*clip.mp4"), (9, 0.3, "in that part")):
-        with pytest.raises(UsageError, match=f"^--every {every} is too much for the .*{line}"):
+        with pytest.raises(UsageError, match=f"^every={every} is too large for the .*{line}"):
             open_source(path, Settings(every=every, duration=duration))
-    # What is left of others is one frame, that lasts as long as the video, or nearly.
+    # With other steps one frame is left, which lasts as long as the video, or nearly.
     for every, seconds in ((25, 1.0), (24, 0.96)):
         out = tmp_path / f"{every}.mp4"
         vidsal.run(path, Settings(model="none", every=every, output=out))
@@ -177,7 +177,7 @@ def test_a_last_frame_is_held_for_as_long_as_it_is_shown(tmp_path: Path) -> None
     assert _length_s(tmp_path / "p.mp4") == pytest.approx(4.42, abs=0.02)
 
 
-def test_times_that_leap_in_a_transport_stream_are_no_still(tmp_path: Path) -> None:
+def test_a_gap_of_timestamps_in_a_transport_stream_is_removed(tmp_path: Path) -> None:
     # Recorded in two pieces, a quarter of an hour apart by the station's clock.
     pieces = []
     for begin_s in (100, 1000):
@@ -194,7 +194,7 @@ def test_times_that_leap_in_a_transport_stream_are_no_still(tmp_path: Path) -> N
     assert sound is not None and sound.end_s == pytest.approx(6, abs=0.2)
 
 
-def test_a_sound_that_is_missing_for_long_is_no_leap(tmp_path: Path) -> None:
+def test_a_long_gap_in_the_sound_is_not_a_gap_of_timestamps(tmp_path: Path) -> None:
     path = tmp_path / "a.ts"
     run_ffmpeg(
         "-f", "lavfi", "-i", "testsrc2=s=64x48:r=5:d=20", "-f", "lavfi", "-i", "sine=d=20",
@@ -235,7 +235,7 @@ def test_two_frames_of_milliseconds_have_the_rate_they_claim(make_clip: MakeClip
     assert found is not None and found.rate == 30
 
 
-def test_a_screen_that_stands_still_for_long_is_not_the_end(tmp_path: Path) -> None:
+def test_a_long_still_screen_is_not_the_end(tmp_path: Path) -> None:
     path = tmp_path / "still.mp4"
     # Five thousand packets of sound between the first second of pictures and the last.
     late = "settb=1/1000,setpts='if(lt(N,10),N,1100+N)*100'"
@@ -249,7 +249,7 @@ def test_a_screen_that_stands_still_for_long_is_not_the_end(tmp_path: Path) -> N
         assert (source.findings().damaged, source.findings().decoder) == (0, "OpenCV")
 
 
-def test_a_time_that_comes_twice_delays_nothing(make_clip: MakeClip, tmp_path: Path) -> None:
+def test_a_repeated_timestamp_delays_nothing(make_clip: MakeClip, tmp_path: Path) -> None:
     clip, path = make_clip("a.mkv", frames=60, options=["-bf", "0"]), tmp_path / "twice.mkv"
     with av.open(str(clip)) as given, av.open(str(path), "w") as written:
         stream = written.add_stream_from_template(given.streams.video[0])

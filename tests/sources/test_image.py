@@ -23,7 +23,7 @@ def test_photo_png_is_bit_exact(tmp_path: Path) -> None:
     assert (frame.rgb == rgb).all()
 
 
-def test_photo_is_told_by_its_content_not_its_name(tmp_path: Path) -> None:
+def test_a_photo_is_recognised_by_its_content(tmp_path: Path) -> None:
     rgb = np.full((20, 30, 3), (220, 40, 20), np.uint8)
     Image.fromarray(rgb).save(tmp_path / "a.png")
     path = (tmp_path / "a.png").rename(tmp_path / "clip.mp4")
@@ -122,7 +122,7 @@ def test_a_large_photo_comes_without_warnings(
     assert not list(recwarn)
 
 
-def test_only_what_is_called_so_is_a_targa_picture(tmp_path: Path) -> None:
+def test_targa_is_recognised_by_its_suffix(tmp_path: Path) -> None:
     # Its first bytes say nothing, and many files begin with such ones.
     Image.new("RGB", (40, 30), (200, 20, 20)).save(tmp_path / "a.tga")
     with open_source(tmp_path / "a.tga", Settings()) as source:

@@ -1,0 +1,174 @@
+"""Cameras through OpenCV, streams through ffmpeg."""
+
+import csv
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+from camera_help import FakeVideoCapture, camera_source
+from live_fakes import length_of, live_settings, previewing
+
+from vidsal.errors import VidsalError
+from vidsal.live import session
+from vidsal.live.preview import Button
+from vidsal.live.session import live
+from vidsal.live.statistics import LiveStats
+from vidsal.settings import LiveOptions, Warmup
+from vidsal.sources.capture import (
+    CameraCapture,
+    StreamCapture,
+    camera_fault,
+    capture_of,
+    stream_arguments,
+)
+from vidsal.sources.live import LiveSource
+from vidsal.sources.resolve import parse_live
+
+
+def test_a_camera_is_read_by_opencv_and_a_stream_by_ffmpeg() -> None:
+    with_opencv = capture_of(parse_live("/dev/video3"))
+    assert isinstance(with_opencv, CameraCapture)
+    stream = capture_of(parse_live("rtsp://camera/1"))
+    assert isinstance(stream, StreamCapture)
+    stream.close()
+
+
+def _after(arguments: list[str], name: str) -> str:
+    return arguments[arguments.index(name) + 1]
+
+
+def test_each_protocol_has_its_own_timeout() -> None:
+    rtsp = stream_arguments("rtsp://a/1")
+    assert (_after(rtsp, "-rtsp_transport"), _after(rtsp, "-timeout")) == ("tcp", "5000000")
+    tcp = stream_arguments("tcp://a:1")
+    assert (_after(tcp, "-rw_timeout"), _after(tcp, "-i")) == ("5000000", "tcp://a:1")
+    buffered = "overrun_nonfatal=1&fifo_size=100000&timeout=5000000"
+    assert _after(stream_arguments("UDP://a:1"), "-i") == f"UDP://a:1?{buffered}"
+    assert _after(stream_arguments("udp://a:1?ttl=2"), "-i") == f"udp://a:1?ttl=2&{buffered}"
+
+
+@pytest.mark.parametrize("name", ["camera 0 that is not there", "camera 0 that gives nothing"])
+def test_camera_that_cannot_be_used_is_one_line(name: str) -> None:
+    capture = FakeVideoCapture(0)
+    if name.endswith("nothing"):
+        capture.isOpened = lambda: True  # type: ignore[method-assign]
+    with pytest.raises(VidsalError) as caught:
+        camera_source(capture)
+    assert str(caught.value) == f"camera 0 cannot be used: {camera_fault('0')}"
+    assert "\n" not in str(caught.value)
+    assert capture.released
+
+
+def test_what_is_wrong_with_a_camera_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "video2").write_bytes(b"")
+    for system, way_out in {"darwin": "System Settings, Privacy", "win32": "desktop apps"}.items():
+        monkeypatch.setattr(sys, "platform", system)
+        assert way_out in camera_fault("0", devices=tmp_path)
+        assert camera_fault("0").endswith("; `vidsal doctor` lists the cameras that answer")
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert camera_fault("0", devices=tmp_path) == (
+        f"there is no {tmp_path / 'video0'}, but {tmp_path / 'video2'}"
+    )
+    assert "another program may have it" in camera_fault("2", devices=tmp_path)
+    if os.geteuid() != 0:
+        (tmp_path / "video2").chmod(0)
+        assert "usermod -aG video" in camera_fault("2", devices=tmp_path)
+
+
+def _free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+@contextmanager
+def _sent(port: int, picture: str = "color=red", size: str = "160x120") -> Iterator[None]:
+    """Send a picture over UDP in real time."""
+    process = subprocess.Popen(
+        [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "quiet", "-re", "-f", "lavfi", "-i",
+         f"{picture}:size={size}:rate=25", "-t", "30", "-c:v", "libx264", "-preset", "ultrafast",
+         "-tune", "zerolatency", "-g", "10", "-f", "mpegts",
+         f"udp://127.0.0.1:{port}?pkt_size=1316"],
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_stream_is_read_in_its_size_rate_and_colours() -> None:
+    port = _free_port()
+    with (
+        _sent(port),
+        LiveSource(f"udp://127.0.0.1:{port}", live_settings(duration=1.0)) as source,
+    ):
+        info = source.info
+        assert (info.height_px, info.width_px) == (120, 160)
+        assert info.fps == 25
+        frames = list(source.frames())
+    assert 15 <= len(frames) <= 40
+    assert frames[-1].time_s < 1.0
+    assert frames[5].rgb.mean(axis=(0, 1)) == pytest.approx([254, 0, 0], abs=3)
+
+
+def test_a_stream_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(VidsalError, match=r"^stream 127.0.0.1-9 cannot be read: .*refused"):
+        LiveSource("http://me:secret@127.0.0.1:9/x", live_settings())
+    monkeypatch.setattr("vidsal.sources.capture._SILENCE_S", 0.5)
+    with pytest.raises(VidsalError, match=r"nothing arrived within 0.5 s: is the sender on\?$"):
+        LiveSource(f"udp://127.0.0.1:{_free_port()}", live_settings())
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("0.0.0.0", 0))
+        with pytest.raises(VidsalError, match=r"already in use$"):
+            LiveSource(f"udp://127.0.0.1:{taken.getsockname()[1]}", live_settings())
+
+
+def test_a_stream_that_was_killed_and_comes_back_is_one_recording(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("vidsal.sources.capture._SILENCE_S", 0.4)
+    port, out, table = _free_port(), tmp_path / "o.mp4", tmp_path / "t.csv"
+    senders = [_sent(port), _sent(port, "color=blue")]
+    senders[0].__enter__()
+    began: list[float] = []
+    acts: dict[float, Callable[[], object]] = {
+        1.5: lambda: senders[0].__exit__(None, None, None),
+        3.0: senders[1].__enter__,
+    }
+
+    def act(_: LiveStats | None) -> list[Button]:
+        began.append(time.monotonic())
+        for due_s in [one for one in acts if one < began[-1] - began[0]]:
+            acts.pop(due_s)()
+        return []
+
+    monkeypatch.setattr(session, "open_preview", previewing(act))
+    try:
+        summary = live(
+            f"udp://127.0.0.1:{port}",
+            live_settings(output=out, table=table, duration=6.0, annotate=False),
+            LiveOptions(preview="none", warmup=Warmup()),
+        )
+    finally:
+        senders[1].__exit__(None, None, None)
+    assert "is lost; reconnecting" in caplog.text
+    assert "is back after" in caplog.text
+    count, seconds = length_of(out)
+    assert seconds == pytest.approx(6.0, abs=0.1)
+    times = [float(row["time_s"]) for row in csv.DictReader(table.open())]
+    gaps = np.diff(times)
+    assert 1.0 < gaps.max() < 4.0
+    assert sorted(gaps)[-2] < gaps.max()
+    assert summary.seen < count

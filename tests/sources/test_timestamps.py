@@ -1,0 +1,86 @@
+"""Wrong timestamps are replaced, so that time always rises."""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vidsal.sources.timestamps import TOLERANCE_S, FrameClock, repair_timestamp
+
+RATE = Fraction(25)
+LISTED_S = np.arange(10) / 25
+
+
+def _repaired(pts_s: list[float], listed_s: np.ndarray = LISTED_S) -> list[float]:
+    clock = FrameClock(listed_s, RATE)
+    return [clock.advance(one) for one in pts_s]
+
+
+def test_right_timestamps_stay_as_they_are() -> None:
+    uneven = [0.0, 0.05, 0.07, 0.3]
+    assert _repaired(uneven) == uneven
+
+
+def test_a_first_frame_may_come_after_the_first_listed_one() -> None:
+    assert _repaired([0.12, 0.16]) == [0.12, 0.16]
+
+
+def test_missing_timestamps_follow_at_the_rate() -> None:
+    assert _repaired([math.nan] * 3) == pytest.approx([0, 0.04, 0.08])
+    assert _repaired([0.1, math.nan, 0.2]) == pytest.approx([0.1, 0.14, 0.2])
+
+
+@pytest.mark.parametrize("wrong_s", [-5.0, 900.0])
+def test_a_timestamp_outside_the_file_is_replaced(wrong_s: float) -> None:
+    assert _repaired([0.0, 0.04, wrong_s, 0.12]) == pytest.approx([0, 0.04, 0.08, 0.12])
+    assert _repaired([wrong_s, 0.04]) == pytest.approx([0, 0.04])
+
+
+def test_a_late_timestamp_of_the_last_frame_stays() -> None:
+    times_s = _repaired([*LISTED_S[:-1], 5.0])
+    assert times_s[-1] == 5.0
+
+
+def test_a_timestamp_that_runs_backwards_is_replaced() -> None:
+    # By the time 0.04 s two frames are due, and three were decoded: a whole interval follows.
+    assert _repaired([0.0, 0.04, 0.04, 0.12]) == pytest.approx([0, 0.04, 0.08, 0.12])
+
+
+def test_two_frames_that_the_file_lists_at_one_time_delay_nothing() -> None:
+    listed_s = np.array([0.0, 0.04, 0.04, 0.08, 0.12])
+    assert _repaired(list(listed_s), listed_s) == pytest.approx(
+        [0, 0.04, 0.04 + TOLERANCE_S, 0.08, 0.12]
+    )
+
+
+@given(st.lists(st.floats(-1e6, 1e6) | st.just(math.nan), min_size=1, max_size=30))
+def test_repaired_times_always_rise(pts_s: list[float]) -> None:
+    times_s = _repaired(pts_s)
+    assert all(math.isfinite(one) for one in times_s)
+    assert (np.diff(times_s) > 0).all()
+
+
+def test_repair_depends_on_its_arguments_only() -> None:
+    listed_s = LISTED_S.copy()
+    results = {
+        repair_timestamp(math.nan, previous_s=0.2, index=3, listed_s=listed_s, rate=RATE)
+        for _ in range(2)
+    }
+    assert results == {0.2 + 0.04}
+    assert (listed_s == LISTED_S).all()
+
+
+def test_a_clock_follows_jumps() -> None:
+    clock = FrameClock(LISTED_S, RATE)
+    assert (clock.index, clock.time_s) == (-1, -math.inf)
+    clock.skip(4)
+    assert (clock.index, clock.time_s) == (3, LISTED_S[3])
+    clock.advance(0.16)
+    assert (clock.index, clock.time_s) == (4, 0.16)
+    clock.locate(0.25)
+    assert (clock.index, clock.time_s) == (6, 0.25)
+    clock.restart()
+    assert (clock.index, clock.time_s) == (-1, -math.inf)

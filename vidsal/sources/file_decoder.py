@@ -1,0 +1,230 @@
+"""The frames of a video file in order: decoded by OpenCV, or by ffmpeg where OpenCV cannot."""
+
+import logging
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vidsal.errors import VidsalError
+from vidsal.media.probe import VideoStream, may_be_interlaced
+from vidsal.sources.corruption import DamageWatch
+from vidsal.sources.decoders import Decoding, FfmpegReader, OpencvReader, Reader, begin_if_alike
+from vidsal.sources.timestamps import FrameClock
+from vidsal.types import Rgb
+
+log = logging.getLogger(__name__)
+
+# A decoder that ends this long before the file does is replaced; if the file has no timestamps,
+# one that ends before this share of its frames.
+_END_S, _END_SHARE = 0.3, 0.9
+# A seek aims this long before the frame that is wanted, and may end this long before that.
+_AIM_S, _EARLY_S = 1.0, 2.0
+
+
+class FileDecoder:
+    """Hands out (picture, time) of each frame of a file, and changes the decoder where needed.
+
+    OpenCV decodes, unless it is known to return other pictures than ffmpeg. If it ends long before
+    the file does, ffmpeg decodes the rest.
+
+    Parameters
+    ----------
+    path : Path
+    stream : VideoStream
+        The video stream of the file.
+    is_strict : bool
+        Whether the first corrupt frame is an error. Only ffmpeg reports these.
+    """
+
+    def __init__(self, path: Path, stream: VideoStream, *, is_strict: bool = False) -> None:
+        self._path, self._stream, self._strict = path, stream, is_strict
+        self._listed_s = stream.offsets_s
+        self._clock = FrameClock(self._listed_s, stream.rate)
+        self._reader: Reader | None = None
+        self._watch: DamageWatch | None = None
+
+    @property
+    def name(self) -> str:
+        """The program that decodes now; empty before the first frame."""
+        return self._reader.name if self._reader else ""
+
+    @property
+    def index(self) -> int:
+        """0-based number of the current frame in decode order; -1 before the first."""
+        return self._clock.index
+
+    @property
+    def time_s(self) -> float:
+        """Repaired time of the current frame; ``-inf`` before the first.
+
+        In seconds after the first frame that the file lists, which may not be decodable.
+        """
+        return self._clock.time_s
+
+    def grab(self) -> float | None:
+        """Go to the next frame without converting it.
+
+        Returns
+        -------
+        float or None
+            Its `time_s`; None at the end of the file.
+
+        Raises
+        ------
+        VidsalError
+            If no decoder can open the file, or at a corrupt frame if that is an error.
+        """
+        pts_s = self._current().grab()
+        if pts_s is None and self._change_decoder():
+            pts_s = self._current().grab()
+        return None if pts_s is None else self._clock.advance(pts_s)
+
+    def picture(self) -> Rgb | None:
+        """Return the current frame, (H, W, 3) uint8 RGB; None if it cannot be converted."""
+        return self._current().picture()
+
+    def seek(self, start_s: float) -> None:
+        """Go to a frame shortly before a time, or to the first one if that fails.
+
+        Parameters
+        ----------
+        start_s : float
+            Seconds after the first frame that the file lists.
+
+        Raises
+        ------
+        VidsalError
+            As `grab`.
+        """
+        # The timestamp of the next frame shows where the file is now; the request does not.
+        if isinstance(self._reader, OpencvReader):
+            has_worked = self._seek_opencv(self._reader, start_s)
+        else:
+            has_worked = self._seek_ffmpeg(start_s)
+        if has_worked:
+            return
+        log.info("%s: seeking failed, decoding from the beginning", self._path)
+        self._close_reader()
+        self._clock.restart()
+        self.grab()
+
+    def watch_corruption(self, begin_s: float, end_s: float) -> None:
+        """Count the corrupt frames of a part of the file, which OpenCV does not report.
+
+        Parameters
+        ----------
+        begin_s, end_s : float
+            Seconds after the first frame; the end may be infinite.
+        """
+        if isinstance(self._reader, OpencvReader):
+            self._watch = DamageWatch(self._path, begin_s, end_s)
+
+    def corrupt_frames(self) -> int:
+        """Return how many decoded frames are corrupt, as far as ffmpeg reports them."""
+        if self._watch is not None:
+            return self._watch.count()
+        return self._reader.corrupt_frames() if isinstance(self._reader, FfmpegReader) else 0
+
+    def close(self) -> None:
+        """Close the file, and end all processes that read it."""
+        if self._reader is not None:
+            self._reader.close()
+        if self._watch is not None:
+            self._watch.close()
+
+    def _current(self) -> Reader:
+        """Return the open decoder; open one if there is none."""
+        if self._reader is None:
+            if self._begin_s is None:
+                self._reader = self._ffmpeg(is_strict=self._strict)
+            else:
+                self._reader = OpencvReader(self._path, self._stream, begin_s=self._begin_s)
+        return self._reader
+
+    def _ffmpeg(self, **options: Any) -> FfmpegReader:
+        """Return a new ffmpeg, with these options of `Decoding`."""
+        decoding = Decoding(deinterlaces=self._is_interlaced, **options)
+        return FfmpegReader(self._path, self._stream, decoding)
+
+    def _close_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+        self._reader = None
+
+    @cached_property
+    def _is_interlaced(self) -> bool:
+        return may_be_interlaced(self._path, self._stream)
+
+    @cached_property
+    def _begin_s(self) -> float | None:
+        """Time of OpenCV's first frame in seconds; None if ffmpeg is to decode."""
+        try:
+            if reason := self._reason_against_opencv():
+                raise VidsalError(reason)
+            return begin_if_alike(self._path, self._stream)
+        except VidsalError as error:
+            log.info("%s: %s; ffmpeg decodes it", self._path, error)
+            return None
+
+    def _reason_against_opencv(self) -> str:
+        """Return why OpenCV is not even tried; empty if it is."""
+        if self._strict:
+            return "OpenCV does not report corrupt frames"
+        if self._stream.is_hdr:
+            return "it is HDR and needs tone mapping"
+        if self._stream.restarts:
+            return "its timestamps restart"
+        return "it may be interlaced" if self._is_interlaced else ""
+
+    def _change_decoder(self) -> bool:
+        """Let ffmpeg decode the rest if OpenCV ended long before the file does."""
+        if not isinstance(self._reader, OpencvReader) or self._is_near_end():
+            return False
+        decoded = self._clock.index + 1
+        log.warning(
+            "%s: OpenCV ends after %d of %d frames; ffmpeg decodes the rest",
+            self._path, decoded, self._stream.frames,
+        )  # fmt: skip
+        self._close_reader()
+        self._reader = self._ffmpeg(after_s=self._clock.time_s, skipped=decoded)
+        return True
+
+    def _is_near_end(self) -> bool:
+        """Return whether the file was read to its end, but for a corrupt frame or two."""
+        decoded = self._clock.index + 1
+        if self._stream.has_times and decoded < self._stream.frames:
+            return self._clock.time_s >= float(self._listed_s[-1]) - _END_S
+        return decoded >= self._stream.frames * _END_SHARE
+
+    def _seek_opencv(self, reader: OpencvReader, start_s: float) -> bool:
+        """Seek with OpenCV; return whether the next frame is shortly before the start."""
+        aim_s = start_s - _AIM_S
+        time_s = reader.jump(aim_s)
+        if time_s is None or not aim_s - _EARLY_S < time_s <= start_s:
+            return False
+        self._clock.locate(time_s)
+        return True
+
+    def _seek_ffmpeg(self, start_s: float) -> bool:
+        """Restart ffmpeg shortly before the start; return whether it is not too late.
+
+        Earlier frames that have to be decoded are at least not converted and copied.
+        """
+        aim_s = start_s - _AIM_S
+        skipped = int(np.searchsorted(self._listed_s, aim_s))
+        if not skipped:
+            return False
+        self._close_reader()
+        # Corruption is reported from the beginning, and repaired times depend on all frames.
+        jumps = not (self._strict or self._stream.restarts)
+        self._reader = self._ffmpeg(
+            after_s=aim_s, skipped=skipped, jumps=jumps, is_strict=self._strict
+        )
+        self._clock.skip(skipped)
+        time_s = self.grab()
+        if time_s is None or time_s > start_s:
+            return False
+        self._clock.locate(time_s)
+        return True
