@@ -45,7 +45,12 @@ COMMANDS = [
     for page in PAGES
     for arguments in commands(page)
 ]
-PROGRAMS = [page for page in PAGES if blocks(page, "python")]
+# Each of the longer pages loads a network of its own.
+PROGRAMS = [
+    pytest.param(page, id=name_of(page), marks=[] if page == README else pytest.mark.slow)
+    for page in PAGES
+    if blocks(page, "python")
+]
 
 
 def with_command(arguments: list[str]) -> list[str]:
@@ -93,7 +98,7 @@ def example_folder(make_clip: MakeClip, tmp_path: Path, monkeypatch: pytest.Monk
     return tmp_path
 
 
-@pytest.mark.parametrize("page", [pytest.param(one, id=name_of(one)) for one in PROGRAMS])
+@pytest.mark.parametrize("page", PROGRAMS)
 def test_the_programs_of_a_page_run_one_after_the_other(page: Path, example_folder: Path) -> None:
     names: dict[str, Any] = {}
     for code in blocks(page, "python"):
