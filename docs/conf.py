@@ -42,7 +42,8 @@ autosummary_generate = True
 autosummary_imported_members = False
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
-autodoc_default_options = {"members": True, "show-inheritance": False}
+# `viewer` is a module, which would be shown with its path on the machine of the build.
+autodoc_default_options = {"members": True, "exclude-members": "viewer"}
 numpydoc_show_class_members = False
 default_role = "code"
 
@@ -52,6 +53,10 @@ html_title = "vidsal"
 html_static_path = ["_static"]
 html_css_files = ["vidsal.css"]
 html_copy_source = html_show_sourcelink = False
+# Pages without subpages need no navigation beside them.
+html_sidebars = {
+    page: [] for page in ("how_it_works", "benchmarks", "architecture", "contributing")
+}
 html_theme_options = {
     "logo": {"text": "vidsal"},
     "navigation_with_keys": False,
