@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 from conftest import MakeClip, run_ffmpeg
-from sink_help import boxes_of, make_info, make_saliency, names_in, run_vidsal, write_with_sound
+from sink_help import boxes_of, make_info, names_in, run_vidsal, write_with_sound
 
 from vidsal.media import probe
 from vidsal.settings import Settings
@@ -419,7 +419,7 @@ def test_sound_that_cannot_be_read_is_told(
     (tmp_path / "a.mp4").write_text("no sound")
     out = write_with_sound(SoundPart(str(tmp_path / "a.mp4"), "aac"), tmp_path / "o.mp4")
     assert probe.inspect(out).sound is None
-    assert "a.mp4: its sound cannot be read, so the video has none" in caplog.text
+    assert "a.mp4: its audio cannot be read, so the video has none" in caplog.text
 
 
 def test_sound_that_cannot_be_copied_is_encoded(
@@ -427,12 +427,12 @@ def test_sound_that_cannot_be_copied_is_encoded(
 ) -> None:
     # The table says yes, and MP4 says no.
     clip = _clip_with_click(tmp_path / "a.mkv", sound="pcm_s16le", codec="libx264")
-    monkeypatch.setitem(mux._COPIED, ".mp4", ("pcm_mulaw",))
+    monkeypatch.setitem(mux._COPIED_CODECS, ".mp4", ("pcm_mulaw",))
     run_ffmpeg("-i", str(clip), "-c:v", "copy", "-c:a", "pcm_mulaw", str(tmp_path / "b.mkv"))
     caplog.set_level("INFO")
     sound = SoundPart(str(tmp_path / "b.mkv"), "pcm_mulaw")
     out = write_with_sound(sound, tmp_path / "o.mp4", frames=150)
-    assert "is encoded anew: ffmpeg failed: " in caplog.text
+    assert "is encoded again: ffmpeg failed: " in caplog.text
     click_s, found = _first(out, "click")
     assert click_s == pytest.approx(3.0, abs=0.005)
     assert found == "aac"
@@ -479,10 +479,9 @@ def test_sound_is_in_time_after_an_hour(tmp_path: Path) -> None:
     out = tmp_path / "o.mp4"
     info = make_info(fps, sound=SoundPart(str(clip), "aac"))
     dark, bright = np.zeros((16, 16, 3), np.uint8), np.full((16, 16, 3), 255, np.uint8)
-    with video_sink(out, info, Settings(quality=20)) as write:
+    with video_sink(out, info, Settings(quality=20)) as sink:
         for index in range(frames):
-            one = make_saliency(index, time_s=round(float(index / fps), 3), size=(16, 16))
-            write(one, dark if index < flash else bright)
+            sink.write(dark if index < flash else bright, round(float(index / fps), 3))
     seen = probe.inspect(out).picture
     assert seen is not None and (seen.frames, seen.rate) == (frames, fps)
     with av.open(str(out)) as file:

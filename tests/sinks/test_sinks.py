@@ -28,13 +28,13 @@ def test_photo_png_is_exact_and_jpeg_is_close(tmp_path: Path) -> None:
     picture = make_picture(4)
     # JPEG blurs colour across the edges of the blocks, and only there.
     for name, far in (("a.png", 0), ("a.jpg", 4), ("a.JPEG", 4)):
-        with image_sink(tmp_path / name) as write:
-            write(make_saliency(), picture)
+        with image_sink(tmp_path / name) as sink:
+            sink.write(picture, 0.0)
         seen = np.asarray(Image.open(tmp_path / name)).astype(int)
         assert np.abs(seen - picture).mean() <= far
     assert names_in(tmp_path) == ["a.JPEG", "a.jpg", "a.png"]
-    with pytest.raises(RuntimeError), image_sink(tmp_path / "b.png") as write:
-        write(make_saliency(), picture)
+    with pytest.raises(RuntimeError), image_sink(tmp_path / "b.png") as sink:
+        sink.write(picture, 0.0)
         raise RuntimeError
     assert names_in(tmp_path) == ["a.JPEG", "a.jpg", "a.png"]
 
@@ -46,18 +46,18 @@ def test_all_sinks_fail_together(tmp_path: Path) -> None:
     settings = Settings(table=tmp_path / "t.csv", maps=tmp_path / "maps")
     with (
         pytest.raises(VidsalError, match="ffmpeg failed"),
-        open_sinks(make_info(), settings, tmp_path / "o.mp4", None) as write,
+        open_sinks(make_info(), settings, tmp_path / "o.mp4") as sinks,
     ):
-        write(make_saliency(), make_picture(0))
-        write(make_saliency(1), make_picture(1))
+        sinks.write(make_saliency(), make_picture(0))
+        sinks.write(make_saliency(1), make_picture(1))
         kill_ffmpeg()
     assert names_in(tmp_path) == []
 
 
 def test_all_sinks_succeed_together(tmp_path: Path) -> None:
     settings = Settings(table=tmp_path / "t.csv", maps=tmp_path / "maps")
-    with open_sinks(make_info(), settings, tmp_path / "o.mp4", None) as write:
-        write(make_saliency(), make_picture(0))
+    with open_sinks(make_info(), settings, tmp_path / "o.mp4") as sinks:
+        sinks.write(make_saliency(), make_picture(0))
         # Nothing at the final names before the end.
         assert not any((tmp_path / name).exists() for name in ("o.mp4", "t.csv", "maps"))
     assert {"o.mp4", "t.csv", "maps", "maps/fused/000000.png"} <= set(names_in(tmp_path))
@@ -161,7 +161,7 @@ def test_claims_are_checked_before_any_work(tmp_path: Path) -> None:
         ({"output": tmp_path / "o.mp4", "table": tmp_path / "t.csv"}, r"t\.csv exists"),
         (
             {"output": tmp_path / "o.mp4", "table": tmp_path / "o.mp4"},
-            r"--output and --table both name .*o\.mp4",
+            r"output= and table= both name .*o\.mp4",
         ),
         ({"output": tmp_path / "no" / "o.mp4"}, "no is not a folder that exists: make it first"),
         ({"output": tmp_path / "t.csv" / "o.mp4"}, r"t\.csv is not a folder that exists"),
