@@ -1,4 +1,4 @@
-"""The folder of finished segments: what counts, what does not, and whose it is."""
+"""The folder of finished segments: which ones count, and which run they belong to."""
 
 import errno
 import json
@@ -149,7 +149,10 @@ def test_the_checkpoint_folder_a_long_name_has_a_name_that_systems_take(tmp_path
 def test_a_checkpoint_folder_something_else_is_left_alone(output: Path) -> None:
     checkpoint_folder(output).mkdir()
     (checkpoint_folder(output) / "holiday.jpg").touch()
-    with pytest.raises(VidsalError, match=r"holiday\.jpg is in it"), open_checkpoint(output, IDENTITY):
+    with (
+        pytest.raises(VidsalError, match=r"holiday\.jpg is in it"),
+        open_checkpoint(output, IDENTITY),
+    ):
         pass
     assert (checkpoint_folder(output) / "holiday.jpg").exists()
 
@@ -157,7 +160,10 @@ def test_a_checkpoint_folder_something_else_is_left_alone(output: Path) -> None:
 @pytest.mark.parametrize("text", ["", "{", "3", "\x00" * 40])
 def test_a_damaged_manifest_is_refused(output: Path, three: Path, text: str) -> None:
     (three / "manifest.json").write_text(text)
-    with pytest.raises(VidsalError, match="cannot be read: remove"), open_checkpoint(output, IDENTITY):
+    with (
+        pytest.raises(VidsalError, match="cannot be read: remove"),
+        open_checkpoint(output, IDENTITY),
+    ):
         pass
 
 
@@ -210,7 +216,10 @@ def test_a_lock_that_was_removed_before_it_was_locked_is_none(
     with open_checkpoint(output, IDENTITY):
         assert len(tries) == 2 and tries[0].closed
         monkeypatch.undo()
-        with pytest.raises(VidsalError, match="another run works in"), open_checkpoint(output, IDENTITY):
+        with (
+            pytest.raises(VidsalError, match="another run works in"),
+            open_checkpoint(output, IDENTITY),
+        ):
             pass
         assert (folder / "lock").exists()
     assert not folder.exists()

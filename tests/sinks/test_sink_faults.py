@@ -1,4 +1,4 @@
-"""What goes wrong while a file is written: one line, and nothing left behind."""
+"""Errors while a file is written: one line, and no file is left."""
 
 import os
 import stat
@@ -19,7 +19,6 @@ from sink_help import (
     kill_ffmpeg,
     make_info,
     make_picture,
-    make_saliency,
     names_in,
     our_ffmpeg,
     run_vidsal,
@@ -77,7 +76,9 @@ def test_an_error_leaves_nothing(kind: type[BaseException], after: int, tmp_path
 
 def test_no_frame_is_an_error(tmp_path: Path) -> None:
     with (
-        pytest.raises(VidsalError, match=r"source\.mp4: there are no frames, so nothing was written"),
+        pytest.raises(
+            VidsalError, match=r"source\.mp4: there are no frames, so nothing was written"
+        ),
         video_sink(tmp_path / "o.mp4", make_info(), Settings()),
     ):
         pass
@@ -309,7 +310,8 @@ def test_sound_that_cannot_be_added_is_an_error(
     clip, out = make_clip(frames=5, sound="aac"), out_without_sound
     for kept in ("o.silent.mp4", "o.silent_002.mp4"):
         with pytest.raises(
-            VidsalError, match=rf"audio=False leaves it out.*ffmpeg failed: .* without audio is in .*{kept}"
+            VidsalError,
+            match=rf"audio=False leaves it out.*ffmpeg failed: .* without audio is in .*{kept}",
         ) as caught:
             run_vidsal(clip, out / "o.mp4")
         assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Videos as they are written: PyAV reads back what is in them, and when."""
+"""Videos read back with PyAV: their frames and times."""
 
 from collections.abc import Iterable
 from fractions import Fraction

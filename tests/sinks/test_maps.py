@@ -1,4 +1,4 @@
-"""The maps: they come back, and replace only their own kind."""
+"""The maps are read back as written, and replace only maps."""
 
 from pathlib import Path
 
@@ -58,7 +58,9 @@ def test_maps_are_kept_without_overwrite_and_replaced_whole_with_it(tmp_path: Pa
         for index in range(3):
             sink.write(make_saliency(index, **_maps(rng)))  # type: ignore[arg-type]
     (folder / "notes.txt").write_text("mine")
-    with pytest.raises(VidsalError, match="is not empty: give another folder, or overwrite=True to"):
+    with pytest.raises(
+        VidsalError, match="is not empty: give another folder, or overwrite=True to"
+    ):
         claim_folder(folder, overwrite=False)
     claim_folder(folder, overwrite=True)
     with maps_sink(folder) as sink:

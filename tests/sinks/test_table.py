@@ -77,7 +77,9 @@ def _table(
 def test_table_row_is_exact(tmp_path: Path) -> None:
     options: dict[str, Any] = {"fusion": "sum", "gain": 2.5, "centre_prior": 0.75, "boxes": 0.4}
     options["method"] = "integrated"
-    (row,) = _table(tmp_path / "t.csv", [_rich()], shown=Shown(1_795_392_000.123456, 61.25), **options)
+    (row,) = _table(
+        tmp_path / "t.csv", [_rich()], shown=Shown(1_795_392_000.123456, 61.25), **options
+    )
     assert tuple(row) == COLUMNS
     # Speeds are 0.0 to 1.91 in steps of 0.01: the median lies between the middle two.
     assert row == {
