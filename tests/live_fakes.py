@@ -1,4 +1,4 @@
-"""What the tests of live share: a clock, a camera and a preview that are fakes."""
+"""Shared by the tests of live: a fake clock, camera and preview, and threads replaced by turns."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +22,7 @@ INFO = SourceInfo("camera 7", *SIZE, Fraction(20), is_live=True)
 
 
 class Clock:
-    """Seconds that pass only where something takes time."""
+    """A clock whose seconds pass only while something sleeps."""
 
     def __init__(self) -> None:
         self.now_s = 1000.0
@@ -37,7 +37,7 @@ class Clock:
 
 
 class FakeCapture:
-    """Delivers grey pictures of level 2 n, one each `step_s` on a clock; None for a lost one."""
+    """Delivers grey pictures of level 2 n, one each `step_s` on a clock, then None."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ def live_settings(**options: Any) -> Settings:
 def faked_source(
     captures: Sequence[FakeCapture], clock: Clock, *, keeps_trying: bool = False, **options: Any
 ) -> LiveSource:
-    """A source that is found again in one capture after the other."""
+    """A source that reconnects to one capture after the other."""
     following = iter(captures)
     return LiveSource(
         "7", live_settings(**options), keeps_trying=keeps_trying,
@@ -103,14 +103,14 @@ def length_of(path: Path) -> tuple[int, float]:
 
 
 class FakePreview:
-    """Remembers what it was shown; asks what is pressed."""
+    """Keeps what it is shown; a function names the pressed buttons."""
 
     def __init__(self, pressed: Callable[[LiveStats | None], list[Button]]) -> None:
         self.shown: list[tuple[Rgb, LiveStats]] = []
         self._pressed = pressed
 
-    def show(self, picture: Rgb, figures: LiveStats) -> None:
-        self.shown.append((picture, figures))
+    def show(self, picture: Rgb, stats: LiveStats) -> None:
+        self.shown.append((picture, stats))
 
     def pressed(self) -> list[Button]:
         return self._pressed(self.shown[-1][1] if self.shown else None)
@@ -119,7 +119,7 @@ class FakePreview:
 def previewing(
     pressed: Callable[[LiveStats | None], list[Button]], kept: list[FakePreview] | None = None
 ) -> Callable[..., Any]:
-    """What opens such a preview, and puts it into `kept`."""
+    """Return a replacement for `open_preview`, which adds its preview to `kept`."""
 
     @contextmanager
     def opened(*_: Any, **__: Any) -> Iterator[FakePreview]:

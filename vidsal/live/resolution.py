@@ -45,8 +45,8 @@ def sizes(working_width: int, short_side: int) -> list[Size]:
     Returns
     -------
     list of Size
-        The requested size first, without duplicates. Except for it, short sides are multiples
-        of 32, as networks need them.
+        The requested size first, without duplicates. Short sides are multiples of 32, as
+        networks need them.
     """
     steps = [
         Size(
