@@ -15,7 +15,7 @@ from vidsal.live.preview import Button
 from vidsal.live.statistics import LiveStats
 from vidsal.settings import Settings
 from vidsal.sources.live import LiveSource
-from vidsal.types import Rgb, SourceInfo
+from vidsal.types import Frame, Rgb, Saliency, SourceInfo
 
 SIZE = (96, 128)
 INFO = SourceInfo("camera 7", *SIZE, Fraction(20), is_live=True)
@@ -129,3 +129,56 @@ def previewing(
         yield preview
 
     return opened
+
+
+class FrameTurns:
+    """Replaces the capture thread: the newest frame at the time of the clock.
+
+    A frame arrives each `step_s`. The clock shows the time of arrival while a frame is captured.
+    """
+
+    def __init__(self, frames: Iterator[Frame], clock: Clock, step_s: float) -> None:
+        self._frames, self._clock, self._step_s = frames, clock, step_s
+        self.seen = self.dropped = 0
+
+    def __iter__(self) -> Iterator[Frame]:
+        next_s = self._clock.now_s + self._step_s
+        while True:
+            now_s, newest = self._clock.now_s, None
+            while newest is None or next_s <= now_s:
+                self._clock.now_s = next_s
+                frame = next(self._frames, None)
+                if frame is None:
+                    break
+                next_s += self._step_s
+                self.seen += 1
+                self.dropped += newest is not None
+                newest = frame
+            self._clock.now_s = max(self._clock.now_s, now_s)
+            if newest is None:
+                return
+            yield newest
+
+
+class ResultTurns:
+    """Replaces the analysis thread: a result is computed when it is taken."""
+
+    def __init__(self, results: Iterator[Saliency]) -> None:
+        self._results = results
+        self.is_over = False
+
+    def take(self, timeout_s: float) -> Saliency | None:
+        result = next(self._results, None)
+        self.is_over = result is None
+        return result
+
+
+def taking_turns(clock: Clock, step_s: float) -> Callable[..., Any]:
+    """Return a replacement for `newest` without threads: time passes on the clock alone."""
+
+    @contextmanager
+    def newest(items: Any, *, drops: bool = True) -> Iterator[FrameTurns | ResultTurns]:
+        yield FrameTurns(items, clock, step_s) if drops else ResultTurns(items)
+        items.close()
+
+    return newest

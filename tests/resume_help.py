@@ -15,6 +15,7 @@ from PIL import Image
 
 import vidsal
 from vidsal import pipeline
+from vidsal.analyser import draw as draw_picture
 from vidsal.settings import Settings
 from vidsal.static import models
 from vidsal.static.models import ModelChoice
@@ -94,7 +95,7 @@ def broken_drawing(
     monkeypatch: pytest.MonkeyPatch, after: int, error: BaseException | None = None
 ) -> Iterator[None]:
     """Let drawing fail after so many frames."""
-    calls, real = itertools.count(), pipeline.draw
+    calls, real = itertools.count(), draw_picture
 
     def draw(*arguments: Any) -> Rgb:
         if next(calls) == after:

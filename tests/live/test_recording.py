@@ -22,7 +22,9 @@ def _saliencies(times: Sequence[float], size: tuple[int, int] = SIZE) -> Iterato
     with faked_source([FakeCapture(len(times), clock=clock, size=size)], clock) as source:
         frames = list(source.frames())
     for one, time_s in zip(
-        analyse_frames(frames, None, live_settings(), batch=1, looks_ahead=False), times, strict=True
+        analyse_frames(frames, None, live_settings(), batch=1, looks_ahead=False),
+        times,
+        strict=True,
     ):
         object.__setattr__(one.frame, "time_s", time_s)
         yield one

@@ -10,7 +10,9 @@ def test_sizes_are_steps_down_from_what_was_asked_for() -> None:
     assert sizes(32, 32) == [Size(32, 32)]
 
 
-def _sized(controller: SizeController, seconds: float, begin_s: float = 0.0, **how: float) -> list[Size]:
+def _sized(
+    controller: SizeController, seconds: float, begin_s: float = 0.0, **how: float
+) -> list[Size]:
     known = {"fps_in": 30.0, "fps_out": 30.0, "latency_ms": 50.0, "busy": 0.9} | how
     return [controller.update(begin_s + n / 4, **known) for n in range(int(seconds * 4))]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vidsal.live.statistics import StatsCollector, Latencies, Rate
+from vidsal.live.statistics import Latencies, Rate, StatsCollector
 
 
 def test_rates_are_of_the_last_two_seconds() -> None:
