@@ -226,7 +226,7 @@ def wait_for_page(port: int, process: subprocess.Popen[str]) -> None:
             raise SystemExit("vidsal live ended before it began")
         with contextlib.suppress(OSError, http.client.HTTPException):
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
-            connection.request("GET", "/figures")
+            connection.request("GET", "/stats")
             if re.search(rb'"time_s": [1-9]', connection.getresponse().read()):
                 return
         time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""What the tests of live share: a clock, a camera and a preview that are fakes."""
+"""Shared by the tests of live: a fake clock, camera and preview, and threads replaced by turns."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,14 +15,14 @@ from vidsal.live.preview import Button
 from vidsal.live.statistics import LiveStats
 from vidsal.settings import Settings
 from vidsal.sources.live import LiveSource
-from vidsal.types import Rgb, SourceInfo
+from vidsal.types import Frame, Rgb, Saliency, SourceInfo
 
 SIZE = (96, 128)
 INFO = SourceInfo("camera 7", *SIZE, Fraction(20), is_live=True)
 
 
 class Clock:
-    """Seconds that pass only where something takes time."""
+    """A clock whose seconds pass only while something sleeps."""
 
     def __init__(self) -> None:
         self.now_s = 1000.0
@@ -37,7 +37,7 @@ class Clock:
 
 
 class FakeCapture:
-    """Delivers grey pictures of level 2 n, one each `step_s` on a clock; None for a lost one."""
+    """Delivers grey pictures of level 2 n, one each `step_s` on a clock, then None."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ def live_settings(**options: Any) -> Settings:
 def faked_source(
     captures: Sequence[FakeCapture], clock: Clock, *, keeps_trying: bool = False, **options: Any
 ) -> LiveSource:
-    """A source that is found again in one capture after the other."""
+    """A source that reconnects to one capture after the other."""
     following = iter(captures)
     return LiveSource(
         "7", live_settings(**options), keeps_trying=keeps_trying,
@@ -103,14 +103,14 @@ def length_of(path: Path) -> tuple[int, float]:
 
 
 class FakePreview:
-    """Remembers what it was shown; asks what is pressed."""
+    """Keeps what it is shown; a function names the pressed buttons."""
 
     def __init__(self, pressed: Callable[[LiveStats | None], list[Button]]) -> None:
         self.shown: list[tuple[Rgb, LiveStats]] = []
         self._pressed = pressed
 
-    def show(self, picture: Rgb, figures: LiveStats) -> None:
-        self.shown.append((picture, figures))
+    def show(self, picture: Rgb, stats: LiveStats) -> None:
+        self.shown.append((picture, stats))
 
     def pressed(self) -> list[Button]:
         return self._pressed(self.shown[-1][1] if self.shown else None)
@@ -119,7 +119,7 @@ class FakePreview:
 def previewing(
     pressed: Callable[[LiveStats | None], list[Button]], kept: list[FakePreview] | None = None
 ) -> Callable[..., Any]:
-    """What opens such a preview, and puts it into `kept`."""
+    """Return a replacement for `open_preview`, which adds its preview to `kept`."""
 
     @contextmanager
     def opened(*_: Any, **__: Any) -> Iterator[FakePreview]:
@@ -129,3 +129,56 @@ def previewing(
         yield preview
 
     return opened
+
+
+class FrameTurns:
+    """Replaces the capture thread: the newest frame at the time of the clock.
+
+    A frame arrives each `step_s`. The clock shows the time of arrival while a frame is captured.
+    """
+
+    def __init__(self, frames: Iterator[Frame], clock: Clock, step_s: float) -> None:
+        self._frames, self._clock, self._step_s = frames, clock, step_s
+        self.seen = self.dropped = 0
+
+    def __iter__(self) -> Iterator[Frame]:
+        next_s = self._clock.now_s + self._step_s
+        while True:
+            now_s, newest = self._clock.now_s, None
+            while newest is None or next_s <= now_s:
+                self._clock.now_s = next_s
+                frame = next(self._frames, None)
+                if frame is None:
+                    break
+                next_s += self._step_s
+                self.seen += 1
+                self.dropped += newest is not None
+                newest = frame
+            self._clock.now_s = max(self._clock.now_s, now_s)
+            if newest is None:
+                return
+            yield newest
+
+
+class ResultTurns:
+    """Replaces the analysis thread: a result is computed when it is taken."""
+
+    def __init__(self, results: Iterator[Saliency]) -> None:
+        self._results = results
+        self.is_over = False
+
+    def take(self, timeout_s: float) -> Saliency | None:
+        result = next(self._results, None)
+        self.is_over = result is None
+        return result
+
+
+def taking_turns(clock: Clock, step_s: float) -> Callable[..., Any]:
+    """Return a replacement for `newest` without threads: time passes on the clock alone."""
+
+    @contextmanager
+    def newest(items: Any, *, drops: bool = True) -> Iterator[FrameTurns | ResultTurns]:
+        yield FrameTurns(items, clock, step_s) if drops else ResultTurns(items)
+        items.close()
+
+    return newest

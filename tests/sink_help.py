@@ -1,4 +1,4 @@
-"""What the tests of the sinks share: frames to write, and what came of them."""
+"""Shared by the tests of the sinks: frames to write, and readers of the results."""
 
 import time
 from collections.abc import Iterable
@@ -88,9 +88,9 @@ def rgb_of(frame: Any) -> Rgb:
 def write_video(path: Path, pictures: Iterable[Rgb], info: SourceInfo, **options: Any) -> None:
     """Write frames at the rate that the source has."""
     assert info.fps is not None
-    with video_sink(path, info, Settings(**options)) as write:
+    with video_sink(path, info, Settings(**options)) as sink:
         for index, picture in enumerate(pictures):
-            write(make_saliency(index, time_s=float(index / info.fps)), picture)
+            sink.write(picture, float(index / info.fps))
 
 
 def names_in(folder: Path) -> list[str]:

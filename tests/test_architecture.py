@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sources": {"media"},
     "saliency": {"motion", "image_ops"},
     "render": {"saliency", "motion", "image_ops"},
-    "sinks": {"saliency", "media"},
+    "sinks": {"saliency", "media", "image_ops"},
     "evaluation": {"sources", "saliency", "static", "motion", "image_ops"},
     "live": {"sources", "saliency", "static", "render", "sinks"},
     "analyser": {"sources", "static", "motion", "image_ops", "saliency", "render"},

@@ -44,10 +44,12 @@ def option(name: str, value: object = None) -> str:
     name : str
         Name of the field of `vidsal.Settings`.
     value : object, optional
-        ``True`` for an option that is switched on; by default the option alone.
+        ``True`` or ``False`` for an option that is switched on or off; by default the option alone.
     """
     if not _names_flags:
         return f"{name}=" if value is None else f"{name}={value!r}"
+    if value is False:
+        return "--no-" + name.replace("_", "-")
     flag = "--" + name.replace("_", "-")
     if value is None or value is True:
         return flag

@@ -31,6 +31,25 @@ def shrink(picture: Pixels, size: tuple[int, int]) -> Pixels:
     return np.asarray(resized, picture.dtype)
 
 
+def even(picture: Rgb) -> Rgb:
+    """Return a picture with even sides, as video codecs need them.
+
+    Parameters
+    ----------
+    picture : (H, W, 3) uint8 array
+
+    Returns
+    -------
+    (H2, W2, 3) uint8 array
+        An odd side gains one pixel, a copy of the last; nothing is rescaled. A picture with even
+        sides is returned as it is.
+    """
+    height, width = picture.shape[:2]
+    if height % 2 == 0 and width % 2 == 0:
+        return picture
+    return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+
+
 def grey(rgb: Rgb) -> Rgb:
     """Return the luma of an RGB picture, (h, w) uint8."""
     return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)

@@ -1,14 +1,14 @@
-"""The analysis that may change while it runs."""
+"""The analysis of a live source, whose size and target change while it runs."""
 
 from collections.abc import Iterator
 
 import numpy as np
 from conftest import BrightnessStage
 from live_fakes import INFO, SIZE, live_settings
+from stream_help import analyse_frames
 
 from vidsal.live.adaptive import Adaptive
-from vidsal.live.statistics import Counting
-from vidsal.saliency.stream import analyse_frames
+from vidsal.live.statistics import StatsCollector
 from vidsal.types import Frame, Target
 
 
@@ -21,7 +21,7 @@ def test_no_frame_waits_for_the_next_one() -> None:
             pulled += 1
             yield Frame(np.full((*SIZE, 3), 40 * n, np.uint8), n, n / 20)
 
-    results = analyse_frames(frames(), None, live_settings(), batch=1, ahead=False)
+    results = analyse_frames(frames(), None, live_settings(), batch=1, looks_ahead=False)
     for n, one in enumerate(results, start=1):
         assert (one.frame.index, pulled) == (n - 1, n)
 
@@ -34,7 +34,7 @@ def test_a_result_does_not_depend_on_looking_ahead_where_nothing_flashes() -> No
         for n in range(6)
     ]
     both = [
-        list(analyse_frames(frames, BrightnessStage(), live_settings(), batch=1, ahead=ahead))
+        list(analyse_frames(frames, BrightnessStage(), live_settings(), batch=1, looks_ahead=ahead))
         for ahead in (True, False)
     ]
     for one, other in zip(*both, strict=True):
@@ -42,7 +42,7 @@ def test_a_result_does_not_depend_on_looking_ahead_where_nothing_flashes() -> No
 
 
 class AimedStage(BrightnessStage):
-    """Can be aimed elsewhere."""
+    """Can explain another target."""
 
     def aimed(self, target: Target) -> "AimedStage":
         return AimedStage(target=target)
@@ -58,7 +58,7 @@ def test_targets_come_in_turn_and_begin_the_analysis_anew() -> None:
         assert one.prediction is not None
         targets.append(one.prediction.target_name)
         cuts.append(one.frame.index)
-        analysis.aim_next(one.prediction)
+        analysis.next_target(one.prediction)
     assert targets == ["top 5", "bright", "bright", "bright", "top 5"]
     # With each change one frame is left out.
     assert cuts == [0, 2, 4, 6, 8]
@@ -69,10 +69,10 @@ def test_a_smaller_size_is_used_from_the_next_frame_on() -> None:
     frames = (Frame(np.zeros((*SIZE, 3), np.uint8), n, n / 20) for n in range(99))
     results = analysis.results(frames)
     assert next(results).fused.shape == (96, 128)
-    counting = Counting()
-    counting.begin(0.0, 0, 0)
+    stats = StatsCollector()
+    stats.begin(0.0, 0, 0)
     for n in range(1, 31):
-        counting.after(n / 5, 6 * n, 5 * n, 0.1)
-        analysis.adapt(n / 5, counting)
+        stats.update(n / 5, 6 * n, 5 * n, 0.1)
+        analysis.adapt(n / 5, stats)
     assert analysis.size.working_width < 128
     assert next(results).fused.shape[1] == analysis.size.working_width

@@ -1,4 +1,4 @@
-"""Previews: the page over real HTTP on loopback, who may look, and where no window can be."""
+"""Previews: the page over HTTP on the loopback interface, its access rules, and windows."""
 
 import http.client
 import json
@@ -20,9 +20,9 @@ from vidsal.live.previews import open_preview, window
 from vidsal.live.previews.web import WebPreview, is_loopback, open_page
 from vidsal.live.statistics import LiveStats
 
-FIGURES = LiveStats(
+STATS = LiveStats(
     time_s=61.5, fps_in=30.0, fps_out=24.6, latency_ms=87.4, dropped_share=0.18, every=5,
-    size="256/192", model="lite0", target="top 5", seen="tabby 61%", layout="overlay",
+    size="256/192", model="lite0", target="top 5", top_class="tabby 61%", layout="overlay",
     is_recording=True,
 )  # fmt: skip
 
@@ -54,32 +54,32 @@ def test_the_page_needs_nothing_from_elsewhere(page: WebPreview) -> None:
     assert headers["Content-Type"] == "text/html; charset=utf-8"
     assert "default-src 'none'" in headers["Content-Security-Policy"]
     assert not re.search(r"(https?:)?//[a-z]", text)
-    # A button for each thing that can be pressed, and for each figure a place.
+    # An element for each button and for each value of the statistics.
     assert set(re.findall(r'data-press="(\w+)"', text)) == set(BUTTONS)
-    shown = {"fps_in", "fps_out", "latency_ms", "seen", "target", "model", "layout", "size"}
+    shown = {"fps_in", "fps_out", "latency_ms", "top_class", "target", "model", "layout", "size"}
     assert shown <= set(re.findall(r'id="(\w+)"', text))
     assert set(KEYS.values()) == set(BUTTONS)
 
 
-def test_figures_follow_what_is_shown(page: WebPreview) -> None:
-    assert json.loads(_ask(page, "/figures")[1]) == {}
-    page.show(np.zeros((96, 128, 3), np.uint8), FIGURES)
-    figures = json.loads(_ask(page, "/figures")[1])
-    assert figures["fps_out"] == 24.6
-    assert figures["seen"] == "tabby 61%"
-    assert figures["is_recording"] is True
-    assert FIGURES.line() == "REC  in 30/s  out 25/s  87 ms  dropped 18%  K 5"
+def test_stats_follow_what_is_shown(page: WebPreview) -> None:
+    assert json.loads(_ask(page, "/stats")[1]) == {}
+    page.show(np.zeros((96, 128, 3), np.uint8), STATS)
+    stats = json.loads(_ask(page, "/stats")[1])
+    assert stats["fps_out"] == 24.6
+    assert stats["top_class"] == "tabby 61%"
+    assert stats["is_recording"] is True
+    assert STATS.line() == "REC  in 30/s  out 25/s  87 ms  dropped 18%  K 5"
 
 
 def test_pictures_come_as_they_are_shown_and_the_newest_wins(page: WebPreview) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", urlsplit(page.address).port or 0)
-    page.show(np.full((96, 128, 3), (200, 30, 30), np.uint8), FIGURES)
+    page.show(np.full((96, 128, 3), (200, 30, 30), np.uint8), STATS)
     connection.request("GET", "/pictures")
     answer = connection.getresponse()
     assert answer.getheader("Content-Type", "").startswith("multipart/x-mixed-replace")
     assert _next_picture(answer).mean(axis=(0, 1)) == pytest.approx([200, 30, 30], abs=4)
     for level in (10, 60, 110):
-        page.show(np.full((96, 128, 3), level, np.uint8), FIGURES)
+        page.show(np.full((96, 128, 3), level, np.uint8), STATS)
     while (level := _next_picture(answer).mean()) < 100:
         assert level < 70
     assert level == pytest.approx(110, abs=3)
@@ -112,7 +112,7 @@ def test_buttons_work_by_post_only(page: WebPreview) -> None:
 def test_other_sites_in_the_same_browser_can_neither_press_nor_read(page: WebPreview) -> None:
     own = f"http://127.0.0.1:{urlsplit(page.address).port}"
     assert _ask(page, "/press/quit", "POST", Origin="http://evil.example")[0] == 403
-    assert _ask(page, "/figures", Host="evil.example")[0] == 403
+    assert _ask(page, "/stats", Host="evil.example")[0] == 403
     assert page.pressed() == []
     assert _ask(page, "/press/pause", "POST", Origin=own)[0] == 204
     assert page.pressed() == ["pause"]
@@ -122,7 +122,7 @@ def test_pictures_are_not_for_the_pages_of_other_sites(page: WebPreview) -> None
     for site in ("cross-site", "same-site"):
         assert _ask(page, "/pictures", **{"Sec-Fetch-Site": site})[0] == 403
     port = urlsplit(page.address).port or 0
-    page.show(np.zeros((96, 128, 3), np.uint8), FIGURES)
+    page.show(np.zeros((96, 128, 3), np.uint8), STATS)
     for headers in ({}, {"Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}):
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
         connection.request("GET", "/pictures?n=7", headers=headers)
@@ -163,7 +163,7 @@ def test_beyond_loopback_the_token_is_needed() -> None:
         token = urlsplit(page.address).query.removeprefix("token=")
         assert len(token) >= 20
         assert page.token == token
-        for path in ("/", "/figures", "/pictures", "/press/quit"):
+        for path in ("/", "/stats", "/pictures", "/press/quit"):
             for query in ("", "?token=", f"?token={token[:-1]}", f"?token={token}x", "?token=ä"):
                 method = "POST" if path.startswith("/press") else "GET"
                 asked = (path + query).encode("utf-8").decode("latin-1").replace("ä", "%E4")
@@ -193,7 +193,7 @@ def test_tokens_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_page_that_is_open_does_not_hold_up_the_end() -> None:
     with open_page("127.0.0.1", 0) as page:
-        page.show(np.zeros((96, 128, 3), np.uint8), FIGURES)
+        page.show(np.zeros((96, 128, 3), np.uint8), STATS)
         connection = http.client.HTTPConnection("127.0.0.1", urlsplit(page.address).port or 0)
         connection.request("GET", "/pictures")
         _next_picture(connection.getresponse())
@@ -204,20 +204,20 @@ def test_a_page_that_is_open_does_not_hold_up_the_end() -> None:
 
 def test_a_port_in_use_is_one_line(page: WebPreview) -> None:
     port = urlsplit(page.address).port or 0
-    with pytest.raises(VidsalError, match="give another --port"), open_page("127.0.0.1", port):
+    with pytest.raises(VidsalError, match="give another port="), open_page("127.0.0.1", port):
         pass
 
 
 def test_a_name_that_is_none_is_one_line() -> None:
     with (
-        pytest.raises(VidsalError, match=r"at no\.such\.host\.invalid:0: .+; give another --host"),
+        pytest.raises(VidsalError, match=r"at no\.such\.host\.invalid:0: .+; give another host="),
         open_page("no.such.host.invalid", 0),
     ):
         pass
 
 
 def test_an_address_of_another_machine_is_one_line() -> None:
-    with pytest.raises(VidsalError, match="give another --host"), open_page("203.0.113.5", 0):
+    with pytest.raises(VidsalError, match="give another host="), open_page("203.0.113.5", 0):
         pass
 
 
@@ -232,16 +232,16 @@ def test_a_page_at_an_address_of_ipv6(host: str) -> None:
         assert page.address.startswith("http://[::1]:") and page.token is None
         port = urlsplit(page.address).port or 0
         connection = http.client.HTTPConnection("::1", port)
-        connection.request("GET", "/figures")
+        connection.request("GET", "/stats")
         assert connection.getresponse().status == 200
         connection.close()
 
 
 def test_two_who_look_get_the_same_picture(page: WebPreview) -> None:
-    page.show(np.full((96, 128, 3), 90, np.uint8), FIGURES)
+    page.show(np.full((96, 128, 3), 90, np.uint8), STATS)
     one, other = (next(page.jpegs()) for _ in range(2))
     assert one is other
-    page.show(np.full((96, 128, 3), 190, np.uint8), FIGURES)
+    page.show(np.full((96, 128, 3), 190, np.uint8), STATS)
     later = next(page.jpegs())
     grey = cv2.imdecode(np.frombuffer(later, np.uint8), cv2.IMREAD_GRAYSCALE)
     assert grey is not None and abs(float(grey.mean()) - 190) < 2
@@ -261,12 +261,12 @@ def test_without_a_display_there_is_a_page(
         assert isinstance(preview, WebPreview)
         assert said == [f"preview at {preview.address}"]
     with (
-        pytest.raises(VidsalError, match="--preview web shows a page instead"),
+        pytest.raises(VidsalError, match="preview='web' shows a web page instead"),
         open_preview("window", host="127.0.0.1", port=0, say=said.append),
     ):
         pass
     with open_preview("none", host="127.0.0.1", port=0, say=said.append) as nothing:
-        nothing.show(np.zeros((8, 8, 3), np.uint8), FIGURES)
+        nothing.show(np.zeros((8, 8, 3), np.uint8), STATS)
         assert nothing.pressed() == []
     assert len(said) == 1
 
@@ -289,7 +289,7 @@ def test_a_closed_window_is_quit_and_keys_are_buttons(monkeypatch: pytest.Monkey
     monkeypatch.setattr(cv2, "getWindowProperty", shown)
     with window.open_window() as opened:
         assert opened.pressed() == []
-        opened.show(np.zeros((8, 8, 3), np.uint8), FIGURES)
+        opened.show(np.zeros((8, 8, 3), np.uint8), STATS)
         pressed = [opened.pressed() for _ in range(6)]
     assert pressed == [["record"], [], ["target"], ["quit"], [], ["quit"]]
 

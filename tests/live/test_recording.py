@@ -1,4 +1,4 @@
-"""Recordings: files that last as long as what they show."""
+"""Recordings: files whose duration is that of the recorded time."""
 
 import csv
 from collections import namedtuple
@@ -10,11 +10,10 @@ import numpy as np
 import psutil
 import pytest
 from live_fakes import INFO, SIZE, Clock, FakeCapture, faked_source, length_of, live_settings
+from stream_help import analyse_frames
 
 from vidsal.errors import VidsalError
 from vidsal.live.recording import Recording
-from vidsal.runtime.atomic_write import free_names
-from vidsal.saliency.stream import analyse_frames
 from vidsal.types import Saliency
 
 
@@ -23,7 +22,9 @@ def _saliencies(times: Sequence[float], size: tuple[int, int] = SIZE) -> Iterato
     with faked_source([FakeCapture(len(times), clock=clock, size=size)], clock) as source:
         frames = list(source.frames())
     for one, time_s in zip(
-        analyse_frames(frames, None, live_settings(), batch=1, ahead=False), times, strict=True
+        analyse_frames(frames, None, live_settings(), batch=1, looks_ahead=False),
+        times,
+        strict=True,
     ):
         object.__setattr__(one.frame, "time_s", time_s)
         yield one
@@ -35,7 +36,7 @@ def _saliencies(times: Sequence[float], size: tuple[int, int] = SIZE) -> Iterato
 def test_a_recording_lasts_as_long_as_it_took(times: list[float], tmp_path: Path) -> None:
     out, table = tmp_path / "o.mp4", tmp_path / "t.csv"
     settings = live_settings(output=out, table=table)
-    with Recording(INFO, settings, None) as recording:
+    with Recording(INFO, settings) as recording:
         for one in _saliencies(times):
             recording.write(one, one.frame.rgb)
         recording.end(65.0)
@@ -49,7 +50,7 @@ def test_a_recording_lasts_as_long_as_it_took(times: list[float], tmp_path: Path
 def test_what_is_held_shows_the_last_picture_and_is_no_row(tmp_path: Path) -> None:
     out, table = tmp_path / "o.mp4", tmp_path / "t.csv"
     first, second = _saliencies([0.0, 10.0])
-    with Recording(INFO, live_settings(output=out, table=table), None) as recording:
+    with Recording(INFO, live_settings(output=out, table=table)) as recording:
         recording.write(first, first.frame.rgb)
         for n in range(100):
             recording.hold(n / 10)
@@ -61,7 +62,7 @@ def test_what_is_held_shows_the_last_picture_and_is_no_row(tmp_path: Path) -> No
 
 def test_what_was_seen_before_a_file_begins_is_no_row(tmp_path: Path) -> None:
     out, table = tmp_path / "o.mp4", tmp_path / "t.csv"
-    with Recording(INFO, live_settings(output=out, table=table), None) as recording:
+    with Recording(INFO, live_settings(output=out, table=table)) as recording:
         for one in _saliencies([9.8, 9.9, 10.0, 10.1]):
             recording.write(one, one.frame.rgb, since_s=10.0)
         recording.end(12.0)
@@ -73,7 +74,7 @@ def test_what_is_held_may_be_drawn_anew_in_the_size_of_the_file(tmp_path: Path) 
     out = tmp_path / "o.mp4"
     (first,) = _saliencies([0.0])
     marked = np.full_like(first.frame.rgb, 200)
-    with Recording(INFO, live_settings(output=out), None) as recording:
+    with Recording(INFO, live_settings(output=out)) as recording:
         recording.write(first, np.full_like(first.frame.rgb, 40))
         for n in range(1, 41):
             # Another size is no picture of this file.
@@ -91,7 +92,7 @@ def test_segments_follow_one_another_without_a_gap(tmp_path: Path) -> None:
     out, table = tmp_path / "o.mp4", tmp_path / "t.csv"
     (tmp_path / "o_002.mp4").write_bytes(b"mine")
     settings = live_settings(output=out, table=table)
-    with Recording(INFO, settings, None, segment_s=4.0) as recording:
+    with Recording(INFO, settings, segment_s=4.0) as recording:
         for one in _saliencies([n / 2 for n in range(21)]):
             recording.write(one, one.frame.rgb)
         recording.end(10.0)
@@ -107,7 +108,7 @@ def test_segments_follow_one_another_without_a_gap(tmp_path: Path) -> None:
 
 def test_a_recording_begun_while_nothing_comes_lasts_from_then_on(tmp_path: Path) -> None:
     out, table = tmp_path / "o.mp4", tmp_path / "t.csv"
-    with Recording(INFO, live_settings(output=out, table=table), None) as recording:
+    with Recording(INFO, live_settings(output=out, table=table)) as recording:
         for one in _saliencies([5.0, 6.0]):
             recording.write(one, one.frame.rgb, since_s=2.0)
         recording.end(8.0)
@@ -129,8 +130,8 @@ def test_a_disk_that_fills_up_ends_the_recording_while_it_can_be_ended(
     saliencies = _saliencies([n / 10 for n in range(100)])
     written = 0
     with (
-        pytest.raises(VidsalError, match=r"nearly full, so the recording ends here; .*o\.mp4"),
-        Recording(INFO, settings, None) as recording,
+        pytest.raises(VidsalError, match=r"nearly full, so the recording ended; .*o\.mp4"),
+        Recording(INFO, settings) as recording,
     ):
         for one in saliencies:
             recording.write(one, one.frame.rgb)
@@ -148,15 +149,15 @@ def test_a_recording_whose_last_picture_cannot_be_written_leaves_nothing_open(
 ) -> None:
     settings = live_settings(output=tmp_path / "o.mp4", table=tmp_path / "t.csv")
     (one,) = _saliencies([0.0])
-    with Recording(INFO, settings, None) as recording:
+    with Recording(INFO, settings) as recording:
         recording.write(one, one.frame.rgb)
-        assert recording._piece is not None
+        assert recording._current is not None
         (encoder,) = psutil.Process().children()
 
         def fail(*_: object) -> None:
             raise VidsalError("the encoder is gone")
 
-        monkeypatch.setattr(recording._piece, "_show", fail)
+        monkeypatch.setattr(recording._current._video, "write", fail)
         with pytest.raises(VidsalError, match="the encoder is gone"):
             recording.end(5.0)
     assert not encoder.is_running()
@@ -166,7 +167,7 @@ def test_a_recording_whose_last_picture_cannot_be_written_leaves_nothing_open(
 def test_a_segment_that_is_over_while_nothing_comes_ends_in_time(tmp_path: Path) -> None:
     first, second = _saliencies([0.0, 9.0])
     settings = live_settings(output=tmp_path / "o.mp4", table=tmp_path / "t.csv")
-    with Recording(INFO, settings, None, segment_s=4.0) as recording:
+    with Recording(INFO, settings, segment_s=4.0) as recording:
         recording.write(first, first.frame.rgb)
         for n in range(90):
             recording.hold(n / 10)
@@ -181,7 +182,7 @@ def test_a_segment_that_is_over_while_nothing_comes_ends_in_time(tmp_path: Path)
 
 def test_a_picture_of_another_size_begins_a_new_file(tmp_path: Path) -> None:
     first, second = _saliencies([0.0, 1.0])
-    with Recording(INFO, live_settings(output=tmp_path / "o.mp4"), None) as recording:
+    with Recording(INFO, live_settings(output=tmp_path / "o.mp4")) as recording:
         recording.write(first, first.frame.rgb)
         recording.write(second, np.hstack([second.frame.rgb] * 2))
         recording.end(3.0)
@@ -192,7 +193,7 @@ def test_a_recording_that_an_error_ends_is_whole(tmp_path: Path) -> None:
     out = tmp_path / "o.mp4"
     with (
         pytest.raises(RuntimeError),
-        Recording(INFO, live_settings(output=out), None) as recording,
+        Recording(INFO, live_settings(output=out)) as recording,
     ):
         for one in _saliencies([0.0, 1.0]):
             recording.write(one, one.frame.rgb)
@@ -203,9 +204,4 @@ def test_a_recording_that_an_error_ends_is_whole(tmp_path: Path) -> None:
 def test_a_name_in_use_is_said_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "o.mp4").write_bytes(b"mine")
     with pytest.raises(VidsalError, match="exists"):
-        Recording(INFO, live_settings(output=tmp_path / "o.mp4"), None)
-    assert free_names(tmp_path / "o.mp4") == [tmp_path / "o_002.mp4"]
-    # What belongs together has one number.
-    (tmp_path / "o_002.csv").touch()
-    both = free_names(tmp_path / "o.mp4", tmp_path / "o.csv")
-    assert both == [tmp_path / "o_003.mp4", tmp_path / "o_003.csv"]
+        Recording(INFO, live_settings(output=tmp_path / "o.mp4"))

@@ -1,9 +1,9 @@
-"""Figures of what is live."""
+"""Statistics of a live run."""
 
 import numpy as np
 import pytest
 
-from vidsal.live.statistics import Counting, Latencies, Rate
+from vidsal.live.statistics import Latencies, Rate, StatsCollector
 
 
 def test_rates_are_of_the_last_two_seconds() -> None:
@@ -29,15 +29,15 @@ def test_percentiles_of_latency_are_those_of_numpy() -> None:
 
 
 def test_the_summary_leaves_the_start_out() -> None:
-    counting = Counting()
-    counting.after(1.0, 100, 90, 5.0)
-    counting.begin(2.0, 130, 100)
+    stats = StatsCollector()
+    stats.update(1.0, 100, 90, 5.0)
+    stats.begin(2.0, 130, 100)
     for n in range(1, 21):
-        counting.after(2.0 + n / 10, 130 + 3 * n, 100 + 2 * n, 0.08)
-    summary = counting.summary()
+        stats.update(2.0 + n / 10, 130 + 3 * n, 100 + 2 * n, 0.08)
+    summary = stats.summary()
     assert (summary.seen, summary.analysed, summary.dropped) == (60, 20, 40)
     assert summary.seconds == pytest.approx(2.0)
     assert summary.latency_ms == pytest.approx(80, abs=1)
-    assert counting.rates == pytest.approx((30, 10, 20), rel=0.06)
-    assert counting.dropped_share == pytest.approx(2 / 3, abs=0.02)
+    assert stats.rates == pytest.approx((30, 10, 20), rel=0.06)
+    assert stats.dropped_share == pytest.approx(2 / 3, abs=0.02)
     assert summary.line().startswith("2.0 s: 60 frames seen, 20 analysed (10.0 a second), 40 dr")

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import pytest
 
-from vidsal.media.frame_rate import snapped
+from vidsal.media.frame_rate import snap_rate
 
 
 @pytest.mark.parametrize(
@@ -27,4 +27,4 @@ from vidsal.media.frame_rate import snapped
     ],
 )
 def test_exact_rate(claimed: float, meant: Fraction) -> None:
-    assert snapped(claimed) == meant
+    assert snap_rate(claimed) == meant

@@ -17,10 +17,9 @@ from sink_help import make_picture, rgb_of
 
 from vidsal.errors import UsageError, VidsalError
 from vidsal.media import codecs, ffmpeg, probe
-from vidsal.motion.compensated import still
 from vidsal.settings import Settings
 from vidsal.sinks.video import video_sink
-from vidsal.types import Frame, Rgb, Saliency, SourceInfo
+from vidsal.types import Rgb, SourceInfo
 
 NTSC = Fraction(30000, 1001)
 SIZE = (64, 96)
@@ -38,19 +37,9 @@ def _write(
     *, duration_s: float | None = None, times_s: list[float] | None = None, **options: Any,
 ) -> Path:  # fmt: skip
     info = SourceInfo("a.mp4", 64, 96, fps, frame_count_hint=len(pictures), duration_s=duration_s)
-    zeros = np.zeros((12, 16), np.float32)
-    with video_sink(path, info, Settings(**options)) as write:
+    with video_sink(path, info, Settings(**options)) as sink:
         for n, picture in enumerate(pictures):
-            time_s = times_s[n] if times_s else float(n / fps)
-            frame = Frame(picture, n, time_s)
-            write(
-                Saliency(
-                    frame=frame, static=None, motion=zeros, fused=zeros, movement=still((12, 16)),
-                    speed=zeros, prediction=None, is_cut=False, motion_share=0.0, static_high=0.0,
-                    motion_high=0.0, fused_high=0.0, peak=None, ring=None,
-                ),
-                picture,
-            )  # fmt: skip
+            sink.write(picture, times_s[n] if times_s else float(n / fps))
     return path
 
 

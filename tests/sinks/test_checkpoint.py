@@ -1,4 +1,4 @@
-"""The folder of finished segments: what counts, what does not, and whose it is."""
+"""The folder of finished segments: which ones count, and which run they belong to."""
 
 import errno
 import json
@@ -12,22 +12,22 @@ from typing import IO
 import pytest
 
 from vidsal.errors import VidsalError
-from vidsal.sinks import checkpoint as parts_module
-from vidsal.sinks.checkpoint import Parts, folder_of, open_parts
+from vidsal.sinks import checkpoint as module
+from vidsal.sinks.checkpoint import Checkpoint, checkpoint_folder, open_checkpoint
 
-IDENTITY = {"the input": "/clips/cat.mp4", "--layout": "overlay", "NumPy": "2.1"}
+IDENTITY = {"the input": "/clips/cat.mp4", "layout": "overlay", "NumPy": "2.1"}
 
 
-def _segment(parts: Parts, text: str, frames: int, state: bytes = b"standing") -> None:
-    begun = parts.begun()
+def _segment(checkpoint: Checkpoint, text: str, frames: int, state: bytes = b"standing") -> None:
+    begun = checkpoint.new_folder()
     (begun / "table.csv").write_text(text)
     (begun / "maps").mkdir()
     (begun / "maps" / "000000.png").write_bytes(b"map of " + text.encode())
-    parts.finish(begun, frames, {"shown": frames, "is_last": False}, state)
+    checkpoint.finish(begun, frames, {"shown": frames, "is_last": False}, state)
 
 
-def _texts(parts: Parts) -> list[str]:
-    return [(one.folder / "table.csv").read_text() for one in parts.segments]
+def _texts(checkpoint: Checkpoint) -> list[str]:
+    return [(one.folder / "table.csv").read_text() for one in checkpoint.segments]
 
 
 def _left(folder: Path) -> list[str]:
@@ -42,32 +42,32 @@ def output(tmp_path: Path) -> Path:
 @pytest.fixture
 def three(output: Path) -> Path:
     """The folder after a run that finished three segments."""
-    with open_parts(output, IDENTITY) as parts:
+    with open_checkpoint(output, IDENTITY) as checkpoint:
         for n in range(3):
-            _segment(parts, f"rows {n}", 10 * (n + 1), state=b"after %d" % n)
-    return folder_of(output)
+            _segment(checkpoint, f"rows {n}", 10 * (n + 1), state=b"after %d" % n)
+    return checkpoint_folder(output)
 
 
 def test_segments_come_back_as_they_were(output: Path, three: Path) -> None:
     assert three.name == "cat.mp4.parts"
     assert _left(three) == ["000000", "000001", "000002", "lock", "manifest.json"]
-    with open_parts(output, IDENTITY) as parts:
-        assert _texts(parts) == ["rows 0", "rows 1", "rows 2"]
-        assert [one.frames for one in parts.segments] == [10, 20, 30]
-        assert parts.segments[-1].about == {"shown": 30, "is_last": False}
+    with open_checkpoint(output, IDENTITY) as checkpoint:
+        assert _texts(checkpoint) == ["rows 0", "rows 1", "rows 2"]
+        assert [one.frames for one in checkpoint.segments] == [10, 20, 30]
+        assert checkpoint.segments[-1].metadata == {"shown": 30, "is_last": False}
         # States hold pictures: of old ones nothing is left.
-        assert [one.state for one in parts.segments] == [None, b"after 1", b"after 2"]
-        assert parts.damaged == 0 and parts.result is None
-        _segment(parts, "rows 3", 40)
+        assert [one.state for one in checkpoint.segments] == [None, b"after 1", b"after 2"]
+        assert checkpoint.damaged == 0 and checkpoint.result is None
+        _segment(checkpoint, "rows 3", 40)
         # Nor does a long run gather them.
-        assert parts.segments[-1].state is None
-    with open_parts(output, IDENTITY) as parts:
-        assert _texts(parts)[-1] == "rows 3"
+        assert checkpoint.segments[-1].state is None
+    with open_checkpoint(output, IDENTITY) as checkpoint:
+        assert _texts(checkpoint)[-1] == "rows 3"
 
 
 def test_without_a_segment_nothing_is_left(output: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), open_parts(output, IDENTITY) as parts:
-        (parts.begun() / "video.mp4").write_bytes(b"half")
+    with pytest.raises(KeyboardInterrupt), open_checkpoint(output, IDENTITY) as checkpoint:
+        (checkpoint.new_folder() / "video.mp4").write_bytes(b"half")
         raise KeyboardInterrupt
     assert _left(output.parent) == []
 
@@ -76,8 +76,8 @@ def test_what_was_begun_does_not_count(output: Path, three: Path) -> None:
     # As kill -9 leaves it.
     (three / ".begun-abc").mkdir()
     (three / ".begun-abc" / "video.mp4").write_bytes(b"half")
-    with open_parts(output, IDENTITY) as parts:
-        assert len(parts.segments) == 3 and parts.damaged == 0
+    with open_checkpoint(output, IDENTITY) as checkpoint:
+        assert len(checkpoint.segments) == 3 and checkpoint.damaged == 0
         assert not (three / ".begun-abc").exists()
 
 
@@ -97,67 +97,73 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_last_segment_is_done_again(output: Path, three: Path, damage: str) -> None:
     DAMAGES[damage](three / "000002")
-    with open_parts(output, IDENTITY) as parts:
-        assert _texts(parts) == ["rows 0", "rows 1"]
-        assert parts.segments[-1].state == b"after 1"
-        assert parts.damaged == 1 and not (three / "000002").exists()
-        _segment(parts, "again", 30)
-    with open_parts(output, IDENTITY) as parts:
-        assert _texts(parts) == ["rows 0", "rows 1", "again"]
+    with open_checkpoint(output, IDENTITY) as checkpoint:
+        assert _texts(checkpoint) == ["rows 0", "rows 1"]
+        assert checkpoint.segments[-1].state == b"after 1"
+        assert checkpoint.damaged == 1 and not (three / "000002").exists()
+        _segment(checkpoint, "again", 30)
+    with open_checkpoint(output, IDENTITY) as checkpoint:
+        assert _texts(checkpoint) == ["rows 0", "rows 1", "again"]
 
 
 def test_after_a_damaged_one_the_others_are_of_no_use(output: Path, three: Path) -> None:
     DAMAGES["another byte"](three / "000001")
-    with open_parts(output, IDENTITY) as parts:
+    with open_checkpoint(output, IDENTITY) as checkpoint:
         # The state after the first is gone, too.
-        assert parts.segments == () and parts.damaged == 3
+        assert checkpoint.segments == () and checkpoint.damaged == 3
     assert not three.exists()
 
 
 def test_a_hole_ends_what_counts(output: Path, three: Path) -> None:
     (three / "000001").rename(three / "000007")
-    with open_parts(output, IDENTITY) as parts:
-        assert parts.segments == ()
+    with open_checkpoint(output, IDENTITY) as checkpoint:
+        assert checkpoint.segments == ()
 
 
 @pytest.mark.parametrize(
     ("now", "words"),
     [
-        ({**IDENTITY, "--layout": "quad"}, "--layout was overlay and is quad"),
+        ({**IDENTITY, "layout": "quad"}, "layout= was overlay and is quad"),
         ({**IDENTITY, "NumPy": "2.2"}, "NumPy was 2.1 and is 2.2"),
-        ({**IDENTITY, "--new": "1"}, "--new was not there and is 1"),
-        ({"the input": "/clips/cat.mp4", "--layout": "map"}, "was overlay and is map; NumPy was"),
+        ({**IDENTITY, "new": "1"}, "new was absent and is 1"),
+        ({"the input": "/clips/cat.mp4", "layout": "map"}, "was overlay and is map; NumPy was"),
     ],
 )
 def test_another_run_is_refused_by_what_is_not_the_same(
     output: Path, three: Path, now: dict[str, str], words: str
 ) -> None:
-    with pytest.raises(VidsalError) as caught, open_parts(output, now):
+    with pytest.raises(VidsalError) as caught, open_checkpoint(output, now):
         pass
     assert words in str(caught.value) and str(three) in str(caught.value)
     assert str(caught.value).endswith("run as before, or remove the folder")
-    with open_parts(output, IDENTITY) as parts:
-        assert len(parts.segments) == 3
+    with open_checkpoint(output, IDENTITY) as checkpoint:
+        assert len(checkpoint.segments) == 3
 
 
-def test_the_folder_of_a_long_name_has_a_name_that_systems_take(tmp_path: Path) -> None:
-    folder = folder_of(tmp_path / f"{'a' * 246}.mp4")
+def test_the_checkpoint_folder_a_long_name_has_a_name_that_systems_take(tmp_path: Path) -> None:
+    folder = checkpoint_folder(tmp_path / f"{'a' * 246}.mp4")
     assert folder.name == f"{'a' * 40}.mp4.parts"
     folder.mkdir()
 
 
-def test_a_folder_of_something_else_is_left_alone(output: Path) -> None:
-    folder_of(output).mkdir()
-    (folder_of(output) / "holiday.jpg").touch()
-    with pytest.raises(VidsalError, match=r"holiday\.jpg is in it"), open_parts(output, IDENTITY):
+def test_a_checkpoint_folder_something_else_is_left_alone(output: Path) -> None:
+    checkpoint_folder(output).mkdir()
+    (checkpoint_folder(output) / "holiday.jpg").touch()
+    with (
+        pytest.raises(VidsalError, match=r"holiday\.jpg is in it"),
+        open_checkpoint(output, IDENTITY),
+    ):
         pass
-    assert (folder_of(output) / "holiday.jpg").exists()
+    assert (checkpoint_folder(output) / "holiday.jpg").exists()
 
 
 @pytest.mark.parametrize("text", ["", "{", "3", "\x00" * 40])
 def test_a_damaged_manifest_is_refused(output: Path, three: Path, text: str) -> None:
     (three / "manifest.json").write_text(text)
-    with pytest.raises(VidsalError, match="cannot be read: remove"), open_parts(output, IDENTITY):
+    with (
+        pytest.raises(VidsalError, match="cannot be read: remove"),
+        open_checkpoint(output, IDENTITY),
+    ):
         pass
 
 
@@ -165,8 +171,8 @@ HOLD = """
 import sys
 from pathlib import Path
 from typing import IO
-from vidsal.parts import open_parts
-with open_parts(Path(sys.argv[1]), {}):
+from vidsal.sinks.checkpoint import open_checkpoint
+with open_checkpoint(Path(sys.argv[1]), {}):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -179,14 +185,14 @@ def test_two_runs_do_not_share_a_folder(output: Path) -> None:
     )  # fmt: skip
     try:
         assert other.stdout is not None and other.stdout.readline() == "held\n"
-        with pytest.raises(VidsalError, match="another run works in"), open_parts(output, {}):
+        with pytest.raises(VidsalError, match="another run works in"), open_checkpoint(output, {}):
             pass
     finally:
         # However it ends, it holds nothing any more.
         other.kill()
         other.communicate()
-    with open_parts(output, {}) as parts:
-        assert parts.segments == ()
+    with open_checkpoint(output, {}) as checkpoint:
+        assert checkpoint.segments == ()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there what is open is not removed")
@@ -194,7 +200,7 @@ def test_two_runs_do_not_share_a_folder(output: Path) -> None:
 def test_a_lock_that_was_removed_before_it_was_locked_is_none(
     what: str, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, folder = parts_module._lock, folder_of(output)
+    real, folder = module._lock, checkpoint_folder(output)
     tries = []
 
     def lock(file: IO[str]) -> None:
@@ -206,11 +212,14 @@ def test_a_lock_that_was_removed_before_it_was_locked_is_none(
                 folder.rmdir()
         real(file)
 
-    monkeypatch.setattr(parts_module, "_lock", lock)
-    with open_parts(output, IDENTITY):
+    monkeypatch.setattr(module, "_lock", lock)
+    with open_checkpoint(output, IDENTITY):
         assert len(tries) == 2 and tries[0].closed
         monkeypatch.undo()
-        with pytest.raises(VidsalError, match="another run works in"), open_parts(output, IDENTITY):
+        with (
+            pytest.raises(VidsalError, match="another run works in"),
+            open_checkpoint(output, IDENTITY),
+        ):
             pass
         assert (folder / "lock").exists()
     assert not folder.exists()
@@ -220,17 +229,17 @@ def test_a_disk_without_locks_will_do(output: Path, monkeypatch: pytest.MonkeyPa
     def lock(_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(parts_module, "_lock", lock)
-    with open_parts(output, IDENTITY) as parts:
-        _segment(parts, "rows", 10)
-    with open_parts(output, IDENTITY) as parts:
-        assert _texts(parts) == ["rows"]
+    monkeypatch.setattr(module, "_lock", lock)
+    with open_checkpoint(output, IDENTITY) as checkpoint:
+        _segment(checkpoint, "rows", 10)
+    with open_checkpoint(output, IDENTITY) as checkpoint:
+        assert _texts(checkpoint) == ["rows"]
 
 
 def test_an_interrupt_right_after_a_segment_was_finished_keeps_it(
     output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = parts_module._settle
+    real = module._flush_and_rename
 
     def settle(begun: Path, final: Path) -> None:
         real(begun, final)
@@ -239,37 +248,37 @@ def test_an_interrupt_right_after_a_segment_was_finished_keeps_it(
     with (
         monkeypatch.context() as patch,
         pytest.raises(KeyboardInterrupt),
-        open_parts(output, IDENTITY) as parts,
+        open_checkpoint(output, IDENTITY) as checkpoint,
     ):
-        patch.setattr(parts_module, "_settle", settle)
-        _segment(parts, "rows", 10)
-    with open_parts(output, IDENTITY) as parts:
-        assert _texts(parts) == ["rows"]
+        patch.setattr(module, "_flush_and_rename", settle)
+        _segment(checkpoint, "rows", 10)
+    with open_checkpoint(output, IDENTITY) as checkpoint:
+        assert _texts(checkpoint) == ["rows"]
 
 
 def test_a_result_is_kept_until_it_is_dropped(output: Path, three: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), open_parts(output, IDENTITY) as parts:
-        begun = parts.begun()
+    with pytest.raises(KeyboardInterrupt), open_checkpoint(output, IDENTITY) as checkpoint:
+        begun = checkpoint.new_folder()
         (begun / "cat.mp4").write_bytes(b"whole")
-        parts.finish_result(begun)
+        checkpoint.finish_result(begun)
         # In the middle of being put to its places.
         raise KeyboardInterrupt
-    with open_parts(output, IDENTITY) as parts:
-        assert parts.result is not None and parts.segments == ()
-        assert (parts.result / "cat.mp4").read_bytes() == b"whole"
+    with open_checkpoint(output, IDENTITY) as checkpoint:
+        assert checkpoint.result is not None and checkpoint.segments == ()
+        assert (checkpoint.result / "cat.mp4").read_bytes() == b"whole"
         assert (three / "000002" / "table.csv").exists()
-        parts.drop()
+        checkpoint.remove_all()
     assert _left(output.parent) == []
 
 
 def test_a_result_is_of_its_run_to_the_end(output: Path, three: Path) -> None:
-    with open_parts(output, IDENTITY) as parts:
-        parts.finish_result(parts.begun())
+    with open_checkpoint(output, IDENTITY) as checkpoint:
+        checkpoint.finish_result(checkpoint.new_folder())
     (three / "manifest.json").unlink()
-    with pytest.raises(VidsalError, match=r"NumPy was 2\.1"), open_parts(output, {}):
+    with pytest.raises(VidsalError, match=r"NumPy was 2\.1"), open_checkpoint(output, {}):
         pass
-    with open_parts(output, IDENTITY) as parts:
-        assert parts.result is not None
+    with open_checkpoint(output, IDENTITY) as checkpoint:
+        assert checkpoint.result is not None
 
 
 def test_the_manifest_can_be_read(three: Path) -> None:

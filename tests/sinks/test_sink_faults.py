@@ -1,4 +1,4 @@
-"""What goes wrong while a file is written: one line, and nothing left behind."""
+"""Errors while a file is written: one line, and no file is left."""
 
 import os
 import stat
@@ -19,7 +19,6 @@ from sink_help import (
     kill_ffmpeg,
     make_info,
     make_picture,
-    make_saliency,
     names_in,
     our_ffmpeg,
     run_vidsal,
@@ -53,8 +52,8 @@ def test_an_existing_file_is_kept(make_clip: MakeClip, tmp_path: Path) -> None:
 def test_a_failed_run_keeps_the_file_it_was_to_replace(tmp_path: Path) -> None:
     out = tmp_path / "o.mp4"
     out.write_bytes(b"precious")
-    with pytest.raises(RuntimeError), video_sink(out, make_info(), Settings()) as write:
-        write(make_saliency(), make_picture(0))
+    with pytest.raises(RuntimeError), video_sink(out, make_info(), Settings()) as sink:
+        sink.write(make_picture(0), 0.0)
         raise RuntimeError
     assert out.read_bytes() == b"precious"
     assert names_in(tmp_path) == ["o.mp4"]
@@ -66,10 +65,10 @@ def test_an_error_leaves_nothing(kind: type[BaseException], after: int, tmp_path
     error = kind("from the block")
     with (
         pytest.raises(kind) as caught,
-        video_sink(tmp_path / "o.mp4", make_info(), Settings()) as write,
+        video_sink(tmp_path / "o.mp4", make_info(), Settings()) as sink,
     ):
         for index in range(after):
-            write(make_saliency(index), make_picture(index))
+            sink.write(make_picture(index), index / 25)
         raise error
     assert caught.value is error
     assert names_in(tmp_path) == []
@@ -77,7 +76,9 @@ def test_an_error_leaves_nothing(kind: type[BaseException], after: int, tmp_path
 
 def test_no_frame_is_an_error(tmp_path: Path) -> None:
     with (
-        pytest.raises(VidsalError, match=r"source\.mp4: not one frame came"),
+        pytest.raises(
+            VidsalError, match=r"source\.mp4: there are no frames, so nothing was written"
+        ),
         video_sink(tmp_path / "o.mp4", make_info(), Settings()),
     ):
         pass
@@ -87,14 +88,14 @@ def test_no_frame_is_an_error(tmp_path: Path) -> None:
 def test_a_killed_ffmpeg_is_one_line(tmp_path: Path) -> None:
     begin_s = time.monotonic()
     with (
-        pytest.raises(VidsalError, match=r"ffmpeg failed: it was killed by signal 9") as caught,
-        video_sink(tmp_path / "o.mp4", make_info(), Settings()) as write,
+        pytest.raises(VidsalError, match=r"ffmpeg failed: it was ended by signal 9") as caught,
+        video_sink(tmp_path / "o.mp4", make_info(), Settings()) as sink,
     ):
-        write(make_saliency(), make_picture(0))
-        write(make_saliency(1), make_picture(1))
+        sink.write(make_picture(0), 0.0)
+        sink.write(make_picture(1), 1 / 25)
         our_ffmpeg().kill()
         for index in range(2, 10_000):
-            write(make_saliency(index), make_picture(index))
+            sink.write(make_picture(index), index / 25)
     assert "\n" not in str(caught.value)
     assert time.monotonic() - begin_s < 5
     assert names_in(tmp_path) == []
@@ -102,11 +103,11 @@ def test_a_killed_ffmpeg_is_one_line(tmp_path: Path) -> None:
 
 def test_an_ffmpeg_killed_at_the_end_is_one_line(tmp_path: Path) -> None:
     with (
-        pytest.raises(VidsalError, match=r"ffmpeg failed: it was killed by signal 9"),
-        video_sink(tmp_path / "o.mp4", make_info(), Settings()) as write,
+        pytest.raises(VidsalError, match=r"ffmpeg failed: it was ended by signal 9"),
+        video_sink(tmp_path / "o.mp4", make_info(), Settings()) as sink,
     ):
-        write(make_saliency(), make_picture(0))
-        write(make_saliency(1), make_picture(1))
+        sink.write(make_picture(0), 0.0)
+        sink.write(make_picture(1), 1 / 25)
         kill_ffmpeg()
     assert names_in(tmp_path) == []
 
@@ -130,10 +131,10 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(frames: int, tmp_path: Path)
     noise = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
     with (
         pytest.raises(VidsalError, match="no space left on the disk") as caught,
-        video_sink(out, make_info(), Settings()) as write,
+        video_sink(out, make_info(), Settings()) as sink,
     ):
         for index in range(frames):
-            write(make_saliency(index), noise)
+            sink.write(noise, index / 25)
     assert "\n" not in str(caught.value)
     assert names_in(tmp_path) == []
     assert stat.S_ISCHR(Path("/dev/full").stat().st_mode)
@@ -212,13 +213,13 @@ def test_a_file_that_came_out_wrong_is_told_with_both_numbers(
         words[at] += ",scale=32:24"
         return [*words[:-1], "-frames:v", "5", words[-1]]
 
-    monkeypatch.setattr(codecs, "encoder_args", wrong)
+    monkeypatch.setattr(codecs, "arguments", wrong)
     with pytest.raises(VidsalError) as caught:
         write_video(tmp_path / "o.mp4", [make_picture(n) for n in range(7)], make_info())
     said = str(caught.value)
     assert (
-        "7 frames of 64x48 (h264, 24000/1001 a second, 0.292 s) were meant, "
-        "5 frames of 32x24 (h264, 24000/1001 a second, 0.209 s) are in it"
+        "verification failed: expected 7 frames of 64x48 (h264, 24000/1001 a second, 0.292 s), "
+        "found 5 frames of 32x24 (h264, 24000/1001 a second, 0.209 s)"
     ) in said
     assert str(tmp_path / "o.mp4") in said
     assert names_in(tmp_path) == []
@@ -227,34 +228,34 @@ def test_a_file_that_came_out_wrong_is_told_with_both_numbers(
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"frames": 9}, "9 frames of 64x48 (h264, 25 a second, 0.360 s) were meant, 10 frames"),
-        ({"size": (48, 66)}, "10 frames of 66x48 (h264, 25 a second, 0.400 s) were meant"),
-        ({"fps": Fraction(24)}, "(h264, 24 a second, 0.417 s) were meant, 10 frames"),
-        ({"fps": Fraction(25000, 1001)}, "(h264, 25000/1001 a second, 0.400 s) were meant"),
+        ({"frames": 9}, "expected 9 frames of 64x48 (h264, 25 a second, 0.360 s), found 10 frames"),
+        ({"size": (48, 66)}, "expected 10 frames of 66x48 (h264, 25 a second, 0.400 s), found"),
+        ({"fps": Fraction(24)}, "(h264, 24 a second, 0.417 s), found 10 frames"),
+        ({"fps": Fraction(25000, 1001)}, "(h264, 25000/1001 a second, 0.400 s), found"),
     ],
 )  # fmt: skip
 def test_each_difference_from_what_was_meant_is_told(
     change: dict[str, Any], said: str, make_clip: MakeClip, tmp_path: Path
 ) -> None:
     part = make_clip(frames=10)
-    meant = replace(mux.Meant(10, (48, 64), Fraction(25)), **change)
+    expected = replace(mux.ExpectedPicture(10, (48, 64), Fraction(25)), **change)
     with pytest.raises(VidsalError) as caught:
-        mux.finish(part, tmp_path / "o.mp4", make_info(), Settings(), meant)
+        mux.finish(part, tmp_path / "o.mp4", make_info(), Settings(), expected)
     assert said in str(caught.value)
     assert names_in(tmp_path) in (["clip.mp4"], [])
 
 
 def test_another_codec_than_meant_is_told(make_clip: MakeClip, tmp_path: Path) -> None:
-    part, meant = make_clip(frames=10), mux.Meant(10, (48, 64), Fraction(25))
-    with pytest.raises(VidsalError, match=r"\(vp9, .* were meant, .*\(h264, "):
-        mux.finish(part, tmp_path / "o.mp4", make_info(), Settings(codec="vp9"), meant)
+    part, expected = make_clip(frames=10), mux.ExpectedPicture(10, (48, 64), Fraction(25))
+    with pytest.raises(VidsalError, match=r"expected .*\(vp9, .*, found .*\(h264, "):
+        mux.finish(part, tmp_path / "o.mp4", make_info(), Settings(codec="vp9"), expected)
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["-t", "1"], r"sound from 0\.00 to 2\.00 s of the picture was meant, from 0\.00 to 1\.0"),
-        (["-map", "-1:a"], "some of the source's sound was meant, none is in it"),
+        (["-t", "1"], r"expected audio from 0\.00 to 2\.00 s of the picture, found 0\.00 to 1\.0"),
+        (["-map", "-1:a"], "expected some audio of the source, found no audio"),
     ],
 )
 def test_sound_that_came_out_wrong_is_told(
@@ -267,7 +268,7 @@ def test_sound_that_came_out_wrong_is_told(
     monkeypatch.setattr(ffmpeg, "convert", lambda given: real([*given[:-1], *words, given[-1]]))
     with pytest.raises(VidsalError, match=said) as caught:
         write_with_sound(SoundPart(str(clip), "aac"), out / "o.mp4")
-    assert str(caught.value).endswith(f"the picture alone is in {out / 'o.silent.mp4'}")
+    assert str(caught.value).endswith(f"the picture without audio is in {out / 'o.silent.mp4'}")
     assert names_in(out) == ["o.silent.mp4"]
 
 
@@ -309,7 +310,8 @@ def test_sound_that_cannot_be_added_is_an_error(
     clip, out = make_clip(frames=5, sound="aac"), out_without_sound
     for kept in ("o.silent.mp4", "o.silent_002.mp4"):
         with pytest.raises(
-            VidsalError, match=rf"--no-audio leaves it out.*ffmpeg failed: .* alone is in .*{kept}"
+            VidsalError,
+            match=rf"audio=False leaves it out.*ffmpeg failed: .* without audio is in .*{kept}",
         ) as caught:
             run_vidsal(clip, out / "o.mp4")
         assert "\n" not in str(caught.value)
@@ -323,7 +325,7 @@ def test_sound_that_cannot_be_added_at_last_can_be_left_out(
     make_clip: MakeClip, out_without_sound: Path
 ) -> None:
     clip, out = make_clip(frames=60, sound="aac"), out_without_sound
-    with pytest.raises(VidsalError, match="--no-audio leaves it out"):
+    with pytest.raises(VidsalError, match="audio=False leaves it out"):
         run_vidsal(clip, out / "o.mp4", resume=True)
     assert not (out / "o.mp4").exists()
     # The advice can be followed, and nothing is worked on anew.
@@ -361,9 +363,9 @@ def test_without_ffmpeg_one_line_says_what_to_do(
 
 
 def test_ffmpeg_is_out_of_reach_of_the_terminals_interrupt(tmp_path: Path) -> None:
-    with video_sink(tmp_path / "o.mp4", make_info(), Settings()) as write:
-        write(make_saliency(), make_picture(0))
-        write(make_saliency(1), make_picture(1))
+    with video_sink(tmp_path / "o.mp4", make_info(), Settings()) as sink:
+        sink.write(make_picture(0), 0.0)
+        sink.write(make_picture(1), 1 / 25)
         # A terminal's Ctrl-C goes to all of its group: ffmpeg must live to finish the file.
         assert os.getpgid(our_ffmpeg().pid) != os.getpgrp()
     with av.open(str(tmp_path / "o.mp4")) as file:

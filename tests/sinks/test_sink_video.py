@@ -1,4 +1,4 @@
-"""Videos as they are written: PyAV reads back what is in them, and when."""
+"""Videos read back with PyAV: their frames and times."""
 
 from collections.abc import Iterable
 from fractions import Fraction
@@ -14,7 +14,6 @@ from sink_help import (
     boxes_of,
     make_info,
     make_picture,
-    make_saliency,
     names_in,
     rgb_of,
     write_video,
@@ -22,7 +21,7 @@ from sink_help import (
 
 import vidsal
 from vidsal.settings import Settings
-from vidsal.sinks.video import shown_s, video_sink
+from vidsal.sinks.video import display_duration_s, video_sink
 from vidsal.types import Rgb
 
 pytestmark = pytest.mark.usefixtures("own_folder")
@@ -118,9 +117,9 @@ def _numbered(number: int) -> Rgb:
 def _live(tmp_path: Path, times_s: Iterable[float], fps: int = 10) -> list[int]:
     """Numbers of the frames in the file that a live source with such times makes."""
     path = tmp_path / "live.mp4"
-    with video_sink(path, make_info(Fraction(fps), is_live=True), Settings()) as write:
+    with video_sink(path, make_info(Fraction(fps), is_live=True), Settings()) as sink:
         for index, time_s in enumerate(times_s):
-            write(make_saliency(index, time_s=time_s), _numbered(index))
+            sink.write(_numbered(index), time_s)
     with av.open(str(path)) as file:
         assert file.streams.video[0].average_rate == fps
         return [_number(frame) for frame in file.decode(video=0)]
@@ -163,15 +162,15 @@ def test_a_live_recording_keeps_real_time(
     ],
 )
 def test_only_the_last_frame_is_held(info: dict[str, Any], came: int, shown: float | None) -> None:
-    assert shown_s(make_info(**info), came) == shown
+    assert display_duration_s(make_info(**info), came) == shown
 
 
 def test_a_long_last_frame_is_in_the_file(tmp_path: Path) -> None:
     info = make_info(Fraction(10), frame_count_hint=3, duration_s=2.0)
     out = tmp_path / "o.mp4"
     for given, numbers in ((3, [0, 1] + [2] * 18), (2, [0, 1])):
-        with video_sink(out, info, Settings(overwrite=True)) as write:
+        with video_sink(out, info, Settings(overwrite=True)) as sink:
             for n in range(given):
-                write(make_saliency(n, time_s=n / 10), _numbered(n))
+                sink.write(_numbered(n), n / 10)
         with av.open(str(out)) as file:
             assert [_number(frame) for frame in file.decode(video=0)] == numbers

@@ -1,1 +1,1 @@
-"""Cameras and streams, shown and recorded as they come."""
+"""Live analysis of cameras and streams, with preview and recording."""

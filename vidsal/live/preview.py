@@ -1,5 +1,4 @@
-"""What every preview is: somewhere to show the picture, with buttons. The kinds are in
-``previews/``."""
+"""The interface of previews; the kinds are in ``previews/``."""
 
 from typing import Literal, Protocol, get_args
 
@@ -9,7 +8,7 @@ from vidsal.types import Rgb
 Button = Literal["quit", "pause", "layout", "record", "snapshot", "target"]
 BUTTONS: tuple[Button, ...] = get_args(Button)
 
-# The same on the keyboard of a window and of a page.
+# Keys of the window; the page has the same ones.
 KEYS: dict[str, Button] = {
     "q": "quit", "\x1b": "quit", " ": "pause", "l": "layout", "r": "record", "s": "snapshot",
     "t": "target",
@@ -17,10 +16,17 @@ KEYS: dict[str, Button] = {
 
 
 class Preview(Protocol):
-    """A place where the newest picture is seen; showing never waits for whoever looks."""
+    """Displays the newest picture, without blocking, and has buttons."""
 
-    def show(self, picture: Rgb, figures: LiveStats) -> None:
-        """Show a picture, (H, W, 3) uint8 RGB, and how things go."""
+    def show(self, picture: Rgb, stats: LiveStats) -> None:
+        """Display a picture and the statistics.
+
+        Parameters
+        ----------
+        picture : (H, W, 3) uint8 array
+            RGB.
+        stats : LiveStats
+        """
 
     def pressed(self) -> list[Button]:
-        """Return what was pressed since the last call; a closed window is "quit"."""
+        """Return the buttons pressed since the last call; a closed window counts as "quit"."""

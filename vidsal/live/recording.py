@@ -1,4 +1,4 @@
-"""A recording of something live: real time kept, rolled over, whole however it ends."""
+"""Recording of a live source in real time, in one file or several, complete after any end."""
 
 import logging
 import math
@@ -17,29 +17,39 @@ from vidsal.types import Rgb, Saliency, Shown, SourceInfo
 
 log = logging.getLogger(__name__)
 
-# While nothing comes, what was last seen is held this much at a time.
+# While no frames arrive, the last picture is written in steps of this length.
 _HOLD_S = 0.5
-# How often the disk's room is looked at, and what of it is left alone: enough for what the encoder
-# still holds, the index of a long file, and whoever else writes there.
-_LOOK_S = 1.0
-_SPARE_BYTES = 64_000_000
+# Interval of the checks of free disk space, and the space that stays free: enough for the frames in
+# the encoder, the index of a long file, and other programs.
+_CHECK_S = 1.0
+_RESERVED_BYTES = 64_000_000
 
 
 class Recording:
-    """Video files, and tables beside them, that follow one another without a gap.
+    """Video files, each with a table, that follow one another without a gap.
 
-    A video shows each picture for as long as it stood, so it lasts as long as what it shows; a
-    table has a row for each analysed frame that was seen in its time, and none for a picture that
-    is held.
+    A video shows each picture for as long as it was displayed, so its duration is that of the
+    recorded time. A table has a row for each analysed frame of that time, and none for pictures
+    that are repeated.
 
     Parameters
     ----------
     info : SourceInfo
         Of a live source.
     settings : Settings
-        ``output`` and ``table`` name the first files; those that follow get ``_002`` and so on.
+        ``output`` and ``table`` name the first files; the next ones get ``_002`` and so on.
     segment_s : float or None
-        A new file after this long.
+        Duration after which a new file begins, in seconds.
+
+    Attributes
+    ----------
+    files : list of Path
+        The finished files.
+
+    Raises
+    ------
+    VidsalError
+        If the files exist or cannot be written.
     """
 
     def __init__(
@@ -51,18 +61,18 @@ class Recording:
     ) -> None:
         self._info, self._settings = info, settings
         self._segment_s = segment_s
-        self._piece: _Piece | None = None
-        self._looked_s = -math.inf
+        self._current: _RecordedFile | None = None
+        self._checked_s = -math.inf
         self.files: list[Path] = []
-        # Before any work, so that a name that cannot be used is said at once; what nobody asked
-        # for yet takes a name that is free when it begins.
-        given = settings.output is not None
-        self._first = claim_outputs(info, settings) if given else output_path(info, settings)
+        # A requested name is checked before any work. Without one, the recording takes a name that
+        # is free when it begins.
+        is_requested = settings.output is not None
+        self._first = claim_outputs(info, settings) if is_requested else output_path(info, settings)
 
     @property
     def is_on(self) -> bool:
-        """Whether something is being recorded."""
-        return self._piece is not None
+        """Whether a file is being recorded."""
+        return self._current is not None
 
     def write(
         self,
@@ -74,113 +84,135 @@ class Recording:
     ) -> None:
         """Record a picture from the time of its frame on.
 
-        A picture of another size, or the end of a segment, begins a new file. The first file
-        begins at `since_s`, with the first picture, however late that comes.
+        A picture of another size, or the end of a segment, begins a new file.
+
+        Parameters
+        ----------
+        saliency : Saliency
+        picture : (H, W, 3) uint8 array
+            RGB with even sides.
+        shown : Shown, optional
+            When the frame was displayed, for the table.
+        since_s : float, optional
+            Time at which the first file begins, on the clock of the frames. It shows the first
+            picture from then on. By default the time of the first frame.
 
         Raises
         ------
         VidsalError
             If it cannot be written.
         """
-        piece, now_s = self._piece, saliency.frame.time_s
-        if piece is not None and (picture.shape != piece.shape or now_s >= self._full_s(piece)):
+        current, now_s = self._current, saliency.frame.time_s
+        if current is not None and (
+            picture.shape != current.shape or now_s >= self._segment_end_s(current)
+        ):
             self.end(now_s)
-        if self._piece is None:
-            # Without a gap: the next file begins where the last one ended.
+        if self._current is None:
+            # Without a gap: a new file begins where the last one ended.
             begin_s = now_s if since_s is None else since_s
-            self._piece = self._begun_at(piece.ended_s if piece else begin_s, picture)
-        self._piece.write(saliency, picture, shown)
-        self._look_for_room(now_s)
+            self._current = self._begin_file(current.ended_s if current else begin_s, picture)
+        self._current.write(saliency, picture, shown)
+        self._check_disk_space(now_s)
 
     def hold(self, now_s: float, picture: Rgb | None = None) -> None:
-        """Go on showing the last picture until now, in a new file where a segment is over.
+        """Repeat the last picture until now; the end of a segment begins a new file.
 
-        Or, from now on, another `picture` of the same moment, if it has the size of the file.
+        Parameters
+        ----------
+        now_s : float
+            Now, on the clock of the frames.
+        picture : (H, W, 3) uint8 array, optional
+            A new drawing of the same frame, shown from now on if it has the size of the file.
 
         Raises
         ------
         VidsalError
             If it cannot be written.
         """
-        piece = self._piece
-        if piece is None:
+        current = self._current
+        if current is None:
             return
-        if piece.last is not None and now_s >= self._full_s(piece):
-            self.end(self._full_s(piece))
-            following = self._begun_at(piece.ended_s, piece.last)
-            following.begin(piece.last)
-            self._piece = piece = following
-        if picture is not None and piece.last is not None and picture.shape == piece.shape:
-            piece.last = picture
-        piece.hold(now_s, least_s=_HOLD_S)
-        self._look_for_room(now_s)
+        if current.last is not None and now_s >= self._segment_end_s(current):
+            self.end(self._segment_end_s(current))
+            following = self._begin_file(current.ended_s, current.last)
+            following.begin(current.last)
+            self._current = current = following
+        if picture is not None and current.last is not None and picture.shape == current.shape:
+            current.last = picture
+        current.hold(now_s, least_s=_HOLD_S)
+        self._check_disk_space(now_s)
 
-    def _look_for_room(self, now_s: float) -> None:
-        """End the recording while there is still room on the disk to end it well.
+    def _check_disk_space(self, now_s: float) -> None:
+        """End the recording while the disk still has space to complete the files.
 
         Raises
         ------
         VidsalError
-            If there is hardly any left; what was recorded is whole then.
+            If the disk is nearly full. The files are complete then.
         """
-        if now_s - self._looked_s < _LOOK_S:
+        if now_s - self._checked_s < _CHECK_S:
             return
-        self._looked_s = now_s
+        self._checked_s = now_s
         folder = self._first.absolute().parent
-        if shutil.disk_usage(folder).free < _SPARE_BYTES:
+        if shutil.disk_usage(folder).free < _RESERVED_BYTES:
             self.end(now_s)
             raise VidsalError(
-                f"the disk is nearly full, so the recording ends here; {self.files[0]} and what "
-                "follows it are whole"
+                f"the disk is nearly full, so the recording ended; {self.files[0]} and the files "
+                "after it are complete"
             )
 
-    def _full_s(self, piece: "_Piece") -> float:
-        """When a segment is over."""
-        return math.inf if self._segment_s is None else piece.began_s + self._segment_s
+    def _segment_end_s(self, file: "_RecordedFile") -> float:
+        """Return when the segment of a file ends."""
+        return math.inf if self._segment_s is None else file.began_s + self._segment_s
 
     def end(self, now_s: float) -> None:
-        """Finish the file: it lasts until now.
+        """Finish the file, whose last picture is shown until now.
+
+        Parameters
+        ----------
+        now_s : float
+            Now, on the clock of the frames.
 
         Raises
         ------
         VidsalError
-            If it did not become whole.
+            If it cannot be completed.
         """
-        piece, self._piece = self._piece, None
-        if piece is not None:
-            self.files += piece.finish(now_s)
+        current, self._current = self._current, None
+        if current is not None:
+            self.files += current.finish(now_s)
             log.info("recorded %s", ", ".join(map(str, self.files[-2:])))
 
-    def _begun_at(self, now_s: float, picture: Rgb) -> "_Piece":
+    def _begin_file(self, now_s: float, picture: Rgb) -> "_RecordedFile":
         output, table = self._first, self._settings.table
         if self.files or self._settings.output is None:
-            # Never in the way of what is there: this is no moment to ask for another name.
+            # A live recording cannot ask for another name, and must not replace files.
             output, *tables = free_names(output, *([table] if table else []))
             table = tables[0] if tables else None
         settings = replace(self._settings, output=output, table=table)
-        return _Piece(self._info, settings, output, now_s, picture)
+        return _RecordedFile(self._info, settings, output, now_s, picture)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # Still open only where something went wrong; then what came until now is kept.
-        if self._piece is not None:
-            piece, self._piece = self._piece, None
-            self.files += piece.finish(None)
+        # A file is still open only after an error. It keeps what was recorded so far.
+        if self._current is not None:
+            current, self._current = self._current, None
+            self.files += current.finish(None)
 
 
-class _Piece:
-    """One file, and its table.
+class _RecordedFile:
+    """A video file and its table.
 
     Attributes
     ----------
     began_s, ended_s : float
         Times on the clock of the frames.
     shape : tuple of int
-        Of its pictures.
+        Shape of its pictures.
     last : (H, W, 3) uint8 array or None
-        The picture on display.
+        The displayed picture.
     """
 
     def __init__(
@@ -205,39 +237,39 @@ class _Piece:
             self._stack = stack.pop_all()
 
     def begin(self, picture: Rgb) -> None:
-        """Show a picture from the very beginning, whenever it was seen; it is no row."""
+        """Write a picture at the beginning of the file, without a row in the table."""
         self.last = picture
-        self._video.write(picture, self._at(self.began_s))
+        self._video.write(picture, self._file_time_s(self.began_s))
 
     def write(self, saliency: Saliency, picture: Rgb, shown: Shown | None) -> None:
         time_s = saliency.frame.time_s
         if self.last is None and time_s > self.began_s:
-            # A video's time runs from its first picture, and the table's from the beginning.
+            # The video's time starts with its first picture, the table's with the file.
             self.begin(picture)
         self.last = picture
-        # What was seen before the file begins is on show at its beginning, and of another time.
+        # A frame from before the beginning is displayed then, but has no time in this file.
         if self._table and time_s >= self.began_s:
-            frame = replace(saliency.frame, time_s=self._at(time_s))
+            frame = replace(saliency.frame, time_s=self._file_time_s(time_s))
             self._table.write(replace(saliency, frame=frame), shown)
-        # What was held until now is not taken back.
+        # Repeated pictures that are already written stay.
         self.ended_s = max(time_s, self.ended_s)
-        self._video.write(picture, self._at(self.ended_s))
+        self._video.write(picture, self._file_time_s(self.ended_s))
 
     def hold(self, now_s: float, *, least_s: float = 0.0) -> None:
-        """Show the last picture until now, where it did not just come."""
+        """Repeat the last picture until now, unless it is new."""
         if self.last is not None and now_s - self.ended_s > max(least_s, self._step_s):
-            # A frame is shown for one step from its own time on.
-            self._video.write(self.last, self._at(now_s - self._step_s))
+            # A frame is shown for one step after its time.
+            self._video.write(self.last, self._file_time_s(now_s - self._step_s))
             self.ended_s = now_s
 
     def finish(self, now_s: float | None) -> list[Path]:
         """Close the files and return their names."""
-        # Where the last picture cannot be written any more, nothing of a file is left.
+        # Inside the stack: if the last picture cannot be written, no file is left.
         with self._stack:
             if now_s is not None:
                 self.hold(now_s)
         return self._paths
 
-    def _at(self, time_s: float) -> float:
-        """Return a time on the clock of the frames as one of this file."""
+    def _file_time_s(self, time_s: float) -> float:
+        """Return a time on the clock of the frames as a time of this file."""
         return max(0.0, time_s - self.began_s)

@@ -1,23 +1,31 @@
-"""The working size that keeps up with a camera: a few steps, taken with patience. Pure maths."""
+"""Choice of the working size that keeps up with a camera, with hysteresis. Pure maths."""
 
 from typing import NamedTuple
 
-# Of the sizes asked for: full, then smaller until the maps get too coarse.
-_STEPS = (1.0, 0.8, 0.6, 0.45)
-# A share of the camera's rate that counts as kept up with, and one so far below that it is not
-# waited for long.
-_KEPT, _FAR = 0.85, 0.6
-# A smaller size is taken after this long behind, a larger one after this long with room to spare.
+# Factors of the requested size; maps of smaller sizes are too coarse.
+_FACTORS = (1.0, 0.8, 0.6, 0.45)
+# At least this share of the camera's rate counts as keeping up; below the second share the size is
+# reduced sooner.
+_KEEPS_UP, _FAR_BEHIND = 0.85, 0.6
+# Time behind before the size is reduced, and time with spare capacity before it is increased.
 _BEHIND_S, _SPARE_S = 2.0, 10.0
-# Room to spare: this share of the time is left over, enough for the next larger size.
-_SPARE = 0.55
-# A larger size that could not be held for a minute is tried again only after this many times the
-# wait; that never gets longer than ten minutes, since a machine's load is not for ever.
-_HELD_S, _MORE_PATIENCE, _LONGEST_S = 60.0, 4, 600.0
+# Spare capacity: this share of the time is idle, which suffices for the next larger size.
+_SPARE_SHARE = 0.55
+# If a larger size is not held for a minute, the wait before the next try is multiplied by this
+# factor, up to ten minutes, since the load of a machine changes.
+_HELD_S, _BACKOFF, _LONGEST_WAIT_S = 60.0, 4, 600.0
 
 
 class Size(NamedTuple):
-    """Pixels: the longer side of the maps, and the shorter side of the network's input."""
+    """A working size.
+
+    Attributes
+    ----------
+    working_width : int
+        Longer side of the maps in pixels.
+    short_side : int
+        Shorter side of the network's input in pixels.
+    """
 
     working_width: int
     short_side: int
@@ -27,88 +35,105 @@ class Size(NamedTuple):
 
 
 def sizes(working_width: int, short_side: int) -> list[Size]:
-    """Return the sizes to choose from, the one asked for first; multiples of 32 for the network."""
+    """Return the sizes to choose from.
+
+    Parameters
+    ----------
+    working_width, short_side : int
+        The requested size in pixels.
+
+    Returns
+    -------
+    list of Size
+        The requested size first, without duplicates. Short sides are multiples of 32, as
+        networks need them.
+    """
     steps = [
         Size(
-            max(32, round(working_width * step / 2) * 2),
-            max(32, round(short_side * step / 32) * 32),
+            max(32, round(working_width * factor / 2) * 2),
+            max(32, round(short_side * factor / 32) * 32),
         )
-        for step in _STEPS
+        for factor in _FACTORS
     ]
     return list(dict.fromkeys(steps))
 
 
-class Sizing:
-    """The size in use: one step down when the rate, or the latency, is not held; up with patience.
+class SizeController:
+    """Reduces the size by a step when rate or latency are not held, and increases it with patience.
 
     Parameters
     ----------
     steps : list of Size
         The largest first.
     latency_target_ms : float or None
-        Hold this latency; ``None`` to hold the camera's rate.
+        Latency to hold, in milliseconds; ``None`` to hold the camera's rate.
     """
 
     def __init__(self, steps: list[Size], latency_target_ms: float | None = None) -> None:
         self._steps, self._target_ms = steps, latency_target_ms
-        self._place = 0
+        self._index = 0
+        # When the size last changed, and since when there is spare capacity.
         self._since_s: float | None = None
         self._spare_since_s: float | None = None
-        self._patience_s = _SPARE_S
-        self._is_tried = False
+        self._wait_s = _SPARE_S
+        self._has_increased = False
 
     @property
     def now(self) -> Size:
         """The size in use."""
-        return self._steps[self._place]
+        return self._steps[self._index]
 
-    def after(
+    def update(
         self, time_s: float, *, fps_in: float, fps_out: float, latency_ms: float, busy: float
     ) -> Size:
-        """Take in how things go; return the size to use from now on.
+        """Return the size to use from now on.
 
         Parameters
         ----------
         time_s : float
             Now.
         fps_in, fps_out : float
-            Frames a second that come, and that are done.
+            Frames a second that arrive, and that are analysed.
         latency_ms : float
-            Recent median.
+            Recent median in milliseconds.
         busy : float
-            Share of the time that the analysis works rather than waits, 0..1.
+            Share of the time in which the analysis does not wait for frames, 0..1.
+
+        Returns
+        -------
+        Size
         """
         if self._since_s is None:
             self._since_s = time_s
         share = fps_out / fps_in if fps_in else 1.0
-        is_behind = share < _KEPT if self._target_ms is None else latency_ms > self._target_ms
+        is_behind = share < _KEEPS_UP if self._target_ms is None else latency_ms > self._target_ms
         settled_s = time_s - self._since_s
         if is_behind:
             self._spare_since_s = None
-            # Rates are of the last two seconds: sooner, they are of the size before.
-            if settled_s >= _BEHIND_S * (1 if share < _FAR else 2):
-                self._down(time_s, settled_s)
+            # Rates cover the last two seconds: earlier ones belong to the size before.
+            if settled_s >= _BEHIND_S * (1 if share < _FAR_BEHIND else 2):
+                self._decrease(time_s, settled_s)
             return self.now
-        if busy > 1 - _SPARE or self._place == 0:
+        if busy > 1 - _SPARE_SHARE or self._index == 0:
             self._spare_since_s = None
         elif self._spare_since_s is None:
             self._spare_since_s = time_s
-        elif time_s - self._spare_since_s >= self._patience_s:
-            self._place -= 1
-            self._since_s, self._spare_since_s, self._is_tried = time_s, None, True
+        elif time_s - self._spare_since_s >= self._wait_s:
+            self._index -= 1
+            self._since_s, self._spare_since_s, self._has_increased = time_s, None, True
         return self.now
 
     def resume(self) -> None:
-        """Begin to wait anew: nothing was to be done for a while."""
+        """Restart all waits, after a time without analysis."""
         self._since_s = self._spare_since_s = None
 
-    def _down(self, time_s: float, settled_s: float) -> None:
-        if self._place + 1 < len(self._steps):
-            self._place += 1
-            if self._is_tried:
-                # Whoever has to go back at once was too hasty.
-                is_hasty = settled_s < _HELD_S
-                longer_s = min(self._patience_s * _MORE_PATIENCE, _LONGEST_S)
-                self._patience_s = longer_s if is_hasty else _SPARE_S
-            self._is_tried = False
+    def _decrease(self, time_s: float, settled_s: float) -> None:
+        if self._index + 1 < len(self._steps):
+            self._index += 1
+            if self._has_increased:
+                # The last increase was not held for long, so the next one waits longer.
+                is_short = settled_s < _HELD_S
+                longer_s = min(self._wait_s * _BACKOFF, _LONGEST_WAIT_S)
+                self._wait_s = longer_s if is_short else _SPARE_S
+            self._has_increased = False
         self._since_s = time_s

@@ -1,8 +1,8 @@
-"""Live: a camera or stream on show, analysed as fast as this machine can, recorded in real time.
+"""Live analysis of a camera or stream: shown as fast as possible, and recorded in real time.
 
-Three threads: one captures into a slot of one, in which the newest frame wins; one analyses what it
-finds there; the main one draws, shows and records. So what is shown is as old as the work on
-one frame or two, however slow that is.
+Three threads work. One captures into a slot that keeps only the newest frame, one analyses the
+frame in that slot, and the main thread draws, displays and records. So the latency is the work on
+one or two frames, even if the analysis is slower than the camera.
 """
 
 import logging
@@ -15,18 +15,18 @@ from functools import partial
 from pathlib import Path
 from typing import get_args
 
-from vidsal.errors import UsageError, VidsalError
+from vidsal.errors import UsageError, VidsalError, option
 from vidsal.live.adaptive import Adaptive
 from vidsal.live.preview import Button, Preview
 from vidsal.live.previews import open_preview
 from vidsal.live.recording import Recording
-from vidsal.live.statistics import Counting, LiveStats, Summary
+from vidsal.live.statistics import LiveStats, StatsCollector, Summary
 from vidsal.render.draw import draw_saliency, write_line
 from vidsal.render.style import Style
 from vidsal.runtime.allocation import keep_freed
 from vidsal.runtime.atomic_write import free_names
 from vidsal.runtime.latest import Slot, newest
-from vidsal.settings import Layout, LiveOptions, Settings
+from vidsal.settings import Layout, LiveOptions, Settings, Warmup
 from vidsal.sinks.image import image_sink
 from vidsal.sources.capture import capture_of
 from vidsal.sources.interrupt import stopped_after, stopped_by_ctrl_c
@@ -37,10 +37,10 @@ from vidsal.types import Frame, Rgb, Saliency, Shown, StaticStage
 
 log = logging.getLogger(__name__)
 
-# How long the main thread waits for a picture before it looks at the buttons again.
-_TICK_S = 0.03
-# How often the figures change: more often nobody can read them.
-_FIGURES_S = 0.25
+# How long the main thread waits for a result before it checks the buttons again.
+_POLL_S = 0.03
+# Interval at which the displayed statistics change, slow enough to be read.
+_STATS_S = 0.25
 
 
 def live(
@@ -51,64 +51,79 @@ def live(
     say: Callable[[str], None] = log.info,
     open_source: Callable[[SourceName, Settings], LiveSource] | None = None,
     static: Callable[[], StaticStage | None] | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+    unix_time: Callable[[], float] = time.time,
 ) -> Summary:
-    """Do what ``vidsal live`` does, until it is quit, ``duration`` is over, or Ctrl-C.
+    """Analyse a live source as ``vidsal live`` does, until "quit", ``duration`` or Ctrl-C.
 
     Parameters
     ----------
     address : str
-        A camera's number or path, or a stream's address.
+        Number or path of a camera, or URL of a stream.
     settings : Settings
-        ``output`` records from the start.
+        ``output`` starts the recording at once.
     options : LiveOptions
     say : callable
-        Gets what the user has to know, such as the address of the page.
-    open_source, static : callable
-        What opens the source and the network, for whoever has others.
+        Gets messages for the user, such as the URL of the page.
+    open_source : callable, optional
+        Opens the source; by default a camera or stream.
+    static : callable, optional
+        Returns the network; by default the one that the settings name.
+    clock : callable
+        Returns seconds; the analysis measures its speed with it. Frames are timed by the clock of
+        the source.
+    unix_time : callable
+        Returns seconds since 1970, for the table.
+
+    Returns
+    -------
+    Summary
 
     Raises
     ------
     UsageError
-        If `address` is neither a camera nor a stream, or a table has no video to go with.
+        If `address` is neither a camera nor a stream, or a table is requested without a video.
     VidsalError
-        If there is no camera, or something cannot be written.
+        If the source cannot be opened, or a file cannot be written.
     """
     name = parse_live(address)
     if settings.table is not None and settings.output is None:
-        raise UsageError("--table goes with a recording: give -o as well")
+        raise UsageError(f"{option('table')} needs a recording: give {option('output')} as well")
     keep_freed()
     network = Network(settings, progress=True)
     opened = (open_source or _open_source)(name, replace(settings, duration=None))
     segment_s = options.segment_minutes and options.segment_minutes * 60
     with (
         opened as source,
-        # The source first: it is there or not, while weights may have to be downloaded.
+        # The source is opened first: it fails at once, while weights may need a download.
         Recording(source.info, settings, segment_s=segment_s) as recording,
         newest(source.frames()) as frames,
         stopped_after(source),
         open_preview(options.preview, host=options.host, port=options.port, say=say) as preview,
     ):
-        if network.choice.name:
-            # Nothing is shown, or recorded, until then.
-            say(f"{network.choice.name} is being loaded, which takes some seconds")
+        model_name = network.choice.name
+        if model_name:
+            # Nothing is displayed or recorded until then.
+            say(f"{model_name} is being loaded, which takes some seconds")
         stage = static() if static else network.stage
         analysis = Adaptive(
-            stage, settings, source.info, options.latency_target, network.choice.name
+            stage, settings, source.info, options.latency_target, model_name, clock=clock
         )
         analysis.prepare()
-        show = _Show(
-            source, frames, analysis, preview, recording, settings, options, network.choice.name
-        )
+        loop = _LiveLoop(
+            source, frames, analysis, preview, recording, settings,
+            warmup=options.warmup, model_name=model_name, unix_time=unix_time,
+        )  # fmt: skip
         with (
-            # Until here there is nothing to keep: a plain interrupt, while a network loads.
+            # Before this, there is nothing to keep: Ctrl-C interrupts the loading of the network.
             stopped_by_ctrl_c(source),
             newest(analysis.results(frames), drops=False) as results,
             stopped_after(source),
         ):
-            show.run(results)
+            loop.run(results)
     if settings.output is not None and not recording.files:
-        log.warning("nothing was recorded: it ended before a frame that counts was shown")
-    return show.counting.summary(tuple(str(path) for path in recording.files))
+        log.warning("nothing was recorded: the run ended before the first frame after the warm-up")
+    return loop.stats.summary(tuple(str(path) for path in recording.files))
 
 
 def _open_source(name: SourceName, settings: Settings) -> LiveSource:
@@ -117,16 +132,16 @@ def _open_source(name: SourceName, settings: Settings) -> LiveSource:
 
 
 @contextmanager
-def _forgiven() -> Iterator[None]:
-    """Say what failed, and go on: a button must not end the show."""
+def _errors_as_warnings() -> Iterator[None]:
+    """Log an error and continue: a failed button must not end the run."""
     try:
         yield
     except (VidsalError, OSError) as error:
         log.warning("%s", error)
 
 
-class _Show:
-    """The main thread's work: draw, show, record, and do what the buttons say."""
+class _LiveLoop:
+    """The work of the main thread: draw, display, record, and handle buttons."""
 
     def __init__(
         self,
@@ -136,163 +151,167 @@ class _Show:
         preview: Preview,
         recording: Recording,
         settings: Settings,
-        options: LiveOptions,
+        *,
+        warmup: Warmup,
         model_name: str | None,
+        unix_time: Callable[[], float],
     ) -> None:
         self._source, self._frames, self._analysis = source, frames, analysis
         self._preview, self._recording = preview, recording
-        self._settings, self._options = settings, options
-        self._style, self._model_name = Style.of(settings), model_name
-        self._records, self._since_s = settings.output is not None, 0.0
-        # What was asked for at the start must not fail quietly; what a button began may.
-        self._by_button = False
-        self._paused = self._quits = self._idles = False
-        self._came, self._first_s = 0, 0.0
+        self._settings, self._style = settings, Style.of(settings)
+        self._warmup, self._model_name, self._unix_time = warmup, model_name, unix_time
+        self._records, self._record_since_s = settings.output is not None, 0.0
+        # Errors of a recording that a button started are warnings.
+        self._started_by_button = False
+        self._is_paused = self._has_quit = self._is_idle = False
+        self._warmup_frames, self._first_shown_s = 0, 0.0
         self._last: Saliency | None = None
-        self._figures: LiveStats | None = None
-        self._figured_s = 0.0
-        self.counting = Counting()
+        self._displayed: LiveStats | None = None
+        self._displayed_since_s = 0.0
+        self.stats = StatsCollector()
 
     def run(self, results: Slot[Saliency]) -> None:
-        """Go on until the end, whoever brings it."""
-        while not self._quits and not results.is_over and not self._is_due():
-            saliency = results.take(_TICK_S)
-            if saliency is not None and not self._paused:
-                self._take_in(saliency)
+        """Run until the user quits, the results end, or the duration is over."""
+        while not self._has_quit and not results.is_over and not self._is_due():
+            saliency = results.take(_POLL_S)
+            if saliency is not None and not self._is_paused:
+                self._process(saliency)
             else:
                 self._wait()
             for button in self._preview.pressed():
-                with _forgiven():
-                    self._do(button)
-        # Here and now, not when all threads have ended: a recording lasts as long as it was shown.
-        self._recorded(lambda: self._recording.end(self._end_s()))
+                with _errors_as_warnings():
+                    self._handle(button)
+        # Before the threads end: the recording lasts as long as the display.
+        end_s = min(self._source.now_s(), self._due_s())
+        self._record(lambda: self._recording.end(end_s))
 
     def _is_due(self) -> bool:
-        """Say whether the run has lasted as long as was asked for."""
+        """Return whether the requested duration is over."""
         return self._source.now_s() >= self._due_s()
 
     def _due_s(self) -> float:
-        """When the run is to end, on the clock of the frames."""
+        """Return the end of the requested duration, on the clock of the frames."""
         duration_s = self._settings.duration
-        if duration_s is None or not self.counting.has_begun:
+        if duration_s is None or not self.stats.has_begun:
             return math.inf
-        return self.counting.began_s + duration_s
+        return self.stats.began_s + duration_s
 
-    def _end_s(self) -> float:
-        return min(self._source.now_s(), self._due_s())
-
-    def _take_in(self, saliency: Saliency) -> None:
-        """Draw, show and record one analysed frame."""
-        picture = self._drawn(saliency)
+    def _process(self, saliency: Saliency) -> None:
+        """Draw, display and record one analysed frame."""
+        picture = self._draw(saliency)
         now_s = self._source.now_s()
         age_s = now_s - saliency.frame.time_s
-        shown = Shown(time.time(), 1000 * age_s)
+        shown = Shown(self._unix_time(), 1000 * age_s)
         self._last = saliency
         self._count(now_s, age_s)
-        self._preview.show(picture, self._marked())
-        if self._records and self.counting.has_begun:
-            since_s = self._since_s
-            self._recorded(
+        self._preview.show(picture, self._stats_with_state())
+        if self._records and self.stats.has_begun:
+            since_s = self._record_since_s
+            self._record(
                 lambda: self._recording.write(saliency, picture, shown=shown, since_s=since_s)
             )
 
-    def _drawn(self, saliency: Saliency) -> Rgb:
-        """Return the picture of a frame, with the figures on it."""
+    def _draw(self, saliency: Saliency) -> Rgb:
+        """Return the picture of a frame, with the statistics on it."""
         picture = draw_saliency(saliency, self._style)
-        if self._figures is not None and self._settings.annotate:
+        if self._displayed is not None and self._settings.annotate:
             below = self._style.layout in ("side-by-side", "triptych", "quad")
-            write_line(picture, self._marked().line(), below=below)
+            write_line(picture, self._stats_with_state().line(), below=below)
         return picture
 
     def _count(self, now_s: float, age_s: float) -> None:
-        """Count a frame that is shown now, once the start is over."""
-        self._came += 1
-        if not self.counting.has_begun:
-            self._first_s = self._first_s or now_s
-            warmup = self._options.warmup
-            is_warm = now_s - self._first_s >= warmup.seconds
-            if self._came > warmup.frames and is_warm:
-                self.counting.begin(now_s, self._frames.seen, self._frames.dropped)
-                self._since_s = now_s
+        """Count a frame that is displayed now, after the warm-up."""
+        if not self.stats.has_begun:
+            self._warmup_frames += 1
+            self._first_shown_s = self._first_shown_s or now_s
+            is_warm = now_s - self._first_shown_s >= self._warmup.seconds
+            if self._warmup_frames > self._warmup.frames and is_warm:
+                self.stats.begin(now_s, self._frames.seen, self._frames.dropped)
+                self._record_since_s = now_s
             return
-        if self._idles:
-            # A rate across a pause would say that this machine is slow.
-            self._idles, self._figured_s = False, -math.inf
-            self.counting.resume()
+        if self._is_idle:
+            # Rates that include a pause would make the machine look slow.
+            self._is_idle, self._displayed_since_s = False, -math.inf
+            self.stats.resume()
             self._analysis.resume()
-        self.counting.after(now_s, self._frames.seen, self._frames.dropped, age_s)
-        if self._figures is None or now_s - self._figured_s >= _FIGURES_S:
-            self._analysis.adapt(now_s, self.counting)
-            self._figures, self._figured_s = self._figured(), now_s
+        self.stats.update(now_s, self._frames.seen, self._frames.dropped, age_s)
+        if self._displayed is None or now_s - self._displayed_since_s >= _STATS_S:
+            self._analysis.adapt(now_s, self.stats)
+            self._displayed, self._displayed_since_s = self._current_stats(), now_s
 
     def _wait(self) -> None:
-        """Keep time where nothing new is to be shown."""
-        now_s, is_idle = self._source.now_s(), self._paused or self._source.is_lost
-        self._idles |= is_idle
-        self.counting.after(now_s, self._frames.seen, self._frames.dropped, is_idle=is_idle)
+        """Update time, display and recording while there is no new frame."""
+        now_s, is_idle = self._source.now_s(), self._is_paused or self._source.is_lost
+        self._is_idle |= is_idle
+        self.stats.update(now_s, self._frames.seen, self._frames.dropped, is_idle=is_idle)
         if self._last is None or not is_idle:
             return
-        if now_s - self._figured_s >= _FIGURES_S:
-            self._figures, self._figured_s = self._figured(), now_s
-            # Drawn anew: in the layout that is wanted now, and marked as what it is.
-            picture = self._drawn(self._last)
-            self._preview.show(picture, self._marked())
-            self._recorded(lambda: self._recording.hold(now_s, picture))
+        if now_s - self._displayed_since_s >= _STATS_S:
+            self._displayed, self._displayed_since_s = self._current_stats(), now_s
+            # Drawn again: the layout may have changed, and the state is marked.
+            picture = self._draw(self._last)
+            self._preview.show(picture, self._stats_with_state())
+            self._record(lambda: self._recording.hold(now_s, picture))
 
-    def _figured(self) -> LiveStats:
-        """Return how things go."""
-        counting, analysis = self.counting, self._analysis
-        seen = self._last.prediction if self._last else None
+    def _current_stats(self) -> LiveStats:
+        """Return the statistics of this moment."""
+        stats, analysis = self.stats, self._analysis
+        prediction = self._last.prediction if self._last else None
+        target = top_class = ""
+        if prediction:
+            target = prediction.target_name
+            top_class = f"{prediction.names[0]} {prediction.probabilities[0]:.0%}"
+        if prediction is None or self._settings.fusion == "motion":
+            target = "motion"
         return LiveStats(
-            time_s=counting.seconds, fps_in=counting.rates[0], fps_out=counting.rates[1],
-            latency_ms=counting.latency_ms, dropped_share=counting.dropped_share,
+            time_s=stats.seconds, fps_in=stats.rates[0], fps_out=stats.rates[1],
+            latency_ms=stats.latency_ms, dropped_share=stats.dropped_share,
             every=analysis.every, size=str(analysis.size), model=self._model_name or "none",
-            target=seen.target_name if seen and self._settings.fusion != "motion" else "motion",
-            seen=f"{seen.names[0]} {seen.probabilities[0]:.0%}" if seen else "",
-            layout=self._style.layout,
+            target=target, top_class=top_class, layout=self._style.layout,
         )  # fmt: skip
 
-    def _marked(self) -> LiveStats:
-        """Return the figures, which change now and then, with the marks that hold at once."""
+    def _stats_with_state(self) -> LiveStats:
+        """Return the displayed statistics, which change slowly, with the state of this moment."""
         return replace(
-            self._figures or self._figured(), is_recording=self._recording.is_on,
-            is_paused=self._paused, is_lost=self._source.is_lost,
+            self._displayed or self._current_stats(), is_recording=self._recording.is_on,
+            is_paused=self._is_paused, is_lost=self._source.is_lost,
         )  # fmt: skip
 
-    def _do(self, button: Button) -> None:
-        """Do what a button says."""
+    def _handle(self, button: Button) -> None:
+        """Carry out what a button stands for."""
         if button == "quit":
-            self._quits = True
+            self._has_quit = True
         elif button == "pause":
-            self._paused = not self._paused
+            self._is_paused = not self._is_paused
         elif button == "layout":
             layouts: tuple[Layout, ...] = get_args(Layout)
-            place = (layouts.index(self._style.layout) + 1) % len(layouts)
-            self._style = self._style._replace(layout=layouts[place])
+            index = (layouts.index(self._style.layout) + 1) % len(layouts)
+            self._style = self._style._replace(layout=layouts[index])
         elif button == "target":
-            self._analysis.aim_next(self._last.prediction if self._last else None)
+            self._analysis.next_target(self._last.prediction if self._last else None)
         elif button == "record":
-            self._records, self._since_s = not self._records, self._source.now_s()
+            self._records, self._record_since_s = not self._records, self._source.now_s()
             if not self._records:
                 self._recording.end(self._source.now_s())
-            self._by_button = True
+            self._started_by_button = True
         elif self._last is not None:
             self._snapshot(self._last)
 
-    def _recorded(self, work: Callable[[], None]) -> None:
-        """Record; what a button began and cannot be written ends, and the show goes on."""
+    def _record(self, action: Callable[[], None]) -> None:
+        """Record; after an error, end a recording that a button started, and continue the run."""
         try:
-            work()
+            action()
         except VidsalError as error:
-            if not self._by_button:
+            if not self._started_by_button:
                 raise
             log.warning("%s", error)
             self._records = False
-            with _forgiven():
+            with _errors_as_warnings():
                 self._recording.end(self._source.now_s())
 
     def _snapshot(self, saliency: Saliency) -> None:
+        """Write the picture of a frame to a new file."""
         (path,) = free_names(Path("snapshot.png"))
         with image_sink(path) as sink:
-            sink.write(self._drawn(saliency), saliency.frame.time_s)
+            sink.write(self._draw(saliency), saliency.frame.time_s)
         log.warning("wrote %s", path)

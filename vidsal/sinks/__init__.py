@@ -1,4 +1,4 @@
-"""The kinds of sink, and all of a run's sinks as one."""
+"""The kinds of sink, and the sinks of a run as one."""
 
 import os
 from collections.abc import Iterator
@@ -6,12 +6,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from vidsal.errors import UsageError, VidsalError
+from vidsal.errors import UsageError, VidsalError, option
 from vidsal.media import codecs
 from vidsal.runtime.atomic_write import claim, resolve_symlink, writing
-from vidsal.settings import Settings
+from vidsal.settings import OutputOptions, Settings
 from vidsal.sinks.base import AllSinks, PictureSink, SaliencySink
-from vidsal.sinks.checkpoint import RESULT, folder_of
+from vidsal.sinks.checkpoint import RESULT, checkpoint_folder
 from vidsal.sinks.disk_space import require_space
 from vidsal.sinks.image import IMAGE_SUFFIXES, image_sink
 from vidsal.sinks.maps import claim_folder, maps_sink
@@ -20,62 +20,79 @@ from vidsal.sinks.video import video_sink
 from vidsal.types import SourceInfo
 
 
-def output_path(info: SourceInfo, settings: Settings) -> Path:
-    """Return where the picture or video goes: as asked, or a name made from the source's.
+def output_path(info: SourceInfo, options: OutputOptions) -> Path:
+    """Return the path of the output: the one asked for, or one made from the source's name.
 
-    A link to another place means that place.
+    Parameters
+    ----------
+    info : SourceInfo
+    options : OutputOptions
+        ``output`` and ``codec``.
+
+    Returns
+    -------
+    Path
+        For a symbolic link, the path that it leads to.
 
     Raises
     ------
     UsageError
-        If the suffix, or the codec, does not fit what will be written.
+        If the suffix or the codec does not fit the output.
     """
-    return resolve_symlink(_named(info, settings))
+    return resolve_symlink(_unresolved_output_path(info, options))
 
 
-def _named(info: SourceInfo, settings: Settings) -> Path:
-    """Return the name that was asked for, or made, whatever it leads to."""
-    if settings.output is None:
+def _unresolved_output_path(info: SourceInfo, options: OutputOptions) -> Path:
+    """Return the path of the output before symbolic links are resolved."""
+    if options.output is None:
         stem = info.name.replace(" ", "") if info.is_live else Path(info.name).stem
-        suffix = codecs.suffix_for(settings.codec) if info.fps else IMAGE_SUFFIXES[0]
+        suffix = codecs.suffix_for(options.codec) if info.fps else IMAGE_SUFFIXES[0]
         return Path(f"{stem}_saliency{suffix}")
     if info.fps:
-        codecs.codec_of(settings.output, settings.codec)
-    elif settings.output.suffix.lower() not in IMAGE_SUFFIXES:
+        codecs.codec_of(options.output, options.codec)
+    elif options.output.suffix.lower() not in IMAGE_SUFFIXES:
         raise UsageError(
-            f"--output {settings.output}: a photo is written as {' or '.join(IMAGE_SUFFIXES)}"
+            f"{option('output', str(options.output))}: a photo is written as "
+            f"{' or '.join(IMAGE_SUFFIXES)}"
         )
-    return settings.output
+    return options.output
 
 
 def claim_outputs(info: SourceInfo, settings: Settings) -> Path:
-    """Check every name a run will write to, before any work; return the output's path.
+    """Check the paths of all outputs, and the free disk space, before any work.
+
+    Parameters
+    ----------
+    info : SourceInfo
+    settings : Settings
+
+    Returns
+    -------
+    Path
+        The path of the picture or video, see `output_path`.
 
     Raises
     ------
+    UsageError
+        If a suffix or the codec does not fit, or two outputs have the same path.
     VidsalError
-        If something is in the way.
+        If a file exists and may not be replaced, a folder does not exist or is not writable, the
+        encoder is missing, or the disk has too little space.
     """
     output = output_path(info, settings)
     if settings.resume and info.fps:
-        with writing(folder_of(output)):
-            is_made = (folder_of(output) / RESULT).is_dir()
-        # Then an interrupted run was about to put its results there, or has in part.
-        settings = replace(settings, overwrite=settings.overwrite or is_made)
-    files = [path for path in (output, settings.table) if path]
-    for path in files:
+        with writing(checkpoint_folder(output)):
+            has_result = (checkpoint_folder(output) / RESULT).is_dir()
+        # An interrupted run may already have moved some of its results there.
+        settings = replace(settings, overwrite=settings.overwrite or has_result)
+    for path in filter(None, (output, settings.table)):
         claim(path, overwrite=settings.overwrite)
         source = Path(info.name)
         if not info.is_live and path.exists() and source.exists() and path.samefile(source):
             raise VidsalError(f"{path} is the source itself: give another name")
-    places: dict[str, str] = {}
-    wanted = {"--output": output, "--table": settings.table, "--maps": settings.maps}
-    for option, place in wanted.items():
-        # Unlike Path.resolve, realpath is not at a loss where a link leads to itself.
-        if place and (other := places.setdefault(os.path.realpath(place), option)) != option:
-            raise UsageError(f"{other} and {option} both name {place}")
+    _require_distinct({"output": output, "table": settings.table, "maps": settings.maps})
     if settings.table and settings.table.suffix.lower() != ".csv":
-        raise UsageError(f"--table {settings.table}: a table is written as .csv")
+        raise UsageError(f"{option('table', str(settings.table))}: a table is written as .csv")
     if settings.maps:
         claim_folder(settings.maps, overwrite=settings.overwrite)
     if info.fps:
@@ -84,10 +101,36 @@ def claim_outputs(info: SourceInfo, settings: Settings) -> Path:
     return output
 
 
+def _require_distinct(paths: dict[str, Path | None]) -> None:
+    """Raise `UsageError` if two options, given by their names, have the same path."""
+    names: dict[str, str] = {}
+    for name, path in paths.items():
+        # Path.resolve fails for a link to itself; os.path.realpath does not.
+        if path and (other := names.setdefault(os.path.realpath(path), name)) != name:
+            raise UsageError(f"{option(other)} and {option(name)} both name {path}")
+
+
 @contextmanager
-def picture_sink(path: Path, info: SourceInfo, settings: Settings) -> Iterator[PictureSink]:
-    """Lend the sink of a run's pictures: a video, or an image for a photo."""
-    with video_sink(path, info, settings) if info.fps else image_sink(path) as sink:
+def picture_sink(path: Path, info: SourceInfo, options: OutputOptions) -> Iterator[PictureSink]:
+    """Lend the sink of a run's pictures: a video, or an image for a photo.
+
+    Parameters
+    ----------
+    path : Path
+    info : SourceInfo
+        Of the source; ``fps`` is ``None`` for a photo.
+    options : OutputOptions
+
+    Yields
+    ------
+    PictureSink
+
+    Raises
+    ------
+    VidsalError
+        If the file cannot be written.
+    """
+    with video_sink(path, info, options) if info.fps else image_sink(path) as sink:
         yield sink
 
 
@@ -95,8 +138,24 @@ def picture_sink(path: Path, info: SourceInfo, settings: Settings) -> Iterator[P
 def open_sinks(info: SourceInfo, settings: Settings, output: Path) -> Iterator[AllSinks]:
     """Lend the sinks that the settings ask for as one.
 
-    The picture sink is innermost: it is the one whose completion can fail, and then none of the
+    The picture sink is the innermost context: its completion can fail, and then none of the
     other files appears either.
+
+    Parameters
+    ----------
+    info : SourceInfo
+    settings : Settings
+    output : Path
+        Path of the picture or video.
+
+    Yields
+    ------
+    AllSinks
+
+    Raises
+    ------
+    VidsalError
+        If an output cannot be written.
     """
     with ExitStack() as stack:
         sinks: list[SaliencySink] = []

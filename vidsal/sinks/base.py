@@ -1,8 +1,8 @@
-"""The two kinds of sink: those that take pictures, and those that take saliency.
+"""The two kinds of sink: one takes pictures, the other takes saliency.
 
 A sink is a context manager that lends an object with one method, `write`. When the block ends
 without an error, the sink completes and verifies its file and gives it its final name. After an
-error, or Ctrl-C, no file is left.
+error, or Ctrl-C, no file is left, except for a complete picture whose audio could not be added.
 """
 
 from collections.abc import Sequence
@@ -32,10 +32,14 @@ class PictureSink(Protocol):
 
 
 class SaliencySink(Protocol):
-    """Takes what is known about the frames: a table or a folder of maps."""
+    """Takes the results of the analysis: a table or a folder of maps."""
 
     def write(self, saliency: Saliency) -> None:
-        """Write the next frame's values.
+        """Write the values of the next frame.
+
+        Parameters
+        ----------
+        saliency : Saliency
 
         Raises
         ------
@@ -58,6 +62,12 @@ class AllSinks:
 
     def write(self, saliency: Saliency, picture: Rgb) -> None:
         """Write a frame's values and its picture to the sinks that take them.
+
+        Parameters
+        ----------
+        saliency : Saliency
+        picture : (H, W, 3) uint8 array
+            RGB with even sides.
 
         Raises
         ------

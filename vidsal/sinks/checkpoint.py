@@ -1,17 +1,17 @@
-"""The folder in which a run keeps its finished segments until its output is whole.
+"""The folder with the finished segments of a run, until its output is complete.
 
 ::
 
     clip_saliency.mp4.parts/
-        manifest.json       what the run is: its input, its settings, the programs' versions
-        lock                held by the run that works here
-        000000/ 000001/     a segment each: its files, and segment.json with their checksums;
-                            in the last two, the state of things at their end
-        .begun-*/           a segment that is being written; nobody misses it
-        result/             what is moved to the final names, once all of it is made
+        manifest.json       identifies the run: its input, settings and versions of the programs
+        lock                locked by the run that works here
+        000000/ 000001/     one finished segment each: its files, and segment.json with their
+                            checksums; the last two also have the state of the run at their end
+        .begun-*/           a segment that is being written; it is lost if the run is interrupted
+        result/             the complete outputs, before they move to their final paths
 
-A name without a dot appears by one rename, of what is on the disk already: whatever happens, and
-whenever, a segment is there and whole, or not there.
+Every name without a leading dot appears by one rename, after its contents are flushed to disk. So
+a segment is either complete or absent, even after a crash.
 """
 
 import errno
@@ -30,16 +30,17 @@ from typing import IO, Any
 
 from vidsal.errors import VidsalError
 from vidsal.runtime.atomic_write import beside, writing
+from vidsal.sinks.fingerprint import changes
 
 log = logging.getLogger(__name__)
 
 _MANIFEST, _LOCK, _RECORD, RESULT = "manifest.json", "lock", "segment.json", "result"
 _STATE = "state"
-# States hold whole pictures; more than one only because the last segment may get damaged.
-_STATES = 2
-_BEGUN = ".begun-"
-# How systems say that a lock is somebody else's.
-_TAKEN = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
+# States hold whole pictures. The last but one is kept because the last segment may be damaged.
+_KEPT_STATES = 2
+_UNFINISHED = ".begun-"
+# Errors of a lock that another process holds.
+_LOCKED_ERRNOS = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,122 +50,160 @@ class Segment:
     Attributes
     ----------
     folder : Path
-        Its files are in there.
+        The folder with its files.
     frames : int
-        How many frames of the source end with it, those of earlier segments included.
-    about : dict
-        What its writer wants to know of it, as JSON keeps it.
+        Number of frames of the source up to its end, earlier segments included.
+    metadata : dict
+        Values of its writer, of types that JSON has.
     state : bytes or None
-        What has to be known to go on after it; ``None`` where it is not kept any more,
-        and in the run that finished it.
+        The state to continue from. ``None`` where it is deleted, and in the run that wrote the
+        segment.
     """
 
     folder: Path
     frames: int
-    about: dict[str, Any]
+    metadata: dict[str, Any]
     state: bytes | None
 
 
-def folder_of(output: Path) -> Path:
-    """Return where the parts of an output are kept."""
+def checkpoint_folder(output: Path) -> Path:
+    """Return the folder for the segments of an output."""
     return beside(output, f"{output.suffix}.parts")
 
 
 @contextmanager
-def open_parts(output: Path, identity: Mapping[str, str]) -> Iterator["Parts"]:
-    """Lend the parts of an output, which nobody else has at the same time.
+def open_checkpoint(output: Path, identity: Mapping[str, str]) -> Iterator["Checkpoint"]:
+    """Lend the checkpoint of an output, locked against other runs.
 
-    Where not one segment came about, nothing is left of them.
+    The folder is removed if the block leaves no finished segment.
 
     Parameters
     ----------
     output : Path
-    identity : mapping
-        All that parts of one run have in common: what it is called, and its value.
+    identity : mapping of str to str
+        Names and values that identify the run, see `vidsal.sinks.fingerprint.identity`.
+
+    Yields
+    ------
+    Checkpoint
 
     Raises
     ------
     VidsalError
-        If another run works there, or the parts there are of a run that differs.
+        If another run holds the lock, or the segments belong to a different run.
     """
-    folder = folder_of(output)
-    with _held(folder):
-        _require_same(folder, identity)
-        parts = Parts(folder)
+    folder = checkpoint_folder(output)
+    with _exclusive(folder):
+        _require_same_run(folder, identity)
+        checkpoint = Checkpoint(folder)
         try:
-            yield parts
+            yield checkpoint
         finally:
-            parts.clear()
+            checkpoint.clear()
 
 
 def _remove_if_empty(folder: Path) -> None:
-    """Remove a folder in which there is nothing but the lock."""
+    """Remove a folder that holds nothing but the lock."""
     with suppress(OSError):
         if {one.name for one in folder.iterdir()} <= {_LOCK}:
             (folder / _LOCK).unlink(missing_ok=True)
             folder.rmdir()
 
 
-class Parts:
-    """Segments, each whole, and at last the result.
+class Checkpoint:
+    """The finished segments of a run, and its result.
+
+    Parameters
+    ----------
+    folder : Path
 
     Attributes
     ----------
     folder : Path
     damaged : int
-        Segments that had been finished but are not whole any more; they are gone.
+        Number of finished segments that were damaged, or followed a damaged one. They are
+        removed.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._remove_begun()
+        self._remove_unfinished()
         self.damaged = 0
-        self._segments = [] if self.result else self._whole()
+        self._segments = [] if self.result else self._read_segments()
 
     @property
     def segments(self) -> tuple[Segment, ...]:
-        """The finished ones, in order; none where there is a result already."""
+        """The finished segments in order; empty if there is a result."""
         return tuple(self._segments)
 
     @property
     def result(self) -> Path | None:
-        """The folder of the result, once it is whole."""
+        """The folder of the result; ``None`` before it is complete."""
         path = self.folder / RESULT
         return path if path.is_dir() else None
 
-    def begun(self) -> Path:
-        """Return a new folder for what is not finished yet."""
-        with writing(self.folder):
-            # Of a name of its own: an encoder of a killed run may write to its folder yet.
-            return Path(tempfile.mkdtemp(prefix=_BEGUN, dir=self.folder))
+    def new_folder(self) -> Path:
+        """Return a new folder for an unfinished segment or result.
 
-    def finish(self, begun: Path, frames: int, about: dict[str, Any], state: bytes) -> None:
-        """Make a segment of a folder from `begun`: from here on it counts."""
+        Raises
+        ------
+        VidsalError
+            If it cannot be made.
+        """
+        with writing(self.folder):
+            # The name is unique: the encoder of a killed run may still write to its folder.
+            return Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self.folder))
+
+    def finish(self, unfinished: Path, frames: int, metadata: dict[str, Any], state: bytes) -> None:
+        """Make a finished segment of a folder from `new_folder`.
+
+        Parameters
+        ----------
+        unfinished : Path
+        frames, metadata, state
+            See `Segment`.
+
+        Raises
+        ------
+        VidsalError
+            If it cannot be written.
+        """
         number = len(self._segments)
-        record: dict[str, Any] = {"frames": frames, "about": about}
+        record: dict[str, Any] = {"frames": frames, "metadata": metadata}
         record["state"] = hashlib.sha256(state).hexdigest()
         with writing(self.folder):
-            (begun / _STATE).write_bytes(state)
-            record["files"] = _sums(begun)
-            (begun / _RECORD).write_text(json.dumps(record), encoding="utf-8")
+            (unfinished / _STATE).write_bytes(state)
+            record["files"] = _checksums(unfinished)
+            (unfinished / _RECORD).write_text(json.dumps(record), encoding="utf-8")
             final = self.folder / f"{number:06d}"
-            _settle(begun, final)
-            # Its state has pictures in it, and is for another run to go on with.
-            self._segments.append(Segment(final, frames, about, None))
-            for old in self._segments[:-_STATES][-1:]:
+            _flush_and_rename(unfinished, final)
+            # The state holds pictures; only the next run needs it.
+            self._segments.append(Segment(final, frames, metadata, None))
+            for old in self._segments[:-_KEPT_STATES][-1:]:
                 (old.folder / _STATE).unlink(missing_ok=True)
 
-    def finish_result(self, begun: Path) -> None:
-        """Make the result of a folder from `begun`."""
+    def finish_result(self, unfinished: Path) -> None:
+        """Make the result of a folder from `new_folder`.
+
+        Raises
+        ------
+        VidsalError
+            If it cannot be written.
+        """
         with writing(self.folder):
-            # It is what is removed last, so it says by itself which run it is of.
-            shutil.copyfile(self.folder / _MANIFEST, begun / _MANIFEST)
-            _settle(begun, self.folder / RESULT)
+            # The result is removed last, so it needs a manifest of its own.
+            shutil.copyfile(self.folder / _MANIFEST, unfinished / _MANIFEST)
+            _flush_and_rename(unfinished, self.folder / RESULT)
 
-    def drop(self) -> None:
-        """Remove everything: what the parts were for is at its place.
+    def remove_all(self) -> None:
+        """Remove segments, manifest and result, once the outputs are at their final paths.
 
-        The result goes last, at once: while it is there, all is known to have been made.
+        The result is removed last and by one rename: as long as it exists, it is complete.
+
+        Raises
+        ------
+        VidsalError
+            If the manifest or the result cannot be removed.
         """
         for one in self.folder.iterdir():
             if one.name.isdecimal():
@@ -173,75 +212,75 @@ class Parts:
         with writing(self.folder):
             (self.folder / _MANIFEST).unlink(missing_ok=True)
             if self.result:
-                self.result.rename(self.folder / f"{_BEGUN}{RESULT}")
-        self._remove_begun()
+                self.result.rename(self.folder / f"{_UNFINISHED}{RESULT}")
+        self._remove_unfinished()
 
     def clear(self) -> None:
-        """Remove what is not finished, and the manifest of nothing."""
-        self._remove_begun()
+        """Remove unfinished folders, and the manifest if there is neither segment nor result."""
+        self._remove_unfinished()
         if not self.result and not any(one.name.isdecimal() for one in self.folder.iterdir()):
             (self.folder / _MANIFEST).unlink(missing_ok=True)
 
-    def _remove_begun(self) -> None:
-        for one in self.folder.glob(f"{_BEGUN}*"):
+    def _remove_unfinished(self) -> None:
+        for one in self.folder.glob(f"{_UNFINISHED}*"):
             shutil.rmtree(one, ignore_errors=True)
 
-    def _whole(self) -> list[Segment]:
-        """Return the segments to go on after; those from the first damaged one on are removed."""
-        whole: list[Segment] = []
-        names = sorted(one for one in self.folder.iterdir() if one.name.isdecimal())
-        for one in names:
-            segment = _read(one) if one.name == f"{len(whole):06d}" else None
+    def _read_segments(self) -> list[Segment]:
+        """Return the segments to continue from; remove the first damaged one and all after it."""
+        segments: list[Segment] = []
+        folders = sorted(one for one in self.folder.iterdir() if one.name.isdecimal())
+        for folder in folders:
+            segment = _read(folder) if folder.name == f"{len(segments):06d}" else None
             if segment is None:
                 break
-            whole.append(segment)
-        while whole and whole[-1].state is None:
-            whole.pop()
-        for one in names[len(whole) :]:
-            shutil.rmtree(one)
+            segments.append(segment)
+        while segments and segments[-1].state is None:
+            segments.pop()
+        for folder in folders[len(segments) :]:
+            shutil.rmtree(folder)
             self.damaged += 1
-        return whole
+        return segments
 
 
 def _read(folder: Path) -> Segment | None:
-    """Return a segment, or None where anything of it is not as it was written."""
+    """Return a segment, or None if one of its files is not as it was written."""
     try:
         record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
-        if record["files"] != _sums(folder):
+        if record["files"] != _checksums(folder):
             return None
         path = folder / _STATE
         state = path.read_bytes() if path.exists() else None
         if state is not None and hashlib.sha256(state).hexdigest() != record["state"]:
             state = None
-        return Segment(folder, int(record["frames"]), dict(record["about"]), state)
+        return Segment(folder, int(record["frames"]), dict(record["metadata"]), state)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _sums(folder: Path) -> dict[str, list[Any]]:
-    """Return size and checksum of each file in a folder, but for its record and its state."""
-    apart = (folder / _RECORD, folder / _STATE)
-    files = sorted(one for one in folder.rglob("*") if one.is_file() and one not in apart)
-    return {one.relative_to(folder).as_posix(): [one.stat().st_size, _sum(one)] for one in files}
+def _checksums(folder: Path) -> dict[str, list[Any]]:
+    """Return size and SHA-256 of each file in a folder, except for its record and its state."""
+    excluded = (folder / _RECORD, folder / _STATE)
+    files = sorted(one for one in folder.rglob("*") if one.is_file() and one not in excluded)
+    return {one.relative_to(folder).as_posix(): [one.stat().st_size, _sha256(one)] for one in files}
 
 
-def _sum(path: Path) -> str:
+def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _settle(begun: Path, final: Path) -> None:
-    """Give a folder its final name once all that is in it is on the disk."""
-    for one in (*begun.rglob("*"), begun):
+def _flush_and_rename(unfinished: Path, final: Path) -> None:
+    """Give a folder its final name after all of its contents are flushed to disk."""
+    for one in (*unfinished.rglob("*"), unfinished):
         _flush(one)
-    begun.rename(final)
+    unfinished.rename(final)
     _flush(final.parent)
 
 
 def _flush(path: Path) -> None:
-    """Wait until a file, or the list of a folder's names, is on the disk."""
+    """Wait until a file, or the entries of a folder, are on the disk."""
     if path.is_dir() and os.name == "nt":
-        return  # There folders cannot be opened, and look after themselves.
+        return  # Windows cannot open folders, and flushes them itself.
     number = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(number)
@@ -249,8 +288,8 @@ def _flush(path: Path) -> None:
         os.close(number)
 
 
-def _require_same(folder: Path, identity: Mapping[str, str]) -> None:
-    """Write what the run is, or raise `VidsalError` where the parts are of one that differs."""
+def _require_same_run(folder: Path, identity: Mapping[str, str]) -> None:
+    """Write the manifest, or raise `VidsalError` if the one there is of a different run."""
     path = folder / _MANIFEST
     if not path.exists() and (folder / RESULT).is_dir():
         path = folder / RESULT / _MANIFEST
@@ -258,62 +297,54 @@ def _require_same(folder: Path, identity: Mapping[str, str]) -> None:
         others = [one.name for one in folder.iterdir() if one.name != _LOCK]
         if [one for one in others if not one.startswith(".")]:
             raise VidsalError(
-                f"{folder} is not of an interrupted run ({others[0]} is in it): remove the folder"
+                f"{folder} does not belong to an interrupted run ({others[0]} is in it): remove "
+                "the folder"
             )
-        begun = folder / f".{_MANIFEST}"
+        unfinished = folder / f".{_MANIFEST}"
         with writing(folder):
-            begun.write_text(json.dumps(dict(identity), indent=2) + "\n", encoding="utf-8")
-            _flush(begun)
-            begun.replace(path)
+            unfinished.write_text(json.dumps(dict(identity), indent=2) + "\n", encoding="utf-8")
+            _flush(unfinished)
+            unfinished.replace(path)
             _flush(folder)
         return
-    changed = _changed(_manifest(path), identity)
+    changed = changes(_read_manifest(path), identity)
     if changed:
         raise VidsalError(
-            f"{folder} is of a run that differs: {'; '.join(changed)}: "
+            f"{folder} belongs to a different run: {'; '.join(changed)}: "
             "run as before, or remove the folder"
         )
 
 
-def _manifest(path: Path) -> dict[str, str]:
+def _read_manifest(path: Path) -> dict[str, str]:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise VidsalError(f"{path} cannot be read: remove the folder {path.parent}") from error
 
 
-def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Return in words what is not as it was."""
-    return [
-        f"{name} was {before.get(name, 'not there')} and is {now.get(name, 'not there')}"
-        for name in dict.fromkeys((*before, *now))
-        if before.get(name) != now.get(name)
-    ]
-
-
 @contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Keep other runs out of a folder; the system lets go of it however this one ends.
+def _exclusive(folder: Path) -> Iterator[None]:
+    """Make a folder and lock it against other runs; remove it if nothing came into it.
 
-    The folder is made, and removed where nothing came into it.
+    The system releases the lock when the process ends, even after a crash.
     """
     with ExitStack() as stack:
         if os.name == "nt":
-            # There a file that is open cannot be removed, not even by who holds it.
+            # Windows cannot remove an open file, so the lock is closed first.
             stack.callback(_remove_if_empty, folder)
         stack.enter_context(_locked(folder))
-        # While it is held: a run that waits for it is not to get a file that is removed then.
+        # Before the lock is released: a run that waits for it must not get a removed file.
         stack.callback(_remove_if_empty, folder)
         yield
 
 
 def _locked(folder: Path) -> IO[str]:
-    """Return the open file that is the lock of a folder, locked.
+    """Return the locked and open lock file of a folder.
 
     Raises
     ------
     VidsalError
-        If another run has it, or it cannot be made.
+        If another run holds the lock, or the file cannot be made.
     """
     path = folder / _LOCK
     while True:
@@ -323,23 +354,23 @@ def _locked(folder: Path) -> IO[str]:
         try:
             _lock(file)
         except OSError as error:
-            if error.errno in _TAKEN:
+            if error.errno in _LOCKED_ERRNOS:
                 file.close()
                 raise VidsalError(
                     f"another run works in {folder}: wait for it, or end it"
                 ) from None
-            # Some disks in a network know no locks.
+            # Some network file systems do not support locks.
             log.info("%s cannot be locked: %s", folder, error.strerror)
             return file
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 return file
-        # The run before removed it, once it was open here.
+        # Another run removed the file between open and lock: try again.
         file.close()
 
 
 def _lock(file: IO[str]) -> None:
-    """Lock a file for this process, or raise `OSError` at once where another one has it."""
+    """Lock a file for this process; raise `OSError` at once if another process holds the lock."""
     if sys.platform == "win32":
         import msvcrt
 

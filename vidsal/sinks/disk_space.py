@@ -1,4 +1,4 @@
-"""Whether the disk has room for what a run will write."""
+"""Estimates of the disk space that a run needs."""
 
 import math
 import os
@@ -8,42 +8,50 @@ from pathlib import Path
 from vidsal.errors import VidsalError
 from vidsal.media import codecs
 from vidsal.settings import PANELS, Settings, panel_px
-from vidsal.sinks.checkpoint import folder_of
+from vidsal.sinks.checkpoint import checkpoint_folder
 from vidsal.types import SourceInfo
 
-# Bits a pixel at quality 80. For H.264 a little more than a clip of film takes at CRF 18 (0.24,
-# measured); at the same error, with the presets used here, HEVC and AV1 take 0.85 of that and VP9
-# as much. FFV1 halves the 24 bits of RGB, a GIF leaves six of its eight.
-_BITS = {"h264": 0.3, "hevc": 0.26, "av1": 0.26, "vp9": 0.3, "ffv1": 12.0, "gif": 6.0}
-# ProRes has fixed rates: Apple's for 1920x1080 at 29.97 a second, by profile. Pictures of
-# standard definition have 1.7 times as many bits a pixel.
-_PRORES_BITS = tuple(mbit * 1e6 / (1920 * 1080 * 29.97) for mbit in (45, 102, 147, 220))
-_SMALL_PX, _SMALL = 720 * 576, 1.7
-# The rate of x264 doubles every six steps of CRF, which are 15 steps of quality.
-_DOUBLING = 15
-# Sound as it is encoded here; a copied one is seldom more.
-_SOUND_BYTES_S = 192_000 / 8
+# Bits a pixel at quality 80. For H.264 a little more than a film clip takes at CRF 18 (0.24,
+# measured). At the same error, with the presets used here, HEVC and AV1 take 0.85 of that and VP9
+# as much. FFV1 halves the 24 bits of RGB; a GIF keeps six of its eight.
+_BITS_PER_PX = {"h264": 0.3, "hevc": 0.26, "av1": 0.26, "vp9": 0.3, "ffv1": 12.0, "gif": 6.0}
+# ProRes has fixed bit rates: Apple's for 1920x1080 at 29.97 frames a second, by profile. In
+# standard definition it takes 1.7 times as many bits a pixel.
+_PRORES_BITS_PER_PX = tuple(mbit * 1e6 / (1920 * 1080 * 29.97) for mbit in (45, 102, 147, 220))
+_SD_PX, _SD_FACTOR = 720 * 576, 1.7
+# The bit rate of x264 doubles every six steps of CRF, which are 15 steps of quality.
+_QUALITY_PER_DOUBLING = 15
+# Bit rate of encoded audio, as bytes a second; copied audio is seldom larger.
+_AUDIO_BYTES_S = 192_000 / 8
 
 
 def require_space(output: Path, info: SourceInfo, settings: Settings) -> None:
-    """Say before any work whether a video, and its maps, have room where they go.
+    """Check before any work that the disks have space for a video and its maps.
 
-    A source whose length is not known may take any room, so nothing is said of it.
+    Nothing is checked for a source of unknown duration.
+
+    Parameters
+    ----------
+    output : Path
+        Path of the video.
+    info : SourceInfo
+    settings : Settings
 
     Raises
     ------
     VidsalError
-        If there is less room than is likely to be needed.
+        If there is less free space than the estimate.
     """
     done = 0
     if settings.resume:
-        # What an interrupted run has finished is on the disk already.
-        done = sum(one.stat().st_size for one in folder_of(output).rglob("*") if one.is_file())
+        # The finished segments of an interrupted run are on the disk already.
+        files = checkpoint_folder(output).rglob("*")
+        done = sum(one.stat().st_size for one in files if one.is_file())
     needs = {output.parent: max(0, video_bytes(output, info, settings) - done)}
     if settings.maps:
-        maps = _existing(settings.maps)
+        maps = settings.maps if settings.maps.exists() else settings.maps.parent
         needs[maps] = needs.get(maps, 0) + maps_bytes(info, settings)
-    # Folders on one disk share its room.
+    # Folders on one disk share its space.
     disks: dict[int, tuple[Path, int]] = {}
     for folder, needed in needs.items():
         disk = folder.stat().st_dev
@@ -53,16 +61,28 @@ def require_space(output: Path, info: SourceInfo, settings: Settings) -> None:
         free = shutil.disk_usage(folder).free
         if needed > free:
             raise VidsalError(
-                f"about {_told(needed)} are needed in {os.fspath(folder.absolute())}, "
-                f"{_told(free)} are free: make room, or write to another disk"
+                f"about {_size_text(needed)} are needed in {os.fspath(folder.absolute())}, "
+                f"{_size_text(free)} are free: make room, or write to another disk"
             )
 
 
 def video_bytes(output: Path, info: SourceInfo, settings: Settings) -> int:
-    """Return about how much room a video takes while it is made; 0 if nobody knows.
+    """Return an estimate of the space that a video takes while it is made.
 
-    Pixels times the codec's usual bits a pixel. Sound is added, and a GIF drawn, from a file that
-    is still there when the result is whole: both count. So do segments, which stay until then.
+    The estimate is the number of pixels times the codec's typical bits a pixel. Audio is added
+    from a silent video, and a GIF is made from a lossless one; both files exist until the result
+    is complete, so both count. So do segments.
+
+    Parameters
+    ----------
+    output : Path
+    info : SourceInfo
+    settings : Settings
+
+    Returns
+    -------
+    int
+        Bytes; 0 if the duration is unknown.
     """
     length_s = _length_s(info)
     if length_s is None or info.fps is None:
@@ -70,19 +90,30 @@ def video_bytes(output: Path, info: SourceInfo, settings: Settings) -> int:
     codec = codecs.codec_of(output, settings.codec)
     panels = math.prod(PANELS[settings.layout])
     size_px = panel_px((info.height_px, info.width_px), settings.layout, settings.width)
-    a_frame = math.prod(size_px) * panels
-    pixels = a_frame * length_s * float(codecs.rate_of(output, info.fps))
-    size = pixels * _bits(codec, settings.quality, a_frame) / 8
-    silent = pixels * _BITS["ffv1"] / 8 if codec == "gif" else size
+    frame_px = math.prod(size_px) * panels
+    pixels = frame_px * length_s * float(codecs.rate_of(output, info.fps))
+    size = pixels * _bits_per_px(codec, settings.quality, frame_px) / 8
+    silent = pixels * _BITS_PER_PX["ffv1"] / 8 if codec == "gif" else size
     if codec == "gif":
         size += silent
     elif info.sound and settings.audio:
-        size += silent + length_s * _SOUND_BYTES_S
+        size += silent + length_s * _AUDIO_BYTES_S
     return int(size + silent if settings.resume else size)
 
 
 def maps_bytes(info: SourceInfo, settings: Settings) -> int:
-    """Return at most how much room the maps take: 16 bits a pixel, which PNG makes less of."""
+    """Return an upper bound of the space that the maps take: 16 bits a pixel, uncompressed.
+
+    Parameters
+    ----------
+    info : SourceInfo
+    settings : Settings
+
+    Returns
+    -------
+    int
+        Bytes; 0 if the duration is unknown.
+    """
     length_s = _length_s(info)
     if length_s is None or info.fps is None:
         return 0
@@ -93,16 +124,18 @@ def maps_bytes(info: SourceInfo, settings: Settings) -> int:
     return int(pixels * 2 * kinds * frames)
 
 
-def _bits(codec: str, quality: int, pixels: int) -> float:
-    """Return how many bits a pixel of a picture of so many pixels usually takes."""
+def _bits_per_px(codec: str, quality: int, frame_px: int) -> float:
+    """Return the typical bits a pixel of a codec, for frames of so many pixels."""
     if codec == "prores":
-        return _PRORES_BITS[codecs.prores_profile(quality)] * (_SMALL if pixels <= _SMALL_PX else 1)
+        bits = _PRORES_BITS_PER_PX[codecs.prores_profile(quality)]
+        return bits * (_SD_FACTOR if frame_px <= _SD_PX else 1)
     if codec in ("ffv1", "gif"):
-        return _BITS[codec]
-    return _BITS[codec] * float(2 ** ((quality - 80) / _DOUBLING))
+        return _BITS_PER_PX[codec]
+    return _BITS_PER_PX[codec] * float(2 ** ((quality - 80) / _QUALITY_PER_DOUBLING))
 
 
 def _length_s(info: SourceInfo) -> float | None:
+    """Return the duration of a source; None if it is unknown."""
     if info.is_live:
         return None
     if info.duration_s is None and info.frame_count_hint and info.fps:
@@ -110,10 +143,5 @@ def _length_s(info: SourceInfo) -> float | None:
     return info.duration_s
 
 
-def _existing(folder: Path) -> Path:
-    """Return a folder, or the one in which it will be made."""
-    return folder if folder.exists() else folder.parent
-
-
-def _told(size: int) -> str:
+def _size_text(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"

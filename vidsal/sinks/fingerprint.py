@@ -1,13 +1,14 @@
-"""What a run is: its input, its settings, its network, and the programs that do the work.
+"""The identity of a run: its input, settings, network and the versions of the programs.
 
-Two runs of one identity write the same, so that one can go on where the other was interrupted.
+Two runs of one identity write the same outputs, so one can continue where the other was
+interrupted.
 """
 
 import dataclasses
 import hashlib
 import importlib.metadata
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,16 +16,17 @@ import imageio_ffmpeg
 import numpy as np
 
 from vidsal._version import __version__
-from vidsal.errors import VidsalError
+from vidsal.errors import VidsalError, option
 from vidsal.runtime.opencv import cv2
-from vidsal.settings import Settings, flag, is_saved
+from vidsal.settings import Settings, is_saved
 
-# Where results go, and whether they may, does not change them; and segments have no sound.
-_BESIDE_THE_POINT = (
+# Options that do not change the contents of a segment: segments have no audio.
+_IGNORED_OPTIONS = (
     "output", "overwrite", "resume", "audio", "skip_existing", "recursive", "trust_model",
 )  # fmt: skip
-# So much of a file's beginning and of its end tells it from others; all of it would take minutes.
-_LOOKED_AT = 1 << 20
+# Bytes at the beginning and at the end of a file that the checksum covers. A checksum of a whole
+# video would take minutes.
+_CHECKED_BYTES = 1 << 20
 
 
 def identity(
@@ -35,19 +37,24 @@ def identity(
     model: str | None,
     weights: Path | None,
 ) -> dict[str, str]:
-    """Return all that decides what a run writes: what it is called, and its value.
+    """Return everything that decides what a run writes.
 
     Parameters
     ----------
     source : str
-        What the input is called.
+        Name of the input.
     settings : Settings
     files : sequence of Path
-        Those that it is read from; by default the one of its name.
+        The files of the input; by default the one that `source` names.
     model : str or None
-        Name of the network that was chosen.
+        Name of the network.
     weights : Path or None
-        File that it is loaded from.
+        File of its weights.
+
+    Returns
+    -------
+    dict of str to str
+        Values by their names; the name of an option is that of its field in `Settings`.
 
     Raises
     ------
@@ -55,61 +62,75 @@ def identity(
         If the input cannot be read.
     """
     path = Path(source)
-    found = {**_about_source(path, list(files) or [path]), **_about_settings(settings)}
-    found["the network"] = str(model)
+    values = {**_input_values(path, list(files) or [path]), **_option_values(settings)}
+    values["the network"] = str(model)
     saved = Path(settings.model) if is_saved(settings.model) else None
-    for name, path_of in (
+    for name, file in (
         ("weights", weights), ("the saved model", saved), ("class names", settings.labels),
     ):  # fmt: skip
-        if path_of is not None and path_of.is_file():
-            found[f"the file of {name}"] = f"{path_of.absolute()} ({_ends([path_of])})"
-    return found | _about_programs()
+        if file is not None and file.is_file():
+            values[f"the file of {name}"] = f"{file.absolute()} ({_checksum([file])})"
+    return values | _versions()
 
 
-def _about_source(path: Path, files: list[Path]) -> dict[str, str]:
+def changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Return one text for each value in which two identities differ.
+
+    Parameters
+    ----------
+    before, now : mapping of str to str
+        See `identity`.
+    """
+    options = {field.name for field in dataclasses.fields(Settings)}
+    return [
+        f"{option(name) if name in options else name} was {before.get(name, 'absent')} and is "
+        f"{now.get(name, 'absent')}"
+        for name in dict.fromkeys((*before, *now))
+        if before.get(name) != now.get(name)
+    ]
+
+
+def _input_values(path: Path, files: list[Path]) -> dict[str, str]:
     try:
         stats = [one.stat() for one in files]
+        changed_s = max((one.st_mtime for one in stats), default=0)
         return {
             "the input": str(path.absolute()),
             "the input's size": f"{sum(one.st_size for one in stats)} bytes",
-            "the input's time of change": _said(max((one.st_mtime for one in stats), default=0)),
-            "the input's checksum": _ends(files),
+            "the input's modification time": datetime.fromtimestamp(changed_s, UTC).isoformat(),
+            "the input's checksum": _checksum(files),
         }
     except OSError as error:
         raise VidsalError(f"{error.filename or path} cannot be read: {error.strerror}") from error
 
 
-def _said(time_s: float) -> str:
-    return datetime.fromtimestamp(time_s, UTC).isoformat()
-
-
-def _ends(files: list[Path]) -> str:
-    """Return a checksum of the files' names, beginnings and ends."""
+def _checksum(files: list[Path]) -> str:
+    """Return a checksum of the names, beginnings and ends of files."""
     total = hashlib.sha256()
     for path in files:
         total.update(os.fsencode(path.name))
         with path.open("rb") as file:
-            total.update(file.read(_LOOKED_AT))
+            total.update(file.read(_CHECKED_BYTES))
             size = file.seek(0, os.SEEK_END)
-            file.seek(max(_LOOKED_AT, size - _LOOKED_AT))
+            file.seek(max(_CHECKED_BYTES, size - _CHECKED_BYTES))
             total.update(file.read())
     return total.hexdigest()[:16]
 
 
-def _about_settings(settings: Settings) -> dict[str, str]:
+def _option_values(settings: Settings) -> dict[str, str]:
     values = {}
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
-        if field.name not in _BESIDE_THE_POINT:
-            # None is called what it is: not given.
-            said = value.absolute() if isinstance(value, Path) else value
-            values[flag(field.name)] = "not given" if said is None else str(said)
+        if field.name not in _IGNORED_OPTIONS:
+            if isinstance(value, Path):
+                value = value.absolute()
+            values[field.name] = "not given" if value is None else str(value)
     return values
 
 
-def _about_programs() -> dict[str, str]:
+def _versions() -> dict[str, str]:
     return {
-        "vidsal": f"{__version__} ({_own_code()})",
+        "vidsal": f"{__version__} ({_code_checksum()})",
         "TensorFlow": _version("tensorflow", "tensorflow-cpu", "tensorflow-macos"),
         "OpenCV": str(cv2.__version__),
         "NumPy": np.__version__,
@@ -117,8 +138,8 @@ def _about_programs() -> dict[str, str]:
     }
 
 
-def _own_code() -> str:
-    """Return a checksum of vidsal's modules, which change between two versions, too."""
+def _code_checksum() -> str:
+    """Return a checksum of vidsal's modules, which also change between releases."""
     total = hashlib.sha256()
     for path in sorted(Path(__file__).parents[1].rglob("*.py")):
         total.update(path.read_bytes())
@@ -126,7 +147,7 @@ def _own_code() -> str:
 
 
 def _version(*names: str) -> str:
-    """Return the version of the first of some packages that is installed, without loading it."""
+    """Return the version of the first package that is installed, without importing it."""
     for name in names:
         try:
             return importlib.metadata.version(name)

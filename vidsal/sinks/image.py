@@ -1,4 +1,4 @@
-"""A picture file."""
+"""An image file with one picture."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,16 +11,32 @@ from vidsal.runtime.atomic_write import atomic_write, writing
 from vidsal.types import Rgb
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+_JPEG_QUALITY = 95
 
 
 class ImageSink:
-    """Writes the one picture of a one-frame source."""
+    """Writes the only picture of a photo.
+
+    Parameters
+    ----------
+    path : Path
+        Final path, for the format and for messages.
+    part : Path
+        The file that is written.
+    """
 
     def __init__(self, path: Path, part: Path) -> None:
         self._path, self._part = path, part
 
     def write(self, picture: Rgb, time_s: float) -> None:
-        """Write the picture; a photo has no time.
+        """Write the picture.
+
+        Parameters
+        ----------
+        picture : (H, W, 3) uint8 array
+            RGB.
+        time_s : float
+            Ignored: a photo has no time.
 
         Raises
         ------
@@ -28,13 +44,28 @@ class ImageSink:
             If it cannot be written.
         """
         is_png = self._path.suffix.lower() == ".png"
-        options: dict[str, Any] = {} if is_png else {"quality": 95}
+        options: dict[str, Any] = {} if is_png else {"quality": _JPEG_QUALITY}
         with writing(self._path):
             iio.imwrite(self._part, picture, plugin="pillow", **options)
 
 
 @contextmanager
 def image_sink(path: Path) -> Iterator[ImageSink]:
-    """Lend a sink that writes the one picture of a one-frame source."""
+    """Lend a sink that writes an image file.
+
+    Parameters
+    ----------
+    path : Path
+        Its suffix is one of `IMAGE_SUFFIXES`.
+
+    Yields
+    ------
+    ImageSink
+
+    Raises
+    ------
+    VidsalError
+        If the file cannot be written.
+    """
     with atomic_write(path) as part:
         yield ImageSink(path, part)

@@ -1,4 +1,4 @@
-"""Where an interrupted run stands, as it is kept beside its finished segments."""
+"""The state of an interrupted run, stored with its finished segments."""
 
 from dataclasses import dataclass, field
 
@@ -14,10 +14,12 @@ class ResumeState:
     Attributes
     ----------
     stream : bytes
-        A pickled `vidsal.saliency.state.StreamState`; the analysis may already be further.
+        A pickled `vidsal.saliency.state.StreamState`. It is pickled at once, because the
+        analysis runs ahead of the sinks.
     timeline : Timeline of (H, W, 3) uint8 arrays or None
-        The pictures that are still to be shown; ``None`` before the first.
+        The pictures that are still to be encoded; ``None`` before the first.
     flicker : Flicker
+        Change of the display scale so far.
     """
 
     stream: bytes = b""

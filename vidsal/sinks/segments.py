@@ -1,4 +1,4 @@
-"""An output that is written in segments, so that an interrupted run can go on."""
+"""An output that is written in segments, so that an interrupted run can be resumed."""
 
 import logging
 import os
@@ -14,22 +14,22 @@ from vidsal.errors import VidsalError
 from vidsal.media import codecs, ffmpeg, probe
 from vidsal.runtime.atomic_write import atomic_write, writing
 from vidsal.runtime.safe_pickle import dumps, loads
-from vidsal.settings import Settings
+from vidsal.settings import OutputOptions, Settings
 from vidsal.sinks.base import AllSinks, SaliencySink
-from vidsal.sinks.checkpoint import Parts, Segment, open_parts
-from vidsal.sinks.maps import maps_sink, put_maps, remove_maps
-from vidsal.sinks.mux import Meant, finish
+from vidsal.sinks.checkpoint import Checkpoint, Segment, open_checkpoint
+from vidsal.sinks.maps import maps_sink, move_maps, remove_maps
+from vidsal.sinks.mux import ExpectedPicture, finish
 from vidsal.sinks.resume_state import RESUME_CLASSES, ResumeState
 from vidsal.sinks.table import table_sink
-from vidsal.sinks.video import Frames
+from vidsal.sinks.video import VideoEncoder
 from vidsal.types import Rgb, Saliency, SourceInfo
 
 log = logging.getLogger(__name__)
 
 _TABLE, _MAPS = "table.csv", "maps"
-# In the result: how many frames it is of.
+# A file of the result with the number of its frames.
 _FRAMES = "frames"
-# In the result: the maps of an earlier run are gone from the folder that the new ones go to.
+# A file of the result that exists once the maps of an earlier run are removed from their folder.
 _CLEARED = "cleared"
 
 
@@ -39,10 +39,10 @@ def open_segments(
     settings: Settings,
     output: Path,
     identity: Mapping[str, str],
-) -> Iterator["Segments"]:
-    """Lend what writes a run's results in segments; the block's good end joins them.
+) -> Iterator["SegmentWriter"]:
+    """Lend a writer of segments, which are joined when the block ends well.
 
-    After any other end the finished segments stay, and the next call goes on after them.
+    After any other end the finished segments stay, and the next call continues after them.
 
     Parameters
     ----------
@@ -50,118 +50,150 @@ def open_segments(
         Of a file.
     settings : Settings
     output : Path
-    identity : mapping
-        What the run is, see `vidsal.sinks.fingerprint`.
+    identity : mapping of str to str
+        Identifies the run, see `vidsal.sinks.fingerprint.identity`.
+
+    Yields
+    ------
+    SegmentWriter
 
     Raises
     ------
     VidsalError
-        If there are segments of another run, or the output cannot be made.
+        If there are segments of a different run, or the output cannot be written.
     KeyboardInterrupt
-        As it came, with words that say how to go on.
+        The one of the block, with a message that says how to resume.
     """
-    with open_parts(output, identity) as parts:
-        segments = Segments(parts, info, settings, output)
+    with open_checkpoint(output, identity) as checkpoint:
+        writer = SegmentWriter(checkpoint, info, settings, output)
         try:
-            with segments:
-                yield segments
-            segments.deliver()
+            with writer:
+                yield writer
+            writer.deliver()
         except KeyboardInterrupt:
-            done = parts.segments[-1].frames if parts.segments else 0
+            done = checkpoint.segments[-1].frames if checkpoint.segments else 0
             if not done:
                 raise
             raise KeyboardInterrupt(
-                f"interrupted: the same command goes on after the {done} frames that are done"
+                f"interrupted: the same command continues after the {done} frames that are done"
             ) from None
 
 
-class Segments:
+class SegmentWriter:
     """Writes results to one segment after the other.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+    info : SourceInfo
+        Of the source; ``fps`` must be known.
+    settings : Settings
+    output : Path
 
     Attributes
     ----------
     frames : int
-        How many frames have been written, those of interrupted runs included.
+        Number of frames written, those of interrupted runs included.
     is_over : bool
-        Whether the source has nothing more.
+        Whether the end of the source was reached.
     """
 
     def __init__(
         self,
-        parts: Parts,
+        checkpoint: Checkpoint,
         info: SourceInfo,
         settings: Settings,
         output: Path,
     ) -> None:
         assert info.fps is not None
-        self._parts, self._info, self._settings = parts, info, settings
+        self._checkpoint, self._info, self._settings = checkpoint, info, settings
         self._output = output
         self._fps = codecs.rate_of(output, info.fps)
-        self._silent_suffix, self._silent_settings = codecs.intermediate(output, settings)
-        self._open: _Open | None = None
-        last = parts.segments[-1] if parts.segments else None
+        self._silent_suffix, self._silent_options = codecs.intermediate(output, settings)
+        self._current: _OpenSegment | None = None
+        last = checkpoint.segments[-1] if checkpoint.segments else None
         self.frames = last.frames if last else 0
-        if parts.result is not None:
-            self.frames = int((parts.result / _FRAMES).read_text(encoding="ascii"))
-        self.is_over = parts.result is not None or (last is not None and last.about["is_last"])
-        self._standing = (
+        if checkpoint.result is not None:
+            self.frames = int((checkpoint.result / _FRAMES).read_text(encoding="ascii"))
+        self.is_over = checkpoint.result is not None or (
+            last is not None and last.metadata["is_last"]
+        )
+        self._state = (
             loads(last.state, ResumeState, RESUME_CLASSES) if last and last.state else ResumeState()
         )
-        self._tell()
+        self._log_progress()
 
-    def _tell(self) -> None:
-        if self._parts.damaged:
-            log.warning("%d finished segments were damaged and are done again", self._parts.damaged)
+    def _log_progress(self) -> None:
+        damaged = self._checkpoint.damaged
+        if damaged:
+            log.warning("%d finished segments are damaged and are written again", damaged)
         if self.frames:
-            log.warning("going on after the %d frames that are done", self.frames)
+            log.warning("continuing after the %d frames that are done", self.frames)
 
     @property
     def stream_state(self) -> bytes:
         """The pickled stream state before the next frame; empty before the first frame."""
-        return self._standing.stream
+        return self._state.stream
 
     @property
     def flicker_mean(self) -> float:
-        """How much the display's scale has changed a frame."""
-        return self._standing.flicker.mean
+        """Mean change of the display scale from frame to frame, as a share."""
+        return self._state.flicker.mean
 
     def write(self, saliency: Saliency, picture: Rgb, stream_state: bytes | None) -> None:
-        """Write a frame; the last one of a segment brings the pickled state after it."""
-        opened = self._opened()
-        opened.write(saliency, picture)
-        self._standing.flicker.after(saliency.fused_high, is_cut=saliency.is_cut)
+        """Write a frame.
+
+        Parameters
+        ----------
+        saliency : Saliency
+        picture : (H, W, 3) uint8 array
+            RGB with even sides.
+        stream_state : bytes or None
+            For the last frame of a segment, the pickled stream state after it.
+
+        Raises
+        ------
+        VidsalError
+            If it cannot be written.
+        """
+        current = self._open_current()
+        current.write(saliency, picture)
+        self._state.flicker.after(saliency.fused_high, is_cut=saliency.is_cut)
         self.frames += 1
         if stream_state is not None:
-            self._standing.stream = stream_state
-            self._finish_segment(opened, is_last=False)
+            self._state.stream = stream_state
+            self._finish_segment(current, is_last=False)
 
-    def _opened(self) -> "_Open":
-        if self._open is None:
-            folder = self._parts.begun()
-            video = Frames(
-                folder / f"video{self._silent_suffix}", self._fps, self._silent_settings,
-                timeline=self._standing.timeline,
+    def _open_current(self) -> "_OpenSegment":
+        if self._current is None:
+            folder = self._checkpoint.new_folder()
+            video = VideoEncoder(
+                folder / f"video{self._silent_suffix}", self._fps, self._silent_options,
+                timeline=self._state.timeline,
             )  # fmt: skip
-            self._standing.timeline = video.timeline
-            self._open = _Open(folder, video, self._info, self._settings)
-        return self._open
+            self._state.timeline = video.timeline
+            self._current = _OpenSegment(folder, video, self._info, self._settings)
+        return self._current
 
-    def _finish_segment(self, opened: "_Open", *, is_last: bool) -> None:
-        shown = opened.finish(None if not is_last else self._info)
-        size = opened.video.size or self._size
-        about = {"shown": shown, "size": size, "is_last": is_last}
-        self._parts.finish(opened.folder, self.frames, about, dumps(self._standing))
-        self._open = None
+    def _finish_segment(self, segment: "_OpenSegment", *, is_last: bool) -> None:
+        encoded = segment.finish(self._info if is_last else None)
+        metadata = {
+            "encoded": encoded,
+            "size": segment.video.size or self._size,
+            "is_last": is_last,
+        }
+        self._checkpoint.finish(segment.folder, self.frames, metadata, dumps(self._state))
+        self._current = None
 
     @property
     def _size(self) -> tuple[int, int] | None:
-        """(height, width) of the pictures."""
-        if not self._parts.segments:
+        """(height, width) of the pictures; None before the first segment."""
+        if not self._checkpoint.segments:
             return None
-        height, width = self._parts.segments[-1].about["size"]
+        height, width = self._checkpoint.segments[-1].metadata["size"]
         return height, width
 
-    def __enter__(self) -> "Segments":
+    def __enter__(self) -> "SegmentWriter":
         return self
 
     def __exit__(
@@ -171,70 +203,77 @@ class Segments:
         trace: TracebackType | None,
     ) -> None:
         if kind is not None:
-            if self._open is not None:
-                self._open.abandon(kind, error, trace)
+            if self._current is not None:
+                self._current.abandon(kind, error, trace)
             return
         if self.is_over:
             return
         if not self.frames:
-            raise VidsalError(f"{self._info.name}: not one frame came, so nothing was written")
-        # Even one of no frames: the timeline may have pictures left to show.
-        opened = self._opened()
+            raise VidsalError(f"{self._info.name}: there are no frames, so nothing was written")
+        # A segment without frames may still encode pictures that the timeline holds.
+        current = self._open_current()
         try:
-            self._finish_segment(opened, is_last=True)
+            self._finish_segment(current, is_last=True)
         except BaseException as failure:
-            opened.abandon(type(failure), failure, failure.__traceback__)
+            current.abandon(type(failure), failure, failure.__traceback__)
             raise
         self.is_over = True
 
     def deliver(self) -> None:
-        """Join what the segments hold, and put it to its places; the parts are gone then."""
-        parts, settings = self._parts, self._settings
-        if parts.result is None:
-            begun = parts.begun()
-            self._join_video(begun)
+        """Join the segments, move the results to their final paths, and remove the checkpoint.
+
+        Raises
+        ------
+        VidsalError
+            If an output cannot be written. The next call continues where this one failed.
+        """
+        checkpoint, settings = self._checkpoint, self._settings
+        if checkpoint.result is None:
+            folder = checkpoint.new_folder()
+            self._join_video(folder)
             if settings.table:
-                _join_tables([one.folder / _TABLE for one in parts.segments], begun / _TABLE)
-            with writing(parts.folder):
-                (begun / _FRAMES).write_text(str(self.frames), encoding="ascii")
-            parts.finish_result(begun)
-        result = parts.result
+                _join_tables([one.folder / _TABLE for one in checkpoint.segments], folder / _TABLE)
+            with writing(checkpoint.folder):
+                (folder / _FRAMES).write_text(str(self.frames), encoding="ascii")
+            checkpoint.finish_result(folder)
+        result = checkpoint.result
         assert result is not None
         if settings.maps:
-            _deliver_maps(parts.folder, result, settings.maps)
+            _deliver_maps(checkpoint.folder, result, settings.maps)
         if settings.table:
             with atomic_write(settings.table) as part, writing(settings.table):
                 shutil.copyfile(result / _TABLE, part)
-        # The output comes last: where it is, everything is.
-        whole = result / self._output.name
-        if whole.exists():
+        # The video comes last: if it exists, all other outputs do.
+        video = result / self._output.name
+        if video.exists():
             with writing(self._output):
-                whole.replace(self._output)
-        parts.drop()
+                video.replace(self._output)
+        checkpoint.remove_all()
 
     def _join_video(self, folder: Path) -> None:
-        shown = [one for one in self._parts.segments if one.about["shown"]]
+        segments = [one for one in self._checkpoint.segments if one.metadata["encoded"]]
         silent = folder / f"silent{self._silent_suffix}"
-        _join(shown, self._fps, silent, self._silent_settings)
+        _join(segments, self._fps, silent, self._silent_options)
         assert self._size is not None
-        meant = Meant(sum(one.about["shown"] for one in shown), self._size, self._fps)
+        frames = sum(one.metadata["encoded"] for one in segments)
+        expected = ExpectedPicture(frames, self._size, self._fps)
         final = folder / self._output.name
-        finish(silent, final, self._info, self._settings, meant, name=self._output)
+        finish(silent, final, self._info, self._settings, expected, display_path=self._output)
         silent.unlink(missing_ok=True)
 
 
-class _Open:
+class _OpenSegment:
     """A segment that is being written."""
 
     def __init__(
         self,
         folder: Path,
-        video: Frames,
+        video: VideoEncoder,
         info: SourceInfo,
         settings: Settings,
     ) -> None:
         self.folder, self.video = folder, video
-        self._before = video.timeline.count
+        self._count_before = video.timeline.count
         self._stack = ExitStack()
         sinks: list[SaliencySink] = []
         if settings.table:
@@ -248,27 +287,27 @@ class _Open:
         self._sinks.write(saliency, picture)
 
     def finish(self, info: SourceInfo | None) -> int:
-        """Close the files, and look at the video; return how many pictures it shows.
+        """Close the files and verify the video; return the number of its pictures.
 
-        With the source's `info` given, the source is at its end.
+        `info` is given for the last segment of the source.
         """
         video = self.video
         if info is not None:
             video.end(info)
-        shown = video.timeline.count - self._before
-        # A file of no pictures is none.
-        if shown:
+        expected = video.timeline.count - self._count_before
+        # ffmpeg cannot write a file without pictures.
+        if expected:
             video.finish()
         self._stack.close()
-        if not shown:
+        if not expected:
             video.path.unlink(missing_ok=True)
-        picture = probe.inspect(video.path).picture if shown else None
+        picture = probe.inspect(video.path).picture if expected else None
         found = picture.frames if picture else 0
-        if found != shown:
+        if found != expected:
             raise VidsalError(
-                f"{video.path} came out wrong: {shown} frames were meant, {found} are in it"
+                f"{video.path}: verification failed: expected {expected} frames, found {found}"
             )
-        return shown
+        return expected
 
     def abandon(
         self,
@@ -276,24 +315,25 @@ class _Open:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close the files as they are; the folder does not count."""
+        """Close the files; the folder stays unfinished."""
         self._stack.__exit__(kind, error, trace)
 
 
-def _join(segments: list[Segment], fps: Fraction, result: Path, settings: Settings) -> None:
-    """Write the pictures of segments one after the other, without encoding them anew.
+def _join(segments: list[Segment], fps: Fraction, result: Path, options: OutputOptions) -> None:
+    """Concatenate the videos of segments without encoding them again.
 
     Raises
     ------
     VidsalError
         If ffmpeg fails.
     """
-    # Rounded from the beginning: an hour of roundings would be seen as a change of rate.
-    counts = accumulate(one.about["shown"] for one in segments)
+    # Times are rounded from the beginning: rounding errors that add up over an hour would look
+    # like another frame rate.
+    counts = accumulate(one.metadata["encoded"] for one in segments)
     ends_us = [0, *(round(count * 1_000_000 / fps) for count in counts)]
     lines = ["ffconcat version 1.0"]
     for segment, begin, end in zip(segments, ends_us, ends_us[1:], strict=False):
-        # As seen from the script: the way there may have a quote, or a new line, in it.
+        # Relative to the script: the absolute path may contain a quote or a line break.
         path = Path(os.path.relpath(segment.folder, result.parent)) / f"video{result.suffix}"
         lines += [f"file '{path.as_posix()}'", f"duration {end - begin}us"]
     script = result.with_suffix(".txt")
@@ -302,30 +342,30 @@ def _join(segments: list[Segment], fps: Fraction, result: Path, settings: Settin
     ffmpeg.convert(
         ["-f", "concat", "-safe", "0",
          "-i", ffmpeg.file_url(script.name), "-map", "0:v:0", "-c", "copy",
-         *codecs.container_args(result, codecs.codec_of(result, settings.codec), fps),
+         *codecs.container_args(result, codecs.codec_of(result, options.codec), fps),
          ffmpeg.file_url(result.name)],
-        # A script's own path is an address: a # or ? in it would end it.
+        # ffmpeg reads the path of a script as a URL, which # or ? would end.
         folder=script.parent,
     )  # fmt: skip
     script.unlink()
 
 
 def _join_tables(tables: list[Path], result: Path) -> None:
-    """Write tables one after the other, their one head at the top."""
+    """Concatenate tables, with one header."""
     with writing(result), result.open("wb") as file:
         for n, table in enumerate(tables):
             with table.open("rb") as rows:
-                head = rows.readline()
+                header = rows.readline()
                 if n == 0:
-                    file.write(head)
+                    file.write(header)
                 shutil.copyfileobj(rows, file)
 
 
-def _deliver_maps(parts: Path, result: Path, folder: Path) -> None:
-    """Move the maps of all segments to their folder; some may be there from an interrupted try."""
+def _deliver_maps(segments: Path, result: Path, folder: Path) -> None:
+    """Move the maps of all segments to their folder; an interrupted call may have moved some."""
     with writing(folder):
         if not (result / _CLEARED).exists():
             remove_maps(folder)
             (result / _CLEARED).touch()
-        for maps in sorted(parts.glob(f"[0-9]*/{_MAPS}")):
-            put_maps(maps, folder)
+        for maps in sorted(segments.glob(f"[0-9]*/{_MAPS}")):
+            move_maps(maps, folder)

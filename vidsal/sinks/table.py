@@ -1,4 +1,4 @@
-"""A CSV table with one row a frame."""
+"""A CSV table with one row for each frame."""
 
 import csv
 import json
@@ -30,58 +30,73 @@ COLUMNS = (
 def row(
     saliency: Saliency, info: SourceInfo, settings: Settings, shown: Shown | None = None
 ) -> dict[str, Any]:
-    """Return what a table says of one frame; a value that does not exist is left out.
+    """Return the row of one frame.
 
-    Speeds are in diagonals of the picture a second, camera movement in working pixels a frame,
-    points and boxes in pixels of the source.
+    Parameters
+    ----------
+    saliency : Saliency
+    info : SourceInfo
+        Of the source; its size is the unit of points and boxes.
+    settings : Settings
+        ``method``, ``fusion``, ``gain``, ``centre_prior`` and ``boxes``.
+    shown : Shown, optional
+        When a live frame was displayed.
+
+    Returns
+    -------
+    dict
+        Values by column; a value that does not exist is left out. Speeds are in diagonals of the
+        picture a second, camera movement in working pixels a frame, points and boxes in pixels
+        of the source.
     """
-    seen = saliency.prediction
+    prediction = saliency.prediction
     values: dict[str, Any] = {
         "index": saliency.frame.index,
         "time_s": f"{saliency.frame.time_s:.6f}",
-        "model": (seen.model_name if seen else None) or "none",
+        "model": (prediction.model_name if prediction else None) or "none",
         "cut": int(saliency.is_cut),
     }
-    values |= _classes(seen) if seen else {}
-    values |= _movement(saliency) | _fusion(saliency, settings)
-    values |= _places(saliency, info, settings.boxes)
+    values |= _prediction_values(prediction) if prediction else {}
+    values |= _motion_values(saliency) | _fusion_values(saliency, settings)
+    values |= _region_values(saliency, info, settings.boxes)
     if shown:
         values["shown_unix_s"] = f"{shown.unix_s:.3f}"
         values["latency_ms"] = f"{shown.latency_ms:.1f}"
     return values
 
 
-def _classes(seen: Prediction) -> dict[str, str]:
-    """Return what the network sees."""
+def _prediction_values(prediction: Prediction) -> dict[str, str]:
+    """Return the target and the top classes with their probabilities."""
     values = {
-        "target": seen.target_name,
-        "target_probability": _number(seen.target_probability),
+        "target": prediction.target_name,
+        "target_probability": _number(prediction.target_probability),
     }
-    for n, (name, p) in enumerate(zip(seen.names, seen.probabilities, strict=True), start=1):
-        values |= {f"class_{n}": name, f"probability_{n}": _number(p)}
+    classes = zip(prediction.names, prediction.probabilities, strict=True)
+    for n, (name, probability) in enumerate(classes, start=1):
+        values |= {f"class_{n}": name, f"probability_{n}": _number(probability)}
     return values
 
 
-def _movement(saliency: Saliency) -> dict[str, str]:
-    """Return how fast things move, and how the camera does."""
+def _motion_values(saliency: Saliency) -> dict[str, str]:
+    """Return the speeds and the camera motion."""
     camera = saliency.movement.camera
-    middle = camera.at_centre(saliency.motion.shape)
+    centre = camera.at_centre(saliency.motion.shape)
     values = {
         "speed_median": _number(np.median(saliency.speed)),
         "speed_p95": _number(np.percentile(saliency.speed, 95)),
         "camera_model": camera.model,
-        "camera_row_px": _number(middle.rows_px),
-        "camera_column_px": _number(middle.columns_px),
-        "camera_zoom": _number(middle.zoom),
-        "camera_turn_deg": _number(middle.turn_deg),
+        "camera_row_px": _number(centre.rows_px),
+        "camera_column_px": _number(centre.columns_px),
+        "camera_zoom": _number(centre.zoom),
+        "camera_turn_deg": _number(centre.turn_deg),
     }
     if camera.inlier_share is not None:
         values["camera_inlier_share"] = _number(camera.inlier_share)
     return values
 
 
-def _fusion(saliency: Saliency, settings: Settings) -> dict[str, str]:
-    """Return how both halves were made and put together, and on which scales."""
+def _fusion_values(saliency: Saliency, settings: Settings) -> dict[str, str]:
+    """Return the method and the fusion with their parameters, and the display scales."""
     values = {
         "static_share": _number(1 - saliency.motion_share),
         "motion_share": _number(saliency.motion_share),
@@ -99,20 +114,20 @@ def _fusion(saliency: Saliency, settings: Settings) -> dict[str, str]:
     return values
 
 
-def _places(saliency: Saliency, info: SourceInfo, level: float) -> dict[str, str]:
-    """Return where the fused map is high."""
+def _region_values(saliency: Saliency, info: SourceInfo, level: float) -> dict[str, str]:
+    """Return the peak, the centroid, and the boxes around regions above a level; 0 for no boxes."""
     values, fused = {}, saliency.fused
-    for what, point in (("peak", saliency.peak), ("centroid", centroid(fused))):
+    for name, point in (("peak", saliency.peak), ("centroid", centroid(fused))):
         if point:
-            values[f"{what}_row_px"] = f"{point[0] * info.height_px:.1f}"
-            values[f"{what}_column_px"] = f"{point[1] * info.width_px:.1f}"
+            values[f"{name}_row_px"] = f"{point[0] * info.height_px:.1f}"
+            values[f"{name}_column_px"] = f"{point[1] * info.width_px:.1f}"
     if level:
         values["boxes"] = json.dumps([_in_pixels(box, info) for box in boxes(fused, level)])
     return values
 
 
 def _in_pixels(box: Box, info: SourceInfo) -> dict[str, float]:
-    """Return a box as a table has it."""
+    """Return a box in pixels of the source, as JSON has it."""
     return {
         "top": round(box.top * info.height_px),
         "left": round(box.left * info.width_px),
@@ -128,7 +143,17 @@ def _number(value: Any) -> str:
 
 
 class TableSink:
-    """Writes one row for each frame to an open file."""
+    """Writes one row for each frame to an open file.
+
+    Parameters
+    ----------
+    path : Path
+        Final path of the table, for messages.
+    file : text file
+    info : SourceInfo
+    settings : Settings
+        See `row`.
+    """
 
     def __init__(self, path: Path, file: IO[str], info: SourceInfo, settings: Settings) -> None:
         self._path, self._file, self._info, self._settings = path, file, info, settings
@@ -151,17 +176,34 @@ class TableSink:
         """
         with writing(self._path):
             self._table.writerow(row(saliency, self._info, self._settings, shown))
-            # A full disk must show while the video can still be taken back.
+            # Reports a full disk before the video gets its final name.
             self._file.flush()
 
 
 @contextmanager
 def table_sink(path: Path, info: SourceInfo, settings: Settings) -> Iterator[TableSink]:
-    """Lend a sink that writes one row for each frame."""
+    """Lend a sink that writes one row for each frame.
+
+    Parameters
+    ----------
+    path : Path
+    info : SourceInfo
+    settings : Settings
+        See `row`.
+
+    Yields
+    ------
+    TableSink
+
+    Raises
+    ------
+    VidsalError
+        If the table cannot be written.
+    """
     with atomic_write(path) as part:
         with writing(path):
             file = part.open("w", newline="", encoding="utf-8")
-        # Not around the block: errors that are thrown into it are not the table's.
+        # `writing` does not enclose the block, whose errors have other causes.
         try:
             with writing(path):
                 table = TableSink(path, file, info, settings)

@@ -1,4 +1,4 @@
-"""A video file, encoded by ffmpeg."""
+"""A video file that ffmpeg encodes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,75 +10,98 @@ from vidsal.media import codecs, ffmpeg
 from vidsal.media.color import yuv420
 from vidsal.media.retiming import Timeline
 from vidsal.runtime.atomic_write import temporary_sibling
-from vidsal.settings import Settings
+from vidsal.settings import OutputOptions
 from vidsal.sinks.base import PictureSink
-from vidsal.sinks.mux import Meant, finish, keeping_picture
+from vidsal.sinks.mux import ExpectedPicture, finish, keeping_picture
 from vidsal.types import Rgb, SourceInfo
 
-# A source from which this share of its frames came was read to its end: a few were damaged.
-_NEARLY_ALL = 0.9
+# If at least this share of the frames arrived, the source was read to its end and a few of its
+# frames were corrupt.
+_COMPLETE_SHARE = 0.9
 
 
 @contextmanager
-def video_sink(path: Path, info: SourceInfo, settings: Settings) -> Iterator[PictureSink]:
-    """Lend a sink that writes a video with the source's time and sound.
+def video_sink(path: Path, info: SourceInfo, options: OutputOptions) -> Iterator[PictureSink]:
+    """Lend a sink that writes a video with the timing and the audio of the source.
 
-    Frames are repeated or left out so that each is seen when the source shows it. The file is
-    looked at before it gets its final name.
+    Frames are repeated or dropped so that each is shown when the source shows it. The file is
+    verified before it gets its final name.
 
     Parameters
     ----------
     path : Path
         Its suffix names the container.
     info : SourceInfo
-        Of the source; its ``fps`` is the rate of the file.
-    settings : Settings
+        Of the source; ``fps`` becomes the frame rate of the file and must be known.
+    options : OutputOptions
         ``codec``, ``quality``, ``hardware`` and ``audio``.
+
+    Yields
+    ------
+    PictureSink
 
     Raises
     ------
     VidsalError
-        If no frame came, or ffmpeg fails, or the file is not what was meant.
+        If no frame arrived, ffmpeg fails, or the verification of the file fails.
     """
     assert info.fps is not None
     fps = codecs.rate_of(path, info.fps)
-    suffix, chosen = codecs.intermediate(path, settings)
-    with temporary_sibling(path, f".silent{suffix}") as part, Frames(part, fps, chosen) as frames:
-        yield frames
-        if frames.size is None:
-            raise VidsalError(f"{info.name}: not one frame came, so nothing was written")
-        frames.end(info)
-        frames.finish()
-        with keeping_picture(part, path):
-            finish(part, path, info, settings, Meant(frames.timeline.count, frames.size, fps))
+    suffix, silent_options = codecs.intermediate(path, options)
+    with (
+        temporary_sibling(path, f".silent{suffix}") as silent,
+        VideoEncoder(silent, fps, silent_options) as encoder,
+    ):
+        yield encoder
+        if encoder.size is None:
+            raise VidsalError(f"{info.name}: there are no frames, so nothing was written")
+        encoder.end(info)
+        encoder.finish()
+        expected = ExpectedPicture(encoder.timeline.count, encoder.size, fps)
+        with keeping_picture(silent, path):
+            finish(silent, path, info, options, expected)
 
 
-def shown_s(info: SourceInfo, came: int) -> float | None:
-    """Return how long the frames that came are seen in all, in seconds; None if nobody knows.
+def display_duration_s(info: SourceInfo, came: int) -> float | None:
+    """Return how long all frames together are shown.
 
-    The time that is left after the last frame is that frame's own only if it is the last one the
-    source has. Where far fewer frames came than there are (stopped, or damaged), that is time of
-    frames that never came: to hold a picture through it, perhaps for an hour, would invent a
-    still. The last frame then stays for one step, as it does where nothing is known.
+    The time after the last frame belongs to that frame only if the source has no later ones.
+    Where far fewer frames arrived than exist (stopped, or corrupt), it is the time of missing
+    frames: holding the last picture through it, perhaps for an hour, would invent a still. The
+    last frame is then shown for one step, as it is where the duration is unknown.
+
+    Parameters
+    ----------
+    info : SourceInfo
+    came : int
+        Number of frames that arrived.
+
+    Returns
+    -------
+    float or None
+        Seconds; ``None`` if unknown.
     """
     hint = info.frame_count_hint
-    is_all = hint is not None and came >= _NEARLY_ALL * hint
-    return info.duration_s if is_all and not info.is_live else None
+    is_complete = hint is not None and came >= _COMPLETE_SHARE * hint
+    return info.duration_s if is_complete and not info.is_live else None
 
 
-class Frames:
-    """The encoder, begun with the first picture, since only that tells the size.
+class VideoEncoder:
+    """Encodes pictures at an even rate; ffmpeg starts with the first one, whose size it needs.
 
     Parameters
     ----------
     path : Path
     fps : Fraction
-    settings : Settings
+        Frame rate of the file.
+    options : OutputOptions
+        ``codec``, ``quality`` and ``hardware``.
     timeline : Timeline, optional
-        To go on with; a new one if not given.
+        The timeline to continue; by default a new one.
 
     Attributes
     ----------
+    path : Path
     timeline : Timeline
     size : (int, int) or None
         (height, width) of the pictures; ``None`` before the first.
@@ -88,49 +111,79 @@ class Frames:
         self,
         path: Path,
         fps: Fraction,
-        settings: Settings,
+        options: OutputOptions,
         *,
         timeline: Timeline[Rgb] | None = None,
     ) -> None:
         self.path = path
         self._fps = fps
-        self._settings = settings
-        self._is_yuv = codecs.input_pixel_format(codecs.codec_of(path, settings.codec)) == "yuv420p"
-        self._encoder: ffmpeg.Encoder | None = None
+        self._options = options
+        self._is_yuv = codecs.input_pixel_format(codecs.codec_of(path, options.codec)) == "yuv420p"
+        self._process: ffmpeg.Encoder | None = None
         self.timeline: Timeline[Rgb] = timeline or Timeline(fps)
         self.size: tuple[int, int] | None = None
 
     def write(self, picture: Rgb, time_s: float) -> None:
-        """Take the next picture, and encode those that are known to be shown."""
-        self._begin(picture)
+        """Take the next picture, and encode the earlier ones whose display time is now known.
+
+        Parameters
+        ----------
+        picture : (H, W, 3) uint8 array
+            RGB with even sides, all of one size.
+        time_s : float
+            Presentation time in seconds.
+
+        Raises
+        ------
+        VidsalError
+            If ffmpeg fails.
+        """
+        self._start(picture)
         self._encode(self.timeline.add(time_s, picture))
 
     def end(self, info: SourceInfo) -> None:
-        """Encode what is still to be shown: no frame comes any more."""
-        self._encode(self.timeline.end(shown_s(info, self.timeline.received)))
+        """Encode the remaining pictures after the last frame of the source.
+
+        Parameters
+        ----------
+        info : SourceInfo
+            See `display_duration_s`.
+
+        Raises
+        ------
+        VidsalError
+            If ffmpeg fails.
+        """
+        self._encode(self.timeline.end(display_duration_s(info, self.timeline.received)))
 
     def finish(self) -> None:
-        """Close the file."""
-        assert self._encoder is not None
-        self._encoder.finish()
+        """Close the file.
 
-    def _begin(self, picture: Rgb) -> ffmpeg.Encoder:
-        if self._encoder is None:
+        Raises
+        ------
+        VidsalError
+            If ffmpeg fails.
+        """
+        assert self._process is not None
+        self._process.finish()
+
+    def _start(self, picture: Rgb) -> ffmpeg.Encoder:
+        if self._process is None:
             self.size = (picture.shape[0], picture.shape[1])
-            args = codecs.encoder_args(self.size, self._fps, self.path, self._settings)
-            self._encoder = ffmpeg.Encoder(args)
-        return self._encoder
+            arguments = codecs.encoder_args(self.size, self._fps, self.path, self._options)
+            self._process = ffmpeg.Encoder(arguments)
+        return self._process
 
     def _encode(self, pictures: list[tuple[Rgb, int]]) -> None:
-        for picture, times in pictures:
-            encoder = self._begin(picture)
+        for picture, repeats in pictures:
+            process = self._start(picture)
             data = yuv420(picture) if self._is_yuv else picture
-            for _ in range(times):
-                encoder.write(data.data.cast("B"))
+            for _ in range(repeats):
+                process.write(data.data.cast("B"))
 
-    def __enter__(self) -> "Frames":
+    def __enter__(self) -> "VideoEncoder":
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._encoder is not None:
-            self._encoder.end()
+        if self._process is not None:
+            self._process.end()

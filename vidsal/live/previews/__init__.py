@@ -1,9 +1,9 @@
-"""The kinds of preview, and which of them can be had here."""
+"""The kinds of preview, and the choice of one that works on this machine."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from vidsal.errors import VidsalError
+from vidsal.errors import VidsalError, option
 from vidsal.live.preview import Button, Preview
 from vidsal.live.previews.web import open_page
 from vidsal.live.previews.window import has_window, open_window
@@ -13,12 +13,13 @@ from vidsal.types import Rgb
 
 
 class NoPreview:
-    """Nothing to see, nothing to press."""
+    """Displays nothing and has no buttons."""
 
-    def show(self, picture: Rgb, figures: LiveStats) -> None:
-        pass
+    def show(self, picture: Rgb, stats: LiveStats) -> None:
+        """Do nothing."""
 
     def pressed(self) -> list[Button]:
+        """Return an empty list."""
         return []
 
 
@@ -26,26 +27,31 @@ class NoPreview:
 def open_preview(
     kind: PreviewKind, *, host: str, port: int, say: Callable[[str], None]
 ) -> Iterator[Preview]:
-    """Lend a preview: a window where there is a display, else a page.
+    """Lend a preview; by default a window if there is a display, else a web page.
 
     Parameters
     ----------
     kind : {"auto", "window", "web", "none"}
-    host, port : str, int
-        Of the page.
+    host : str
+    port : int
+        Address of the web page.
     say : callable
-        Gets the address of the page.
+        Gets a message with the URL of the page.
+
+    Yields
+    ------
+    Preview
 
     Raises
     ------
     VidsalError
-        If a window is asked for and there is no display, or the page cannot be served.
+        If a window is requested and there is no display, or the page cannot be served.
     """
     is_window = kind in ("auto", "window") and has_window()
     if kind == "window" and not is_window:
         raise VidsalError(
-            "no window can be shown here: there is no display, or OpenCV is the headless build; "
-            "--preview web shows a page instead"
+            "no window can be opened: there is no display, or OpenCV is the headless build; "
+            f"{option('preview', 'web')} shows a web page instead"
         )
     if kind == "none":
         yield NoPreview()

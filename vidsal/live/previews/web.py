@@ -1,7 +1,7 @@
-"""A preview as a page in a browser: the picture as MJPEG, the figures, buttons that work by POST.
+"""A preview as a web page: an MJPEG stream, statistics, and buttons that send POST requests.
 
-Standard library only. Served on loopback, unless another address is asked for; then only to whoever
-has the token in the printed address.
+Standard library only. The page is served on the loopback interface by default. At any other address
+it requires the token of the printed URL.
 """
 
 import errno
@@ -21,7 +21,7 @@ from importlib.resources import files
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from vidsal.errors import VidsalError
+from vidsal.errors import VidsalError, option
 from vidsal.live.preview import BUTTONS, Button
 from vidsal.live.statistics import LiveStats
 from vidsal.runtime.latest import Latest, beside
@@ -29,10 +29,10 @@ from vidsal.runtime.opencv import cv2
 from vidsal.types import Rgb
 
 _BOUNDARY = "vidsal-picture"
-_QUALITY = 80
-# A reader that waits is looked after so often: whether there is an end.
+_JPEG_QUALITY = 80
+# A thread that waits for a picture checks this often whether the preview is closed.
 _POLL_S = 0.5
-# Nothing that comes from outside may be loaded, and nobody may frame the page.
+# The page may load nothing from other hosts and must not be framed.
 _POLICY = (
     "default-src 'none'; img-src 'self' data:; connect-src 'self'; script-src 'unsafe-inline'; "
     "style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -40,7 +40,7 @@ _POLICY = (
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether an address is reached from this machine only."""
+    """Return whether an address is reachable from this machine only."""
     if host == "localhost":
         return True
     try:
@@ -50,78 +50,105 @@ def is_loopback(host: str) -> bool:
 
 
 class WebPreview:
-    """The newest picture and figures for any number of pages, and what was pressed on them.
+    """Serves the newest picture and the statistics to any number of browsers.
+
+    Parameters
+    ----------
+    host : str
+        Address to listen at.
+    port : int
+        0 for any free port.
 
     Attributes
     ----------
     address : str
-        Of the page, with the token if one is needed.
+        URL of the page, with the token if one is required.
+    token : str or None
+        Secret that requests must have; ``None`` on the loopback interface.
+    names : set of str
+        Values of the ``Host`` header that are accepted without a token.
+    is_over : bool
+        Whether the preview is closed.
+
+    Raises
+    ------
+    VidsalError
+        If the port is in use, or the address does not belong to this machine.
     """
 
     def __init__(self, host: str, port: int) -> None:
-        # In an address the colons of IPv6 stand in brackets.
+        # URLs have IPv6 addresses in brackets.
         host = host.strip("[]")
         self.token = None if is_loopback(host) else secrets.token_urlsafe(16)
         self._pictures = Latest(_jpeg)
-        self._figures: dict[str, Any] = {}
+        self._stats: dict[str, Any] = {}
         self._pressed: deque[Button] = deque(maxlen=32)
         self.is_over = False
-        place = f"[{host}]" if ":" in host else host
+        authority = f"[{host}]" if ":" in host else host
         try:
             self.server = _Server(host, port)
         except OSError as error:
-            other = "port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "host"
+            name = "port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "host"
             raise VidsalError(
-                f"the page cannot be served at {place}:{port}: {error.strerror}; give another "
-                f"--{other}"
+                f"the page cannot be served at {authority}:{port}: {error.strerror}; give another "
+                f"{option(name)}"
             ) from error
         self.server.preview = self
         port = int(self.server.server_address[1])
-        names = {"127.0.0.1", "localhost", "[::1]", place.lower()}
+        names = {"127.0.0.1", "localhost", "[::1]", authority.lower()}
         self.names = {f"{name}:{port}" for name in names}
         if port == 80:
-            # A browser leaves out the port that goes without saying.
+            # Browsers omit the default port.
             self.names |= names
         query = f"?token={self.token}" if self.token else ""
-        self.address = f"http://{place}:{port}/{query}"
+        self.address = f"http://{authority}:{port}/{query}"
 
-    def show(self, picture: Rgb, figures: LiveStats) -> None:
-        self._figures = asdict(figures)
+    def show(self, picture: Rgb, stats: LiveStats) -> None:
+        """Serve a picture and the statistics from now on.
+
+        Parameters
+        ----------
+        picture : (H, W, 3) uint8 array
+            RGB.
+        stats : LiveStats
+        """
+        self._stats = asdict(stats)
         self._pictures.put(picture)
 
     def pressed(self) -> list[Button]:
-        found = []
+        """Return the buttons pressed since the last call."""
+        buttons = []
         while self._pressed:
-            found.append(self._pressed.popleft())
-        return found
+            buttons.append(self._pressed.popleft())
+        return buttons
 
     def press(self, button: Button) -> None:
-        """Take a button in, from the thread of a page."""
+        """Add a pressed button; called by the threads of the server."""
         self._pressed.append(button)
 
-    def figures(self) -> bytes:
-        """Return the figures as JSON."""
-        return json.dumps(self._figures).encode()
+    def stats(self) -> bytes:
+        """Return the statistics as JSON."""
+        return json.dumps(self._stats).encode()
 
     def jpegs(self) -> Iterator[bytes]:
-        """Yield the newest picture each time there is one, until the end."""
+        """Yield each new picture as JPEG, or the newest of several, until the preview is closed."""
         number = 0
         while not self.is_over:
-            now, jpeg = self._pictures.after(number, _POLL_S)
-            if jpeg is not None and now != number:
-                number = now
+            newest, jpeg = self._pictures.after(number, _POLL_S)
+            if jpeg is not None and newest != number:
+                number = newest
                 yield jpeg
 
 
 def _jpeg(picture: Rgb) -> bytes:
     bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
-    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
     return data.tobytes()
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    # A page that stands still must not hold up the end.
+    # A stalled browser must not delay the end.
     block_on_close = False
     preview: WebPreview
 
@@ -130,7 +157,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__((host, port), _Page)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a page that was closed in the middle of a picture is no fault."""
+        """Ignore errors: browsers close connections in the middle of a picture."""
 
 
 @cache
@@ -138,8 +165,8 @@ def _html() -> bytes:
     return (files("vidsal.live.previews") / "page.html").read_bytes()
 
 
-def _place(origin: str) -> str | None:
-    """Return the host and port of an origin; None where it is none."""
+def _authority(origin: str) -> str | None:
+    """Return host and port of an Origin header; None if it is not a valid origin."""
     try:
         return urlsplit(origin).netloc.lower() or None
     except ValueError:
@@ -149,20 +176,21 @@ def _place(origin: str) -> str | None:
 class _Page(BaseHTTPRequestHandler):
     server: _Server
     protocol_version = "HTTP/1.1"
-    # A connection on which nothing is asked is closed after this long.
+    # Seconds after which an idle connection is closed.
     timeout = 30
 
     def do_GET(self) -> None:
+        """Serve the page, the statistics or the stream of pictures."""
         preview = self.server.preview
         answers: dict[str, tuple[str, Callable[[], bytes]]] = {
             "/": ("text/html; charset=utf-8", _html),
-            "/figures": ("application/json", preview.figures),
+            "/stats": ("application/json", preview.stats),
         }
         path = urlsplit(self.path).path
-        if not self._may_look():
+        if not self._is_allowed():
             return
         if path == "/pictures":
-            # A picture needs no leave to be shown on another site's page, which would measure it.
+            # Pages of other sites can embed a picture without permission, and measure it.
             if self.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
                 self._answer(HTTPStatus.FORBIDDEN)
                 return
@@ -174,7 +202,8 @@ class _Page(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.NOT_FOUND)
 
     def do_POST(self) -> None:
-        if not self._may_look():
+        """Press a button."""
+        if not self._is_allowed():
             return
         path = urlsplit(self.path).path
         button = next((one for one in BUTTONS if path == f"/press/{one}"), None)
@@ -184,27 +213,29 @@ class _Page(BaseHTTPRequestHandler):
             self.server.preview.press(button)
             self._answer(HTTPStatus.NO_CONTENT)
 
-    def _may_look(self) -> bool:
-        """Check who asks; answer those who may not."""
+    def _is_allowed(self) -> bool:
+        """Return whether a request is allowed; answer it if it is not."""
         preview = self.server.preview
         host, origin = self.headers.get("Host", "").lower(), self.headers.get("Origin")
-        # Another site that the same browser is looking at must neither press nor read.
-        is_own = origin is None or _place(origin) == host
+        # Pages of other sites in the same browser must neither press nor read.
+        is_same_origin = origin is None or _authority(origin) == host
         if preview.token is None:
-            may = is_own and host in preview.names
+            is_allowed = is_same_origin and host in preview.names
         else:
             given = parse_qs(urlsplit(self.path).query).get("token", [""])[0]
-            may = is_own and hmac.compare_digest(given.encode(), preview.token.encode())
-        if not may:
+            is_allowed = is_same_origin and hmac.compare_digest(
+                given.encode(), preview.token.encode()
+            )
+        if not is_allowed:
             self._answer(HTTPStatus.FORBIDDEN)
-        return may
+        return is_allowed
 
     def _answer(self, status: HTTPStatus, content: bytes = b"", kind: str = "text/plain") -> None:
         self.send_response(status)
         self._send_common(kind)
         if status != HTTPStatus.NO_CONTENT:
             self.send_header("Content-Length", str(len(content)))
-        # Nobody has read what came with the request.
+        # The body of the request is not read.
         self.send_header("Connection", "close")
         self.close_connection = True
         self.end_headers()
@@ -234,19 +265,23 @@ class _Page(BaseHTTPRequestHandler):
 
 @contextmanager
 def open_page(host: str, port: int) -> Iterator[WebPreview]:
-    """Serve the page while the block runs.
+    """Serve the page while the block runs, and lend its preview.
 
     Parameters
     ----------
     host : str
         Address to listen at.
     port : int
-        0 for any that is free.
+        0 for any free port.
+
+    Yields
+    ------
+    WebPreview
 
     Raises
     ------
     VidsalError
-        If the port is taken, or the address is not of this machine.
+        If the port is in use, or the address does not belong to this machine.
     """
     preview = WebPreview(host, port)
     with preview.server, beside(lambda: preview.server.serve_forever(poll_interval=0.05)):

@@ -1,11 +1,11 @@
-"""The maps: they come back, and replace only their own kind."""
+"""The maps are read back as written, and replace only maps."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from sink_help import make_picture, make_saliency, names_in
+from sink_help import make_saliency, names_in
 
 from vidsal.errors import VidsalError
 from vidsal.sinks.maps import claim_folder, maps_sink, sixteen_bit
@@ -28,9 +28,9 @@ def _maps(rng: np.random.Generator) -> dict[str, Map]:
 def test_maps_come_back(tmp_path: Path) -> None:
     rng = np.random.default_rng(5)
     given = {index: _maps(rng) for index in (0, 7, 1_234_567)}
-    with maps_sink(tmp_path / "maps") as write:
+    with maps_sink(tmp_path / "maps") as sink:
         for index, maps in given.items():
-            write(make_saliency(index, **maps), make_picture(0))  # type: ignore[arg-type]
+            sink.write(make_saliency(index, **maps))  # type: ignore[arg-type]
     for index, maps in given.items():
         for kind, values in maps.items():
             with Image.open(tmp_path / "maps" / kind / f"{index:06d}.png") as image:
@@ -44,8 +44,8 @@ def test_maps_come_back(tmp_path: Path) -> None:
 
 
 def test_without_a_network_there_is_no_folder_of_static_maps(tmp_path: Path) -> None:
-    with maps_sink(tmp_path / "maps") as write:
-        write(make_saliency(), make_picture(0))
+    with maps_sink(tmp_path / "maps") as sink:
+        sink.write(make_saliency())
     assert names_in(tmp_path / "maps") == [
         "fused", "fused/000000.png", "motion", "motion/000000.png",
     ]  # fmt: skip
@@ -54,15 +54,17 @@ def test_without_a_network_there_is_no_folder_of_static_maps(tmp_path: Path) -> 
 def test_maps_are_kept_without_overwrite_and_replaced_whole_with_it(tmp_path: Path) -> None:
     folder = tmp_path / "maps"
     rng = np.random.default_rng(6)
-    with maps_sink(folder) as write:
+    with maps_sink(folder) as sink:
         for index in range(3):
-            write(make_saliency(index, **_maps(rng)), make_picture(0))  # type: ignore[arg-type]
+            sink.write(make_saliency(index, **_maps(rng)))  # type: ignore[arg-type]
     (folder / "notes.txt").write_text("mine")
-    with pytest.raises(VidsalError, match="is not empty: give another folder, or --overwrite"):
+    with pytest.raises(
+        VidsalError, match="is not empty: give another folder, or overwrite=True to"
+    ):
         claim_folder(folder, overwrite=False)
     claim_folder(folder, overwrite=True)
-    with maps_sink(folder) as write:
-        write(make_saliency(9), make_picture(0))
+    with maps_sink(folder) as sink:
+        sink.write(make_saliency(9))
     # Nothing of the old maps is left among the new ones, and nothing else was touched.
     assert [name for name in names_in(folder) if "." in name] == [
         "fused/000009.png", "motion/000009.png", "notes.txt",
@@ -80,8 +82,8 @@ def test_maps_never_replace_what_is_not_a_map(tmp_path: Path, foreign: str) -> N
     with pytest.raises(VidsalError, match=f"other files than maps .{foreign}"):
         claim_folder(tmp_path, overwrite=True)
     # Even where it came there after the check.
-    with maps_sink(tmp_path) as write:
-        write(make_saliency(1), make_picture(0))
+    with maps_sink(tmp_path) as sink:
+        sink.write(make_saliency(1))
     assert theirs.exists()
     assert (tmp_path / "fused" / "000001.png").is_file()
 
@@ -91,8 +93,8 @@ def test_maps_folder_may_exist_empty_or_not_at_all(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     claim_folder(tmp_path / "there", overwrite=False)
     assert names_in(tmp_path) == ["there"]
-    with maps_sink(tmp_path / "there") as write:
-        write(make_saliency(), make_picture(0))
+    with maps_sink(tmp_path / "there") as sink:
+        sink.write(make_saliency())
     assert "there/fused/000000.png" in names_in(tmp_path)
 
 
@@ -107,8 +109,8 @@ def test_maps_folder_that_cannot_be(tmp_path: Path) -> None:
 def test_maps_of_a_failed_run_are_not_there_and_old_ones_stay(tmp_path: Path) -> None:
     folder = tmp_path / "maps"
     for attempt in range(2):
-        with pytest.raises(RuntimeError), maps_sink(folder) as write:
-            write(make_saliency(), make_picture(0))
+        with pytest.raises(RuntimeError), maps_sink(folder) as sink:
+            sink.write(make_saliency())
             raise RuntimeError
         if attempt == 0:
             assert names_in(tmp_path) == []

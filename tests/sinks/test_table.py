@@ -1,4 +1,4 @@
-"""The table: exact rows, and nothing where nothing is known."""
+"""The table: exact rows, and empty cells for values that do not exist."""
 
 import csv
 import json
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sink_help import FILM, make_info, make_picture, make_saliency, names_in
+from sink_help import FILM, make_info, make_saliency, names_in
 
 from vidsal.motion.compensated import still
 from vidsal.settings import Settings
@@ -27,7 +27,7 @@ def _rich() -> Saliency:
     about = np.array([[1, 0, -7.5], [0, 1, -5.5], [0, 0, 1]])
     turned = np.array([[cos, -sin, 3.5], [sin, cos, -1.25], [0, 0, 1]])
     matrix = (np.linalg.inv(about) @ turned @ about).astype(np.float32)
-    # What this one frame's flow says plays no part in the table.
+    # The table does not use the speed of this frame alone.
     wild = np.full((12, 16), 1e3, np.float32)
     fused = np.zeros((12, 16), np.float32)
     fused[2, 4] = 1.0
@@ -46,6 +46,7 @@ def _rich() -> Saliency:
             target_id=281,
             target_name="tabby, so to say",
             target_probability=0.25,
+            model_name="ResNet50",
         ),
         is_cut=True,
         motion_share=0.28125,
@@ -53,23 +54,22 @@ def _rich() -> Saliency:
         motion_high=0.625,
         fused_high=0.000123456,
         peak=(2.5 / 12, 4.5 / 16),
-        # What pictures mark plays no part in the table either.
-        ring=(0.5, 0.5),
-        shown=Shown(1_795_392_000.123456, 61.25),
+        # The table does not use the marker of pictures.
+        marker=(0.5, 0.5),
     )
 
 
 def _table(
     path: Path,
     rows: Iterable[Saliency],
-    model: str | None,
     *,
     info: SourceInfo | None = None,
+    shown: Shown | None = None,
     **options: Any,
 ) -> list[dict[str, str]]:
-    with table_sink(path, info or make_info(), model, Settings(**options)) as write:
+    with table_sink(path, info or make_info(), Settings(**options)) as sink:
         for one in rows:
-            write(one, make_picture(0))
+            sink.write(one, shown)
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
@@ -77,7 +77,9 @@ def _table(
 def test_table_row_is_exact(tmp_path: Path) -> None:
     options: dict[str, Any] = {"fusion": "sum", "gain": 2.5, "centre_prior": 0.75, "boxes": 0.4}
     options["method"] = "integrated"
-    (row,) = _table(tmp_path / "t.csv", [_rich()], "ResNet50", **options)
+    (row,) = _table(
+        tmp_path / "t.csv", [_rich()], shown=Shown(1_795_392_000.123456, 61.25), **options
+    )
     assert tuple(row) == COLUMNS
     # Speeds are 0.0 to 1.91 in steps of 0.01: the median lies between the middle two.
     assert row == {
@@ -112,7 +114,7 @@ def test_boxes_are_in_pixels_of_the_source(height: int, width: int, tmp_path: Pa
     fused[10, 15] = 1
     info = SourceInfo("source.mp4", height, width, FILM)
     given = [make_saliency(fused=fused), make_saliency(1)]
-    rows = _table(tmp_path / "t.csv", given, None, info=info, boxes=0.7)
+    rows = _table(tmp_path / "t.csv", given, info=info, boxes=0.7)
     found = json.loads(rows[0]["boxes"])
     # Rows and columns of the map, which has 12 x 16.
     expected = [((6, 9, 11, 16), (34 * 0.875 + 1) / 35), ((1, 2, 4, 7), 0.75)]
@@ -122,14 +124,14 @@ def test_boxes_are_in_pixels_of_the_source(height: int, width: int, tmp_path: Pa
             "bottom": round(bottom / 12 * height), "right": round(right / 16 * width),
             "saliency": pytest.approx(mean, abs=5e-5),
         }  # fmt: skip
-    # That a frame has none is not the same as that none were asked for.
+    # An empty list for a frame without boxes, an empty cell if no boxes are requested.
     assert rows[1]["boxes"] == "[]"
-    (row,) = _table(tmp_path / "u.csv", [make_saliency(fused=fused)], None, info=info)
+    (row,) = _table(tmp_path / "u.csv", [make_saliency(fused=fused)], info=info)
     assert row["boxes"] == ""
 
 
 def test_table_leaves_out_what_does_not_exist(tmp_path: Path) -> None:
-    rows = _table(tmp_path / "t.csv", [make_saliency(n) for n in range(4)], None)
+    rows = _table(tmp_path / "t.csv", [make_saliency(n) for n in range(4)])
     assert [row["index"] for row in rows] == ["0", "1", "2", "3"]
     assert [row["time_s"] for row in rows] == ["0.000000", "0.040000", "0.080000", "0.120000"]
     for row in rows:
@@ -141,16 +143,16 @@ def test_table_leaves_out_what_does_not_exist(tmp_path: Path) -> None:
         assert empty == {
             "target", "target_probability", *(f"class_{n}" for n in range(1, 6)),
             *(f"probability_{n}" for n in range(1, 6)), "camera_inlier_share",
-            # Without a network there is nothing to differentiate, and nothing to fuse.
+            # Without a network there is no gradient and no fusion.
             "method", "fusion", "gain", "centre_prior", "static_high",
             "peak_row_px", "peak_column_px", "centroid_row_px", "centroid_column_px", "boxes",
-            # Nothing of it was live.
+            # The source is not live.
             "shown_unix_s", "latency_ms",
         }  # fmt: skip
 
 
 def test_table_names_every_column_once_in_order(tmp_path: Path) -> None:
-    _table(tmp_path / "t.csv", [], None)
+    _table(tmp_path / "t.csv", [])
     text = (tmp_path / "t.csv").read_bytes().decode()
     assert text == (
         "index,time_s,model,method,target,target_probability,class_1,probability_1,class_2,"
@@ -164,7 +166,7 @@ def test_table_names_every_column_once_in_order(tmp_path: Path) -> None:
 
 def test_table_of_a_failed_run_is_not_there(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
-    with pytest.raises(RuntimeError), table_sink(path, make_info(), None, Settings()) as write:
-        write(make_saliency(), make_picture(0))
+    with pytest.raises(RuntimeError), table_sink(path, make_info(), Settings()) as sink:
+        sink.write(make_saliency())
         raise RuntimeError
     assert names_in(tmp_path) == []
