@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from conftest import BrightnessStage
 
 from vidsal import image_ops
 from vidsal.saliency.regions import centroid
-from vidsal.saliency.stream import analyse_frames
+from vidsal.saliency.stream import SaliencyStream
 from vidsal.settings import Settings
 from vidsal.types import Frame, Map, Request, Rgb, Saliency, StaticStage, Target
 
@@ -32,6 +32,13 @@ BARE = Settings(working_width=160, short_side=64, smooth=0, contrast=1, scale="f
 
 def frames_of(pictures: Sequence[Rgb], first: int = 0) -> list[Frame]:
     return [Frame(rgb, first + n, (first + n) / FPS) for n, rgb in enumerate(pictures)]
+
+
+def analyse_frames(
+    frames: Iterable[Frame], static: StaticStage | None, settings: Settings, **options: Any
+) -> Generator[Saliency, None, None]:
+    """Analyse frames with a new stream; the options are those of `SaliencyStream`."""
+    return SaliencyStream(static, settings, **options).analyse(frames)
 
 
 def analysed(
@@ -67,7 +74,7 @@ def assert_same(one: Saliency, other: Saliency) -> None:
     assert np.array_equal(one.speed, other.speed)
     for name in ("flow", "backward", "known"):
         assert np.array_equal(getattr(one.movement, name), getattr(other.movement, name))
-    for name in ("motion_share", "static_high", "motion_high", "fused_high", "peak", "ring"):
+    for name in ("motion_share", "static_high", "motion_high", "fused_high", "peak", "marker"):
         assert getattr(one, name) == getattr(other, name)
 
 

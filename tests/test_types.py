@@ -38,7 +38,7 @@ def _saliency(**maps: Any) -> Saliency:
     given_maps: dict[str, Any] = {"static": MAP, "motion": MAP, "fused": MAP, "speed": MAP} | maps
     return Saliency(
         frame=_frame(RGB), movement=still((4, 6)), prediction=None, is_cut=False, motion_share=0.0,
-        static_high=1.0, motion_high=2.0, fused_high=3.0, peak=None, ring=None, **given_maps,
+        static_high=1.0, motion_high=2.0, fused_high=3.0, peak=None, marker=None, **given_maps,
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from conftest import BrightnessStage, run_ffmpeg
 from numpy.typing import NDArray
+from stream_help import analyse_frames
 
 from vidsal.errors import UsageError, VidsalError
 from vidsal.evaluation import evaluate as evaluation
@@ -23,7 +24,6 @@ from vidsal.evaluation.datasets import Clip, Truth
 from vidsal.evaluation.evaluate import evaluate
 from vidsal.evaluation.report import Report
 from vidsal.saliency.fusion import centre_prior
-from vidsal.saliency.stream import analyse_frames
 from vidsal.settings import Fusion, Settings
 from vidsal.static.models import ModelChoice
 from vidsal.types import Frame, Map, Request, Rgb, Saliency

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 from conftest import BrightnessStage
 from live_fakes import INFO, SIZE, live_settings
+from stream_help import analyse_frames
 
 from vidsal.live.adaptive import Adaptive
 from vidsal.live.statistics import Counting
-from vidsal.saliency.stream import analyse_frames
 from vidsal.types import Frame, Target
 
 
@@ -21,7 +21,7 @@ def test_no_frame_waits_for_the_next_one() -> None:
             pulled += 1
             yield Frame(np.full((*SIZE, 3), 40 * n, np.uint8), n, n / 20)
 
-    results = analyse_frames(frames(), None, live_settings(), batch=1, ahead=False)
+    results = analyse_frames(frames(), None, live_settings(), batch=1, looks_ahead=False)
     for n, one in enumerate(results, start=1):
         assert (one.frame.index, pulled) == (n - 1, n)
 
@@ -34,7 +34,7 @@ def test_a_result_does_not_depend_on_looking_ahead_where_nothing_flashes() -> No
         for n in range(6)
     ]
     both = [
-        list(analyse_frames(frames, BrightnessStage(), live_settings(), batch=1, ahead=ahead))
+        list(analyse_frames(frames, BrightnessStage(), live_settings(), batch=1, looks_ahead=ahead))
         for ahead in (True, False)
     ]
     for one, other in zip(*both, strict=True):

@@ -10,11 +10,11 @@ import numpy as np
 import psutil
 import pytest
 from live_fakes import INFO, SIZE, Clock, FakeCapture, faked_source, length_of, live_settings
+from stream_help import analyse_frames
 
 from vidsal.errors import VidsalError
 from vidsal.live.recording import Recording
 from vidsal.runtime.atomic_write import free_names
-from vidsal.saliency.stream import analyse_frames
 from vidsal.types import Saliency
 
 
@@ -23,7 +23,9 @@ def _saliencies(times: Sequence[float], size: tuple[int, int] = SIZE) -> Iterato
     with faked_source([FakeCapture(len(times), clock=clock, size=size)], clock) as source:
         frames = list(source.frames())
     for one, time_s in zip(
-        analyse_frames(frames, None, live_settings(), batch=1, ahead=False), times, strict=True
+        analyse_frames(frames, None, live_settings(), batch=1, looks_ahead=False),
+        times,
+        strict=True,
     ):
         object.__setattr__(one.frame, "time_s", time_s)
         yield one

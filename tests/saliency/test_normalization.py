@@ -13,13 +13,13 @@ from stream_help import Remembered
 
 from vidsal.saliency.normalization import (
     MEMORY_S,
+    DisplayScale,
     Flicker,
-    Scale,
     ScaleState,
     clipped,
     contrasted,
-    modes,
     remember,
+    scale_modes,
     scaled,
     upper_end,
 )
@@ -93,41 +93,40 @@ def test_time_that_stands_still_or_runs_back_changes_nothing() -> None:
 
 
 def test_stable_scale_divides_by_the_remembered_end() -> None:
-    scale, memory = Scale("stable"), Remembered()
+    scale, memory = DisplayScale("stable"), Remembered()
     for n, high in enumerate([1.0, 3.0, 0.5, 2.0]):
         values = _noise(n, high)
         end = float(np.percentile(values, 99.8))
         remembered = memory.after(end, 0.04)
         result = scale(values, n * 0.04)
-        assert scale.low == 0 and scale.high == pytest.approx(remembered)
-        # Not clipped: what is above the end says so.
-        assert result == pytest.approx(values / remembered, rel=1e-5)
-    assert _noise(2, 9.0).max() > scale.high
-    assert scale(_noise(2, 9.0), 0.16).max() > 2
+        assert result.high == pytest.approx(remembered)
+        # Not clipped: values above the upper end stay above 1.
+        assert result.values == pytest.approx(values / remembered, rel=1e-5)
+    assert _noise(2, 9.0).max() > result.high
+    assert scale(_noise(2, 9.0), 0.16).values.max() > 2
 
 
 def test_frame_scale_is_the_frames_own_and_keeps_its_order() -> None:
     loud, quiet = _noise(0, 100.0), _noise(1, 0.01)
-    scale = Scale("frame")
-    scale(loud, 0)
-    assert scale.high == pytest.approx(np.percentile(loud, 99.8))
+    scale = DisplayScale("frame")
+    assert scale(loud, 0).high == pytest.approx(np.percentile(loud, 99.8))
     result = scale(quiet, 0.04)
     end = np.percentile(quiet, 99.8)
-    assert scale.high == pytest.approx(end)
-    assert result == pytest.approx(quiet / end, rel=1e-5)
-    assert (result >= 1).sum() == round(0.002 * quiet.size) + 1
+    assert result.high == pytest.approx(end)
+    assert result.values == pytest.approx(quiet / end, rel=1e-5)
+    assert (result.values >= 1).sum() == round(0.002 * quiet.size) + 1
     # Another order of the same frames gives the same maps.
-    assert np.array_equal(Scale("frame")(quiet, 7.0), result)
+    assert np.array_equal(DisplayScale("frame")(quiet, 7.0).values, result.values)
 
 
 @given(npst.arrays(np.float32, (5, 7), elements=st.floats(-1e6, 1e6, width=32)))
 @settings(deadline=None)
 def test_minmax_is_the_direct_computation(values: Map) -> None:
-    scale = Scale("minmax")
+    scale = DisplayScale("minmax")
     scale(np.array([[-5e6, 5e6]], np.float32), 0)
-    result = scale(values, 5.0)
+    result, shown_high, *_ = scale(values, 5.0)
     low, high = float(values.min()), float(values.max())
-    assert (scale.low, scale.high) == (low, high)
+    assert shown_high == high
     if high - low > 1e-30:
         exact = (values.astype(np.float64) - low) / (high - low)
         assert result == pytest.approx(exact, abs=1e-5)
@@ -138,31 +137,31 @@ def test_minmax_is_the_direct_computation(values: Map) -> None:
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (-2, 0.5), (1, 1.25)])
 def test_fixed_scale_is_the_same_for_every_map(low: float, high: float) -> None:
-    scale = Scale(f"fixed:{low:g},{high:g}", floor=9.0)
-    assert (scale.low, scale.high) == (low, high)
+    scale = DisplayScale(f"fixed:{low:g},{high:g}", floor=9.0)
     for n, level in enumerate([1.0, 100.0, 0.01]):
         values = _noise(n, level) - np.float32(0.5)
         exact = np.maximum(0, (values.astype(np.float64) - low) / (high - low))
-        assert scale(values, n) == pytest.approx(exact, rel=1e-5, abs=1e-5)
-        assert (scale.low, scale.high) == (low, high)
+        result = scale(values, n)
+        assert result.values == pytest.approx(exact, rel=1e-5, abs=1e-5)
+        assert result.high == high
 
 
 @pytest.mark.parametrize("mode", ["stable", "frame", "minmax", "fixed:0,1"])
 @pytest.mark.parametrize("level", [0.0, -3.0])
 def test_maps_without_anything_in_them_give_zeros(mode: str, level: float) -> None:
     flat = np.full((4, 6), level, np.float32)
-    scale = Scale(mode)
+    scale = DisplayScale(mode)
     for time_s in (0, 1):
-        result = scale(flat, time_s)
+        result = scale(flat, time_s).values
         assert result.dtype == np.float32 and result.shape == (4, 6)
         assert np.array_equal(result, np.zeros((4, 6)))
 
 
 def test_flat_map_above_zero_is_all_there_is_or_nothing() -> None:
     flat = np.full((4, 6), 2.5, np.float32)
-    assert np.array_equal(Scale("minmax")(flat, 0), 0 * flat)
-    assert np.array_equal(Scale("frame")(flat, 0), 0 * flat + 1)
-    assert np.array_equal(Scale("fixed:0,10")(flat, 0), 0 * flat + 0.25)
+    assert np.array_equal(DisplayScale("minmax")(flat, 0).values, 0 * flat)
+    assert np.array_equal(DisplayScale("frame")(flat, 0).values, 0 * flat + 1)
+    assert np.array_equal(DisplayScale("fixed:0,10")(flat, 0).values, 0 * flat + 0.25)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -173,9 +172,9 @@ def test_flat_map_above_zero_is_all_there_is_or_nothing() -> None:
 @settings(deadline=None)
 def test_result_is_within_bounds_and_never_nan(mode: str, values: Map, before: Map) -> None:
     kept = values.copy()
-    scale = Scale(mode)
+    scale = DisplayScale(mode)
     scale(before, 0)
-    result = scale(values, 0.04)
+    result = scale(values, 0.04).values
     assert result.dtype == np.float32
     assert np.isfinite(result).all() and (result >= 0).all()
     shown = clipped(result)
@@ -186,19 +185,19 @@ def test_result_is_within_bounds_and_never_nan(mode: str, values: Map, before: M
 @pytest.mark.parametrize("mode", ["stable", "frame"])
 def test_quiet_frame_stays_quiet(mode: str) -> None:
     noise = _noise(0, 0.2)
-    scale = Scale(mode, floor=0.5)
-    assert scale(noise, 0) == pytest.approx(noise / 0.5, abs=1e-6)
-    assert scale.high == 0.5
-    loud = Scale(mode, floor=0.5)(_noise(0, 20.0), 0)
+    scale = DisplayScale(mode, floor=0.5)
+    result = scale(noise, 0)
+    assert result.values == pytest.approx(noise / 0.5, abs=1e-6)
+    assert result.high == 0.5
+    loud = DisplayScale(mode, floor=0.5)(_noise(0, 20.0), 0).values
     assert clipped(loud).max() == 1 and loud.max() < 1.01
 
 
 def _flicker(mode: str, maps: list[Map], cut: int | None = None) -> float:
     """Mean change of a scale over maps at 25 a second."""
-    scale, flicker = Scale(mode), Flicker()
+    scale, flicker = DisplayScale(mode), Flicker()
     for n, values in enumerate(maps):
-        scale(values, n / 25)
-        flicker.after(scale.high, is_cut=n == cut)
+        flicker.after(scale(values, n / 25).high, is_cut=n == cut)
     return flicker.mean
 
 
@@ -245,12 +244,12 @@ def test_a_cut_is_no_flicker_and_neither_is_a_scale_of_nothing() -> None:
 def test_what_a_scale_means_for_the_three_maps(
     scale: str, has_static: bool, expected: tuple[str, str, str]
 ) -> None:
-    assert modes(scale, has_static=has_static) == expected
+    assert scale_modes(scale, has_static=has_static) == expected
 
 
 def test_without_a_network_a_fixed_scale_is_that_of_the_speed() -> None:
-    assert modes("fixed:0,2", has_static=False)[1] == "fixed:0,2"
-    assert modes("fixed:0,2,0.1,0.5", has_static=False)[1] == "fixed:0.1,0.5"
+    assert scale_modes("fixed:0,2", has_static=False)[1] == "fixed:0,2"
+    assert scale_modes("fixed:0,2,0.1,0.5", has_static=False)[1] == "fixed:0.1,0.5"
 
 
 def test_scaled_in_closed_form() -> None:
@@ -287,16 +286,15 @@ def test_a_map_of_no_strength_is_zeros() -> None:
 
 
 def test_strength_is_that_of_a_map_beside_those_remembered() -> None:
-    scale = Scale("stable")
+    scale = DisplayScale("stable")
     picture = _noise()
     for n, strength in enumerate((1.0, 0.5, 2.0)):
-        scale(strength * picture, n / 25)
-        assert scale.strength == pytest.approx(strength * upper_end(picture) / scale.high)
+        result = scale(strength * picture, n / 25)
+        assert result.strength == pytest.approx(strength * upper_end(picture) / result.high)
     for mode in ("frame", "minmax", "fixed:0,1"):
-        other = Scale(mode)
+        other = DisplayScale(mode)
         for n, strength in enumerate((1.0, 0.5)):
-            other(strength * picture, n / 25)
-            assert other.strength == 1
+            assert other(strength * picture, n / 25).strength == 1
 
 
 def test_clipped_is_one_above_one_and_writes_to_nothing() -> None:

@@ -12,7 +12,14 @@ import pytest
 from conftest import LoadScript
 
 from vidsal import image_ops
-from vidsal.saliency.scenes import PerScene, Scenes, Verdict, changed_share, has_changed, histogram
+from vidsal.saliency.scenes import (
+    PerScene,
+    SceneDetector,
+    SceneEvent,
+    changed_share,
+    has_changed,
+    histogram,
+)
 from vidsal.types import Rgb
 
 
@@ -36,11 +43,11 @@ def _cut(before: Rgb, after: Rgb) -> bool:
     return has_changed(histogram(before), histogram(after))
 
 
-def _verdicts(pictures: Sequence[Rgb], fps: float = 25, *, ahead: bool = True) -> list[Verdict]:
+def _events(pictures: Sequence[Rgb], fps: float = 25, *, ahead: bool = True) -> list[SceneEvent]:
     """What each picture is in the course of the whole, with a look at the next or without."""
-    scenes, seen = Scenes(), [histogram(one) for one in pictures]
+    scenes, seen = SceneDetector(), [histogram(one) for one in pictures]
     return [
-        scenes.verdict(now, following if ahead else None, index / fps)
+        scenes.event(now, following if ahead else None, index / fps)
         for index, (now, following) in enumerate(zip(seen, [*seen[1:], None], strict=True))
     ]
 
@@ -81,10 +88,10 @@ def test_other_scene_is_a_cut(cat: Rgb, coffee: Rgb) -> None:
 
 
 def test_first_frame_is_no_cut(cat: Rgb, coffee: Rgb) -> None:
-    assert _verdicts([cat]) == ["first"]
-    assert _verdicts([cat, cat]) == ["first", "same"]
+    assert _events([cat]) == ["first"]
+    assert _events([cat, cat]) == ["first", "same"]
     # Whatever comes after it.
-    assert _verdicts([cat, coffee, coffee]) == ["first", "cut", "same"]
+    assert _events([cat, coffee, coffee]) == ["first", "cut", "same"]
 
 
 def test_same_picture_is_no_cut(cat: Rgb) -> None:
@@ -135,18 +142,18 @@ def test_tiny_pictures(size: tuple[int, int]) -> None:
 
 def test_a_hard_cut_is_one_and_so_is_the_next(cat: Rgb, coffee: Rgb) -> None:
     there = ["first", *["same"] * 4, "cut", *["same"] * 19]
-    assert _verdicts([cat] * 5 + [coffee] * 20) == there
-    assert _verdicts([cat] * 5 + [coffee] * 20 + [cat] * 2) == [*there, "cut", "same"]
+    assert _events([cat] * 5 + [coffee] * 20) == there
+    assert _events([cat] * 5 + [coffee] * 20 + [cat] * 2) == [*there, "cut", "same"]
     third = 255 - cat
-    assert _verdicts([cat] * 2 + [coffee] * 2 + [third] * 2)[2::2] == ["cut", "recut"]
+    assert _events([cat] * 2 + [coffee] * 2 + [third] * 2)[2::2] == ["cut", "recut"]
 
 
 def test_a_flash_of_one_frame_is_no_cut(cat: Rgb) -> None:
     white = np.full_like(cat, 255)
     pictures = [cat, cat, white, cat, cat, cat, white, cat]
     expected = ["first", "same", "flash", "same", "same", "same", "flash", "same"]
-    assert _verdicts(pictures) == expected
-    assert _verdicts([cat, white] * 4 + [cat]) == ["first", "flash", *["same", "flash"] * 3, "same"]
+    assert _events(pictures) == expected
+    assert _events([cat, white] * 4 + [cat]) == ["first", "flash", *["same", "flash"] * 3, "same"]
 
 
 @pytest.mark.parametrize(
@@ -156,7 +163,7 @@ def test_a_longer_flash_is_one_cut_and_its_end_none(
     cat: Rgb, coffee: Rgb, fps: float, frames: int
 ) -> None:
     for flash in (np.full_like(cat, 255), coffee):
-        found = _verdicts([cat] * 3 + [flash] * frames + [cat] * 3, fps)
+        found = _events([cat] * 3 + [flash] * frames + [cat] * 3, fps)
         expected = [
             "first", "same", "same", "cut", *["same"] * (frames - 1), "return", "same", "same",
         ]  # fmt: skip
@@ -167,34 +174,34 @@ def test_a_longer_flash_is_one_cut_and_its_end_none(
 def test_what_stays_longer_than_half_a_second_is_a_scene(
     cat: Rgb, coffee: Rgb, fps: float, frames: int
 ) -> None:
-    found = _verdicts([cat] * 3 + [coffee] * frames + [cat] * 3, fps)
+    found = _events([cat] * 3 + [coffee] * frames + [cat] * 3, fps)
     assert [index for index, one in enumerate(found) if one == "cut"] == [3, 3 + frames]
     assert set(found) == {"first", "same", "cut"}
 
 
 def test_each_of_two_longer_flashes_is_one_cut(cat: Rgb, coffee: Rgb) -> None:
-    found = _verdicts(([cat] * 4 + [coffee] * 3) * 2 + [cat] * 2)
+    found = _events(([cat] * 4 + [coffee] * 3) * 2 + [cat] * 2)
     one = ["cut", "same", "same", "return", "same"]
     assert found == ["first", "same", "same", "same", *one, "same", "same", *one]
 
 
 def test_a_third_scene_after_a_short_one_is_a_cut(cat: Rgb, coffee: Rgb) -> None:
-    found = _verdicts([cat] * 3 + [coffee] * 3 + [255 - cat] * 3)
+    found = _events([cat] * 3 + [coffee] * 3 + [255 - cat] * 3)
     assert found == ["first", "same", "same", "cut", "same", "same", "recut", "same", "same"]
     # So is one after a single frame, and the frame is.
-    assert _verdicts([cat, coffee, 255 - cat, 255 - cat]) == ["first", "cut", "recut", "same"]
+    assert _events([cat, coffee, 255 - cat, 255 - cat]) == ["first", "cut", "recut", "same"]
 
 
 def test_the_last_frame_is_judged_without_a_next_one(cat: Rgb, coffee: Rgb) -> None:
-    assert _verdicts([cat, cat, coffee]) == ["first", "same", "cut"]
-    assert _verdicts([cat, cat, cat])[-1] == "same"
-    assert _verdicts([cat, coffee, coffee, cat])[-1] == "return"
+    assert _events([cat, cat, coffee]) == ["first", "same", "cut"]
+    assert _events([cat, cat, cat])[-1] == "same"
+    assert _events([cat, coffee, coffee, cat])[-1] == "return"
 
 
 def test_a_flash_that_fades_is_over_when_the_scene_is_back(cat: Rgb) -> None:
     brighter = np.clip(cat.astype(int) + 75, 0, 255).astype(np.uint8)
     pictures = [cat, cat, np.full_like(cat, 255), brighter, cat, cat]
-    assert _verdicts(pictures) == ["first", "same", "cut", "recut", "return", "same"]
+    assert _events(pictures) == ["first", "same", "cut", "recut", "return", "same"]
 
 
 @pytest.mark.parametrize("ahead", [True, False])
@@ -205,7 +212,7 @@ def test_a_flash_soon_after_a_cut_ends_nothing(
 ) -> None:
     white = np.full_like(cat, 255)
     pictures = [cat] * 20 + [coffee] * gap + [white] * frames + [coffee] * 20
-    found = _verdicts(pictures, ahead=ahead)
+    found = _events(pictures, ahead=ahead)
     assert found[20] == "cut"
     begins, ends = 20 + gap, 20 + gap + frames
     assert found[begins] in ("cut", "recut") and found[ends] in ("return", "rejoin")
@@ -213,18 +220,18 @@ def test_a_flash_soon_after_a_cut_ends_nothing(
     # And the scene has its state back.
     states: PerScene[int] = PerScene()
     of: list[int] = []
-    for n, verdict in enumerate(found):
-        states.now = states.at(verdict, lambda n=n: n)  # type: ignore[misc]
+    for n, event in enumerate(found):
+        states.now = states.at(event, lambda n=n: n)  # type: ignore[misc]
         of.append(states.now)
     assert of == [0] * 20 + [20] * gap + [begins] * frames + [20] * 20
 
 
 def test_a_state_is_new_in_each_scene_and_comes_back_after_a_flash() -> None:
     states: PerScene[list[str]] = PerScene()
-    course: list[Verdict] = ["first", "same", "cut", "recut", "same", "return", "cut", "return"]
+    course: list[SceneEvent] = ["first", "same", "cut", "recut", "same", "return", "cut", "return"]
     found = []
-    for n, verdict in enumerate(course):
-        state = states.at(verdict, list)
+    for n, event in enumerate(course):
+        state = states.at(event, list)
         states.now = [*state, str(n)]
         found.append("".join(states.now))
     assert found == ["0", "01", "2", "3", "34", "015", "6", "0157"]
@@ -235,13 +242,13 @@ def test_a_fade_of_a_second_is_no_cut(cat: Rgb, coffee: Rgb, fps: int) -> None:
     for other in (coffee, np.zeros_like(cat), np.full_like(cat, 255)):
         assert _cut(cat, other)
         fade = _blend(cat, other, fps)
-        found = _verdicts([cat] * 3 + fade + [other] * 3 + fade[::-1] + [cat] * 3, fps)
+        found = _events([cat] * 3 + fade + [other] * 3 + fade[::-1] + [cat] * 3, fps)
         assert found == ["first"] + ["same"] * (len(found) - 1)
 
 
 def test_motion_and_pan_are_one_scene(cat: Rgb, load_script: LoadScript) -> None:
     script = load_script("make_synthetic_clip")
     made = list(script.frames(script.Scene(frame_count=20, square_velocity=(-9, 4))))
-    assert _verdicts(made) == ["first"] + ["same"] * 19
+    assert _events(made) == ["first"] + ["same"] * 19
     views = [np.ascontiguousarray(cat[:, left : left + 120]) for left in range(0, 120, 16)]
-    assert _verdicts(views) == ["first"] + ["same"] * 7
+    assert _events(views) == ["first"] + ["same"] * 7

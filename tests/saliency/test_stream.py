@@ -19,6 +19,7 @@ from stream_help import (
     BRIGHTNESS,
     PLAIN,
     PLAIN_WITH,
+    analyse_frames,
     analysed,
     assert_same,
     frames_of,
@@ -26,7 +27,8 @@ from stream_help import (
 
 from vidsal.runtime.prefetch import prefetch
 from vidsal.saliency.regions import centroid
-from vidsal.saliency.stream import analyse_frames, grouped, network_size
+from vidsal.saliency.static_stage import network_size
+from vidsal.saliency.stream import grouped
 from vidsal.settings import Settings
 from vidsal.types import Frame, Map, Request, Rgb, StaticStage
 
@@ -136,8 +138,8 @@ def test_a_failure_of_the_source_comes_through_after_what_was_before_it(
     assert caught.value is error
 
 
-@pytest.mark.parametrize("part", [None, 4])
-def test_motion_is_found_while_the_network_is_at_work(clip: list[Rgb], part: int | None) -> None:
+@pytest.mark.parametrize("segment", [None, 4])
+def test_motion_is_found_while_the_network_is_at_work(clip: list[Rgb], segment: int | None) -> None:
     read: list[int] = []
 
     class Waits(BrightnessStage):
@@ -145,8 +147,8 @@ def test_motion_is_found_while_the_network_is_at_work(clip: list[Rgb], part: int
 
         def maps(self, rgb: Rgb, requests: Sequence[Request]) -> Map:
             last = requests[-1].frame
-            # One more than those of the part tells a flash from a cut.
-            most = 10 if part is None else min(10, (last // part + 1) * part + 1)
+            # One more than those of the segment tells a flash from a cut.
+            most = 10 if segment is None else min(10, (last // segment + 1) * segment + 1)
             until(lambda: len(read) >= min(most, last + 4))
             assert len(read) <= most
             return super().maps(rgb, requests)
@@ -156,8 +158,10 @@ def test_motion_is_found_while_the_network_is_at_work(clip: list[Rgb], part: int
             read.append(frame.index)
             yield frame
 
-    lead = functools.partial(prefetch, depth=3)
-    results = analyse_frames(frames(), Waits(), PLAIN, batch=2, part=part, lead=lead)
+    read_ahead = functools.partial(prefetch, depth=3)
+    results = analyse_frames(
+        frames(), Waits(), PLAIN, batch=2, segment=segment, read_ahead=read_ahead
+    )
     for one, other in zip(results, analysed(frames_of(clip)), strict=True):
         assert_same(one, other)
 
@@ -167,20 +171,20 @@ def test_motion_is_found_while_the_network_is_at_work(clip: list[Rgb], part: int
 )
 @examples(deadline=None)
 def test_groups_fill_a_call_and_end_with_each_part(
-    samples: list[int], size: int, part: int | None
+    samples: list[int], size: int, segment: int | None
 ) -> None:
     steps: list[Any] = [SimpleNamespace(samples=n) for n in samples]
-    groups = list(grouped(steps, size, part))
+    groups = list(grouped(steps, size, segment))
     assert [step for group in groups for step in group] == steps
     assert all(1 <= len(group) <= size for group in groups)
     ends = list(itertools.accumulate(len(group) for group in groups))
     for group, end in zip(groups[:-1], ends, strict=False):
         needed = [step.samples for step in group]
-        is_border = part is not None and end % part == 0
+        is_border = segment is not None and end % segment == 0
         assert sum(needed) >= size or len(group) == size or is_border
         # Without its last frame it would not be full.
         assert sum(needed[:-1]) < size
-    assert part is None or set(range(part, len(steps) + 1, part)) <= set(ends)
+    assert segment is None or set(range(segment, len(steps) + 1, segment)) <= set(ends)
 
 
 # Settings

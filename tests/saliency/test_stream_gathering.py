@@ -16,6 +16,7 @@ from stream_help import (
     PLAIN,
     TEXTURE,
     Placed,
+    analyse_frames,
     analysed,
     assert_same,
     bump,
@@ -25,8 +26,7 @@ from stream_help import (
 
 from vidsal import image_ops
 from vidsal.motion import compensated
-from vidsal.saliency.schedule import Pace
-from vidsal.saliency.stream import analyse_frames
+from vidsal.saliency.schedule import GradientSchedule
 from vidsal.settings import Method, Settings
 from vidsal.types import Frame, Map, Request, Rgb
 
@@ -331,11 +331,13 @@ def test_auto_draws_as_often_as_the_rate_allows(is_live: bool) -> None:
             yield Frame(rgb, n, n / FPS)
 
     settings = Settings(working_width=64, short_side=32, static_every="auto")
-    late_s, pace = [], Pace("auto", FPS)
-    for result in analyse_frames(frames(), stage, settings, batch=1, pace=pace, clock=clock):
+    late_s, schedule = [], GradientSchedule("auto", FPS)
+    for result in analyse_frames(
+        frames(), stage, settings, batch=1, schedule=schedule, clock=clock
+    ):
         clock.now_s += 0.010
         late_s.append(clock.now_s - result.frame.time_s)
     drawn = [one.frame for one in stage.asked]
-    # 0.1 s in a pace of 0.04 s, of which 0.01 s is taken: every fourth.
+    # 0.1 s in a schedule of 0.04 s, of which 0.01 s is taken: every fourth.
     assert np.diff(drawn[-20:]).tolist() == [4] * 19
     assert late_s[-1] < 0.2

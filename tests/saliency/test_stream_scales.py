@@ -364,8 +364,8 @@ def test_motion_alone_is_the_same_with_a_network_and_without(clip: list[Rgb]) ->
             for one, other in pairs:
                 assert one.static is not None
                 assert np.array_equal(one.fused, other.fused)
-                assert (one.peak, one.ring, one.fused_high, one.motion_share) == (
-                    other.peak, other.ring, other.fused_high, other.motion_share,
+                assert (one.peak, one.marker, one.fused_high, one.motion_share) == (
+                    other.peak, other.marker, other.fused_high, other.motion_share,
                 )  # fmt: skip
     assert 0 < max(float(one.fused.max()) for one in analysed(grainy, static=None)) < 0.7
 
@@ -417,7 +417,7 @@ def test_the_peak_is_found_before_the_map_is_clipped(clip: list[Rgb]) -> None:
 def test_the_peak_of_motion_alone_is_the_fastest_place(clip: list[Rgb]) -> None:
     settings = dataclasses.replace(BARE, scale="fixed:0,0.05")
     results = analysed(frames_of(clip), settings, static=None)
-    assert results[0].peak is None and results[0].ring is None
+    assert results[0].peak is None and results[0].marker is None
     for result in results[1:]:
         assert (result.fused == 1).sum() > 50
         row, column = np.unravel_index(result.speed.argmax(), result.speed.shape)
@@ -429,9 +429,9 @@ def test_the_ring_stays_while_places_are_nearly_as_bright(clip: list[Rgb]) -> No
     stage = Placed(lambda request: _two_bumps(*heights[request.frame]))
     results = analysed(frames_of([clip[0]] * 7), DRAWN, static=stage)
     peaks = [LEFT, RIGHT, LEFT, RIGHT, RIGHT, RIGHT, LEFT]
-    rings = [LEFT] * 4 + [RIGHT] * 3
+    markers = [LEFT] * 4 + [RIGHT] * 3
     assert [result.peak for result in results] == [pytest.approx(one) for one in peaks]
-    assert [result.ring for result in results] == [pytest.approx(one) for one in rings]
+    assert [result.marker for result in results] == [pytest.approx(one) for one in markers]
 
 
 def test_a_cut_begins_with_the_peak(clip: list[Rgb], other_clip: list[Rgb]) -> None:
@@ -440,12 +440,12 @@ def test_a_cut_begins_with_the_peak(clip: list[Rgb], other_clip: list[Rgb]) -> N
     pictures = [clip[0]] * 2 + [other_clip[0]] * 2
     results = analysed(frames_of(pictures), DRAWN, static=stage)
     assert [result.is_cut for result in results] == [False, False, True, False]
-    rings = [LEFT, LEFT, RIGHT, RIGHT]
-    assert [result.ring for result in results] == [pytest.approx(one) for one in rings]
+    markers = [LEFT, LEFT, RIGHT, RIGHT]
+    assert [result.marker for result in results] == [pytest.approx(one) for one in markers]
 
 
 def test_a_moment_of_nothing_does_not_make_the_ring_jump(clip: list[Rgb]) -> None:
     heights = [(0.6, 0.5), (0.0, 0.0), (0.6, 0.7)]
     stage = Placed(lambda request: _two_bumps(*heights[request.frame]))
     results = analysed(frames_of([clip[0]] * 3), DRAWN, static=stage)
-    assert [result.ring for result in results] == [pytest.approx(LEFT), None, pytest.approx(LEFT)]
+    assert [result.marker for result in results] == [pytest.approx(LEFT), None, pytest.approx(LEFT)]

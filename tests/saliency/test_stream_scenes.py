@@ -20,6 +20,7 @@ from stream_help import (
     Placed,
     Remembered,
     Voting,
+    analyse_frames,
     analysed,
     assert_same,
     bump,
@@ -31,8 +32,7 @@ from stream_help import (
 from vidsal import image_ops
 from vidsal.motion import compensated
 from vidsal.motion.flow import optical_flow, rough_flow
-from vidsal.saliency import stream
-from vidsal.saliency.stream import analyse_frames
+from vidsal.saliency import fusion_stage
 from vidsal.settings import Flow, Method
 from vidsal.types import Map, Rgb, StaticStage, Target
 
@@ -117,7 +117,7 @@ def test_the_helping_thread_goes_when_fusion_fails(
 
     results = analyse_frames(frames_of(clip), BRIGHTNESS, PLAIN, batch=4)
     next(results)
-    monkeypatch.setattr(stream, "fuse", failing)
+    monkeypatch.setattr(fusion_stage, "fuse", failing)
     # The error is kept, and with it all frames of the call.
     with pytest.raises(ZeroDivisionError) as error:
         list(results)

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from vidsal.saliency.targets import Lock, prediction
+from vidsal.saliency.targets import TargetLock, prediction
 from vidsal.types import Target
 
 
 def _held(votes: list[int], rate: float) -> list[int | None]:
     """The locked class after each vote."""
-    lock, held = Lock(), []
+    lock, held = TargetLock(), []
     for number, vote in enumerate(votes):
         lock = lock.after(number / rate, vote)
         held.append(lock.class_id)
@@ -88,7 +88,7 @@ def test_it_changes_exactly_a_second_after_the_first_other_vote(
 ) -> None:
     # However times like 47 / 30 are rounded.
     before, second = round(3 * rate), math.ceil(rate)
-    lock, held = Lock(), []
+    lock, held = TargetLock(), []
     for number in range(before + second + 5):
         lock = lock.after(start_s + number / rate, 1 if number < before else 2)
         held.append(lock.class_id)
@@ -121,7 +121,7 @@ def test_after_the_first_second_a_majority_alone_changes_nothing(rate: int) -> N
 
 
 def test_only_the_last_second_is_remembered() -> None:
-    lock = Lock()
+    lock = TargetLock()
     for number in range(1000):
         lock = lock.after(number / 25, number % 3)
     # A second has 25 votes, and the one at its beginning stays.
@@ -130,10 +130,10 @@ def test_only_the_last_second_is_remembered() -> None:
 
 
 def test_a_lock_is_not_written_to() -> None:
-    one = Lock().after(0.0, 1)
+    one = TargetLock().after(0.0, 1)
     one.after(0.5, 2)
-    assert one == Lock(1, ((0.0, 1),), 0.0)
-    assert Lock().class_id is None
+    assert one == TargetLock(1, ((0.0, 1),), 0.0)
+    assert TargetLock().class_id is None
 
 
 @given(st.lists(st.floats(0, 1, width=32), min_size=1, max_size=12))

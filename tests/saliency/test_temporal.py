@@ -18,7 +18,7 @@ def test_memory_is_worth_that_many_samples(samples: int, fresh: int) -> None:
     weights = np.repeat(factor ** np.arange(2000.0), fresh)
     variance = (weights**2).sum() / weights.sum() ** 2
     assert variance == pytest.approx(1 / samples, rel=1e-6)
-    assert budget.remembers == (fresh < samples)
+    assert budget.accumulates == (fresh < samples)
 
 
 def test_a_full_history_misses_nothing_and_an_empty_one_all() -> None:
@@ -69,7 +69,7 @@ def test_history_moves_and_begins_anew_where_nothing_is_known() -> None:
     values = np.random.default_rng(0).random((20, 30), dtype=np.float32)
     known = np.ones((20, 30), np.float32)
     known[:, -3:] = 0
-    history = GradientAverage.empty((20, 30)).plus(values, 4, 0.0).carried(even_flow(0, 3), known)
+    history = GradientAverage.empty((20, 30)).plus(values, 4, 0.0).warped(even_flow(0, 3), known)
     assert np.allclose(history.mean[:, :-3], values[:, 3:])
     # Until something is drawn the old value stands; then it counts for nothing.
     assert np.allclose(history.mean[:, -3:], values[:, -1:], atol=1e-6)
@@ -95,7 +95,7 @@ def test_constant_samples_stay_constant_however_they_are_carried() -> None:
     drift = even_flow(0, 0)
     drift[:] = 0.3, -0.7
     for _ in range(120):
-        history = history.carried(drift, known)
+        history = history.warped(drift, known)
         history = history.plus(np.full((20, 30), 3.5, np.float32), 1, SamplePlan(16, 1).fading(1))
     assert history.mean == pytest.approx(np.full((20, 30), 3.5), rel=1e-5)
     # (samples + fresh) / 2 is where the weights come to rest.
@@ -106,7 +106,7 @@ def test_nothing_is_written_to() -> None:
     values, flow = np.ones((20, 30), np.float32), even_flow(1, 1)
     values.setflags(write=False)
     flow.setflags(write=False)
-    GradientAverage(values, values).carried(flow, values).plus(values, 1, 0.5)
+    GradientAverage(values, values).warped(flow, values).plus(values, 1, 0.5)
     SpeedAverage(values, 1.0).after(values, flow, 0.04)
 
 
