@@ -127,7 +127,7 @@ def test_message_says_what_came() -> None:
 
 
 def test_representation_shows_shapes_not_pixels() -> None:
-    assert repr(Frame(RGB, 3, 0.12)) == "Frame(rgb=uint8[4, 6, 3], index=3, time_s=0.12)"
+    assert repr(Frame(RGB, 3, 0.12)) == "Frame(rgb=uint8[4, 6, 3], index=3, time_s=0.12, has_time=True)"
     moved = (
         "Motion(flow=float32[4, 6, 2], backward=float32[4, 6, 2], known=float32[4, 6], "
         "speed=float32[4, 6], camera=CameraMotion(matrix=float32[3, 3], model='none', "

@@ -30,13 +30,13 @@ def test_motion_amplifies_what_the_network_saw() -> None:
     # Not clipped: motion is to choose from the peaks.
     expected = _map([0.0, 0.5, 0.5, 0.75], [1.0, 1.8, 2.0, 0.2])
     assert fuse(static, motion, gain=1.0) == pytest.approx(expected, abs=1e-6)
-    assert np.array_equal(fuse(static, motion), fuse(static, motion, how="gain", gain=1.0))
+    assert np.array_equal(fuse(static, motion), fuse(static, motion, method="gain", gain=1.0))
     expected = _map([0.0, 0.75, 0.5, 1.0], [1.5, 2.7, 3.0, 0.3])
     assert fuse(static, motion, gain=2.0) == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("how", "expected"),
+    ("method", "expected"),
     [
         ("gain", [0.0, 0.25 * 1.5, 0.5, 2 * 3.0]),
         ("sum", [2.0, 0.25 + 0.5, 0.5, 2 + 2.0]),
@@ -45,11 +45,11 @@ def test_motion_amplifies_what_the_network_saw() -> None:
         ("motion", [1.0, 0.25, 0.0, 1.0]),
     ],
 )
-def test_each_way_to_fuse_in_closed_form(how: Fusion, expected: list[float]) -> None:
-    assert how in get_args(Fusion)
+def test_each_way_to_fuse_in_closed_form(method: Fusion, expected: list[float]) -> None:
+    assert method in get_args(Fusion)
     static, motion = _map([0.0, 0.25, 0.5, 2.0]), _map([1.0, 0.25, 0.0, 1.0])
     kept = static.copy(), motion.copy()
-    fused = fuse(static, motion, how=how, gain=2.0)
+    fused = fuse(static, motion, method=method, gain=2.0)
     assert fused.dtype == np.float32
     assert fused == pytest.approx(_map(expected), abs=1e-6)
     fused[:] = 9
@@ -62,26 +62,28 @@ def test_motion_may_amplify_another_map() -> None:
     fused = fuse(static, motion, gain=2.0, amplified=sharp)
     assert fused == pytest.approx(_map([0.5, 1.5, 0.5, 2.0]), abs=1e-6)
     # Where both halves stand side by side, nothing is amplified.
-    for how in get_args(Fusion):
-        if how != "gain":
-            alone = fuse(static, motion, how=how, gain=2.0)
-            assert np.array_equal(fuse(static, motion, how=how, gain=2.0, amplified=sharp), alone)
-    with pytest.raises(ValueError, match=r"amplifies \(1, 2\)"):
+    for method in get_args(Fusion):
+        if method != "gain":
+            alone = fuse(static, motion, method=method, gain=2.0)
+            assert np.array_equal(
+                fuse(static, motion, method=method, gain=2.0, amplified=sharp), alone
+            )
+    with pytest.raises(ValueError, match=r"amplified \(1, 2\)"):
         fuse(static, motion, amplified=sharp[:, :2])
 
 
-@pytest.mark.parametrize("how", ["gain", "sum", "max", "static"])
+@pytest.mark.parametrize("method", ["gain", "sum", "max", "static"])
 @given(static=OPEN, gain=st.floats(0, 100))
 @settings(deadline=None)
-def test_no_motion_is_the_identity(how: Fusion, static: Map, gain: float) -> None:
-    assert np.array_equal(fuse(static, np.zeros_like(static), how=how, gain=gain), static)
+def test_no_motion_is_the_identity(method: Fusion, static: Map, gain: float) -> None:
+    assert np.array_equal(fuse(static, np.zeros_like(static), method=method, gain=gain), static)
 
 
-@pytest.mark.parametrize("how", ["gain", "sum", "max", "static"])
+@pytest.mark.parametrize("method", ["gain", "sum", "max", "static"])
 @given(static=OPEN, motion=UNIT)
 @settings(deadline=None)
-def test_no_gain_is_the_identity(how: Fusion, static: Map, motion: Map) -> None:
-    assert np.array_equal(fuse(static, motion, how=how, gain=0.0), static)
+def test_no_gain_is_the_identity(method: Fusion, static: Map, motion: Map) -> None:
+    assert np.array_equal(fuse(static, motion, method=method, gain=0.0), static)
 
 
 @given(static=OPEN, motion=UNIT, gain=st.floats(0, 100))
@@ -96,20 +98,20 @@ def test_bounds(static: Map, motion: Map, gain: float) -> None:
     assert np.array_equal(static, kept[0]) and np.array_equal(motion, kept[1])
 
 
-@pytest.mark.parametrize("how", get_args(Fusion))
-def test_maps_of_two_sizes_are_refused(how: Fusion) -> None:
-    with pytest.raises(ValueError, match=r"static is \(2, 3\) but motion is \(1, 3\)"):
-        fuse(np.zeros((2, 3), np.float32), np.zeros((1, 3), np.float32), how=how)
+@pytest.mark.parametrize("method", get_args(Fusion))
+def test_maps_of_two_sizes_are_refused(method: Fusion) -> None:
+    with pytest.raises(ValueError, match=r"got static \(2, 3\), motion \(1, 3\)"):
+        fuse(np.zeros((2, 3), np.float32), np.zeros((1, 3), np.float32), method=method)
 
 
 def test_share_of_motion_in_closed_form() -> None:
     static, motion = _map([1.0, 1.0, 0.5, 0.0]), _map([1.0, 0.0, 0.5, 1.0])
     # 3 + 1 + 1 of which 2 + 0 + 0.5 came with the gain.
     assert motion_share(static, fuse(static, motion, gain=2.0)) == pytest.approx(2.5 / 5)
-    assert motion_share(static, fuse(static, motion, how="sum")) == pytest.approx(2.5 / 5)
-    assert motion_share(static, fuse(static, motion, how="max")) == pytest.approx(1 / 3.5)
+    assert motion_share(static, fuse(static, motion, method="sum")) == pytest.approx(2.5 / 5)
+    assert motion_share(static, fuse(static, motion, method="max")) == pytest.approx(1 / 3.5)
     # Of (1, 0, 0.5, 1), only the last was not in the static map.
-    assert motion_share(static, fuse(static, motion, how="motion")) == pytest.approx(1 / 2.5)
+    assert motion_share(static, fuse(static, motion, method="motion")) == pytest.approx(1 / 2.5)
     assert motion_share(static, static) == 0
     assert motion_share(0 * static, motion) == 1
     assert motion_share(0 * static, 0 * motion) == 0
@@ -118,8 +120,8 @@ def test_share_of_motion_in_closed_form() -> None:
 @given(static=OPEN, motion=UNIT, gain=st.floats(0, 100))
 @settings(deadline=None)
 def test_share_of_motion_is_a_share(static: Map, motion: Map, gain: float) -> None:
-    for how in get_args(Fusion):
-        assert 0 <= motion_share(static, fuse(static, motion, how=how, gain=gain)) <= 1
+    for method in get_args(Fusion):
+        assert 0 <= motion_share(static, fuse(static, motion, method=method, gain=gain)) <= 1
 
 
 def test_a_gain_over_even_motion_has_the_share_that_theory_gives() -> None:

@@ -131,7 +131,7 @@ def test_sizes_must_agree() -> None:
 
 def test_against_the_definition(monkeypatch: pytest.MonkeyPatch) -> None:
     """Window by window, as the paper has it, with the lines fitted at the full size."""
-    monkeypatch.setattr(filtering, "_COARSER", 1)
+    monkeypatch.setattr(filtering, "_SUBSAMPLING", 1)
     rng = np.random.default_rng(6)
     rgb = rng.integers(0, 256, (9, 11, 3), dtype=np.uint8)
     values = rng.random((9, 11), dtype=np.float32) + 1
@@ -155,7 +155,7 @@ def test_against_the_definition(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         for column in range(11):
             i, p = colours[column], wanted[column][:, 0]
-            covariance = np.cov(i.T, bias=True) + filtering._FLAT * np.eye(3)
+            covariance = np.cov(i.T, bias=True) + filtering._FLAT_VARIANCE * np.eye(3)
             slope = np.linalg.solve(covariance, (i * p[:, None]).mean(0) - i.mean(0) * p.mean())
             fitted[row, column] = [*slope, p.mean() - slope @ i.mean(0)]
     line = windows(fitted).mean(axis=2)

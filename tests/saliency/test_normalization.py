@@ -18,9 +18,9 @@ from vidsal.saliency.normalization import (
     ScaleState,
     clipped,
     contrasted,
-    remember,
     scale_modes,
     scaled,
+    updated,
     upper_end,
 )
 from vidsal.types import Map
@@ -33,7 +33,7 @@ def _noise(seed: int = 0, high: float = 1.0) -> Map:
 
 
 def test_first_value_is_taken_as_it_is() -> None:
-    state = remember(ScaleState(), 7.0, 3.5)
+    state = updated(ScaleState(), 7.0, 3.5)
     assert (state.high, state.time_s) == (7.0, 3.5)
 
 
@@ -43,7 +43,7 @@ def test_memory_in_closed_form() -> None:
     # The weighted mean of all roots so far; the first value stood for a quarter of a second.
     weights = [1 - math.exp(-0.25 / MEMORY_S)]
     for n, (value, time_s) in enumerate(zip(values, times, strict=True)):
-        state = remember(state, value, time_s)
+        state = updated(state, value, time_s)
         if n:
             kept = math.exp(-(time_s - times[n - 1]) / MEMORY_S)
             weights = [kept * one for one in weights] + [1 - kept]
@@ -56,7 +56,7 @@ def test_memory_in_closed_form() -> None:
 def test_after_a_step_the_root_forgets_two_thirds_in_the_memory_time() -> None:
     state = ScaleState(1.0, 0.0, weight=1.0)
     for n in range(1, 101):
-        state = remember(state, 0.0, n * MEMORY_S / 100)
+        state = updated(state, 0.0, n * MEMORY_S / 100)
     assert state.high == pytest.approx(math.exp(-1) ** 2, rel=1e-9)
 
 
@@ -64,32 +64,32 @@ def test_a_burst_counts_for_little_more_than_a_lull() -> None:
     # Up, as a factor, after a moment at three times; down after one at a third. Of plain means the
     # one is three times as far as the other.
     state = ScaleState(1.0, 0.0, weight=1.0)
-    up, down = (remember(state, one, 0.04).high or 0 for one in (3.0, 1 / 3))
+    up, down = (updated(state, one, 0.04).high or 0 for one in (3.0, 1 / 3))
     assert 1 < math.log(up) / -math.log(down) < 2
 
 
 @pytest.mark.parametrize("fps", [1, 5, 25, 60, 240])
 def test_memory_does_not_depend_on_the_frame_rate(fps: int) -> None:
-    state = remember(ScaleState(), 4.0, 0.0)
+    state = updated(ScaleState(), 4.0, 0.0)
     for n in range(1, 3 * fps + 1):
-        state = remember(state, 9.0, n / fps)
+        state = updated(state, 9.0, n / fps)
     first, rest = math.exp(-1) * (1 - math.exp(-0.25 / 3)), 1 - math.exp(-1)
     assert MEMORY_S == 3
     assert state.high == pytest.approx(((2 * first + 3 * rest) / (first + rest)) ** 2, rel=1e-9)
 
 
 def test_a_first_value_far_off_is_soon_outweighed() -> None:
-    state = remember(ScaleState(), 0.01, 0.0)
+    state = updated(ScaleState(), 0.01, 0.0)
     for n in range(1, 26):
-        state = remember(state, 1.0, n / 25)
+        state = updated(state, 1.0, n / 25)
     # Were it to count for three seconds, this would be 0.13.
     assert 0.6 < (state.high or 0) < 1
 
 
 def test_time_that_stands_still_or_runs_back_changes_nothing() -> None:
     state = ScaleState(5.0, 2.0, weight=0.5)
-    assert remember(state, 100.0, 2.0).high == pytest.approx(5.0, rel=1e-12)
-    assert remember(state, 100.0, 1.0).high == pytest.approx(5.0, rel=1e-12)
+    assert updated(state, 100.0, 2.0).high == pytest.approx(5.0, rel=1e-12)
+    assert updated(state, 100.0, 1.0).high == pytest.approx(5.0, rel=1e-12)
 
 
 def test_stable_scale_divides_by_the_remembered_end() -> None:

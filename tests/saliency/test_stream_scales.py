@@ -203,7 +203,7 @@ def _speeds(load_script: LoadScript, fps: int, longer_px: int = 160) -> list[Sal
 
 
 @pytest.mark.parametrize(("fps", "longer_px"), [(25, 160), (50, 160), (25, 120)])
-def test_speed_is_in_diagonals_a_second_at_every_rate_and_size(
+def test_speed_is_in_diagonals_per_second_at_every_rate_and_size(
     load_script: LoadScript, fps: int, longer_px: int
 ) -> None:
     results = _speeds(load_script, fps, longer_px)

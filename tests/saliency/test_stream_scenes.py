@@ -84,15 +84,15 @@ def test_motion_is_measured_against_the_frame_before(clip: list[Rgb]) -> None:
             assert np.array_equal(found, getattr(expected, name)), name
 
 
-@pytest.mark.parametrize("how", get_args(Flow))
-def test_flow_is_of_the_kind_that_was_asked_for(clip: list[Rgb], how: Flow) -> None:
+@pytest.mark.parametrize("method", get_args(Flow))
+def test_flow_is_of_the_kind_that_was_asked_for(clip: list[Rgb], method: Flow) -> None:
     grey = [image_ops.grey(rgb) for rgb in clip[:2]]
-    expected = {one: rough_flow(*grey, how=one) for one in get_args(Flow)}
-    result = analysed(frames_of(clip[:2]), dataclasses.replace(PLAIN, flow=how))[1]
+    expected = {one: rough_flow(*grey, method=one) for one in get_args(Flow)}
+    result = analysed(frames_of(clip[:2]), dataclasses.replace(PLAIN, flow=method))[1]
     assert [np.array_equal(result.movement.flow, one) for one in expected.values()] == [
-        one == how for one in expected
+        one == method for one in expected
     ]
-    assert np.array_equal(result.movement.backward, optical_flow(*grey[::-1], how=how))
+    assert np.array_equal(result.movement.backward, optical_flow(*grey[::-1], method=method))
 
 
 def test_one_thread_helps_with_the_flow_and_goes_with_the_stream(clip: list[Rgb]) -> None:

@@ -12,33 +12,33 @@ from vidsal.types import Map
 
 @pytest.mark.parametrize(("samples", "fresh"), [(16, 1), (16, 2), (16, 16), (8, 3), (1, 1)])
 def test_memory_is_worth_that_many_samples(samples: int, fresh: int) -> None:
-    budget = SamplePlan(samples, fresh)
-    factor = budget.fading(fresh)
+    plan = SamplePlan(samples, fresh)
+    factor = plan.decay(fresh)
     # Variance of the weighted mean of independent samples of variance 1, summed until it is still.
     weights = np.repeat(factor ** np.arange(2000.0), fresh)
     variance = (weights**2).sum() / weights.sum() ** 2
     assert variance == pytest.approx(1 / samples, rel=1e-6)
-    assert budget.accumulates == (fresh < samples)
+    assert plan.accumulates == (fresh < samples)
 
 
 def test_a_full_history_misses_nothing_and_an_empty_one_all() -> None:
-    budget = SamplePlan(16, 1)
+    plan = SamplePlan(16, 1)
     weight = np.zeros((4, 4), np.float32)
-    assert budget.missing(weight) == 1
+    assert plan.missing(weight) == 1
     for _ in range(200):
         before = weight
-        weight = weight * np.float32(budget.fading(1)) + 1
+        weight = weight * np.float32(plan.decay(1)) + 1
     # What the steady state leaves before the new sample comes in.
-    faded = before * np.float32(budget.fading(1))
-    assert budget.missing(faded) == pytest.approx(0, abs=1e-5)
+    faded = before * np.float32(plan.decay(1))
+    assert plan.missing(faded) == pytest.approx(0, abs=1e-5)
     half = faded.copy()
     half[:2] = 0
-    assert budget.missing(half) == pytest.approx(0.5, abs=1e-5)
+    assert plan.missing(half) == pytest.approx(0.5, abs=1e-5)
 
 
 def test_what_a_frame_draws() -> None:
-    budget = SamplePlan(16, 1)
-    assert [budget.drawn(share) for share in (1, 0.9, 0.3, 0.2, 0.1, 0)] == [16, 4, 3, 2, 1, 1]
+    plan = SamplePlan(16, 1)
+    assert [plan.drawn(share) for share in (1, 0.9, 0.3, 0.2, 0.1, 0)] == [16, 4, 3, 2, 1, 1]
     assert SamplePlan(16, 6).drawn(0.5) == 6
     assert SamplePlan(1, 1).drawn(1) == 1
 
@@ -79,12 +79,12 @@ def test_history_moves_and_begins_anew_where_nothing_is_known() -> None:
 
 
 def test_noise_falls_as_the_memory_promises() -> None:
-    budget = SamplePlan(16, 1)
+    plan = SamplePlan(16, 1)
     rng = np.random.default_rng(0)
     history = GradientAverage.empty((60, 80))
     for _ in range(120):
         sample = 5 + rng.standard_normal((60, 80)).astype(np.float32)
-        history = history.plus(sample, 1, budget.fading(1))
+        history = history.plus(sample, 1, plan.decay(1))
     assert history.mean.mean() == pytest.approx(5, abs=0.02)
     assert history.mean.std() == pytest.approx(1 / np.sqrt(16), rel=0.06)
 
@@ -96,7 +96,7 @@ def test_constant_samples_stay_constant_however_they_are_carried() -> None:
     drift[:] = 0.3, -0.7
     for _ in range(120):
         history = history.warped(drift, known)
-        history = history.plus(np.full((20, 30), 3.5, np.float32), 1, SamplePlan(16, 1).fading(1))
+        history = history.plus(np.full((20, 30), 3.5, np.float32), 1, SamplePlan(16, 1).decay(1))
     assert history.mean == pytest.approx(np.full((20, 30), 3.5), rel=1e-5)
     # (samples + fresh) / 2 is where the weights come to rest.
     assert history.weight == pytest.approx(np.full((20, 30), 17 / 2), rel=1e-4)
