@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
-from stream_help import Remembered
+from stream_help import RunningAverage
 
 from vidsal.saliency.normalization import (
     MEMORY_S,
@@ -93,7 +93,7 @@ def test_time_that_stands_still_or_runs_back_changes_nothing() -> None:
 
 
 def test_stable_scale_divides_by_the_remembered_end() -> None:
-    scale, memory = DisplayScale("stable"), Remembered()
+    scale, memory = DisplayScale("stable"), RunningAverage()
     for n, high in enumerate([1.0, 3.0, 0.5, 2.0]):
         values = _noise(n, high)
         end = float(np.percentile(values, 99.8))

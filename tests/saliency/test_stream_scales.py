@@ -16,7 +16,7 @@ from stream_help import (
     SQUARE,
     TEXTURE,
     Placed,
-    Remembered,
+    RunningAverage,
     analysed,
     bump,
     frames_of,
@@ -99,7 +99,7 @@ def test_scales_are_remembered_over_the_frames_own_times(clip: list[Rgb]) -> Non
     frames = [Frame(rgb, n, times_s[n]) for n, rgb in enumerate(pictures)]
     stage = Pattern(strengths)
     results = analysed(frames, ONCE, static=stage)
-    static, moving, fused = Remembered(), Remembered(), Remembered()
+    static, moving, fused = RunningAverage(), RunningAverage(), RunningAverage()
     for n, result in enumerate(results):
         fast = max(0.03, float(np.percentile(result.speed, 99.8)))
         seconds = times_s[n] - times_s[n - 1] if n else 0.0

@@ -18,7 +18,7 @@ from stream_help import (
     SQUARE,
     TEXTURE,
     Placed,
-    Remembered,
+    RunningAverage,
     Voting,
     analyse_frames,
     analysed,
@@ -172,7 +172,7 @@ def test_scales_go_on_across_aflash_of(kind: str, clip: list[Rgb]) -> None:
     stage = Placed(lambda one: pattern * np.float32(strengths[one.frame]))
     settings = dataclasses.replace(BARE, scale="stable", method="gradient")
     results = analysed(frames_of(pictures), settings, static=stage)
-    static, moving = Remembered(), Remembered()
+    static, moving = RunningAverage(), RunningAverage()
     for n, result in enumerate(results):
         static_end = static.after(strengths[n], 0.04)
         assert result.static_high / results[0].static_high == pytest.approx(static_end, rel=1e-5)
