@@ -1,4 +1,4 @@
-"""Scene cuts: another scene is one; motion, pan, noise, changing light and flashes are not."""
+"""Scene cuts are found; motion, pan, noise, changing light and flashes are not cuts."""
 
 from __future__ import annotations
 
@@ -43,17 +43,19 @@ def _cut(before: Rgb, after: Rgb) -> bool:
     return has_changed(histogram(before), histogram(after))
 
 
-def _events(pictures: Sequence[Rgb], fps: float = 25, *, ahead: bool = True) -> list[SceneEvent]:
-    """What each picture is in the course of the whole, with a look at the next or without."""
+def _events(
+    pictures: Sequence[Rgb], fps: float = 25, *, looks_ahead: bool = True
+) -> list[SceneEvent]:
+    """Return the event of each picture, with or without reading one ahead."""
     scenes, seen = SceneDetector(), [histogram(one) for one in pictures]
     return [
-        scenes.event(now, following if ahead else None, index / fps)
+        scenes.event(now, following if looks_ahead else None, index / fps)
         for index, (now, following) in enumerate(zip(seen, [*seen[1:], None], strict=True))
     ]
 
 
 def _blend(before: Rgb, after: Rgb, steps: int) -> list[Rgb]:
-    """One picture giving way to another in even steps, without the two."""
+    """Return a dissolve in even steps, without its first and last picture."""
     shares = np.arange(1, steps)[:, None, None, None] / steps
     return list(np.rint((1 - shares) * before + shares * after).astype(np.uint8))
 
@@ -90,7 +92,7 @@ def test_other_scene_is_a_cut(cat: Rgb, coffee: Rgb) -> None:
 def test_first_frame_is_no_cut(cat: Rgb, coffee: Rgb) -> None:
     assert _events([cat]) == ["first"]
     assert _events([cat, cat]) == ["first", "same"]
-    # Whatever comes after it.
+    # The second frame does not change this.
     assert _events([cat, coffee, coffee]) == ["first", "cut", "same"]
 
 
@@ -128,7 +130,7 @@ def test_changing_light_is_no_cut(cat: Rgb, step: int) -> None:
 
 @pytest.mark.parametrize("step", [1, 5, 12])
 def test_even_ground_that_brightens_is_no_cut(step: int) -> None:
-    # All its pixels pass the border between two bins at once.
+    # All its pixels cross the border between two bins at once.
     grounds = [np.full((18, 32, 3), level, np.uint8) for level in range(0, 256, step)]
     assert not any(_cut(a, b) for a, b in pairwise(grounds))
 
@@ -159,7 +161,7 @@ def test_a_flash_of_one_frame_is_no_cut(cat: Rgb) -> None:
 @pytest.mark.parametrize(
     ("fps", "frames"), [(25, 2), (25, 4), (25, 12), (60, 12), (60, 29), (5, 2)]
 )
-def test_a_longer_flash_is_one_cut_and_its_end_none(
+def test_a_longer_flash_is_one_cut_and_then_the_scene_returns(
     cat: Rgb, coffee: Rgb, fps: float, frames: int
 ) -> None:
     for flash in (np.full_like(cat, 255), coffee):
@@ -171,7 +173,7 @@ def test_a_longer_flash_is_one_cut_and_its_end_none(
 
 
 @pytest.mark.parametrize(("fps", "frames"), [(25, 13), (25, 40), (60, 31), (5, 3)])
-def test_what_stays_longer_than_half_a_second_is_a_scene(
+def test_a_picture_of_more_than_half_a_second_is_a_scene(
     cat: Rgb, coffee: Rgb, fps: float, frames: int
 ) -> None:
     found = _events([cat] * 3 + [coffee] * frames + [cat] * 3, fps)
@@ -188,11 +190,11 @@ def test_each_of_two_longer_flashes_is_one_cut(cat: Rgb, coffee: Rgb) -> None:
 def test_a_third_scene_after_a_short_one_is_a_cut(cat: Rgb, coffee: Rgb) -> None:
     found = _events([cat] * 3 + [coffee] * 3 + [255 - cat] * 3)
     assert found == ["first", "same", "same", "cut", "same", "same", "recut", "same", "same"]
-    # So is one after a single frame, and the frame is.
+    # The same holds when the second scene is a single frame.
     assert _events([cat, coffee, 255 - cat, 255 - cat]) == ["first", "cut", "recut", "same"]
 
 
-def test_the_last_frame_is_judged_without_a_next_one(cat: Rgb, coffee: Rgb) -> None:
+def test_the_last_frame_is_classified_without_a_next_one(cat: Rgb, coffee: Rgb) -> None:
     assert _events([cat, cat, coffee]) == ["first", "same", "cut"]
     assert _events([cat, cat, cat])[-1] == "same"
     assert _events([cat, coffee, coffee, cat])[-1] == "return"
@@ -204,26 +206,26 @@ def test_a_flash_that_fades_is_over_when_the_scene_is_back(cat: Rgb) -> None:
     assert _events(pictures) == ["first", "same", "cut", "recut", "return", "same"]
 
 
-@pytest.mark.parametrize("ahead", [True, False])
+@pytest.mark.parametrize("looks_ahead", [True, False])
 @pytest.mark.parametrize("frames", [2, 4])
 @pytest.mark.parametrize("gap", [2, 5, 10, 11, 12, 13, 20])
-def test_a_flash_soon_after_a_cut_ends_nothing(
-    cat: Rgb, coffee: Rgb, gap: int, frames: int, ahead: bool
+def test_a_flash_soon_after_a_cut_does_not_end_the_scene(
+    cat: Rgb, coffee: Rgb, gap: int, frames: int, looks_ahead: bool
 ) -> None:
     white = np.full_like(cat, 255)
     pictures = [cat] * 20 + [coffee] * gap + [white] * frames + [coffee] * 20
-    found = _events(pictures, ahead=ahead)
+    found = _events(pictures, looks_ahead=looks_ahead)
     assert found[20] == "cut"
     begins, ends = 20 + gap, 20 + gap + frames
     assert found[begins] in ("cut", "recut") and found[ends] in ("return", "rejoin")
     assert set(found[21:begins] + found[begins + 1 : ends] + found[ends + 1 :]) <= {"same"}
-    # And the scene has its state back.
+    # The scene gets its state back.
     states: PerScene[int] = PerScene()
-    of: list[int] = []
+    scene_starts: list[int] = []
     for n, event in enumerate(found):
         states.now = states.at(event, lambda n=n: n)  # type: ignore[misc]
-        of.append(states.now)
-    assert of == [0] * 20 + [20] * gap + [begins] * frames + [20] * 20
+        scene_starts.append(states.now)
+    assert scene_starts == [0] * 20 + [20] * gap + [begins] * frames + [20] * 20
 
 
 def test_a_state_is_new_in_each_scene_and_comes_back_after_a_flash() -> None:

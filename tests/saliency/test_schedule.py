@@ -10,14 +10,14 @@ from vidsal.saliency.schedule import GradientSchedule
 def _settled(
     schedule: GradientSchedule, *, drawing_s: float, other_s: float, groups: int = 40
 ) -> int:
-    """The step after many groups of 16 frames, each of which cost the same."""
+    """Return the step after many groups of 16 frames with constant cost."""
     for _ in range(groups):
         drawn = math.ceil(16 / schedule.every)
         schedule.add(16, drawn, drawn * drawing_s, drawn * drawing_s + 16 * other_s)
     return schedule.every
 
 
-def test_a_fixed_step_stays() -> None:
+def test_a_fixed_step_does_not_change() -> None:
     schedule = GradientSchedule(3, 25.0)
     assert schedule.every == 3
     assert _settled(schedule, drawing_s=9, other_s=9) == 3
@@ -26,10 +26,10 @@ def test_a_fixed_step_stays() -> None:
 @pytest.mark.parametrize(
     ("drawing_s", "other_s", "step"),
     [
-        (0.010, 0.010, 1),  # 20 ms of the 40 that a frame may take
-        (0.050, 0.015, 2),  # 50 ms in 25 spare ones a frame
+        (0.010, 0.010, 1),  # 20 ms of the 40 ms of a frame
+        (0.050, 0.015, 2),  # 50 ms, of which each frame has 25 ms to spare
         (0.200, 0.020, 10),
-        (0.200, 0.050, 25),  # Nothing to spare: once a second, which is as old as a map may be.
+        (0.200, 0.050, 25),  # No time to spare: once per second, the longest step.
         (9.000, 0.001, 25),
     ],
 )
@@ -77,7 +77,7 @@ def test_the_second_group_is_enough(
     for _ in range(2):
         schedule.add(group, 1, drawing_s, drawing_s + group * other_s)
     assert schedule.every == step
-    # Groups that draw nothing say nothing.
+    # Groups without gradients do not count.
     schedule.add(group, 0, 0.0, 500.0)
     assert schedule.every == step
 
@@ -86,13 +86,13 @@ def test_the_second_group_is_enough(
 def test_a_change_is_followed_within_a_few_groups(before_s: float) -> None:
     schedule = GradientSchedule("auto", 25.0)
     _settled(schedule, drawing_s=before_s, other_s=0.01)
-    # Of 1.9 s too much, 0.7^20 is 1.5 ms.
+    # 1.9 s too much decay to 1.9 s x 0.7^20 = 1.5 ms.
     assert _settled(schedule, drawing_s=0.11, other_s=0.01, groups=20) == 4
 
 
 @pytest.mark.parametrize(("fps", "longest"), [(25.0, 25), (30000 / 1001, 30), (12.5, 12), (0.4, 1)])
 @pytest.mark.parametrize("other_s", [0.0, 0.0399, 1.0, 100.0])
-def test_a_map_is_never_carried_for_more_than_a_second(
+def test_a_map_gets_new_gradients_at_least_once_per_second(
     fps: float, longest: int, other_s: float
 ) -> None:
     assert (
