@@ -1,4 +1,4 @@
-"""An analysis that goes on from what another one remembered."""
+"""A stream that continues from the state of another one."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from vidsal.types import Map, Request, Rgb, Target
 
 
 def _eventful(clip: list[Rgb], other_clip: list[Rgb]) -> list[Rgb]:
-    """A flash of one frame, one of two, a cut, a cut soon after another, and a last flash."""
+    """Return pictures with flashes of one and two frames, cuts soon after each other, a flash."""
     pictures = clip[:3] + [flash_of("white")] + clip[4:6] + [flash_of("black")] * 2 + clip[6:9]
     return pictures + other_clip[:6] + [flash_of("other")] + clip[:3] + [flash_of("white")]
 
 
-GOING_ON = {
+SETTINGS = {
     "plain": PLAIN,
     "every second": dataclasses.replace(PLAIN, static_every=2, predict_every=0.1),
     "many fresh": dataclasses.replace(PLAIN, fresh=4, predict_every=0, scale="frame"),
@@ -38,8 +38,8 @@ GOING_ON = {
 }
 
 
-def _voting() -> BrightnessStage:
-    """A stage whose top class depends on the picture, explained with a lock."""
+def _varying_stage() -> BrightnessStage:
+    """Return a stage with a locked target, whose top class depends on the picture."""
 
     class ByBrightness(BrightnessStage):
         def predict(self, rgb: Rgb) -> Map:
@@ -57,12 +57,12 @@ def _voting() -> BrightnessStage:
 
 @pytest.mark.parametrize("depth", [0, 4])
 @pytest.mark.parametrize(("batch", "segment"), [(1, 1), (2, 3), (5, 3), (16, 7)])
-@pytest.mark.parametrize("name", GOING_ON)
-def test_an_analysis_that_goes_on_gives_what_one_in_one_go_gives(
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_continued_stream_gives_what_one_stream_gives(
     name: str, batch: int, segment: int, depth: int, clip: list[Rgb], other_clip: list[Rgb]
 ) -> None:
-    frames, settings = frames_of(_eventful(clip, other_clip)), GOING_ON[name]
-    whole_stage = _voting()
+    frames, settings = frames_of(_eventful(clip, other_clip)), SETTINGS[name]
+    whole_stage = _varying_stage()
     whole, states, state = [], {}, StreamState()
     read_ahead = functools.partial(prefetch, depth=depth)
     analyse = functools.partial(
@@ -75,7 +75,7 @@ def test_an_analysis_that_goes_on_gives_what_one_in_one_go_gives(
     assert [one.is_cut for one in whole].count(True) >= 3
     assert len({one.class_id for one in whole_stage.asked}) > 1
     for done, remembered in states.items():
-        stage = _voting()
+        stage = _varying_stage()
         rest = list(
             analyse(iter(frames[done:]), stage, state=loads(remembered, StreamState, STATE_CLASSES))
         )
@@ -83,11 +83,11 @@ def test_an_analysis_that_goes_on_gives_what_one_in_one_go_gives(
         for one, other in zip(rest, whole[done:], strict=True):
             assert_same(one, other)
             assert one.prediction == other.prediction and one.is_cut == other.is_cut
-        # The network is asked for the same, in the same groups.
+        # The network gets the same requests, in the same groups.
         assert stage.requests == [call for call in whole_stage.requests if call[0].frame >= done]
 
 
-def test_motion_alone_goes_on_after_any_frame(clip: list[Rgb], other_clip: list[Rgb]) -> None:
+def test_motion_alone_continues_after_any_frame(clip: list[Rgb], other_clip: list[Rgb]) -> None:
     frames, state, states = frames_of(_eventful(clip, other_clip)), StreamState(), []
     whole = []
     for one in analyse_frames(iter(frames), None, PLAIN, batch=4, state=state):
@@ -107,7 +107,7 @@ def test_motion_alone_goes_on_after_any_frame(clip: list[Rgb], other_clip: list[
             assert (one.peak, one.marker) == (other.peak, other.marker)
 
 
-def test_without_its_memory_an_analysis_gives_something_else(clip: list[Rgb]) -> None:
+def test_without_the_state_the_results_differ(clip: list[Rgb]) -> None:
     frames = frames_of(clip)
     whole, rest = analysed(frames)[4:], analysed(frames[4:])
     assert not np.array_equal(whole[0].fused, rest[0].fused)
