@@ -19,6 +19,7 @@ import numpy as np
 import psutil
 import pytest
 
+from vidsal import errors
 from vidsal.render import draw, text
 from vidsal.static import models
 from vidsal.static.models import ModelChoice
@@ -206,6 +207,12 @@ def interrupted_start(monkeypatch: pytest.MonkeyPatch) -> None:
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Change to the temporary folder of the test."""
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _python_names_of_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Undo the flag wording that a test of the command line in this process switches on."""
+    monkeypatch.setattr(errors, "_names_flags", False)
 
 
 @pytest.fixture(autouse=True)
