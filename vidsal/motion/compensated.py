@@ -10,6 +10,7 @@ import numpy as np
 from vidsal.image_ops import smoothed
 from vidsal.motion.camera import camera_flow, camera_motion, reversed_motion, steady
 from vidsal.motion.flow import optical_flow, require_same_shape, rough_flow
+from vidsal.motion.lighting import brightness_ratio, equalized, is_explained
 from vidsal.motion.warp import forward_backward_consistent
 from vidsal.runtime.prefetch import Begin
 from vidsal.settings import Camera, Flow
@@ -67,6 +68,9 @@ def measure(
         If the shapes differ.
     """
     require_same_shape(previous, current)
+    # Light is not motion.
+    ratio = brightness_ratio(previous, current)
+    previous, current = equalized(previous, current, ratio)
     compute_forward = partial(rough_flow, previous, current, method=method)
     forward_result = submit(compute_forward) if submit else compute_forward
     backward = optical_flow(current, previous, method=method)
@@ -74,9 +78,12 @@ def measure(
     known = forward_backward_consistent(backward, flow)
     # The camera is fitted to the backward flow, because that one has the full size.
     camera = camera_motion(backward, model=model)
-    own = backward - camera_flow(camera, current.shape[:2])
+    still_scene = camera_flow(camera, current.shape[:2])
+    own = backward - still_scene
     # A point without a counterpart in the previous frame is not evidence of motion.
     speed = np.sqrt(own[..., 0] ** 2 + own[..., 1] ** 2) * known
+    if ratio != 1:
+        speed *= is_explained(previous, current, backward, still_scene)
     return Motion(flow, backward, known, smoothed(speed, _SMOOTH), reversed_motion(camera))
 
 
