@@ -142,7 +142,7 @@ def test_failed_download_says_why_where_and_what_to_do(
     assert "\n" not in said
     assert f"not at {published.path} and could not be downloaded from {url} ({why}" in said
     assert said.endswith(
-        "Put the file there, give another one with --weights FILE, or use --model lite0."
+        "Put the file there, give another one with weights='FILE', or use model='lite0'."
     )
     assert _files(home) == []
 
@@ -151,7 +151,7 @@ def test_a_cache_that_cannot_be_written_to_is_one_line(
     serve: Serve, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home.write_text("a file where a folder should be")
-    with pytest.raises(VidsalError, match=r"could not be downloaded .* or use --model lite0"):
+    with pytest.raises(VidsalError, match=r"could not be downloaded .* or use model='lite0'"):
         fetch(WeightsFile(serve("whole").url, RIGHT))
     assert home.read_text() == "a file where a folder should be"
 
@@ -173,7 +173,7 @@ def test_auto_falls_back_to_lite0_and_says_so_in_one_line(
         choice = choose(Settings(model="auto"), published=published)
     assert (choice.key, choice.weights, choice.name) == ("lite0", None, "EfficientNet-Lite0")
     assert caplog.messages == [
-        "using the bundled EfficientNet-Lite0: ResNet50's weights cannot be had here"
+        "using the bundled EfficientNet-Lite0: ResNet50's weights are unavailable"
     ]
 
 
@@ -206,14 +206,14 @@ def test_local_weights_ask_nobody(serve: Serve, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["missing.h5", "folder.h5"])
 def test_local_weights_that_are_not_there(name: str, tmp_path: Path) -> None:
     (tmp_path / "folder.h5").mkdir()
-    with pytest.raises(VidsalError, match=rf"--weights .*{name}: there is no such file"):
+    with pytest.raises(VidsalError, match=rf"weights='.*{name}': there is no such file"):
         choose(Settings(weights=tmp_path / name))
 
 
 @pytest.mark.parametrize("name", ["w.npz", "w.keras", "w"])
 def test_local_weights_with_another_suffix(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"anything")
-    with pytest.raises(UsageError, match=rf"--weights .*{name}: expected a \.h5 or \.weights\.h5"):
+    with pytest.raises(UsageError, match=rf"weights='.*{name}' must end in \.h5 or \.weights\.h5"):
         choose(Settings(weights=tmp_path / name))
 
 
