@@ -22,7 +22,8 @@ from gradient_help import (
     tf,
 )
 
-from vidsal.types import Request, Target
+from vidsal.static.gradient import Classifier
+from vidsal.types import Request, Rgb, Target
 
 
 @pytest.mark.parametrize("method", ["gradient", "smoothgrad"])
@@ -55,7 +56,7 @@ def test_a_class_chosen_along_the_stream() -> None:
     wanted = [Request(0, 2, 6), Request(1, 3, 0), Request(2, 1, 3)]
     for one, request in zip(stage.maps(pictures(3), wanted), wanted, strict=True):
         assert one == pytest.approx(np.abs(WEIGHTS[..., request.class_id]).max(axis=-1), rel=1e-5)
-    with pytest.raises(ValueError, match="^each request needs a class_id"):
+    with pytest.raises(ValueError, match=r"^each request needs a class_id"):
         stage.maps(pictures(2), [Request(0, 1, 6), Request(1, 1)])
 
 
@@ -160,3 +161,51 @@ def test_a_stage_that_is_aimed_elsewhere_explains_that() -> None:
     assert len(traced) == 3
     with pytest.raises(ValueError, match="target must be 0 to 6"):
         stage.aimed(Target(class_id=K))
+
+
+# Independent classes: each probability is the sigmoid of its own logit
+
+
+def _independent() -> Classifier:
+    return classifier_of(LINEAR.logits, is_multi_label=True)
+
+
+def _sigmoids(rgb: Rgb) -> Any:
+    logits, _ = direct(LINEAR, rgb)
+    return logits, 1 / (1 + np.exp(-logits))
+
+
+def test_probabilities_of_independent_classes_are_sigmoids() -> None:
+    rgb = pictures(3)
+    _, p = _sigmoids(rgb)
+    assert np.abs(p.sum(axis=1) - 1).min() > 0.1
+    assert stage_of(_independent()).predict(rgb) == pytest.approx(p, rel=1e-4)
+
+
+@pytest.mark.parametrize("channels", ["max", "sum"])
+@pytest.mark.parametrize("score", ["logit", "probability", "logprob"])
+def test_gradient_of_an_independent_class_in_closed_form(score: str, channels: str) -> None:
+    rgb, target = pictures(4), 2
+    _, p = _sigmoids(rgb)
+    assert p[:, target].min() > 0.01 and p[:, target].max() < 0.99
+    maps = maps_of(stage_of(_independent(), target, score=score, channels=channels), rgb)
+    for n, one in enumerate(maps):
+        # d s(z) = s (1 - s) w and d log s(z) = (1 - s) w; other classes have no part in it.
+        share = p[n, target]
+        factor = {"logit": 1, "probability": share * (1 - share), "logprob": 1 - share}[score]
+        gradient = factor * WEIGHTS[..., target].astype(np.float64)
+        expected = np.abs(gradient).max(-1) if channels == "max" else gradient.sum(-1)
+        assert one == pytest.approx(expected, abs=2e-4 * float(np.abs(expected).max()))
+
+
+@pytest.mark.parametrize("top", [1, 3])
+@pytest.mark.parametrize("score", ["logit", "probability"])
+def test_top_k_of_independent_classes_sums_the_largest(score: str, top: int) -> None:
+    rgb = pictures(6)
+    logits, p = _sigmoids(rgb)
+    stage = stage_of(_independent(), Target(top=top), score=score, channels="sum")
+    for n, one in enumerate(maps_of(stage, rgb)):
+        largest = np.argsort(-logits[n])[:top]
+        factors = 1 if score == "logit" else (p[n] * (1 - p[n]))[largest]
+        expected = (WEIGHTS.astype(np.float64)[..., largest] * factors).sum(axis=(-1, -2))
+        assert one == pytest.approx(expected, abs=2e-4 * float(np.abs(expected).max()))

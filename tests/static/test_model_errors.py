@@ -278,11 +278,11 @@ def test_a_sequential_model_without_an_input_is_one_line() -> None:
 
 def test_a_softmax_over_one_output_is_one_line() -> None:
     model = _of((16, 16, 3), L.Flatten(), L.Dense(1, activation="softmax"))
-    with pytest.raises(VidsalError, match="has a softmax over one output, which is always 1$"):
+    with pytest.raises(VidsalError, match=r"has a softmax over one output, which is always 1$"):
         open_object(model)
 
 
 def test_another_backend_of_keras_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keras.config, "backend", lambda: "jax")
-    with pytest.raises(VidsalError, match="^Keras runs on jax, and vidsal needs TensorFlow: set "):
+    with pytest.raises(VidsalError, match=r"^Keras runs on jax, and vidsal needs TensorFlow: set "):
         open_object(model_of())
