@@ -13,7 +13,7 @@ from vidsal.types import Rgb, StaticStage
 
 tf = load_tensorflow()
 
-import keras  # noqa: E402 -- after the choice of its backend
+import keras as keras  # noqa: E402 -- after the choice of its backend
 
 L = keras.layers
 CLASSES = 6

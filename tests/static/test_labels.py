@@ -172,7 +172,12 @@ def test_labels_of_a_file(encoding: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "why"), [(b"", "holds no names"), (b"\n \n", "holds no names"), (b"\xff\xfe", "")]
+    ("content", "why"),
+    [
+        (b"", "has no names: write one on each line$"),
+        (b"\n \n", "has no names: write one on each line$"),
+        (b"\xff\xfe", ""),
+    ],
 )
 def test_labels_that_are_none(content: bytes, why: str, tmp_path: Path) -> None:
     path = tmp_path / "names.txt"

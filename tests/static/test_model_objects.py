@@ -132,7 +132,7 @@ def test_code_in_an_object_runs_without_a_question() -> None:
 
 
 def test_a_layer_that_cannot_be_copied_is_used_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
-    class Scaled(L.Layer):  # type: ignore[misc, name-defined]
+    class Scaled(L.Layer):  # type: ignore[misc]
         def __init__(self, factors: Any) -> None:
             super().__init__()
             self.factors = np.asarray(factors)
