@@ -239,7 +239,7 @@ def keras_model(choice: ModelChoice) -> Any:
 
 
 def memory(choice: ModelChoice) -> dict[str, int]:
-    """Return the memory of a process, in MiB: with TensorFlow alone, and the peak with gradients."""
+    """Return the memory of a process in MiB: with TensorFlow alone, and its peak with gradients."""
     output = _run_python(MEMORY_CODE, str(choice.weights))
     baseline, peak = (int(number) for number in output.split())
     return {"tensorflow_alone_mb": baseline, "peak_mb": peak, "gradient_stage_mb": peak - baseline}
