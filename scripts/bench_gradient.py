@@ -31,6 +31,7 @@ from bench_quality import quality
 import vidsal
 from vidsal.runtime.prefetch import prefetch
 from vidsal.saliency.stream import SaliencyStream
+from vidsal.settings import Precision
 from vidsal.static.models import ModelChoice, load_tensorflow, open_static
 from vidsal.types import Frame, Request, Rgb
 
@@ -160,7 +161,7 @@ def speed(choice: ModelChoice) -> dict[str, Any]:
     return figures
 
 
-def gradient_speed(choice: ModelChoice, batch: Rgb, precision: str) -> dict[str, float]:
+def gradient_speed(choice: ModelChoice, batch: Rgb, precision: Precision) -> dict[str, float]:
     """Return the rate of plain gradients, and its share of what a matrix product reaches."""
     stage = open_static(choice, dataclasses.replace(PLAIN, precision=precision))
     assert stage is not None

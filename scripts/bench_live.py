@@ -134,7 +134,8 @@ def recorded_latencies(video: Path, table: Path) -> tuple[list[float], list[floa
 def times_in_pictures(video: Path) -> tuple[float, list[int | None]]:
     """Return a video's frame rate, and the time that is drawn into each of its frames in ms."""
     capture = cv2.VideoCapture(str(video))
-    fps, times = capture.get(cv2.CAP_PROP_FPS), []
+    fps: float = capture.get(cv2.CAP_PROP_FPS)
+    times: list[int | None] = []
     while True:
         is_read, picture = capture.read()
         if not is_read:

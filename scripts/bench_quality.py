@@ -132,7 +132,8 @@ def photo_map(path: Path, number: int, stage: StaticStage, settings: vidsal.Sett
         (frame,) = source.frames()
     rgb = network_picture(frame.rgb, stage, settings.short_side)
     samples = settings.samples if settings.method != "gradient" else 1
-    return stage.maps(rgb[None], [Request(number, samples)])[0]
+    static: Map = stage.maps(rgb[None], [Request(number, samples)])[0]
+    return static
 
 
 def _correlation(maps: list[Map]) -> float:
