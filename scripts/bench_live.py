@@ -221,7 +221,7 @@ def watch_page(port: int, seconds: float, process: psutil.Process) -> PageStats:
             sent_ms = None if grey is None else read_time(grey)
             if sent_ms is not None:
                 latencies.append(latency_ms(arrival_ms, sent_ms))
-        if count % 30 == 0:
+        if count % 30 == 1:
             rss_mib.append(process.memory_info().rss / 2**20)
         if elapsed_s > seconds:
             break
