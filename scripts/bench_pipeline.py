@@ -1,19 +1,24 @@
-"""Measure a whole run against its parts, on this machine, and print it.
+"""Measure a whole run of vidsal and its parts on this machine.
 
-    python scripts/bench_pipeline.py                     # 720p, ResNet50 with random weights
-    python scripts/bench_pipeline.py --frames 200 --memory-frames 0   # the quick part only
+    python scripts/bench_pipeline.py                                  # 720p, ResNet50
+    python scripts/bench_pipeline.py --frames 200 --memory-frames 0   # the frame rate only
     python scripts/bench_pipeline.py --model none --memory-frames 20020
-    python scripts/bench_pipeline.py --clip FILE      # on footage of yours
+    python scripts/bench_pipeline.py --clip FILE                      # your own footage
 
-Three things are printed: the frame rate of `vidsal run` beside that of the bare gradient call at
-the same batch and input size, measured in the same process one after the other (so only their ratio
-says something on a noisy machine); where the time goes, stage by stage, in threads of their own;
-and the resident memory of a run early and late in a long clip.
+It prints three results:
 
-The clip is made here: a moving test picture (`--grain` adds noise to it, which is hard to decode,
-to follow and to encode). Its patterns jump, which costs more gradients than most footage does. With
-random weights a network does the same arithmetic as with trained ones. `--clip` takes the place of
-the made clip in the timed run; memory is always measured on a made one.
+- The frame rate of `vidsal run`, and that of gradient calls alone with the same batch and input
+  size. Both are measured in one process, one after the other. On a machine with other load, only
+  their ratio is meaningful.
+- The time of each stage, each in a thread of its own.
+- The resident memory of a run, early and late in a long clip.
+
+The clip is a generated, moving test picture. `--grain` adds noise, which is hard to decode, to
+track and to encode. The patterns jump, which needs more gradients than most footage does. ResNet50
+has random weights, which need the same arithmetic as trained ones. `--clip` replaces the clip of
+the timed run. Memory is always measured on a generated clip.
+
+Needs psutil.
 """
 
 import argparse
@@ -36,6 +41,7 @@ from vidsal.sources import open_source
 from vidsal.static.models import ModelChoice, open_static
 from vidsal.types import Request
 
+# Numbers of the frames at which memory is compared.
 EARLY, LATE = 500, 3000
 
 
@@ -43,61 +49,75 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=320, help="frames of the timed run")
-    parser.add_argument("--memory-frames", type=int, default=LATE + 20, help="0 leaves it out")
+    parser.add_argument(
+        "--memory-frames", type=int, default=LATE + 20,
+        help="frames of the run that measures memory; 0 skips it",
+    )  # fmt: skip
     parser.add_argument("--model", choices=["resnet50", "lite0", "none"], default="resnet50")
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--grain", action="store_true", help="noise on the picture")
-    parser.add_argument("--clip", type=Path, help="time a run on this video, or a part of it")
+    parser.add_argument("--batch", type=int, default=16, help="frames per network call")
+    parser.add_argument("--grain", action="store_true", help="add noise to the picture")
+    parser.add_argument("--clip", type=Path, help="video for the timed run")
     arguments = parser.parse_args()
     print(machine())
-    with tempfile.TemporaryDirectory() as folder:
+    logging.basicConfig(format="  %(message)s")
+    logging.getLogger("vidsal").setLevel(logging.INFO)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
         weights = None
         if arguments.model == "resnet50":
-            weights = random_weights(Path(folder) / "resnet50.weights.h5")
+            weights = random_weights(folder / "resnet50.weights.h5")
         settings = vidsal.Settings(
             model=arguments.model, weights=weights, batch=arguments.batch, overwrite=True,
-            output=Path(folder) / "out.mp4",
+            output=folder / "out.mp4",
         )  # fmt: skip
-        logging.basicConfig(format="  %(message)s")
-        logging.getLogger("vidsal").setLevel(logging.INFO)
         clip = arguments.clip or make_clip(
-            Path(folder) / "clip.mp4", arguments.frames, grain=arguments.grain
+            folder / "clip.mp4", arguments.frames, grain=arguments.grain
         )
-        with open_source(clip, settings) as source:
-            size, fps = (source.info.height_px, source.info.width_px), source.info.fps
-        if fps is None:
-            parser.error(f"--clip {clip} is no video")
-        bare = None if arguments.model == "none" else bare_rate(settings, size)
-        part = dataclasses.replace(settings, duration=float(arguments.frames / fps))
-        whole, _ = timed_run(clip, part)
-        if bare:
-            print(f"bare gradient call, batch {settings.batch}: {bare:6.2f} frames/s")
-        share = f", {whole / bare:.0%} of it" if bare else ""
-        label = f"vidsal run, {size[1]}x{size[0]}:"
-        print(f"{label:<29} {whole:6.2f} frames/s{share}", flush=True)
+        print_rates(clip, settings, arguments.frames)
         if arguments.memory_frames:
             frames = arguments.memory_frames
-            clip = make_clip(Path(folder) / "long.mp4", frames, grain=arguments.grain)
-            _, sizes = timed_run(clip, settings)
-            early, late = (min(len(sizes) - 1, n) for n in (EARLY, max(LATE, frames - 20)))
-            print(
-                f"resident memory: {sizes[early]:.0f} MB at frame {early}, "
-                f"{sizes[late]:.0f} MB at frame {late}"
-            )
+            print_memory(make_clip(folder / "long.mp4", frames, grain=arguments.grain), settings)
+
+
+def print_rates(clip: Path, settings: vidsal.Settings, frames: int) -> None:
+    """Time the gradient calls alone and a run over some frames of a clip; print both rates."""
+    with open_source(clip, settings) as source:
+        size, fps = (source.info.height_px, source.info.width_px), source.info.fps
+    if fps is None:
+        raise SystemExit(f"{clip} is not a video; --clip needs a video file")
+    gradient_rate = None if settings.model == "none" else gradient_call_rate(settings, size)
+    rate, _ = timed_run(clip, dataclasses.replace(settings, duration=float(frames / fps)))
+    ratio = ""
+    if gradient_rate:
+        print(f"gradient calls alone, batch {settings.batch}: {gradient_rate:6.2f} frames/s")
+        ratio = f", {rate / gradient_rate:.0%} of the gradient calls' rate"
+    print(f"vidsal run, {size[1]}x{size[0]}: {rate:6.2f} frames/s{ratio}", flush=True)
+
+
+def print_memory(clip: Path, settings: vidsal.Settings) -> None:
+    """Run over a clip, and print the resident memory early and late in it."""
+    _, rss_mib = timed_run(clip, settings)
+    last = len(rss_mib) - 1
+    early, late = min(last, EARLY), min(last, max(LATE, len(rss_mib) - 20))
+    print(
+        f"resident memory: {rss_mib[early]:.0f} MiB at frame {early}, "
+        f"{rss_mib[late]:.0f} MiB at frame {late}"
+    )
 
 
 def machine() -> str:
-    """Return what the figures were measured on."""
+    """Return the number of cores, the processor and the Python version."""
     name = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        models = [x for x in cpuinfo.read_text().splitlines() if x.startswith("model name")]
+        lines = cpuinfo.read_text().splitlines()
+        models = [line for line in lines if line.startswith("model name")]
         name = models[0].split(":", 1)[1].strip() if models else name
     return f"{psutil.cpu_count()} cores, {name}, Python {platform.python_version()}"
 
 
 def random_weights(path: Path) -> Path:
-    """Write ResNet50 weights as Keras initialises them, and return where."""
+    """Write ResNet50 weights as Keras initialises them; return the path."""
     import keras
 
     keras.utils.set_random_seed(0)
@@ -106,7 +126,7 @@ def random_weights(path: Path) -> Path:
 
 
 def make_clip(path: Path, frames: int, *, grain: bool) -> Path:
-    """Write a 1280x720 clip of a moving picture, and return where."""
+    """Write a 1280x720 clip of a moving test picture, 30 frames per second; return the path."""
     noise = "noise=alls=12:allf=t," if grain else ""
     source = f"testsrc2=size=1280x720:rate=30,{noise}trim=end_frame={frames}"
     ffmpeg.convert(
@@ -116,8 +136,8 @@ def make_clip(path: Path, frames: int, *, grain: bool) -> Path:
     return path
 
 
-def bare_rate(settings: vidsal.Settings, size: tuple[int, int], repeats: int = 6) -> float:
-    """Return the frames/s of gradient calls on ready batches, after the first one."""
+def gradient_call_rate(settings: vidsal.Settings, size: tuple[int, int], repeats: int = 6) -> float:
+    """Return the median frames/s of gradient calls on a prepared batch, after one warm-up call."""
     plain = dataclasses.replace(settings, method="gradient", target="top1")
     stage = open_static(ModelChoice(settings.model, settings.weights), plain)
     assert stage is not None
@@ -135,33 +155,44 @@ def bare_rate(settings: vidsal.Settings, size: tuple[int, int], repeats: int = 6
 
 
 def steady_rate(times: list[float]) -> float:
-    """Return the frames/s of a run, from when its results came.
+    """Return the frames/s of a run.
 
-    They come in bursts, a call of the network at a time, so it is measured from the end of a burst
-    to the end of another: from within one on, a call would be left out whose frames are counted.
-    The first bursts are left out; while the network is traced, much is found ahead of it.
+    Results arrive in bursts, one per network call. The rate is measured from the end of one burst
+    to the end of another one. Measured from within a burst, it would count frames without the call
+    that made them. The first bursts are ignored: other stages work ahead while TensorFlow traces
+    the network.
+
+    Parameters
+    ----------
+    times : list of float
+        Arrival time of each result in seconds.
+
+    Returns
+    -------
+    float
+        Frames per second.
     """
     gaps = np.diff(times)
-    usual = (times[-1] - times[0]) / (len(times) - 1)
-    ends = [n for n, gap in enumerate(gaps) if gap > 4 * usual]
+    mean_gap = (times[-1] - times[0]) / (len(times) - 1)
+    ends = [n for n, gap in enumerate(gaps) if gap > 4 * mean_gap]
     first, last = (ends[2], ends[-1]) if len(ends) > 4 else (len(times) // 4, len(times) - 1)
     return (last - first) / (times[last] - times[first])
 
 
 def timed_run(clip: Path, settings: vidsal.Settings) -> tuple[float, list[float]]:
-    """Return the frames/s of a run, and its memory at each frame."""
+    """Return the frames/s of a run, and its resident memory at each frame in MiB."""
     process = psutil.Process()
     times: list[float] = []
-    sizes: list[float] = []
+    rss_mib: list[float] = []
 
-    def watch(items: Iterable[Any], total: int | None) -> Iterator[Any]:
+    def record(items: Iterable[Any], total: int | None) -> Iterator[Any]:
         for item in items:
             times.append(time.perf_counter())
-            sizes.append(process.memory_info().rss / 2**20)
+            rss_mib.append(process.memory_info().rss / 2**20)
             yield item
 
-    vidsal.run(clip, settings, progress=watch)
-    return steady_rate(times), sizes
+    vidsal.run(clip, settings, progress=record)
+    return steady_rate(times), rss_mib
 
 
 if __name__ == "__main__":

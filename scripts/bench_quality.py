@@ -1,6 +1,7 @@
-"""Score static maps against gaze, masks and the network itself; part of bench_gradient.py.
+"""Score static maps against gaze, object masks and the network itself.
 
-Nothing is tuned here: the settings are the defaults, but for what a row's name says.
+`bench_gradient.py --data DIR` imports this module; it is not a command. Nothing is tuned: each row
+uses the default settings except for what its name says.
 """
 
 import dataclasses
@@ -34,7 +35,7 @@ ROWS = {
 
 
 class Window(NamedTuple):
-    """A frame that is scored, and those before it."""
+    """A scored frame (the last one), the frames before it, and the ground truth of the clip."""
 
     clip: str
     frames: list[Frame]
@@ -42,11 +43,25 @@ class Window(NamedTuple):
 
 
 def quality(data: Path, frames_per_clip: int) -> dict[str, Any]:
-    """Return the tables: gaze, masks, steadiness, faithfulness."""
+    """Return the tables of scores by name, and print them.
+
+    Parameters
+    ----------
+    data : pathlib.Path
+        Folder of data sets in the layouts that `vidsal evaluate` reads. Faithfulness uses the
+        photos in ``osie/images``.
+    frames_per_clip : int
+        Scored frames of each clip.
+
+    Returns
+    -------
+    dict
+        Gaze, mask, stability and faithfulness scores by the name of the row.
+    """
     scored = list(windows(data, frames_per_clip))
     tables: dict[str, Any] = {"windows": len(scored)}
     for name, settings in ROWS.items():
-        tables[name] = row(scored, settings)
+        tables[name] = scores_of(scored, settings)
         print(name, tables[name], flush=True)
     photos = sorted((data / "osie" / "images").iterdir())
     tables["bfloat16 against float32"] = precision_agreement(photos[:12])
@@ -56,39 +71,41 @@ def quality(data: Path, frames_per_clip: int) -> dict[str, Any]:
     return tables | {"faithfulness": report.to_dict()}
 
 
-def row(scored: list[Window], settings: vidsal.Settings) -> dict[str, float]:
-    """Return the scores of one way of making static maps: means over clips."""
+def scores_of(scored: list[Window], settings: vidsal.Settings) -> dict[str, float]:
+    """Return the scores of one method, each the mean over clips of the mean over frames."""
     stage = open_static(choose(settings), settings)
     assert stage is not None
-    remembers = settings.method == "smoothgrad" and settings.fresh < settings.samples
-    scores: dict[str, dict[str, list[float]]] = {}
-
-    def score(kind: str, clip: str, value: float) -> None:
-        scores.setdefault(kind, {}).setdefault(clip, []).append(value)
-
+    has_memory = settings.method == "smoothgrad" and settings.fresh < settings.samples
+    values: dict[str, dict[str, list[float]]] = {}
     for window in scored:
-        # Without a memory only the last two frames play a part.
-        frames = window.frames if remembers else window.frames[-2:]
-        before, last = list(SaliencyStream(stage, settings, batch=16).analyse(frames))[-2:]
+        # A method without memory uses the last two frames only.
+        frames = window.frames if has_memory else window.frames[-2:]
+        previous, last = list(SaliencyStream(stage, settings, batch=16).analyse(frames))[-2:]
         assert last.static is not None
-        points, mask = window.truth.points, window.truth.mask
-        if points is not None:
-            score("gaze NSS", window.clip, nss(last.static, points))
-            score("gaze AUC", window.clip, auc_judd(last.static, points))
-        if mask is not None:
-            height, width = last.static.shape
-            small = cv2.resize(mask.astype(np.uint8), (width, height))
-            score("mask AUC", window.clip, pixel_auc(last.static, np.asarray(small) > 0))
-        score("change a frame", window.clip, change(before, last))
-        score("samples a frame", window.clip, _samples(frames, settings, stage))
+        scores = dict(truth_scores(last.static, window.truth))
+        scores["change per frame"] = change(previous, last)
+        scores["samples per frame"] = _samples_per_frame(frames, settings, stage)
+        for name, score in scores.items():
+            values.setdefault(name, {}).setdefault(window.clip, []).append(score)
     return {
-        kind: round(float(np.mean([np.mean(values) for values in clips.values()])), 4)
-        for kind, clips in scores.items()
+        name: round(float(np.mean([np.mean(each) for each in clips.values()])), 4)
+        for name, clips in values.items()
     }
 
 
+def truth_scores(static: Map, truth: Truth) -> Iterator[tuple[str, float]]:
+    """Yield the name and value of each score that the ground truth of a frame allows."""
+    if truth.points is not None:
+        yield "gaze NSS", nss(static, truth.points)
+        yield "gaze AUC", auc_judd(static, truth.points)
+    if truth.mask is not None:
+        height, width = static.shape
+        mask = cv2.resize(truth.mask.astype(np.uint8), (width, height))
+        yield "mask AUC", pixel_auc(static, np.asarray(mask) > 0)
+
+
 def precision_agreement(photos: list[Path]) -> dict[str, float]:
-    """Return Pearson's correlation of the maps in both precisions: lowest and mean over photos."""
+    """Return the correlation of maps in float32 and bfloat16: Pearson's r, mean and lowest."""
     figures = {}
     for name, base in (("one gradient", ROWS["plain gradient"]), ("SmoothGrad 16", LITE0)):
         stages = [
@@ -96,34 +113,51 @@ def precision_agreement(photos: list[Path]) -> dict[str, float]:
             for precision in ("float32", "bfloat16")
         ]
         for smooth in (0.0, base.smooth):
-            values = []
-            for number, path in enumerate(photos):
-                with open_source(path, base) as source:
-                    (frame,) = source.frames()
-                maps = []
-                for stage in stages:
-                    assert stage is not None
-                    rgb = network_picture(frame.rgb, stage, base.short_side)
-                    request = Request(number, base.samples if base.method != "gradient" else 1)
-                    maps.append(image_ops.smoothed(stage.maps(rgb[None], [request])[0], smooth))
-                values.append(float(np.corrcoef(maps[0].ravel(), maps[1].ravel())[0, 1]))
+            values = [
+                _correlation([
+                    image_ops.smoothed(photo_map(path, number, stage, base), smooth)
+                    for stage in stages if stage is not None
+                ])
+                for number, path in enumerate(photos)
+            ]  # fmt: skip
             key = f"{name}, {'smoothed' if smooth else 'raw'}"
             figures[f"{key}, mean"] = round(float(np.mean(values)), 3)
             figures[f"{key}, lowest"] = round(min(values), 3)
     return figures
 
 
+def photo_map(path: Path, number: int, stage: StaticStage, settings: vidsal.Settings) -> Map:
+    """Return the static map of a photo; its number sets the noise of its samples."""
+    with open_source(path, settings) as source:
+        (frame,) = source.frames()
+    rgb = network_picture(frame.rgb, stage, settings.short_side)
+    samples = settings.samples if settings.method != "gradient" else 1
+    static: Map = stage.maps(rgb[None], [Request(number, samples)])[0]
+    return static
+
+
+def _correlation(maps: list[Map]) -> float:
+    """Return Pearson's correlation of two maps."""
+    first, second = maps
+    return float(np.corrcoef(first.ravel(), second.ravel())[0, 1])
+
+
 def change(before: Saliency, after: Saliency) -> float:
-    """Return how much a map differs from the one before it, moved to where it should be now."""
+    """Return the mean absolute difference of two successive maps.
+
+    The earlier map is first warped to the later frame along the optical flow.
+    """
     assert before.static is not None and after.static is not None
-    old, new = (image_ops.grey(image_ops.shrink(one.frame.rgb, one.motion.shape))
-                for one in (before, after))  # fmt: skip
-    moved = warp(before.static, optical_flow(new, old))
-    return float(np.abs(after.static - moved).mean())
+    previous, current = (
+        image_ops.grey(image_ops.shrink(each.frame.rgb, each.motion.shape))
+        for each in (before, after)
+    )
+    warped = warp(before.static, optical_flow(current, previous))
+    return float(np.abs(after.static - warped).mean())
 
 
-class _Counting:
-    """A static stage that counts what is asked of it and draws nothing."""
+class _CountingStage:
+    """A static stage that counts the requested samples and returns constant maps."""
 
     def __init__(self, stage: StaticStage) -> None:
         self.names, self.target, self.input_size = stage.names, stage.target, stage.input_size
@@ -133,13 +167,13 @@ class _Counting:
         return np.full((len(rgb), len(self.names)), 1 / len(self.names), np.float32)
 
     def maps(self, rgb: Any, requests: Any) -> Map:
-        self.samples += sum(one.samples for one in requests)
+        self.samples += sum(request.samples for request in requests)
         return np.ones(rgb.shape[:3], np.float32)
 
 
-def _samples(frames: list[Frame], settings: vidsal.Settings, stage: StaticStage) -> float:
-    """Return the gradients drawn a frame after the first."""
-    counting = _Counting(stage)
+def _samples_per_frame(frames: list[Frame], settings: vidsal.Settings, stage: StaticStage) -> float:
+    """Return the mean number of gradient samples per frame after the first frame."""
+    counting = _CountingStage(stage)
     for number, _ in enumerate(SaliencyStream(counting, settings, batch=1).analyse(frames)):
         if number == 0:
             counting.samples = 0
@@ -147,23 +181,26 @@ def _samples(frames: list[Frame], settings: vidsal.Settings, stage: StaticStage)
 
 
 def windows(folder: Path, count: int) -> Iterator[Window]:
-    """Yield some frames of each clip, each with those before it and what is known of it."""
+    """Yield windows that end with randomly drawn frames (seed 0) of each clip, `count` per clip."""
     for dataset in open_datasets(folder):
         for clip in dataset.clips:
             if clip.is_photo:
                 continue
             truths = sampled(clip, count, seed=0)
-            frames = _kept_small(list(clip.frames()))
+            frames = _shrunk(list(clip.frames()))
             for number, truth in truths.items():
                 yield Window(clip.name, frames[max(0, number - HISTORY) : number + 1], truth)
 
 
-def _kept_small(frames: list[Frame]) -> list[Frame]:
-    """Return frames no larger than the network and the flow need, so that a clip fits in memory."""
-    kept = []
+def _shrunk(frames: list[Frame]) -> list[Frame]:
+    """Return frames of at most 480 px on the short side, so that a clip fits in memory.
+
+    Neither the network nor the optical flow uses larger frames.
+    """
+    small = []
     for frame in frames:
         height, width = frame.rgb.shape[:2]
         factor = min(1.0, 480 / min(height, width))
         size = round(height * factor), round(width * factor)
-        kept.append(Frame(image_ops.shrink(frame.rgb, size), frame.index, frame.time_s))
-    return kept
+        small.append(Frame(image_ops.shrink(frame.rgb, size), frame.index, frame.time_s))
+    return small

@@ -1,12 +1,14 @@
-"""Read a folder of odd videos, and compare with what other decoders make of them.
+"""Decode a folder of odd videos, and compare with the known sizes and frame counts.
 
     python scripts/check_odd_videos.py FOLDER
 
-FOLDER holds ``expected.csv`` with the columns file, coded_size (WxH), rotation, sar, and
-decoded_frames (empty for a file that cannot be read). A file that can be read must give so many
-frames, upright and with square pixels; another one must be told in one line.
+FOLDER holds ``expected.csv`` with the columns file, coded_size (WxH), rotation (degrees), sar
+(sample aspect ratio) and decoded_frames. An empty decoded_frames means that the file cannot be
+decoded. vidsal must return every frame of a decodable file, upright and with square pixels. It must
+reject another file with a one-line error. The exit code is 1 if any file fails.
 """
 
+import argparse
 import csv
 import sys
 from fractions import Fraction
@@ -18,22 +20,24 @@ from vidsal.sources import open_source
 
 
 def main() -> int:
-    if len(sys.argv) != 2:
-        print(__doc__)
-        return 2
-    folder, wrong = Path(sys.argv[1]), 0
+    """Check each file, print one line per file, and return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="folder with videos and expected.csv")
+    folder = parser.parse_args().folder
+    failures = 0
     with (folder / "expected.csv").open(newline="") as table:
         for row in csv.DictReader(table):
-            meant, found = expected(row), seen(folder / row["file"])
-            good = found == meant or (meant is None and isinstance(found, str))
-            wrong += not good
-            print("ok   " if good else "WRONG", row["file"], found, "" if good else f"not {meant}")
-    print(f"{wrong} wrong")
-    return 1 if wrong else 0
+            expected, actual = expected_result(row), decoded_result(folder / row["file"])
+            is_right = actual == expected or (expected is None and isinstance(actual, str))
+            failures += not is_right
+            status, note = ("ok   ", "") if is_right else ("WRONG", f", expected {expected}")
+            print(f"{status} {row['file']} {actual}{note}")
+    print(f"{failures} wrong")
+    return int(failures > 0)
 
 
-def expected(row: dict[str, str]) -> tuple[int, int, int] | None:
-    """Return frames, width and height as they should come; None for no video."""
+def expected_result(row: dict[str, str]) -> tuple[int, int, int] | None:
+    """Return the expected (frames, width, height), or None for a file that cannot be decoded."""
     if not row["decoded_frames"]:
         return None
     width, height = (int(side) for side in row["coded_size"].split("x"))
@@ -44,8 +48,8 @@ def expected(row: dict[str, str]) -> tuple[int, int, int] | None:
     return int(row["decoded_frames"]), *size
 
 
-def seen(path: Path) -> tuple[int, int, int] | str:
-    """Return frames, width and height as they come, or why none do."""
+def decoded_result(path: Path) -> tuple[int, int, int] | str:
+    """Return the decoded (frames, width, height), or the error message."""
     try:
         with open_source(path, Settings()) as source:
             sizes = [frame.rgb.shape[:2] for frame in source.frames()]

@@ -1,11 +1,11 @@
-"""Compare what two checkouts of vidsal write, byte for byte.
+"""Compare the outputs of two checkouts of vidsal byte for byte.
 
     python scripts/compare_versions.py OLD [NEW] [--only NAME ...]
 
-Runs the same commands on the sample media with each checkout's code and this Python: overlay, quad
-and side-by-side videos, a photo, ``--resume``, ``--model none``, ``evaluate`` and every help text.
-Decoded frames and sound, tables, maps, scores and help texts must be equal. Prints one line per
-command and exits with 1 where anything differs.
+The script runs the same commands on the sample media with the code of each checkout and with this
+Python: overlay, quad and side-by-side videos, a photo, ``--resume``, ``--model none``, ``evaluate``
+and every help text. Decoded frames and sound, tables, maps, scores and help texts must be equal. It
+prints one line per command. The exit code is 1 if anything differs.
 
 Needs PyAV (``pip install av``).
 """
@@ -47,64 +47,79 @@ _CASES: dict[str, list[str]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the comparison that a command line asks for; return the exit code."""
+    """Compare the outputs of each command, and return the exit code.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Command-line arguments; default: those of the process.
+
+    Returns
+    -------
+    int
+        0 if all outputs are equal, else 1.
+    """
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("old", type=Path, help="a checkout of vidsal")
-    parser.add_argument("new", type=Path, nargs="?", default=_ROOT, help="default: this one")
+    parser.add_argument(
+        "new", type=Path, nargs="?", default=_ROOT, help="another one (default: this one)"
+    )
     parser.add_argument("--only", nargs="*", choices=list(_CASES), default=list(_CASES))
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     differs = False
-    for name in asked.only:
+    for name in options.only:
         old, new = (
-            _written(checkout.resolve(), _CASES[name]) for checkout in (asked.old, asked.new)
+            _checksums(checkout.resolve(), _CASES[name]) for checkout in (options.old, options.new)
         )
-        lines = list(_differences(old, new))
-        differs |= bool(lines)
-        print(f"{name}: {'; '.join(lines) or f'equal ({len(old)} results)'}", flush=True)
+        differences = list(_differences(old, new))
+        differs |= bool(differences)
+        print(f"{name}: {'; '.join(differences) or f'equal ({len(old)} results)'}", flush=True)
     return int(differs)
 
 
-def _written(checkout: Path, words: list[str]) -> dict[str, str]:
-    """Return a checksum of each result of a command, by name."""
+def _checksums(checkout: Path, arguments: list[str]) -> dict[str, str]:
+    """Run a command with a checkout's code; return the checksum of each of its results by name."""
     with tempfile.TemporaryDirectory() as folder:
-        if "data" in words:
+        if "data" in arguments:
             _make_data(Path(folder) / "data")
         done = subprocess.run(
-            [sys.executable, "-m", "vidsal", *words],
+            [sys.executable, "-m", "vidsal", *arguments],
             cwd=folder, capture_output=True, check=False,
             env=os.environ | {"PYTHONPATH": str(checkout), "COLUMNS": "100"},
         )  # fmt: skip
-        results = {"exit code": str(done.returncode), "stdout": _sum(done.stdout)}
-        files = sorted(one for one in Path(folder).rglob("*") if one.is_file())
-        for path in files:
+        results = {"exit code": str(done.returncode), "stdout": _sha256(done.stdout)}
+        for path in sorted(path for path in Path(folder).rglob("*") if path.is_file()):
             name = path.relative_to(folder).as_posix()
             if not name.startswith("data/"):
-                results[name] = _decoded(path) if path.suffix == ".mp4" else _sum(path.read_bytes())
+                is_video = path.suffix == ".mp4"
+                results[name] = _decoded_sha256(path) if is_video else _sha256(path.read_bytes())
         return results
 
 
-def _decoded(path: Path) -> str:
-    """Return a checksum of the pictures, their times and the sound of a video."""
-    total = hashlib.sha256()
+def _decoded_sha256(path: Path) -> str:
+    """Return a checksum of a video's decoded frames, timestamps and sound."""
+    checksum = hashlib.sha256()
     with av.open(str(path)) as container:
         for frame in container.decode():
-            total.update(str(frame.pts).encode())
-            total.update(frame.to_ndarray().tobytes())
-    return total.hexdigest()
+            checksum.update(str(frame.pts).encode())
+            checksum.update(frame.to_ndarray().tobytes())
+    return checksum.hexdigest()
 
 
-def _sum(data: bytes) -> str:
+def _sha256(data: bytes) -> str:
+    """Return the hexadecimal SHA-256 of some bytes."""
     return hashlib.sha256(data).hexdigest()
 
 
 def _differences(old: dict[str, str], new: dict[str, str]) -> Iterator[str]:
+    """Yield a line for each result that differs or exists in one checkout only."""
     for name in sorted({*old, *new}):
         if old.get(name) != new.get(name):
-            yield f"{name} differs" if name in old and name in new else f"{name} is in one only"
+            yield f"{name} differs" if name in old and name in new else f"{name} exists in one only"
 
 
 def _make_data(folder: Path) -> None:
-    """Write a sequence with masks: the square of the sample clip is the object."""
+    """Write a data set of 16 frames with masks of the square in the sample clip."""
     for kind in ("frames", "masks"):
         (folder / "square" / kind).mkdir(parents=True)
     video = cv2.VideoCapture(_SQUARE)

@@ -1,9 +1,12 @@
-"""Feed vidsal mutated files: each ends in a valid output or one line, and leaves nothing behind.
+"""Run vidsal on mutated files: each run must write a valid output or a one-line error.
 
     python scripts/fuzz.py [--count 500] [--seed 0] [--workers 2] [FILE ...]
 
-Files are truncated, have bytes flipped or overwritten, parts swapped, removed, doubled, or the head
-of another file. Each runs as its own process, as a user's would. Exit code 1 if any broke a rule.
+A mutation truncates a file, flips or overwrites bytes, removes or repeats a part, or replaces the
+first bytes by those of another file. Each run is a process of its own, as a user would start it. A
+run must not leave other files or processes behind. The exit code is 1 if any run breaks a rule.
+
+Needs psutil.
 """
 
 import argparse
@@ -24,104 +27,125 @@ import psutil
 from vidsal.media.probe import inspect
 
 ROOT = Path(__file__).resolve().parent.parent
-# A whole picture whose sound cannot be added stays, and the line names it.
-KEPT = "out.silent.mp4"
+# vidsal keeps this file, and names it in the error, if it cannot add the sound to a whole picture.
+SILENT_OUTPUT = "out.silent.mp4"
 LIMIT_S = 20.0
 
+Mutation = Callable[[bytearray, random.Random, bytes], bytearray]
 
-def truncated(data: bytearray, rng: random.Random, _: bytes) -> bytearray:
+
+def truncate(data: bytearray, rng: random.Random, _: bytes) -> bytearray:
+    """Remove the end."""
     return data[: rng.randrange(len(data) + 1)]
 
 
-def flipped(data: bytearray, rng: random.Random, _: bytes) -> bytearray:
+def flip_bits(data: bytearray, rng: random.Random, _: bytes) -> bytearray:
+    """Flip 1 to 1000 bits anywhere."""
     for _n in range(rng.choice([1, 10, 100, 1000])):
         data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
     return data
 
 
-def overwritten(data: bytearray, rng: random.Random, _: bytes) -> bytearray:
-    at, length = rng.randrange(len(data)), rng.choice([4, 64, 4096])
-    data[at : at + length] = rng.randbytes(min(length, len(data) - at))
+def overwrite_part(data: bytearray, rng: random.Random, _: bytes) -> bytearray:
+    """Overwrite up to 4096 successive bytes with random ones."""
+    start, length = rng.randrange(len(data)), rng.choice([4, 64, 4096])
+    data[start : start + length] = rng.randbytes(min(length, len(data) - start))
     return data
 
 
-def head_hurt(data: bytearray, rng: random.Random, _: bytes) -> bytearray:
+def corrupt_header(data: bytearray, rng: random.Random, _: bytes) -> bytearray:
+    """Set up to 16 of the first 1024 bytes to extreme values."""
     for _n in range(rng.choice([1, 4, 16])):
         data[rng.randrange(min(len(data), 1024))] = rng.choice([0, 1, 127, 128, 255])
     return data
 
 
-def cut_out(data: bytearray, rng: random.Random, _: bytes) -> bytearray:
-    at = rng.randrange(len(data))
-    del data[at : at + rng.choice([1, 188, 5000])]
+def remove_part(data: bytearray, rng: random.Random, _: bytes) -> bytearray:
+    """Remove up to 5000 successive bytes."""
+    start = rng.randrange(len(data))
+    del data[start : start + rng.choice([1, 188, 5000])]
     return data
 
 
-def doubled(data: bytearray, rng: random.Random, _: bytes) -> bytearray:
-    at = rng.randrange(len(data))
-    part = data[at : at + 5000]
-    data[at:at] = part
+def repeat_part(data: bytearray, rng: random.Random, _: bytes) -> bytearray:
+    """Insert a copy of up to 5000 successive bytes before them."""
+    start = rng.randrange(len(data))
+    part = data[start : start + 5000]
+    data[start:start] = part
     return data
 
 
-def head_swapped(data: bytearray, rng: random.Random, other: bytes) -> bytearray:
+def replace_header(data: bytearray, rng: random.Random, other: bytes) -> bytearray:
+    """Replace the first bytes by those of another file."""
     length = rng.choice([8, 64, 1024])
     data[:length] = other[:length]
     return data
 
 
-MUTATIONS: list[Callable[[bytearray, random.Random, bytes], bytearray]] = [
-    truncated, flipped, overwritten, head_hurt, cut_out, doubled, head_swapped,
+MUTATIONS: list[Mutation] = [
+    truncate, flip_bits, overwrite_part, corrupt_header, remove_part, repeat_part, replace_header,
 ]  # fmt: skip
 
 
 def main() -> int:
+    """Run all files, print the broken rules, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("files", nargs="*", type=Path)
-    parser.add_argument("--count", type=int, default=500)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument(
+        "files", nargs="*", type=Path, help="files to mutate (default: the sample clips)"
+    )
+    parser.add_argument("--count", type=int, default=500, help="number of runs")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the mutations")
+    parser.add_argument("--workers", type=int, default=2, help="runs at the same time")
     options = parser.parse_args()
     files = options.files or sorted((ROOT / "sample_media").glob("*.mp4"))
     with tempfile.TemporaryDirectory() as folder:
-        jobs = [
-            (number, mutated(files, Path(folder), number, options.seed))
+        cases = [
+            write_mutated(files, Path(folder), number, options.seed)
             for number in range(options.count)
         ]
         with ThreadPoolExecutor(options.workers) as pool:
-            results = list(pool.map(lambda job: judged(*job), jobs))
-    kinds = Counter(kind for kind, _ in results)
-    for (number, (name, how)), (kind, why) in zip(jobs, results, strict=True):
-        if kind == "BROKEN":
-            print(f"{number}: {name.name} ({how}): {why}")
-    print(", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())))
-    left = [one.pid for one in psutil.Process().children(recursive=True)]
-    if left:
-        print(f"processes left: {left}")
-    return 1 if kinds["BROKEN"] or left else 0
+            results = list(pool.map(lambda case: run(*case), enumerate(path for path, _ in cases)))
+    for number, ((_, description), (outcome, problem)) in enumerate(
+        zip(cases, results, strict=True)
+    ):
+        if outcome == "BROKEN":
+            print(f"{number}: {description}: {problem}")
+    outcomes = Counter(outcome for outcome, _ in results)
+    print(", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items())))
+    processes = [process.pid for process in psutil.Process().children(recursive=True)]
+    if processes:
+        print(f"processes left behind: {processes}")
+    return 1 if outcomes["BROKEN"] or processes else 0
 
 
-def mutated(files: list[Path], folder: Path, number: int, seed: int) -> tuple[Path, str]:
-    """Write the `number`-th mutated file, and say what was done to it."""
+def write_mutated(files: list[Path], folder: Path, number: int, seed: int) -> tuple[Path, str]:
+    """Write the mutated file of a run; return its path, and the source and names of mutations."""
     rng = random.Random(f"{seed} {number}")
     source, other = rng.choice(files), rng.choice(files)
-    how = rng.sample(MUTATIONS, rng.choice([1, 1, 2]))
+    mutations = rng.sample(MUTATIONS, rng.choice([1, 1, 2]))
     data = bytearray(source.read_bytes())
-    for one in how:
-        data = one(data, rng, other.read_bytes()) if data else data
-    here = folder / str(number)
-    here.mkdir()
-    path = here / f"in{source.suffix}"
+    for mutate in mutations:
+        data = mutate(data, rng, other.read_bytes()) if data else data
+    run_folder = folder / str(number)
+    run_folder.mkdir()
+    path = run_folder / f"in{source.suffix}"
     path.write_bytes(data)
-    return path, f"{source.name}: {', '.join(one.__name__ for one in how)}"
+    return path, f"{source.name}: {', '.join(mutate.__name__ for mutate in mutations)}"
 
 
-def judged(number: int, job: tuple[Path, str]) -> tuple[str, str]:
-    """Run one file; return whether the rules were kept, and what was wrong otherwise."""
-    path, _ = job
-    # Every fourth file through the strict way.
+def run(number: int, path: Path) -> tuple[str, str]:
+    """Run vidsal on a file, and remove the file's folder.
+
+    Returns
+    -------
+    outcome : str
+        "written", "one line", or "BROKEN" if the run breaks a rule.
+    problem : str
+        The broken rule; empty if there is none.
+    """
+    # Every fourth run uses --strict.
     strict = ["--strict"] if number % 4 == 3 else []
-    began_s = time.monotonic()
+    start_s = time.monotonic()
     try:
         done = subprocess.run(
             [sys.executable, "-m", "vidsal", "run", path.name, "--model", "none", "-o", "out.mp4",
@@ -129,29 +153,42 @@ def judged(number: int, job: tuple[Path, str]) -> tuple[str, str]:
             cwd=path.parent, capture_output=True, text=True, timeout=3 * LIMIT_S, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        return "BROKEN", "hangs"
-    took_s = time.monotonic() - began_s
-    left = sorted(one.name for one in path.parent.iterdir() if one != path)
-    said = [line for line in done.stderr.splitlines() if line.startswith("vidsal: ")]
-    wrong = ""
-    if "Traceback" in done.stderr or re.search(r"\(\w+(Error|Exception);", done.stderr):
-        wrong = "traceback, or an error without words of its own: " + done.stderr[-300:]
-    elif took_s > LIMIT_S:
-        wrong = f"took {took_s:.1f} s"
-    elif done.returncode == 0:
-        if left not in (["out.mp4"],) or not (found := inspect(path.parent / left[0]).picture):
-            wrong = f"exit 0 with {left}"
-        elif found.is_variable or found.frames < 1:
-            wrong = "exit 0 with an output of no constant rate"
-    # A photo is no video, which -o out.mp4 is for: wrong usage.
-    elif done.returncode not in (1, 2) or not said:
-        wrong = f"exit {done.returncode}, said {done.stderr[-300:]!r}"
-    elif left and not (left == [KEPT] and KEPT in said[-1] and inspect(path.parent / KEPT).picture):
-        wrong = f"exit {done.returncode}, left {left}"
+        return "BROKEN", f"did not end within {3 * LIMIT_S:g} s"
+    problem = broken_rule(path, done, time.monotonic() - start_s)
     shutil.rmtree(path.parent)
-    if wrong:
-        return "BROKEN", wrong
+    if problem:
+        return "BROKEN", problem
     return ("written" if done.returncode == 0 else "one line"), ""
+
+
+def broken_rule(path: Path, done: "subprocess.CompletedProcess[str]", duration_s: float) -> str:
+    """Return which rule a finished run breaks; empty if none."""
+    outputs = sorted(file.name for file in path.parent.iterdir() if file != path)
+    errors = [line for line in done.stderr.splitlines() if line.startswith("vidsal: ")]
+    end = done.stderr[-300:]
+    if "Traceback" in done.stderr or re.search(r"\(\w+(Error|Exception);", done.stderr):
+        return f"traceback, or an error without a message: {end}"
+    if duration_s > LIMIT_S:
+        return f"took {duration_s:.1f} s"
+    if done.returncode == 0:
+        return broken_output(path.parent, outputs)
+    # Exit code 2 is right as well: a file may turn into a photo, and -o out.mp4 needs a video.
+    if done.returncode not in (1, 2) or not errors:
+        return f"exit code {done.returncode}, stderr {end!r}"
+    is_silent_output = outputs == [SILENT_OUTPUT] and SILENT_OUTPUT in errors[-1]
+    if outputs and not (is_silent_output and inspect(path.parent / SILENT_OUTPUT).picture):
+        return f"exit code {done.returncode}, left {outputs}"
+    return ""
+
+
+def broken_output(folder: Path, outputs: list[str]) -> str:
+    """Return what is wrong with the output of a successful run; empty if nothing is."""
+    picture = inspect(folder / outputs[0]).picture if outputs == ["out.mp4"] else None
+    if picture is None:
+        return f"exit code 0 with {outputs}"
+    if picture.is_variable or picture.frames < 1:
+        return "exit code 0, but the output has no constant frame rate"
+    return ""
 
 
 if __name__ == "__main__":

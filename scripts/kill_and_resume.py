@@ -1,13 +1,14 @@
-"""Kill `vidsal run --resume` at random moments, and see that what comes out is the same as ever.
+"""Kill `vidsal run --resume` at random moments, and compare the outputs with an undisturbed run.
 
     python scripts/kill_and_resume.py CLIP [--kills 10] [--seed 0] [--model none] [OPTION ...]
 
-One run is left alone. Others are killed with SIGKILL at moments drawn from its length, and gone on
-with by the same command; one that ends before its moment comes is compared with the first, and
-the next begins anew. Compared are the decoded pictures, the decoded sound, the table and the maps.
-The exit code is 1 where anything differs.
+The first run is not disturbed. Then the same command is started again and again, and killed with
+SIGKILL at random moments of the first run's duration. Each start resumes the killed run. A run that
+ends before its moment is compared with the first one, and the next start begins anew. The script
+compares the decoded pictures, the decoded sound, the table and the maps. The exit code is 1 if
+anything differs. Unknown options are passed on to `vidsal run`.
 
-Needs PyAV (``pip install av``). A clip of less than two segments, 10 s, tells little.
+Needs PyAV (``pip install av``). A clip should have at least two segments, 10 s.
 """
 
 import argparse
@@ -23,34 +24,49 @@ from pathlib import Path
 
 import av
 
-# The programme's start takes up to so much of a run's length; killing it then tests nothing.
-_START_S = 0.5
+# Start-up takes up to this long. A kill during start-up tests nothing.
+_START_UP_S = 0.5
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the comparison that a command line asks for; return the exit code."""
+    """Kill and resume runs, and compare their outputs.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Command-line arguments; default: those of the process.
+
+    Returns
+    -------
+    int
+        0 if all outputs are equal, else 1.
+    """
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("clip", type=Path)
-    parser.add_argument("--kills", type=int, default=10)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kills", type=int, default=10, help="number of kills")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the moments")
     parser.add_argument("--model", default="none")
-    parser.add_argument("--suffix", default=".mp4", help="of the video that is written")
-    # What else there is are options of vidsal run.
-    asked, options = parser.parse_known_args(arguments)
+    parser.add_argument("--suffix", default=".mp4", help="suffix of the output video")
+    options, run_options = parser.parse_known_args(arguments)
+    run_options = ["--model", options.model, *run_options]
     with tempfile.TemporaryDirectory() as folder:
-        words = ["--model", asked.model, *options]
-        commands = [
-            _command(asked.clip, Path(folder), name, asked.suffix, words)
-            for name in ("whole", "killed")
-        ]
-        return _compare(commands[0], commands[1], random.Random(asked.seed), asked.kills)
+        reference, killed = (
+            _Command(options.clip, Path(folder) / f"{name}{options.suffix}", run_options)
+            for name in ("reference", "killed")
+        )
+        return _compare(reference, killed, random.Random(options.seed), options.kills)
 
 
 class _Command:
-    """A command line, and the files that it writes."""
+    """A command line of `vidsal run --resume`, and the files that it writes."""
 
-    def __init__(self, words: list[str], output: Path, table: Path, maps: Path) -> None:
-        self.words, self.output, self.table, self.maps = words, output, table, maps
+    def __init__(self, clip: Path, output: Path, options: list[str]) -> None:
+        self.output = output
+        self.table, self.maps = output.with_suffix(".csv"), output.with_suffix("")
+        self.arguments = [
+            sys.executable, "-m", "vidsal", "run", str(clip), "--resume", "-o", str(output),
+            "--table", str(self.table), "--maps", str(self.maps), *options,
+        ]  # fmt: skip
 
     @property
     def parts(self) -> Path:
@@ -58,77 +74,79 @@ class _Command:
         return self.output.with_name(self.output.name + ".parts")
 
     def segments(self) -> int:
-        """How many finished segments are kept."""
-        return sum(one.name.isdigit() for one in self.parts.glob("*"))
+        """Return the number of finished segments in the folder."""
+        return sum(path.name.isdigit() for path in self.parts.glob("*"))
+
+    def leftovers(self) -> list[Path]:
+        """Return temporary files beside the output."""
+        return list(self.output.parent.glob(f"*{self.output.name}?*"))
 
     def remove(self) -> None:
-        """Remove what was written."""
+        """Remove the outputs."""
         self.output.unlink()
         self.table.unlink()
         shutil.rmtree(self.maps)
 
 
-def _command(clip: Path, folder: Path, name: str, suffix: str, options: list[str]) -> _Command:
-    output, table, maps = folder / f"{name}{suffix}", folder / f"{name}.csv", folder / name
-    words = [sys.executable, "-m", "vidsal", "run", str(clip), "--resume", "-o", str(output)]
-    words += ["--table", str(table), "--maps", str(maps), *options]
-    return _Command(words, output, table, maps)
-
-
-def _compare(whole: _Command, killed: _Command, rng: random.Random, kills: int) -> int:
-    began = time.perf_counter()
-    subprocess.run(whole.words, check=True, stdout=subprocess.DEVNULL)
-    length_s = time.perf_counter() - began
-    expected = dict(_contents(whole))
+def _compare(reference: _Command, killed: _Command, rng: random.Random, kills: int) -> int:
+    """Run one command undisturbed, kill and resume the other; return the exit code."""
+    start_s = time.perf_counter()
+    subprocess.run(reference.arguments, check=True, stdout=subprocess.DEVNULL)
+    duration_s = time.perf_counter() - start_s
+    expected = dict(_checksums(reference))
     pictures = sum(1 for name in expected if name.startswith("picture"))
-    print(f"left alone: {length_s:.1f} s, {pictures} pictures, {len(expected)} things to compare")
-    print("| kill | after, s | segments before | after it |\n|---|---|---|---|")
-    done, differing, is_begun = 0, 0, False
-    # The last round is left alone, so that what was begun is seen to its end.
-    while done < kills or is_begun:
-        before = killed.segments()
-        moment_s = rng.uniform(_START_S, length_s) if done < kills else None
-        began = time.perf_counter()
-        code = _run(killed, moment_s)
+    print(f"undisturbed: {duration_s:.1f} s, {pictures} pictures, {len(expected)} items to compare")
+    print("| kill | after, s | segments before | segments after |\n|---|---|---|---|")
+    kill_count, differences, is_resumed = 0, 0, False
+    # The last run is not killed, so that the script compares its output as well.
+    while kill_count < kills or is_resumed:
+        segments_before = killed.segments()
+        kill_after_s = rng.uniform(_START_UP_S, duration_s) if kill_count < kills else None
+        start_s = time.perf_counter()
+        code = _run(killed, kill_after_s)
         if code is None:
-            done += 1
-            print(f"| {done} | {moment_s:.1f} | {before} | {killed.segments()} |", flush=True)
-            # A process may be killed after its work, too.
-            is_begun = killed.parts.exists() or not killed.output.exists()
-            if is_begun:
+            kill_count += 1
+            print(
+                f"| {kill_count} | {kill_after_s:.1f} | {segments_before} | {killed.segments()} |",
+                flush=True,
+            )
+            # A kill may also come after the output is complete.
+            is_unfinished = killed.parts.exists() or not killed.output.exists()
+            if is_unfinished:
+                is_resumed = True
                 continue
         elif code:
             print(f"vidsal ended with exit code {code}")
             return 1
-        if not is_begun and code is not None:
-            # The first run may have been slow: it loads everything from the disk.
-            length_s = min(length_s, time.perf_counter() - began)
-        is_begun = False
-        differing += _differ(expected, dict(_contents(killed)))
-        left = sorted(one.name for one in killed.output.parent.glob(f"*{killed.output.name}?*"))
-        differing += len(left)
-        print(f"| | whole, {differing} differences | left behind: {len(left)} | |", flush=True)
+        elif not is_resumed:
+            # The first run may be slower, since it reads the program from the disk.
+            duration_s = min(duration_s, time.perf_counter() - start_s)
+        is_resumed = False
+        differences += _count_differences(expected, dict(_checksums(killed)))
+        leftovers = len(killed.leftovers())
+        differences += leftovers
+        print(f"| | complete, {differences} differences | left behind: {leftovers} | |", flush=True)
         killed.remove()
-    return int(bool(differing))
+    return int(differences > 0)
 
 
-def _run(command: _Command, moment_s: float | None) -> int | None:
-    """Run a command, killed at a moment; return its exit code, or None where it was killed."""
+def _run(command: _Command, kill_after_s: float | None) -> int | None:
+    """Run a command, and kill it after some seconds; return its exit code, None if killed."""
     process = subprocess.Popen(
-        command.words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command.arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
     try:
-        _, words = process.communicate(timeout=moment_s)
+        _, stderr = process.communicate(timeout=kill_after_s)
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
         return None
     if process.returncode:
-        print(words, file=sys.stderr)
+        print(stderr, file=sys.stderr)
     return process.returncode
 
 
-def _contents(command: _Command) -> Iterator[tuple[str, str]]:
+def _checksums(command: _Command) -> Iterator[tuple[str, str]]:
     """Yield a name and a checksum for each picture, the sound, the table and each map."""
     with av.open(str(command.output)) as file:
         for n, frame in enumerate(file.decode(file.streams.video[0])):
@@ -137,19 +155,19 @@ def _contents(command: _Command) -> Iterator[tuple[str, str]]:
     with av.open(str(command.output)) as file:
         sound = hashlib.sha256()
         for stream in file.streams.audio[:1]:
-            for part in file.decode(stream):
-                sound.update(f"{part.pts}".encode() + part.to_ndarray().tobytes())
+            for frame in file.decode(stream):
+                sound.update(f"{frame.pts}".encode() + frame.to_ndarray().tobytes())
         yield "sound", sound.hexdigest()
     yield "table", hashlib.sha256(command.table.read_bytes()).hexdigest()
     for path in sorted(command.maps.rglob("*.png")):
         yield str(path.relative_to(command.maps)), hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _differ(expected: dict[str, str], found: dict[str, str]) -> int:
-    """Return how many things differ, and print the first of them."""
-    names = [one for one in {**expected, **found} if expected.get(one) != found.get(one)]
+def _count_differences(expected: dict[str, str], actual: dict[str, str]) -> int:
+    """Return the number of items that differ, and print the first three."""
+    names = [name for name in {**expected, **actual} if expected.get(name) != actual.get(name)]
     if names:
-        print(f"differing: {len(names)}, such as {', '.join(names[:3])}")
+        print(f"{len(names)} items differ, for example {', '.join(names[:3])}")
     return len(names)
 
 

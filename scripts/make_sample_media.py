@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Make the film clip and the photographs in sample_media/ again from the packages they came in.
+"""Make the film clip and the photographs in sample_media/ from the packages that contain them.
 
-The film is found in MoviePy's source archive, which is fetched once with
+The film is part of MoviePy's source archive. Download the archive once, and pass it as --film:
 
     pip download --no-deps --no-binary moviepy moviepy==2.1.2
 
-and named with --film. The photographs come from the installed scikit-image package, or from the
-folder named with --photos. sample_media/README.md tells authors and licences.
+The photographs come from the installed scikit-image package, or from the folder that --photos
+names. sample_media/README.md lists authors and licences.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ from pathlib import Path
 DEFAULT_OUTPUT = Path(__file__).resolve().parent.parent / "sample_media"
 
 CLIP_NAME = "chinchilla.mp4"
-# Frames 8220 to 8339 of the film: a single shot, so no cut disturbs the optical flow.
+# Frames 8220 to 8339 of the film: one shot, since a cut would disturb the optical flow.
 CLIP_START_S = 342.5
 CLIP_LENGTH_S = 5.0
 
-# The film lies in a ZIP file inside the source archive.
+# The source archive contains a ZIP file, which contains the film.
 INNER_ZIP_SUFFIX = "/moviepy_10_minutes.zip"
 FILM_SUFFIX = "/resources/bbb.mp4"
 
-# Photographs: file in scikit-image's data folder -> file made here.
+# Photographs: file in scikit-image's data folder -> file in sample_media.
 PHOTOS = {"chelsea.png": "cat.jpg", "coffee.png": "coffee.jpg"}
 JPEG_QUALITY = 95
 
 
 def cut_command(ffmpeg: str, film: Path, clip: Path) -> list[str]:
-    """Build the FFmpeg command that cuts the clip.
+    """Return the FFmpeg command that cuts the clip.
 
     Parameters
     ----------
     ffmpeg : str
-        FFmpeg program.
+        Path of the FFmpeg program.
     film : pathlib.Path
-        The whole film, 1280x720 at 24 frames per second with stereo sound.
+        The film: 1280x720, 24 frames per second, stereo sound.
     clip : pathlib.Path
         File to write.
 
@@ -66,7 +66,7 @@ def cut_command(ffmpeg: str, film: Path, clip: Path) -> list[str]:
         *("-map", "0:v:0", "-map", "0:a:0", "-vf", "scale=640:360:flags=lanczos"),
         *("-c:v", "libx264", "-preset", "slower", "-crf", "20", "-pix_fmt", "yuv420p"),
         *("-c:a", "aac", "-b:a", "96k", "-ac", "2"),
-        # Drop dates and encoder tags so that the same encoder makes the same bytes each time.
+        # Without dates and encoder tags, the same encoder writes the same bytes each time.
         *("-threads", "1", "-fflags", "+bitexact", "-flags:v", "+bitexact"),
         *("-flags:a", "+bitexact", "-map_metadata", "-1"),
         *(part for key, value in tags.items() for part in ("-metadata", f"{key}={value}")),
@@ -76,17 +76,17 @@ def cut_command(ffmpeg: str, film: Path, clip: Path) -> list[str]:
 
 @contextmanager
 def unpacked_film(source: Path) -> Iterator[Path]:
-    """Give the film as a plain file, unpacked where it is still in an archive.
+    """Provide the film as a plain file; unpack it if it is in an archive.
 
     Parameters
     ----------
     source : pathlib.Path
-        The film (.mp4), the ZIP file that holds it, or MoviePy's source archive (.tar.gz).
+        The film (.mp4), the ZIP file that contains it, or MoviePy's source archive (.tar.gz).
 
     Yields
     ------
     pathlib.Path
-        The film; a temporary file where it had to be unpacked.
+        The film. An unpacked film is a temporary file.
     """
     if source.suffix == ".mp4":
         yield source
@@ -99,7 +99,9 @@ def unpacked_film(source: Path) -> Iterator[Path]:
                 member = next(m for m in archive if m.name.endswith(INNER_ZIP_SUFFIX))
                 stream = archive.extractfile(member)
                 if stream is None:
-                    raise ValueError(f"{member.name} in {source} is not a plain file")
+                    raise ValueError(
+                        f"{member.name} in {source} is not a plain file; download the archive again"
+                    )
                 with stream, zip_path.open("wb") as target:
                     shutil.copyfileobj(stream, target)
         film = Path(folder) / "film.mp4"
@@ -116,7 +118,7 @@ def make_clip(source: Path, output: Path) -> Path:
     Parameters
     ----------
     source : pathlib.Path
-        The film or an archive that holds it; see `unpacked_film`.
+        The film or an archive that contains it; see `unpacked_film`.
     output : pathlib.Path
         Folder to write to.
 
@@ -134,26 +136,28 @@ def make_clip(source: Path, output: Path) -> Path:
 
 
 def photo_folder() -> Path:
-    """Find the data folder of the installed scikit-image package.
+    """Return the data folder of the installed scikit-image package.
 
     Returns
     -------
     pathlib.Path
-        Folder that holds the photographs.
+        Folder with the photographs.
 
     Raises
     ------
     FileNotFoundError
-        Where scikit-image is not installed.
+        If scikit-image is not installed.
     """
     spec = importlib.util.find_spec("skimage")
     if spec is None or spec.origin is None:
-        raise FileNotFoundError("scikit-image is not installed: name its data folder by --photos")
+        raise FileNotFoundError(
+            "scikit-image is not installed; install it, or pass its data folder as --photos"
+        )
     return Path(spec.origin).parent / "data"
 
 
 def make_photos(folder: Path, output: Path) -> list[Path]:
-    """Save the photographs as JPEG files, at their own size.
+    """Save the photographs as JPEG files in their original size.
 
     Parameters
     ----------
@@ -173,26 +177,26 @@ def make_photos(folder: Path, output: Path) -> list[Path]:
     for source_name, name in PHOTOS.items():
         picture = cv2.imread(str(folder / source_name), cv2.IMREAD_COLOR)
         if picture is None:
-            raise FileNotFoundError(f"cannot read {folder / source_name}")
+            raise FileNotFoundError(f"{folder / source_name} is missing or is not an image")
         target = output / name
         if not cv2.imwrite(str(target), picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]):
-            raise OSError(f"cannot write {target}")
+            raise OSError(f"cannot write {target}; check the folder and the free disk space")
         made.append(target)
     return made
 
 
 def main() -> None:
-    """Read the command line and make the files that have a source."""
-    parser = argparse.ArgumentParser(description="Make the sample clip and photographs again.")
+    """Make the photographs and, with --film, the clip."""
+    parser = argparse.ArgumentParser(description="Make the sample clip and the photographs.")
     parser.add_argument(
         "--film",
         type=Path,
-        help="moviepy-2.1.2.tar.gz, or the bbb.mp4 in it; without it no clip is made",
+        help="moviepy-2.1.2.tar.gz, or bbb.mp4 from it (default: make no clip)",
     )
     parser.add_argument(
         "--photos",
         type=Path,
-        help="scikit-image's data folder (default: that of the installed package)",
+        help="scikit-image's data folder (default: the folder of the installed package)",
     )
     parser.add_argument("--output", type=Path, default=DEFAULT_OUTPUT, help="folder to write to")
     arguments = parser.parse_args()

@@ -1,17 +1,18 @@
 #!/usr/bin/env python3
-"""Make the synthetic clip whose motion is known exactly.
+"""Make the synthetic clip with exactly known motion.
 
-A textured square moves over a textured background that is itself panned, as a camera would pan
-it. Both velocities are whole numbers of pixels, so every frame is an exact shifted copy of two
-fixed textures and the true optical flow is known at each pixel, before the video codec adds its
-own small error. The pure functions here (`frames`, `square_box`, `true_flow`) need only NumPy.
+A textured square moves over a textured background. The background moves too, as in a camera pan.
+Both velocities are whole numbers of pixels per frame. Each frame is therefore made of exactly
+shifted copies of two fixed textures, and the true optical flow is known at each pixel. The video
+codec adds a small error. The pure functions `frames`, `square_box`, `square_mask` and `true_flow`
+need NumPy only.
 
-Truth of the default scene, in pixels per frame as (x right, y down):
+Ground truth of the default scene, (x to the right, y down) in pixels per frame:
 
-- background: (2, -1), hence a camera panning at (-2, 1);
-- square: (-2, 1), of 48 x 48 px, with its top left corner at (225, 42) in frame 0 and at
-  (225 - 2 i, 42 + i) in frame i; it stays inside the picture for all 90 frames;
-- so the square moves at (-4, 2) relative to the background.
+- The background moves at (2, -1), which corresponds to a camera pan of (-2, 1).
+- The square of 48 x 48 px moves at (-2, 1). Its top left corner is at (225, 42) in frame 0 and at
+  (225 - 2 i, 42 + i) in frame i. It stays inside the picture in all 90 frames.
+- The square moves at (-4, 2) relative to the background.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ import numpy as np
 
 DEFAULT_OUTPUT = Path(__file__).resolve().parent.parent / "sample_media" / "moving_square.mp4"
 
-# Anchor colours as (R, G, B), uint8 scale: a cool, moderate background and a warm, contrasting
-# square, so that a viewer can tell the two motions apart at a glance.
+# Darkest and lightest colour as (R, G, B), 0 to 255. The background is cool and the square is warm,
+# so that a viewer sees the two motions at once.
 BACKGROUND_COLOURS = ((40, 70, 60), (150, 180, 165))
 SQUARE_COLOURS = ((110, 20, 10), (255, 215, 90))
 
@@ -38,18 +39,17 @@ class Scene:
     Attributes
     ----------
     width, height : int
-        Picture size in pixels; both even, as yuv420p demands.
+        Picture size in pixels. Both are even, since yuv420p requires it.
     frame_count : int
         Number of frames.
     rate : float
-        Frames per second, used only when the clip is encoded.
+        Frames per second of the encoded clip.
     background_velocity, square_velocity : tuple of int
-        Motion of the content across the picture as (x, y) in pixels per frame, x to the right
-        and y down.
+        Motion in the picture, (x to the right, y down) in pixels per frame.
     square_size : int
         Side of the square in pixels.
     square_start : tuple of int
-        Top left corner of the square in frame 0 as (x, y) in pixels.
+        Top left corner of the square in frame 0, (x, y) in pixels.
     seed : int
         Seed of both textures.
     """
@@ -72,16 +72,16 @@ def smooth_texture(
     colours: tuple[tuple[int, int, int], tuple[int, int, int]],
     seed: int,
 ) -> np.ndarray:
-    """Make a smooth random colour texture that repeats seamlessly in both directions.
+    """Return a smooth random colour texture that is periodic in both directions.
 
     Parameters
     ----------
     height, width : int
         Size of one period in pixels.
     sigma : float
-        Standard deviation of the Gaussian blur in pixels; blobs are a few sigma across.
+        Standard deviation of the Gaussian blur in pixels. Blobs are a few sigma wide.
     colours : tuple of two RGB triples
-        Colours that the darkest and the lightest value map to, 0 to 255.
+        Colours of the darkest and the lightest value, 0 to 255.
     seed : int
         Seed of the noise.
 
@@ -91,8 +91,8 @@ def smooth_texture(
         Texture of shape (height, width, 3), uint8, RGB.
     """
     noise = np.random.default_rng(seed).standard_normal((height, width))
-    # Blurring in the Fourier domain wraps round at the edges, which is what makes the texture
-    # periodic: the pan then never runs out of background, however long the clip.
+    # A blur in the Fourier domain wraps round at the edges, so the texture is periodic. A pan of
+    # any length therefore has a background everywhere.
     frequency_y = np.fft.fftfreq(height)[:, None]
     frequency_x = np.fft.rfftfreq(width)[None, :]
     gain = np.exp(-2.0 * (np.pi * sigma) ** 2 * (frequency_y**2 + frequency_x**2))
@@ -105,19 +105,19 @@ def smooth_texture(
 
 
 def square_box(index: int, scene: Scene | None = None) -> tuple[int, int, int, int]:
-    """Tell where the square is in one frame.
+    """Return the box of the square in one frame.
 
     Parameters
     ----------
     index : int
         Frame number, from 0.
     scene : Scene, optional
-        The default scene where left out.
+        Default: the default scene.
 
     Returns
     -------
     tuple of int
-        (left, top, right, bottom) in pixels, right and bottom exclusive.
+        (left, top, right, bottom) in pixels; right and bottom are exclusive.
     """
     scene = scene or Scene()
     left = scene.square_start[0] + index * scene.square_velocity[0]
@@ -126,14 +126,14 @@ def square_box(index: int, scene: Scene | None = None) -> tuple[int, int, int, i
 
 
 def square_mask(index: int, scene: Scene | None = None) -> np.ndarray:
-    """Mark the pixels that the square covers in one frame.
+    """Return the mask of the square in one frame.
 
     Parameters
     ----------
     index : int
         Frame number, from 0.
     scene : Scene, optional
-        The default scene where left out.
+        Default: the default scene.
 
     Returns
     -------
@@ -143,27 +143,27 @@ def square_mask(index: int, scene: Scene | None = None) -> np.ndarray:
     scene = scene or Scene()
     left, top, right, bottom = square_box(index, scene)
     mask = np.zeros((scene.height, scene.width), dtype=bool)
-    # A negative slice bound would count from the far edge, so clip at the picture's border.
+    # A negative slice bound counts from the far edge, so clip the box to the picture.
     mask[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)] = True
     return mask
 
 
 def true_flow(index: int, scene: Scene | None = None) -> np.ndarray:
-    """Give the exact optical flow from frame `index` to frame `index` + 1.
+    """Return the exact optical flow from frame `index` to frame `index` + 1.
 
     Parameters
     ----------
     index : int
         Number of the earlier frame, from 0.
     scene : Scene, optional
-        The default scene where left out.
+        Default: the default scene.
 
     Returns
     -------
     numpy.ndarray
         Flow of shape (height, width, 2), float32, (x, y) in pixels per frame, on the pixel grid
-        of the earlier frame. Background that the square is about to cover keeps the
-        background's velocity although it has no match in the later frame.
+        of the earlier frame. Background pixels that the square covers in the later frame have
+        the background's velocity, although the later frame does not show them.
     """
     scene = scene or Scene()
     flow = np.empty((scene.height, scene.width, 2), dtype=np.float32)
@@ -173,17 +173,17 @@ def true_flow(index: int, scene: Scene | None = None) -> np.ndarray:
 
 
 def frames(scene: Scene | None = None) -> Iterator[np.ndarray]:
-    """Draw the frames of a scene one after another.
+    """Yield the frames of a scene.
 
     Parameters
     ----------
     scene : Scene, optional
-        The default scene where left out.
+        Default: the default scene.
 
     Yields
     ------
     numpy.ndarray
-        Frame of shape (height, width, 3), uint8, RGB; a new array each time.
+        Frame of shape (height, width, 3), uint8, RGB; each is a new array.
     """
     scene = scene or Scene()
     background = smooth_texture(scene.height, scene.width, 4.0, BACKGROUND_COLOURS, scene.seed)
@@ -205,11 +205,11 @@ def write_clip(path: Path, scene: Scene | None = None) -> None:
     Parameters
     ----------
     path : pathlib.Path
-        File to write; an existing one is replaced.
+        File to write; an existing file is replaced.
     scene : Scene, optional
-        The default scene where left out.
+        Default: the default scene.
     """
-    # Imported here so that the pure functions above can be used with NumPy alone.
+    # The import is here because the pure functions above need NumPy only.
     import imageio_ffmpeg
 
     scene = scene or Scene()
@@ -221,9 +221,9 @@ def write_clip(path: Path, scene: Scene | None = None) -> None:
         pix_fmt_in="rgb24",
         pix_fmt_out="yuv420p",
         quality=None,
-        # 180 rows are no multiple of 16, and the default would rescale the picture to fit.
+        # 180 rows are not a multiple of 16: the default block size would rescale the picture.
         macro_block_size=2,
-        # One encoder thread and no encoder tags, so that the same encoder makes the same bytes.
+        # With one thread and without encoder tags, the same encoder writes the same bytes.
         output_params=[
             *("-preset", "slower", "-crf", "8", "-threads", "1"),
             *("-fflags", "+bitexact", "-flags:v", "+bitexact", "-movflags", "+faststart"),
@@ -238,8 +238,10 @@ def write_clip(path: Path, scene: Scene | None = None) -> None:
 
 
 def main() -> None:
-    """Read the command line and write the clip."""
-    parser = argparse.ArgumentParser(description="Make the synthetic clip with known motion.")
+    """Write the clip."""
+    parser = argparse.ArgumentParser(
+        description="Make the synthetic clip with exactly known motion."
+    )
     parser.add_argument("--output", type=Path, default=DEFAULT_OUTPUT, help="MP4 file to write")
     output: Path = parser.parse_args().output
     output.parent.mkdir(parents=True, exist_ok=True)

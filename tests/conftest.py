@@ -1,4 +1,4 @@
-"""What several test files use: media made on the spot, scripts as modules, a check for leaks."""
+"""Shared by many tests: generated media, scripts as modules, a check for leaks."""
 
 import functools
 import importlib.util
@@ -19,6 +19,7 @@ import numpy as np
 import psutil
 import pytest
 
+from vidsal import errors
 from vidsal.render import draw, text
 from vidsal.static import models
 from vidsal.static.models import ModelChoice
@@ -26,16 +27,16 @@ from vidsal.types import Map, Request, Rgb, Target
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# A shell without job control starts what it puts in the background with Ctrl-C ignored, and every
-# child inherits that; tests of Ctrl-C need the usual answer to it, here and in their children.
+# A shell without job control starts background jobs with SIGINT ignored, and child processes
+# inherit this. Tests of Ctrl-C need the default handler, here and in child processes.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class MakeClip(Protocol):
-    """Make a moving, coloured test picture as a video file and return its path.
+    """Encode a moving, coloured test picture as a video file and return its path.
 
-    `size` is (height, width); `sound` an encoder's name, such as ``aac``; `options` are further
-    words for the output; `picture` is a source of lavfi, with its own options if need be.
+    `size` is (height, width), `sound` the name of an encoder such as ``aac``, `options` are further
+    arguments for the output, and `picture` is a lavfi source with optional arguments.
     """
 
     def __call__(
@@ -53,15 +54,15 @@ class MakeClip(Protocol):
 
 
 class LoadScript(Protocol):
-    """Import a file of ``scripts/`` as a module, by its name without the suffix."""
+    """Import a file of ``scripts/`` as a module, by its name without suffix."""
 
     def __call__(self, name: str) -> ModuleType: ...
 
 
 class BrightnessStage:
-    """A static stage without a network: its map is the picture's brightness, whatever is asked.
+    """A static stage without a network: its map is the brightness of the picture.
 
-    It remembers the pictures and requests of each call, and what it was shown to look at.
+    It records the pictures and requests of each call of `maps`, and the pictures of `predict`.
     """
 
     def __init__(
@@ -80,11 +81,11 @@ class BrightnessStage:
 
     @property
     def asked(self) -> list[Request]:
-        """All requests, one after another."""
+        """All requests, in order."""
         return [one for call in self.requests for one in call]
 
     def predict(self, rgb: Rgb) -> Map:
-        """Give the last class 60 % and the rest even shares."""
+        """Return 60 % for the last class, and equal shares for the others."""
         self.looked_at.extend(rgb)
         rest = 0.4 / max(1, len(self.names) - 1)
         one = np.full(len(self.names), rest, np.float32)
@@ -92,15 +93,22 @@ class BrightnessStage:
         return np.tile(one, (len(rgb), 1))
 
     def maps(self, rgb: Rgb, requests: Sequence[Request]) -> Map:
-        """The brightness of each picture."""
+        """Return the brightness of each picture."""
         self.pictures.append(rgb)
         self.requests.append(list(requests))
         return np.asarray(rgb.mean(axis=-1), np.float32)
 
 
-def run_ffmpeg(*words: str) -> None:
+def run_ffmpeg(*arguments: str) -> None:
     """Run the ffmpeg that vidsal uses."""
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-loglevel", "error", "-y", *words]
+    command = [
+        imageio_ffmpeg.get_ffmpeg_exe(),
+        "-hide_banner",
+        "-loglevel",
+        "error",
+        "-y",
+        *arguments,
+    ]
     result = subprocess.run(
         command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
     )
@@ -109,14 +117,14 @@ def run_ffmpeg(*words: str) -> None:
 
 def load_script(name: str) -> ModuleType:
     """Import a file of ``scripts/`` as a module; a second call gives the same module."""
-    known = f"scripts_{name}"
-    if known in sys.modules:
-        return sys.modules[known]
-    spec = importlib.util.spec_from_file_location(known, ROOT / "scripts" / f"{name}.py")
+    module_name = f"scripts_{name}"
+    if module_name in sys.modules:
+        return sys.modules[module_name]
+    spec = importlib.util.spec_from_file_location(module_name, ROOT / "scripts" / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    # Dataclasses look their own module up while they are made.
-    sys.modules[known] = module
+    # Dataclasses look up their module while they are created.
+    sys.modules[module_name] = module
     spec.loader.exec_module(module)
     return module
 
@@ -134,7 +142,7 @@ def sample_media() -> Path:
 
 @pytest.fixture
 def make_clip(tmp_path: Path) -> MakeClip:
-    """Make small video files in the test's own folder."""
+    """Encode small video files in the temporary folder of the test."""
 
     def make(
         name: str = "clip.mp4",
@@ -148,17 +156,22 @@ def make_clip(tmp_path: Path) -> MakeClip:
         picture: str = "testsrc2",
     ) -> Path:
         path = tmp_path / name
-        joint = ":" if "=" in picture else "="
-        words = ["-f", "lavfi", "-i", f"{picture}{joint}size={size[1]}x{size[0]}:rate={rate}"]
+        separator = ":" if "=" in picture else "="
+        arguments = [
+            "-f",
+            "lavfi",
+            "-i",
+            f"{picture}{separator}size={size[1]}x{size[0]}:rate={rate}",
+        ]
         if sound:
             length_s = float(frames / Fraction(rate))
-            words += ["-f", "lavfi", "-i", f"sine=440:sample_rate=44100:duration={length_s}"]
-        words += ["-frames:v", str(frames), "-c:v", codec]
+            arguments += ["-f", "lavfi", "-i", f"sine=440:sample_rate=44100:duration={length_s}"]
+        arguments += ["-frames:v", str(frames), "-c:v", codec]
         if codec == "libx264":
-            words += ["-preset", "veryfast", "-crf", "12", "-pix_fmt", "yuv420p"]
+            arguments += ["-preset", "veryfast", "-crf", "12", "-pix_fmt", "yuv420p"]
         if sound:
-            words += ["-c:a", sound]
-        run_ffmpeg(*words, *options, str(path))
+            arguments += ["-c:a", sound]
+        run_ffmpeg(*arguments, *options, str(path))
         return path
 
     return make
@@ -166,25 +179,25 @@ def make_clip(tmp_path: Path) -> MakeClip:
 
 @pytest.fixture
 def written(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
-    """All that is written into pictures from now on, and how high."""
-    words: list[tuple[str, int]] = []
+    """Record each text that is drawn into a picture, and its height."""
+    texts: list[tuple[str, int]] = []
     real = text.write
 
     def write(picture: Rgb, text: str, size_px: int, **options: Any) -> int:
-        words.append((text, size_px))
+        texts.append((text, size_px))
         return real(picture, text, size_px, **options)
 
     monkeypatch.setattr(draw, "write", write)
-    return words
+    return texts
 
 
 @pytest.fixture
 def interrupted_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let Ctrl-C come as soon as a thread runs, before whoever began it knows."""
-    begin = threading.Thread.start
+    """Raise KeyboardInterrupt as soon as a thread runs, before its `start` returns."""
+    real_start = threading.Thread.start
 
     def start(thread: threading.Thread) -> None:
-        begin(thread)
+        real_start(thread)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(threading.Thread, "start", start)
@@ -192,13 +205,19 @@ def interrupted_start(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Work in the test's own folder."""
+    """Change to the temporary folder of the test."""
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture(autouse=True)
+def _python_names_of_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Undo the flag wording that a test of the command line in this process switches on."""
+    monkeypatch.setattr(errors, "_names_flags", False)
+
+
+@pytest.fixture(autouse=True)
 def threads_and_children() -> Iterator[None]:
-    """See after each test that no thread of vidsal's and no ffmpeg of ours is left behind."""
+    """Check after each test that no thread of vidsal and no ffmpeg process is left."""
     here = psutil.Process()
     before = {child.pid for child in here.children(recursive=True)}
     yield
@@ -215,7 +234,7 @@ def threads_and_children() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def loggers() -> Iterator[None]:
-    """Put back what a command line that ran in a test did to vidsal's log."""
+    """Restore vidsal's logger after a test that ran the command line in the process."""
     logger = logging.getLogger("vidsal")
     before = logger.level, list(logger.handlers)
     yield
@@ -224,18 +243,18 @@ def loggers() -> Iterator[None]:
 
 
 def scene_of(load_script: LoadScript, **options: Any) -> tuple[Any, list[Rgb]]:
-    """A synthetic scene of ten frames, the square's place in each, and its frames."""
+    """Return the square's box as a function of the frame, and the frames of a synthetic scene."""
     script = load_script("make_synthetic_clip")
-    given_options = {
+    defaults = {
         "width": 160, "height": 90, "frame_count": 10, "square_size": 32, "square_start": (100, 20)
     }  # fmt: skip
-    scene = script.Scene(**given_options | options)
+    scene = script.Scene(**defaults | options)
     return functools.partial(script.square_box, scene=scene), list(script.frames(scene))
 
 
 @pytest.fixture(scope="module")
 def clip(load_script: LoadScript) -> list[Rgb]:
-    """Ten frames of a square that moves over a pan, both evenly."""
+    """Ten frames of a square that moves evenly over an even pan."""
     return scene_of(load_script)[1]
 
 
@@ -246,15 +265,15 @@ def other_clip(clip: list[Rgb]) -> list[Rgb]:
 
 
 def until(holds: Callable[[], bool], limit_s: float = 5.0) -> None:
-    """Wait until something holds; fail where it does not."""
+    """Wait until a condition holds; fail after `limit_s` seconds."""
     end_s = time.monotonic() + limit_s
     while not holds():
-        assert time.monotonic() < end_s, "waited in vain"
+        assert time.monotonic() < end_s, "the condition did not hold in time"
         time.sleep(0.002)
 
 
 def even_flow(rows: int, columns: int, size: tuple[int, int] = (20, 30)) -> Map:
-    """A flow that is the same everywhere, in pixels."""
+    """Return a flow that is the same everywhere, in pixels."""
     flow = np.zeros((*size, 2), np.float32)
     flow[..., 0], flow[..., 1] = columns, rows
     return flow

@@ -1,4 +1,4 @@
-"""What the tests of the stream share: settings, scenes, and fakes in the place of a network."""
+"""Shared by the tests of the stream: settings, scenes, and fakes in place of a network."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from vidsal.settings import Settings
 from vidsal.types import Frame, Map, Request, Rgb, Saliency, StaticStage, Target
 
 FPS = 25
-# What the fastest thing in `clip` does by itself, (-4, 2) pixels a frame, in diagonals a second.
+# Speed of the square in `clip` after camera compensation: (-4, 2) pixels per frame, in diagonals
+# per second.
 SQUARE = float(np.hypot(4, 2) * FPS / np.hypot(90, 160))
 TEXTURE = (90, 160)
 BRIGHTNESS = BrightnessStage()
 
-# Fixed scales are of the map's energy; numbers were worked out for this contrast and gain.
+# The numbers of the fixed scale suit the maps of `BrightnessStage` with this contrast and gain.
 PLAIN = Settings(working_width=160, short_side=64, contrast=2.0, gain=2.0)
 PLAIN_WITH = {
     scale: dataclasses.replace(PLAIN, scale=scale)
@@ -51,18 +52,18 @@ def analysed(
     return list(analyse_frames(iter(frames), static, settings, batch=batch))
 
 
-class Remembered:
-    """A scale's memory: a mean of roots over three seconds, the first of which stood for 0.25 s."""
+class RunningAverage:
+    """The average of a scale: of square roots, over 3 s; the first value counts for 0.25 s."""
 
     def __init__(self) -> None:
         self.total = self.weight = 0.0
 
     def after(self, value: float, seconds: float) -> float:
-        """What it holds once a value has come, so many seconds after the one before."""
-        kept = float(np.exp(-seconds / 3)) if self.weight else 0.0
-        new = 1 - kept if self.weight else 1 - float(np.exp(-0.25 / 3))
-        self.total = kept * self.total + new * value**0.5
-        self.weight = kept * self.weight + new
+        """Return the average after a value that comes `seconds` after the last one."""
+        decay = float(np.exp(-seconds / 3)) if self.weight else 0.0
+        new = 1 - decay if self.weight else 1 - float(np.exp(-0.25 / 3))
+        self.total = decay * self.total + new * value**0.5
+        self.weight = decay * self.weight + new
         return float((self.total / self.weight) ** 2)
 
 
@@ -79,7 +80,7 @@ def assert_same(one: Saliency, other: Saliency) -> None:
 
 
 class Placed(BrightnessStage):
-    """Its map of a frame is drawn by a function of the request, at the size of the maps."""
+    """Its maps come from a function of the request, and are resized to the network's input."""
 
     def __init__(self, draw: Callable[[Request], Map], **options: Any) -> None:
         super().__init__(**options)
@@ -92,21 +93,21 @@ class Placed(BrightnessStage):
 
 
 def bump(row: float, column: float, sigma: float = 6.0) -> Map:
-    """A hot spot; (row, column) in pixels of a 90 x 160 map, centres at whole numbers."""
+    """Return a hot spot at (row, column) of a 90 x 160 map; pixel centres at whole numbers."""
     rows, columns = np.mgrid[: TEXTURE[0], : TEXTURE[1]]
     squares = (rows - row) ** 2 + (columns - column) ** 2
     return np.asarray(np.exp(-squares / (2 * sigma**2)), np.float32)
 
 
 def place_px(values: Map) -> tuple[float, float]:
-    """The centroid of a map in pixels (row, column), centres at whole numbers."""
-    found = centroid(values)
-    assert found is not None
-    return found[0] * values.shape[0] - 0.5, found[1] * values.shape[1] - 0.5
+    """Return the centroid of a map in pixels (row, column); pixel centres at whole numbers."""
+    centre = centroid(values)
+    assert centre is not None
+    return centre[0] * values.shape[0] - 0.5, centre[1] * values.shape[1] - 0.5
 
 
 class Voting(BrightnessStage):
-    """Sees in the n-th picture that it is shown the n-th class of a list."""
+    """Predicts the n-th class of a list for the n-th picture."""
 
     def __init__(self, votes: Sequence[int], target: Target) -> None:
         super().__init__(("a", "b", "c"), target=target)
@@ -119,6 +120,6 @@ class Voting(BrightnessStage):
 
 
 def flash_of(kind: str) -> Rgb:
-    """A picture with nothing in common with those of `clip`."""
+    """Return a picture that has no colours in common with `clip`."""
     noise = np.random.default_rng(0).integers(0, 64, (90, 160, 3), np.uint8)
     return {"white": 255 - noise // 32, "black": noise // 32, "other": noise + np.uint8(192)}[kind]

@@ -130,7 +130,7 @@ def test_imports_follow_the_table_of_wings(name: str) -> None:
         ("saliency.stream", "from vidsal.static.gradient import GradientStage", "static.gradient"),
         ("saliency.stream", "from vidsal import pipeline", "pipeline"),
         ("runtime.prefetch", "import vidsal.settings", "settings"),
-        ("sinks.table", "from vidsal.saliency.stream import analyse_frames", "saliency.stream"),
+        ("sinks.table", "from vidsal.saliency.stream import SaliencyStream", "saliency.stream"),
         ("evaluation.report", "import vidsal", "vidsal/__init__.py"),
         ("motion.flow", "def f():\n    from vidsal.media import ffmpeg", "media.ffmpeg"),
     ],

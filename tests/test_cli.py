@@ -128,7 +128,7 @@ def test_photo_by_auto_without_network_is_quiet_but_for_one_line(
     assert (done.returncode, done.stdout) == (0, "o.png\n")
     # No line of TensorFlow's, absl's, oneDNN's or Keras' either.
     assert messages(done.stderr) == [
-        "vidsal: using the bundled EfficientNet-Lite0: ResNet50's weights cannot be had here"
+        "vidsal: using the bundled EfficientNet-Lite0: ResNet50's weights are unavailable"
     ]
     with (here / "t.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)

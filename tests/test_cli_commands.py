@@ -41,12 +41,12 @@ def test_models_lists_every_model(tmp_path: Path, here: Path) -> None:
     choices = [line[:10].strip() for line in lines]
     assert choices == ["resnet50", "lite0", "a name", "a file", "none", "auto"]
     file = tmp_path / "keras" / "models" / "resnet50_weights_tf_dim_ordering_tf_kernels.h5"
-    assert lines[0].endswith(f"weights not here yet: downloaded at first use to {file}")
+    assert lines[0].endswith(f"weights missing: downloaded at first use to {file}")
     assert "bundled, always usable" in lines[1]
     # A file of that name with other content is not the weights.
     file.parent.mkdir(parents=True)
     file.write_text("not the weights")
-    assert "not here yet" in vidsal("models", cwd=here, env=environment).stdout
+    assert "weights missing" in vidsal("models", cwd=here, env=environment).stdout
 
 
 def test_doctor_is_one_screen(tmp_path: Path, here: Path) -> None:

@@ -38,7 +38,7 @@ def _saliency(**maps: Any) -> Saliency:
     given_maps: dict[str, Any] = {"static": MAP, "motion": MAP, "fused": MAP, "speed": MAP} | maps
     return Saliency(
         frame=_frame(RGB), movement=still((4, 6)), prediction=None, is_cut=False, motion_share=0.0,
-        static_high=1.0, motion_high=2.0, fused_high=3.0, peak=None, ring=None, **given_maps,
+        static_high=1.0, motion_high=2.0, fused_high=3.0, peak=None, marker=None, **given_maps,
     )  # fmt: skip
 
 
@@ -110,7 +110,7 @@ def test_camera_is_a_matrix(wrong: Any) -> None:
     ],
 )
 def test_exactly_one_thing_is_the_target(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"^exactly one of top, class_id and is_locked is meant"):
+    with pytest.raises(ValueError, match=r"^set exactly one of top, class_id and is_locked, got"):
         Target(**wrong)
 
 
@@ -127,7 +127,8 @@ def test_message_says_what_came() -> None:
 
 
 def test_representation_shows_shapes_not_pixels() -> None:
-    assert repr(Frame(RGB, 3, 0.12)) == "Frame(rgb=uint8[4, 6, 3], index=3, time_s=0.12)"
+    frame = "Frame(rgb=uint8[4, 6, 3], index=3, time_s=0.12, has_time=True)"
+    assert repr(Frame(RGB, 3, 0.12)) == frame
     moved = (
         "Motion(flow=float32[4, 6, 2], backward=float32[4, 6, 2], known=float32[4, 6], "
         "speed=float32[4, 6], camera=CameraMotion(matrix=float32[3, 3], model='none', "

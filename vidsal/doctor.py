@@ -1,4 +1,4 @@
-"""What vidsal finds on a machine, as lines of text: for people, and for bug reports."""
+"""The programs, libraries and devices of this machine, as lines of text for bug reports."""
 
 import importlib.resources
 import platform
@@ -7,35 +7,36 @@ import subprocess
 from collections.abc import Callable, Iterator
 
 from vidsal._version import __version__
-from vidsal.errors import VidsalError, flat
+from vidsal.errors import VidsalError, flat, option
 from vidsal.media import banner, ffmpeg
 from vidsal.media.codecs import software_encoders
 from vidsal.static import weights
 from vidsal.static.models import load_tensorflow
 
-# More numbers than this are seldom cameras, and asking costs time each.
+# Camera numbers that are tried. Higher numbers are seldom cameras, and each try costs time.
 _CAMERAS = 4
 
 
 def model_lines() -> list[str]:
-    """Return one line for each network: its name, what it is, and whether it can be used."""
+    """Return one line for each network: its name, description and state."""
     published = weights.RESNET50
     if published.is_cached():
         state = f"weights in {published.path}"
     else:
-        state = f"weights not here yet: downloaded at first use to {published.path}"
+        state = f"weights missing: downloaded at first use to {published.path}"
     return [
         f"resnet50  ResNet50, ImageNet, 25.6 M parameters: {state}",
         "lite0     EfficientNet-Lite0, ImageNet, 4.7 M parameters: bundled, always usable",
         "a name    any classifier in keras.applications, weights as for resnet50",
-        "a file    your own classifier, saved as .keras or .h5; see --preprocess and --labels",
+        f"a file    your own classifier, saved as .keras or .h5; see {option('preprocess')} and "
+        f"{option('labels')}",
         "none      no network, motion only; TensorFlow is not loaded",
         "auto      resnet50 if its weights are here or can be downloaded, else lite0 (default)",
     ]
 
 
 def report() -> Iterator[str]:
-    """Yield what is found, a line each; what cannot be asked says why instead."""
+    """Yield one line for each part of the machine; a part that fails has its cause instead."""
     parts: list[tuple[str, Callable[[], str]]] = [
         ("vidsal", lambda: __version__),
         ("Python", lambda: f"{platform.python_version()} on {platform.platform()}"),
@@ -46,13 +47,13 @@ def report() -> Iterator[str]:
         ("weights", _weights),
         ("cameras", _cameras),
     ]
-    for name, ask in parts:
+    for name, describe in parts:
         try:
-            answer = ask()
-        # A diagnosis that ends at the first broken part would be no diagnosis.
+            description = describe()
+        # A broken part must not hide the parts after it.
         except Exception as error:
-            answer = f"PROBLEM: {flat(error) or type(error).__name__}"
-        yield f"{name:<11} {answer}"
+            description = f"PROBLEM: {flat(error) or type(error).__name__}"
+        yield f"{name:<11} {description}"
 
 
 def _opencv() -> str:
@@ -69,10 +70,12 @@ def _ffmpeg() -> str:
 
 
 def _encoders() -> str:
-    there = ffmpeg.encoders(ffmpeg.executable())
-    if "libx264" not in there:
-        raise VidsalError("this ffmpeg lacks libx264, which vidsal writes with")
-    return ", ".join(name for name in software_encoders() if name in there)
+    available = ffmpeg.encoders(ffmpeg.executable())
+    if "libx264" not in available:
+        raise VidsalError(
+            "this ffmpeg lacks libx264, vidsal's default encoder: install another ffmpeg build"
+        )
+    return ", ".join(name for name in software_encoders() if name in available)
 
 
 def _tensorflow() -> str:
@@ -83,26 +86,26 @@ def _tensorflow() -> str:
 
 
 def _weights() -> str:
-    where = weights.RESNET50.path
-    here = "in the cache" if weights.RESNET50.is_cached() else "not in the cache"
+    path = weights.RESNET50.path
+    state = "in the cache" if weights.RESNET50.is_cached() else "not in the cache"
     bundled = importlib.resources.files("vidsal") / "data" / weights.LITE0_FILE
     if not bundled.is_file():
         raise VidsalError("EfficientNet-Lite0's weights are missing: reinstall vidsal")
-    return f"resnet50 {here} ({where}), lite0 bundled"
+    return f"resnet50 {state} ({path}), lite0 bundled"
 
 
 def _cameras() -> str:
     from vidsal.runtime.opencv import cv2
 
-    found = []
+    cameras = []
     for number in range(_CAMERAS):
         capture = cv2.VideoCapture(number)
         if capture.isOpened():
             sides = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
             width, height = (capture.get(side) for side in sides)
-            found.append(f"{number} ({width:.0f}x{height:.0f})")
+            cameras.append(f"{number} ({width:.0f}x{height:.0f})")
         capture.release()
-    return ", ".join(found) or "none answers"
+    return ", ".join(cameras) or "none answers"
 
 
 def _output(command: list[str]) -> str:

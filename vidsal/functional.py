@@ -97,7 +97,7 @@ def optical_flow(previous: Any, current: Any, *, method: Flow = "farneback") -> 
     G. Farneback, "Two-frame motion estimation based on polynomial expansion", SCIA 2003.
     https://doi.org/10.1007/3-540-45103-X_50
     """
-    return flow.optical_flow(*_grey_pair(previous, current), how=method)
+    return flow.optical_flow(*_grey_pair(previous, current), method=method)
 
 
 def motion_saliency(
@@ -140,8 +140,8 @@ def motion_saliency(
     first, second = _grey_pair(previous, current)
     size = image_ops.working_size(second.shape[0], second.shape[1], working_width)
     small = (image_ops.shrink(one, size) for one in (first, second))
-    motion = compensated.measure(*small, model=camera, how=flow)
-    speed = compensated.diagonals_a_second(motion.speed, 1 / fps)
+    motion = compensated.measure(*small, model=camera, method=flow)
+    speed = compensated.diagonals_per_second(motion.speed, 1 / fps)
     return clipped(DisplayScale("frame", floor=QUIET_SPEED)(speed, 0.0).values)
 
 
@@ -170,7 +170,7 @@ def fuse(static: Map, motion: Map, *, method: Fusion = "gain", gain: float = 4.0
     one, other = _map(static, "static"), _map(motion, "motion")
     if one.shape != other.shape:
         raise UsageError(f"static is {one.shape}, but motion is {other.shape}")
-    both = fusion.fuse(one, other, how=method, gain=gain)
+    both = fusion.fuse(one, other, method=method, gain=gain)
     return clipped(DisplayScale("frame")(both, 0.0).values)
 
 

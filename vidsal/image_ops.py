@@ -1,4 +1,4 @@
-"""Sizes of pictures and maps, grey pictures, smoothing. Pure maths."""
+"""Size, luma and smoothing of pictures and maps. Pure maths."""
 
 from typing import TypeVar
 
@@ -11,23 +11,48 @@ Pixels = TypeVar("Pixels", Rgb, Map)
 
 
 def working_size(height_px: int, width_px: int, longer_px: int) -> tuple[int, int]:
-    """Return (height, width) with the longer side at `longer_px`, never larger than the source."""
+    """Return the (height, width) at which motion and maps are computed.
+
+    Parameters
+    ----------
+    height_px, width_px : int
+        Size of the picture.
+    longer_px : int
+        Length of the longer side of the result. Smaller pictures keep their size.
+
+    Returns
+    -------
+    (int, int)
+        The picture's aspect, each side rounded and at least 1.
+    """
     factor = min(1.0, longer_px / max(height_px, width_px))
     return max(1, round(height_px * factor)), max(1, round(width_px * factor))
 
 
 def shrink(picture: Pixels, size: tuple[int, int]) -> Pixels:
-    """Return a picture or map at `size` (height, width), each pixel the mean of what it covers."""
+    """Return a picture or map at another size; each pixel is the mean of the area it covers.
+
+    Parameters
+    ----------
+    picture : (H, W), (H, W, 2) or (H, W, 3) array of uint8 or float32
+    size : (int, int)
+        Height and width. Where a side grows, values are interpolated linearly.
+
+    Returns
+    -------
+    (height, width, ...) array
+        Same dtype; the input itself if it already has this size.
+    """
     height, width = size
     while not (picture.shape[0] % (2 * height) or picture.shape[1] % (2 * width)):
-        # The mean of means is the same, and halves are taken at three times the speed.
+        # Halving step by step gives the same means at three times the speed.
         halved = cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
         picture = np.asarray(halved, picture.dtype)
     if picture.shape[:2] == size:
         return picture
-    smaller = height <= picture.shape[0] and width <= picture.shape[1]
-    how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-    resized = cv2.resize(picture, (width, height), interpolation=how)
+    is_smaller = height <= picture.shape[0] and width <= picture.shape[1]
+    interpolation = cv2.INTER_AREA if is_smaller else cv2.INTER_LINEAR
+    resized = cv2.resize(picture, (width, height), interpolation=interpolation)
     return np.asarray(resized, picture.dtype)
 
 
@@ -51,12 +76,32 @@ def even(picture: Rgb) -> Rgb:
 
 
 def grey(rgb: Rgb) -> Rgb:
-    """Return the luma of an RGB picture, (h, w) uint8."""
+    """Return the BT.601 luma of an RGB picture.
+
+    Parameters
+    ----------
+    rgb : (h, w, 3) uint8 array
+
+    Returns
+    -------
+    (h, w) uint8 array
+    """
     return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
 def smoothed(values: Map, share: float) -> Map:
-    """Return `values` blurred by a Gaussian of `share` of the longer side; 0 leaves them."""
+    """Return a map blurred by a Gaussian.
+
+    Parameters
+    ----------
+    values : (h, w) float32 array
+    share : float
+        Standard deviation as a share of the longer side; with 0 the input is returned.
+
+    Returns
+    -------
+    (h, w) float32 array
+    """
     sigma = share * max(values.shape)
     if sigma <= 0:
         return values

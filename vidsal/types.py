@@ -1,8 +1,8 @@
-"""The words every layer may use: frames, what is known of a source, motion and saliency.
+"""Types that all wings share: frames, properties of a source, motion, predictions and saliency.
 
-All are frozen and check the shape and type of what they hold in one line, so that a swapped axis
-is an error where it happens and not a wrong picture three layers later. They print shapes, never
-pixels. Sizes are (height, width), points (row, column), frame numbers start at 0.
+All are frozen. They check the shape and dtype of their arrays, so that a swapped axis is an error
+where it happens and not a wrong picture later. Their repr shows shapes, not pixels. Sizes are
+(height, width), points (row, column), frame numbers start at 0.
 """
 
 from collections.abc import Sequence
@@ -15,29 +15,29 @@ from numpy.typing import NDArray
 
 Rgb = NDArray[np.uint8]
 Map = NDArray[np.float32]
-# A prediction names so many classes.
+# A prediction lists at most this many classes.
 TOP_CLASSES = 5
 
 
 def _check(name: str, array: Any, ndim: int, dtype: type, last: int | None = None) -> None:
-    """Raise `ValueError` unless `array` has this rank, type and, where given, last axis."""
+    """Raise `ValueError` unless `array` has this rank, dtype and, if given, last axis."""
     shape = getattr(array, "shape", None)
     if shape is None or len(shape) != ndim or array.dtype != dtype or (last and shape[-1] != last):
         got = f"{getattr(array, 'dtype', type(array).__name__)} {shape}"
-        wanted = f"{np.dtype(dtype)} with {ndim} axes" + (f", the last of {last}" if last else "")
-        raise ValueError(f"{name} must be {wanted}, got {got}")
+        needed = f"{np.dtype(dtype)} with {ndim} axes" + (f", the last of {last}" if last else "")
+        raise ValueError(f"{name} must be {needed}, got {got}")
 
 
 def _brief(self: Any) -> str:
-    """Return a representation with shapes in place of pixels."""
+    """Return a repr with shapes in place of pixels."""
 
     def show(value: Any) -> str:
         if isinstance(value, np.ndarray):
             return f"{value.dtype}{list(value.shape)}"
         return repr(value)
 
-    inside = ", ".join(f"{f.name}={show(getattr(self, f.name))}" for f in fields(self))
-    return f"{type(self).__name__}({inside})"
+    values = ", ".join(f"{f.name}={show(getattr(self, f.name))}" for f in fields(self))
+    return f"{type(self).__name__}({values})"
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -51,8 +51,8 @@ class Frame:
     index : int
         0-based number in decode order.
     time_s : float
-        Presentation time in seconds from the first frame of the source, which may be one that
-        cannot be decoded.
+        Presentation time in seconds after the first frame of the source, even if that one cannot
+        be decoded.
     has_time : bool
         Whether the source has a time axis; a photo has none, and its ``time_s`` is 0.
     """
@@ -75,14 +75,15 @@ class SoundPart:
     Attributes
     ----------
     path : str
+        The file with the sound.
     codec : str
-        By ffmpeg's name.
+        ffmpeg's name of the codec.
     begin_s : float
-        Where the part begins, in seconds after the beginning of the file.
+        Beginning of the part, in seconds after the beginning of the file.
     picture_at_s : float
-        When the first frame is shown, in seconds after that, at least 0.
+        Time of the first frame, in seconds after `begin_s`, at least 0.
     duration_s : float or None
-        Length of the part; ``None`` for all that is left.
+        Length of the part in seconds; ``None`` for the rest of the file.
     """
 
     path: str
@@ -94,27 +95,27 @@ class SoundPart:
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
-    """What a source says of itself before its frames are read.
+    """Properties of a source that are known before its frames are read.
 
     Attributes
     ----------
     name : str
-        Path or camera, as a person would say it.
+        Path, or display name of a camera or stream.
     height_px, width_px : int
-        Size of the first frame as it is shown (rotation applied).
+        Size of the first frame, after rotation.
     fps : Fraction or None
-        Rate of the frames that this source hands out; ``None`` for a still.
+        Frames per second that the source yields; ``None`` for a photo.
     frame_count_hint : int or None
-        A claim: it may size a progress bar, never an array.
+        Number of frames that the header claims. It may size a progress bar, but never an array.
     is_live : bool
-        Whether the source has no end of its own (a camera).
+        Whether the source has no end, like a camera.
     duration_s : float or None
-        How long the frames handed out are shown in all, the last one included; ``None`` where that
-        is not known.
+        Total display time of the yielded frames in seconds, including the last one; ``None`` if
+        unknown.
     sound : SoundPart or None
         The sound that belongs to the frames.
     files : tuple of str
-        What the frames are read from, where that is more than the file of the name.
+        The files that are read, if they differ from the file of the name.
     """
 
     name: str
@@ -130,16 +131,16 @@ class SourceInfo:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What was wrong with a source, as far as it was read.
+    """Faults of a source, in the part that was read.
 
     Attributes
     ----------
     damaged : int
-        Frames that are there and could not be had, or are known to be incomplete.
+        Frames that could not be decoded, or are known to be incomplete.
     is_cut_off : bool
-        Whether the file ends before it should.
+        Whether the file is truncated.
     decoder : str
-        The program that decoded it in the end; empty where that is of no interest.
+        The program that decoded the frames; empty if it does not matter.
     """
 
     damaged: int = 0
@@ -148,16 +149,16 @@ class Findings:
 
 
 class CentreMotion(NamedTuple):
-    """Movement of the middle of the picture from the previous frame to this one.
+    """Motion of the middle of the picture from the previous frame to this one.
 
     Attributes
     ----------
     rows_px, columns_px : float
-        Down and to the right, in working pixels; what is filmed moves against the camera.
+        Down and to the right, in working pixels; the scene moves opposite to the camera.
     zoom : float
-        Magnification; 1 is none.
+        Magnification; 1 for none.
     turn_deg : float
-        Clockwise on the screen.
+        Rotation in degrees, clockwise on the screen.
     """
 
     rows_px: float
@@ -168,17 +169,17 @@ class CentreMotion(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class CameraMotion:
-    """The movement of the whole picture between two frames, as a 3 x 3 homography.
+    """The motion of the whole picture between two frames, as a 3 x 3 homography.
 
     Attributes
     ----------
     matrix : (3, 3) float32 array
-        Maps (column, row, 1) of the previous frame to this one, in working pixels; its last
-        number is 1.
+        Maps (column, row, 1) of the previous frame to this one, in working pixels. Its last
+        element is 1.
     model : str
-        What was fitted: "similarity", "affine", "homography", "median", or "none".
+        The fitted model: "similarity", "affine", "homography", "median", or "none".
     inlier_share : float or None
-        Share of the flow samples that agree with the matrix, 0..1; ``None`` where nothing was
+        Share of the flow vectors that agree with the matrix, 0..1; ``None`` if no model was
         fitted.
     """
 
@@ -194,39 +195,48 @@ class CameraMotion:
     __repr__ = _brief
 
     def at_centre(self, size: tuple[int, ...]) -> "CentreMotion":
-        """Return what the movement does to the middle of a picture of this height and width."""
+        """Return the motion of the middle of a picture.
+
+        Parameters
+        ----------
+        size : (int, int)
+            Height and width.
+        """
         matrix = self.matrix.astype(np.float64)
-        here = np.array([(size[1] - 1) / 2, (size[0] - 1) / 2])
-        column, row, depth = matrix @ (*here, 1)
-        there = np.array([column, row]) / depth
-        # How its surroundings are stretched and turned: the derivative of that by `here`.
-        local = (matrix[:2, :2] - np.outer(there, matrix[2, :2])) / depth
+        before = np.array([(size[1] - 1) / 2, (size[0] - 1) / 2])
+        column, row, depth = matrix @ (*before, 1)
+        after = np.array([column, row]) / depth
+        # The derivative of `after` by `before`: how the surroundings are stretched and rotated.
+        jacobian = (matrix[:2, :2] - np.outer(after, matrix[2, :2])) / depth
+        sine, cosine = jacobian[1, 0] - jacobian[0, 1], jacobian[0, 0] + jacobian[1, 1]
         return CentreMotion(
-            float(there[1] - here[1]), float(there[0] - here[0]),
-            float(np.sqrt(abs(np.linalg.det(local)))),
-            float(np.degrees(np.arctan2(local[1, 0] - local[0, 1], local[0, 0] + local[1, 1]))),
-        )  # fmt: skip
+            rows_px=float(after[1] - before[1]),
+            columns_px=float(after[0] - before[0]),
+            zoom=float(np.sqrt(abs(np.linalg.det(jacobian)))),
+            turn_deg=float(np.degrees(np.arctan2(sine, cosine))),
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Motion:
-    """What moved between the previous frame and this one.
+    """Motion between the previous frame and this one.
 
     Attributes
     ----------
     flow : (h, w, 2) float32 array
         From the previous frame to this one, on the previous frame's grid; [..., 0] columns,
-        [..., 1] rows, working pixels a frame. Found at half the size: it is there to
-        check `backward` by.
+        [..., 1] rows, working pixels per frame. It is computed at half the size, and serves to
+        check `backward`.
     backward : (h, w, 2) float32 array
-        From this frame to the previous one, on this frame's grid.
+        From this frame to the previous one, on this frame's grid, in the same unit.
     known : (h, w) float32 array
-        1 where a point of this frame has a past, 0 where it was covered or outside.
+        1 where a point of this frame is visible in the previous one, 0 where it was occluded or
+        outside the picture.
     speed : (h, w) float32 array
-        How fast each point of this frame moves after the camera's own movement is taken off, at
-        least 0; working pixels a frame. 0 where `known` is 0, but for the light smoothing.
+        Speed of each point of this frame after camera compensation, at least 0; working pixels
+        per frame. 0 where `known` is 0, before the light smoothing.
     camera : CameraMotion
-        The movement that was taken off.
+        The camera motion that was subtracted.
     """
 
     flow: Map
@@ -246,18 +256,23 @@ class Motion:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Whose score is differentiated; exactly one of these is meant.
+    """The score that is differentiated; exactly one of the attributes is set.
 
     Attributes
     ----------
     top : int or None
-        The sum of so many largest scores of each sample; 1 means the class that a request names,
-        where it names one.
+        The sum of this many largest scores of each sample. 1 means the class of the request, if it
+        has one.
     class_id : int or None
-        One class throughout.
+        The score of one class throughout.
     is_locked : bool
-        The class that most of the last second was about, see
+        The score of the class that was on top for most of the last second, see
         `vidsal.saliency.targets.TargetLock`.
+
+    Raises
+    ------
+    ValueError
+        If none or several are set.
     """
 
     top: int | None = None
@@ -266,21 +281,21 @@ class Target:
 
     def __post_init__(self) -> None:
         if (self.top is not None) + (self.class_id is not None) + self.is_locked != 1:
-            raise ValueError(f"exactly one of top, class_id and is_locked is meant, got {self}")
+            raise ValueError(f"set exactly one of top, class_id and is_locked, got {self}")
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked of the static stage for one picture.
+    """A request for the gradient map of one picture.
 
     Attributes
     ----------
     frame : int
-        The frame's number, which makes its noise its own.
+        The frame's number; it seeds the noise.
     samples : int
-        How many gradients to draw, at least 1.
+        Number of gradients to draw, at least 1.
     class_id : int or None
-        Class to explain where it is one, and chosen along the stream; else the stage knows.
+        Class to explain, if the stream chose one; otherwise the target of the static stage holds.
     """
 
     frame: int
@@ -290,7 +305,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The classes a network saw in one frame, most likely first.
+    """The classes that a network predicts for one frame, most likely first.
 
     Attributes
     ----------
@@ -301,13 +316,13 @@ class Prediction:
     probabilities : tuple of float
         Softmax over all classes, 0..1.
     target_id : int or None
-        The class whose score was differentiated; ``None`` where it was the sum of several.
+        The class whose score was differentiated; ``None`` for the sum of several.
     target_name : str
-        Its name, or such as "top 5".
+        Its name, or for several a text such as "top 5".
     target_probability : float
-        Its softmax probability, or that of the several together, 0..1.
+        Its softmax probability, or the sum of several, 0..1.
     model_name : str or None
-        Name of the network; ``None`` where it has none.
+        Name of the network; ``None`` if it has none.
     """
 
     class_ids: tuple[int, ...]
@@ -320,14 +335,14 @@ class Prediction:
 
 
 class StaticStage(Protocol):
-    """The static half as the stream knows it: pictures in, gradient maps and classes out.
+    """The interface between a network and the stream: pictures in, gradient maps and classes out.
 
     Attributes
     ----------
     names : tuple of str
-        Of the classes.
+        Names of the classes.
     target : Target
-        Whose score is differentiated.
+        The score that is differentiated.
     input_size : (int, int) or None
         The only (height, width) that the network takes; ``None`` if it takes any.
     """
@@ -337,7 +352,17 @@ class StaticStage(Protocol):
     input_size: tuple[int, int] | None
 
     def predict(self, rgb: Rgb) -> Map:
-        """Return softmax probabilities, (N, classes) float32, of (N, h, w, 3) uint8 RGB."""
+        """Return the probabilities of the classes.
+
+        Parameters
+        ----------
+        rgb : (N, h, w, 3) uint8 array
+
+        Returns
+        -------
+        (N, classes) float32 array
+            Softmax, 0..1.
+        """
 
     def maps(self, rgb: Rgb, requests: Sequence[Request]) -> Map:
         """Return the mean of the sampled gradient maps of each picture.
@@ -350,28 +375,34 @@ class StaticStage(Protocol):
         Returns
         -------
         (N, h, w) float32 array
-            No common scale between pictures. At least 0, except with ``channels="sum"``, which
-            keeps the sign.
+            Without a common scale between pictures. At least 0, except with ``channels="sum"``,
+            which keeps the sign.
         """
 
 
 @runtime_checkable
 class Aimable(Protocol):
-    """A static stage that can be told to explain something else."""
+    """A static stage whose target can be replaced."""
 
     def aimed(self, target: Target) -> StaticStage:
-        """Return a stage with the same network, and another target."""
+        """Return a stage with the same network and another target.
+
+        Parameters
+        ----------
+        target : Target
+        """
 
 
 class Shown(NamedTuple):
-    """When a frame of a live source was displayed.
+    """The time when a frame of a live source was displayed.
 
     Attributes
     ----------
     unix_s : float
-        Time of the computer's clock, seconds since 1970; relates a recording to other instruments.
+        Time of the computer's clock in seconds since 1970; it relates a recording to other
+        instruments.
     latency_ms : float
-        Age of the frame at that time, counted from its capture.
+        Age of the frame at that time, in milliseconds since its capture.
     """
 
     unix_s: float
@@ -390,35 +421,35 @@ class SaliencyViewer(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Saliency:
-    """Everything vidsal knows about one frame.
+    """The result for one frame.
 
     Attributes
     ----------
     frame : Frame
-        The picture it is about.
+        The frame.
     static : (h, w) float32 array or None
         Scaled gradient map, [0, 1], working size; ``None`` without a network.
     motion : (h, w) float32 array
         Scaled speed, [0, 1], working size.
     fused : (h, w) float32 array
-        Both together, [0, 1], working size.
+        Fusion of both, [0, 1], working size.
     movement : Motion
-        Flow and camera movement since the previous frame.
+        Flow and camera motion since the previous frame.
     speed : (h, w) float32 array
-        Behind ``motion``: how fast things move on their own, averaged along the flow over the
-        last few frames; diagonals of the picture a second.
+        The speed behind ``motion``: after camera compensation, averaged along the flow over the
+        last few frames; diagonals of the picture per second.
     prediction : Prediction or None
-        What the network saw; ``None`` without a network.
+        The classes that the network predicts; ``None`` without a network.
     is_cut : bool
-        Whether a new scene starts here.
+        Whether a new scene begins here.
     motion_share : float
-        Part of the fused map that motion brought in, 0..1.
+        Part of the fused map that motion added, 0..1.
     static_high, motion_high, fused_high : float
-        The values shown as 1: of the gradient map, of ``speed``, and of the fused map in the unit
-        of the gradient map (of motion alone, of ``speed``).
+        The values displayed as 1: of the gradient map, of ``speed``, and of the fused map in the
+        unit of the gradient map (of motion alone, in the unit of ``speed``).
     peak : (float, float) or None
         The most salient point, found before the fused map was clipped: row and column as shares
-        of the picture; ``None`` where nothing stands out.
+        of the picture; ``None`` if the map is flat.
     marker : (float, float) or None
         The point that pictures mark: ``peak``, stabilised so that it does not jump between places
         of similar height.

@@ -271,7 +271,7 @@ def test_while_the_network_loads_ctrl_c_interrupts(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         live(
             "7", live_settings(output=tmp_path / "o.mp4"), LiveOptions(preview="none"),
-            open_source=lambda address, settings: LiveSource(
+            open_source=lambda name, settings: LiveSource(
                 name, settings, open_capture=lambda _: capture
             ),
             static=loading,

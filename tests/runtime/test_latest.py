@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from conftest import until
 
-from vidsal.runtime.latest import Latest, beside, newest
+from vidsal.runtime.latest import Latest, background_thread, newest
 
 
 class Source:
@@ -148,7 +148,7 @@ def test_the_latest_value_reaches_every_reader_once() -> None:
         time.sleep(0.03)
         latest.put("c")
 
-    with beside(later):
+    with background_thread(later):
         assert latest.after(2, 5) == (3, "C")
     # Once for all who ask, and never for what nobody saw.
     assert made == ["b", "c"]

@@ -1,4 +1,4 @@
-"""Outlines: what the guided filter keeps, what it sharpens, and another way to compute it."""
+"""Guided filter: properties, and comparison with the definition."""
 
 import numpy as np
 import pytest
@@ -9,15 +9,15 @@ from vidsal.saliency.guided_filter import guided_filter
 from vidsal.types import Map, Rgb
 
 
-def halves(left: tuple[int, int, int], right: tuple[int, int, int]) -> Rgb:
-    """Return a picture of two colours, 64 x 96, that meet in the middle."""
+def two_colours(left: tuple[int, int, int], right: tuple[int, int, int]) -> Rgb:
+    """Return a 64 x 96 picture with one colour on the left and another on the right."""
     rgb = np.empty((64, 96, 3), np.uint8)
     rgb[:, :48], rgb[:, 48:] = left, right
     return rgb
 
 
 def blurred_step() -> Map:
-    """Return a map that goes from 0 to 1 where the halves meet, 10 pixels wide."""
+    """Return a map that rises from 0 to 1 around the middle, about 10 pixels wide."""
     step = np.zeros((64, 96), np.float32)
     step[:, 48:] = 1
     return smoothed(step, 5 / 96)
@@ -25,7 +25,7 @@ def blurred_step() -> Map:
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (3, 5), (16, 16), (45, 80), (180, 320)])
 @pytest.mark.parametrize("value", [0.0, 0.7, 3.0])
-def test_an_even_map_stays(shape: tuple[int, int], value: float) -> None:
+def test_a_constant_map_stays_constant(shape: tuple[int, int], value: float) -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
     result = guided_filter(np.full(shape, value, np.float32), rgb, 10)
     assert result.shape == shape and result.dtype == np.float32
@@ -33,29 +33,29 @@ def test_an_even_map_stays(shape: tuple[int, int], value: float) -> None:
 
 
 def test_a_step_gets_the_edge_of_the_picture() -> None:
-    rgb, step = halves((30, 60, 90), (200, 180, 40)), blurred_step()
+    rgb, step = two_colours((30, 60, 90), (200, 180, 40)), blurred_step()
     result = guided_filter(step, rgb, 10)
     before, after = step[32, 48] - step[32, 47], result[32, 48] - result[32, 47]
     assert before < 0.1 < 0.4 < after
-    # Away from the edge it is what it was.
+    # Far from the edge the map does not change.
     assert np.allclose(result[:, :20], 0, atol=0.03) and np.allclose(result[:, 76:], 1, atol=0.03)
 
 
-def test_an_edge_of_colour_alone_is_one_too() -> None:
+def test_an_edge_between_colours_of_equal_luma_counts() -> None:
     # Equal luma: 0.299 R + 0.587 G.
-    rgb = halves((200, 40, 90), (43, 120, 90))
+    rgb = two_colours((200, 40, 90), (43, 120, 90))
     result = guided_filter(blurred_step(), rgb, 10)
     assert result[32, 48] - result[32, 47] > 0.4
 
 
 def test_without_an_edge_nothing_is_sharpened() -> None:
     step = blurred_step()
-    result = guided_filter(step, halves((90, 90, 90), (90, 90, 90)), 10)
+    result = guided_filter(step, two_colours((90, 90, 90), (90, 90, 90)), 10)
     assert np.abs(np.diff(result, axis=1)).max() <= np.abs(np.diff(step, axis=1)).max()
     assert np.abs(result - step).max() < 0.2
 
 
-def test_a_map_that_is_linear_in_the_colours_stays() -> None:
+def test_a_map_that_is_linear_in_the_colours_does_not_change() -> None:
     rng = np.random.default_rng(1)
     rgb = np.kron(rng.integers(0, 256, (16, 24, 3)), np.ones((4, 4, 1))).astype(np.uint8)
     values = (0.5 * rgb[..., 0] + 0.2 * rgb[..., 1] + 30).astype(np.float32) / np.float32(255)
@@ -63,7 +63,7 @@ def test_a_map_that_is_linear_in_the_colours_stays() -> None:
 
 
 @pytest.mark.parametrize("factor", [0.01, 7.0])
-def test_it_follows_the_size_of_the_values(factor: float) -> None:
+def test_the_result_scales_with_the_values(factor: float) -> None:
     rng = np.random.default_rng(2)
     rgb = rng.integers(0, 256, (64, 96, 3), dtype=np.uint8)
     values = rng.random((64, 96), dtype=np.float32)
@@ -73,17 +73,17 @@ def test_it_follows_the_size_of_the_values(factor: float) -> None:
 
 @pytest.mark.parametrize("shape", [(64, 96), (45, 81), (7, 9), (2, 320)])
 @pytest.mark.parametrize("axis", [0, 1])
-def test_it_knows_no_direction(axis: int, shape: tuple[int, int]) -> None:
+def test_a_flipped_input_gives_a_flipped_result(axis: int, shape: tuple[int, int]) -> None:
     rng = np.random.default_rng(3)
     rgb = rng.integers(0, 256, (*shape, 3), dtype=np.uint8)
     values = smoothed(rng.random(shape, dtype=np.float32), 0.05)
-    turned = guided_filter(np.flip(values, axis), np.flip(rgb, axis), 9)
-    assert np.allclose(np.flip(turned, axis), guided_filter(values, rgb, 9), atol=1e-4)
+    flipped = guided_filter(np.flip(values, axis), np.flip(rgb, axis), 9)
+    assert np.allclose(np.flip(flipped, axis), guided_filter(values, rgb, 9), atol=1e-4)
 
 
-def test_a_bright_speck_draws_no_peak() -> None:
-    # Fine texture is all but gone where lines are fitted, so it lies far off what these know.
-    rgb = halves((20, 20, 20), (130, 130, 130))
+def test_a_bright_speck_does_not_create_a_peak() -> None:
+    # Subsampling removes fine texture, so the linear model has never seen such colours.
+    rgb = two_colours((20, 20, 20), (130, 130, 130))
     rgb[4::9, 52::9] = 255
     step = blurred_step()
     result = guided_filter(step, rgb, 10)
@@ -93,7 +93,7 @@ def test_a_bright_speck_draws_no_peak() -> None:
 
 
 @pytest.mark.parametrize("reach_px", [1, 3, 6])
-def test_values_stay_within_those_in_reach(reach_px: int) -> None:
+def test_values_stay_in_the_range_of_their_neighbourhood(reach_px: int) -> None:
     rng = np.random.default_rng(4)
     rgb = rng.integers(0, 256, (40, 60, 3), dtype=np.uint8)
     values = rng.random((40, 60), dtype=np.float32) ** 8
@@ -107,7 +107,7 @@ def test_values_stay_within_those_in_reach(reach_px: int) -> None:
 
 
 @pytest.mark.parametrize("reach_px", [1.0, 2.0, 5.0, 10.0])
-def test_a_smoothed_spot_on_an_even_picture_stays_one(reach_px: float) -> None:
+def test_a_smoothed_spot_on_an_even_picture_stays_a_spot(reach_px: float) -> None:
     spot = np.zeros((90, 160), np.float32)
     spot[45, 80] = 1
     spot = smoothed(spot, reach_px / 160)
@@ -117,7 +117,7 @@ def test_a_smoothed_spot_on_an_even_picture_stays_one(reach_px: float) -> None:
     assert result.max() > 0.35
 
 
-def test_no_reach_is_no_change() -> None:
+def test_without_reach_the_result_is_a_copy() -> None:
     rng = np.random.default_rng(5)
     values = rng.random((8, 8), dtype=np.float32)
     result = guided_filter(values, np.zeros((8, 8, 3), np.uint8), 0.0)
@@ -130,8 +130,8 @@ def test_sizes_must_agree() -> None:
 
 
 def test_against_the_definition(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Window by window, as the paper has it, with the lines fitted at the full size."""
-    monkeypatch.setattr(filtering, "_COARSER", 1)
+    """Compute each window as the paper defines it, without subsampling."""
+    monkeypatch.setattr(filtering, "_SUBSAMPLING", 1)
     rng = np.random.default_rng(6)
     rgb = rng.integers(0, 256, (9, 11, 3), dtype=np.uint8)
     values = rng.random((9, 11), dtype=np.float32) + 1
@@ -155,7 +155,7 @@ def test_against_the_definition(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         for column in range(11):
             i, p = colours[column], wanted[column][:, 0]
-            covariance = np.cov(i.T, bias=True) + filtering._FLAT * np.eye(3)
+            covariance = np.cov(i.T, bias=True) + filtering._FLAT_VARIANCE * np.eye(3)
             slope = np.linalg.solve(covariance, (i * p[:, None]).mean(0) - i.mean(0) * p.mean())
             fitted[row, column] = [*slope, p.mean() - slope @ i.mean(0)]
     line = windows(fitted).mean(axis=2)

@@ -1,4 +1,4 @@
-"""Scale: the memory in closed form, its independence of the frame rate, and no NaN anywhere."""
+"""Normalisation: the running average in closed form, at any frame rate, and without NaN."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
-from stream_help import Remembered
+from stream_help import RunningAverage
 
 from vidsal.saliency.normalization import (
     MEMORY_S,
+    DisplayScale,
     Flicker,
-    Scale,
     ScaleState,
     clipped,
     contrasted,
-    modes,
-    remember,
+    scale_modes,
     scaled,
+    updated,
     upper_end,
 )
 from vidsal.types import Map
@@ -33,101 +33,100 @@ def _noise(seed: int = 0, high: float = 1.0) -> Map:
 
 
 def test_first_value_is_taken_as_it_is() -> None:
-    state = remember(ScaleState(), 7.0, 3.5)
+    state = updated(ScaleState(), 7.0, 3.5)
     assert (state.high, state.time_s) == (7.0, 3.5)
 
 
-def test_memory_in_closed_form() -> None:
+def test_running_average_in_closed_form() -> None:
     state = ScaleState()
     values, times = [4.0, 1.0, 9.0, 9.0], [0.0, 0.5, 0.6, 3.0]
-    # The weighted mean of all roots so far; the first value stood for a quarter of a second.
+    # The weighted mean of all roots so far; the first value counts for a quarter of a second.
     weights = [1 - math.exp(-0.25 / MEMORY_S)]
     for n, (value, time_s) in enumerate(zip(values, times, strict=True)):
-        state = remember(state, value, time_s)
+        state = updated(state, value, time_s)
         if n:
-            kept = math.exp(-(time_s - times[n - 1]) / MEMORY_S)
-            weights = [kept * one for one in weights] + [1 - kept]
+            decay = math.exp(-(time_s - times[n - 1]) / MEMORY_S)
+            weights = [decay * one for one in weights] + [1 - decay]
         roots = [one**0.5 for one in values[: n + 1]]
         expected = np.average(roots, weights=weights) ** 2
         assert state.high == pytest.approx(expected, rel=1e-12)
         assert state.time_s == time_s
 
 
-def test_after_a_step_the_root_forgets_two_thirds_in_the_memory_time() -> None:
+def test_the_root_follows_a_step_with_the_time_constant() -> None:
     state = ScaleState(1.0, 0.0, weight=1.0)
     for n in range(1, 101):
-        state = remember(state, 0.0, n * MEMORY_S / 100)
+        state = updated(state, 0.0, n * MEMORY_S / 100)
     assert state.high == pytest.approx(math.exp(-1) ** 2, rel=1e-9)
 
 
 def test_a_burst_counts_for_little_more_than_a_lull() -> None:
-    # Up, as a factor, after a moment at three times; down after one at a third. Of plain means the
-    # one is three times as far as the other.
+    # Factors after a map of three times the strength, and after one of a third. With a plain mean,
+    # the first change is three times as large.
     state = ScaleState(1.0, 0.0, weight=1.0)
-    up, down = (remember(state, one, 0.04).high or 0 for one in (3.0, 1 / 3))
+    up, down = (updated(state, one, 0.04).high or 0 for one in (3.0, 1 / 3))
     assert 1 < math.log(up) / -math.log(down) < 2
 
 
 @pytest.mark.parametrize("fps", [1, 5, 25, 60, 240])
-def test_memory_does_not_depend_on_the_frame_rate(fps: int) -> None:
-    state = remember(ScaleState(), 4.0, 0.0)
+def test_running_average_does_not_depend_on_the_frame_rate(fps: int) -> None:
+    state = updated(ScaleState(), 4.0, 0.0)
     for n in range(1, 3 * fps + 1):
-        state = remember(state, 9.0, n / fps)
+        state = updated(state, 9.0, n / fps)
     first, rest = math.exp(-1) * (1 - math.exp(-0.25 / 3)), 1 - math.exp(-1)
     assert MEMORY_S == 3
     assert state.high == pytest.approx(((2 * first + 3 * rest) / (first + rest)) ** 2, rel=1e-9)
 
 
-def test_a_first_value_far_off_is_soon_outweighed() -> None:
-    state = remember(ScaleState(), 0.01, 0.0)
+def test_a_wrong_first_value_is_soon_outweighed() -> None:
+    state = updated(ScaleState(), 0.01, 0.0)
     for n in range(1, 26):
-        state = remember(state, 1.0, n / 25)
-    # Were it to count for three seconds, this would be 0.13.
+        state = updated(state, 1.0, n / 25)
+    # If it counted for three seconds, the result would be 0.13.
     assert 0.6 < (state.high or 0) < 1
 
 
-def test_time_that_stands_still_or_runs_back_changes_nothing() -> None:
+def test_times_that_repeat_or_decrease_change_nothing() -> None:
     state = ScaleState(5.0, 2.0, weight=0.5)
-    assert remember(state, 100.0, 2.0).high == pytest.approx(5.0, rel=1e-12)
-    assert remember(state, 100.0, 1.0).high == pytest.approx(5.0, rel=1e-12)
+    assert updated(state, 100.0, 2.0).high == pytest.approx(5.0, rel=1e-12)
+    assert updated(state, 100.0, 1.0).high == pytest.approx(5.0, rel=1e-12)
 
 
-def test_stable_scale_divides_by_the_remembered_end() -> None:
-    scale, memory = Scale("stable"), Remembered()
+def test_stable_scale_divides_by_the_running_average() -> None:
+    scale, average = DisplayScale("stable"), RunningAverage()
     for n, high in enumerate([1.0, 3.0, 0.5, 2.0]):
         values = _noise(n, high)
         end = float(np.percentile(values, 99.8))
-        remembered = memory.after(end, 0.04)
+        remembered = average.after(end, 0.04)
         result = scale(values, n * 0.04)
-        assert scale.low == 0 and scale.high == pytest.approx(remembered)
-        # Not clipped: what is above the end says so.
-        assert result == pytest.approx(values / remembered, rel=1e-5)
-    assert _noise(2, 9.0).max() > scale.high
-    assert scale(_noise(2, 9.0), 0.16).max() > 2
+        assert result.high == pytest.approx(remembered)
+        # Not clipped: values above the upper end stay above 1.
+        assert result.values == pytest.approx(values / remembered, rel=1e-5)
+    assert _noise(2, 9.0).max() > result.high
+    assert scale(_noise(2, 9.0), 0.16).values.max() > 2
 
 
-def test_frame_scale_is_the_frames_own_and_keeps_its_order() -> None:
+def test_frame_scale_depends_on_one_frame_only() -> None:
     loud, quiet = _noise(0, 100.0), _noise(1, 0.01)
-    scale = Scale("frame")
-    scale(loud, 0)
-    assert scale.high == pytest.approx(np.percentile(loud, 99.8))
+    scale = DisplayScale("frame")
+    assert scale(loud, 0).high == pytest.approx(np.percentile(loud, 99.8))
     result = scale(quiet, 0.04)
     end = np.percentile(quiet, 99.8)
-    assert scale.high == pytest.approx(end)
-    assert result == pytest.approx(quiet / end, rel=1e-5)
-    assert (result >= 1).sum() == round(0.002 * quiet.size) + 1
+    assert result.high == pytest.approx(end)
+    assert result.values == pytest.approx(quiet / end, rel=1e-5)
+    assert (result.values >= 1).sum() == round(0.002 * quiet.size) + 1
     # Another order of the same frames gives the same maps.
-    assert np.array_equal(Scale("frame")(quiet, 7.0), result)
+    assert np.array_equal(DisplayScale("frame")(quiet, 7.0).values, result.values)
 
 
 @given(npst.arrays(np.float32, (5, 7), elements=st.floats(-1e6, 1e6, width=32)))
 @settings(deadline=None)
 def test_minmax_is_the_direct_computation(values: Map) -> None:
-    scale = Scale("minmax")
+    scale = DisplayScale("minmax")
     scale(np.array([[-5e6, 5e6]], np.float32), 0)
-    result = scale(values, 5.0)
+    result, shown_high, *_ = scale(values, 5.0)
     low, high = float(values.min()), float(values.max())
-    assert (scale.low, scale.high) == (low, high)
+    assert shown_high == high
     if high - low > 1e-30:
         exact = (values.astype(np.float64) - low) / (high - low)
         assert result == pytest.approx(exact, abs=1e-5)
@@ -138,31 +137,31 @@ def test_minmax_is_the_direct_computation(values: Map) -> None:
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (-2, 0.5), (1, 1.25)])
 def test_fixed_scale_is_the_same_for_every_map(low: float, high: float) -> None:
-    scale = Scale(f"fixed:{low:g},{high:g}", floor=9.0)
-    assert (scale.low, scale.high) == (low, high)
+    scale = DisplayScale(f"fixed:{low:g},{high:g}", floor=9.0)
     for n, level in enumerate([1.0, 100.0, 0.01]):
         values = _noise(n, level) - np.float32(0.5)
         exact = np.maximum(0, (values.astype(np.float64) - low) / (high - low))
-        assert scale(values, n) == pytest.approx(exact, rel=1e-5, abs=1e-5)
-        assert (scale.low, scale.high) == (low, high)
+        result = scale(values, n)
+        assert result.values == pytest.approx(exact, rel=1e-5, abs=1e-5)
+        assert result.high == high
 
 
 @pytest.mark.parametrize("mode", ["stable", "frame", "minmax", "fixed:0,1"])
 @pytest.mark.parametrize("level", [0.0, -3.0])
-def test_maps_without_anything_in_them_give_zeros(mode: str, level: float) -> None:
+def test_constant_maps_without_positive_values_give_zeros(mode: str, level: float) -> None:
     flat = np.full((4, 6), level, np.float32)
-    scale = Scale(mode)
+    scale = DisplayScale(mode)
     for time_s in (0, 1):
-        result = scale(flat, time_s)
+        result = scale(flat, time_s).values
         assert result.dtype == np.float32 and result.shape == (4, 6)
         assert np.array_equal(result, np.zeros((4, 6)))
 
 
-def test_flat_map_above_zero_is_all_there_is_or_nothing() -> None:
+def test_constant_maps_above_zero() -> None:
     flat = np.full((4, 6), 2.5, np.float32)
-    assert np.array_equal(Scale("minmax")(flat, 0), 0 * flat)
-    assert np.array_equal(Scale("frame")(flat, 0), 0 * flat + 1)
-    assert np.array_equal(Scale("fixed:0,10")(flat, 0), 0 * flat + 0.25)
+    assert np.array_equal(DisplayScale("minmax")(flat, 0).values, 0 * flat)
+    assert np.array_equal(DisplayScale("frame")(flat, 0).values, 0 * flat + 1)
+    assert np.array_equal(DisplayScale("fixed:0,10")(flat, 0).values, 0 * flat + 0.25)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -173,9 +172,9 @@ def test_flat_map_above_zero_is_all_there_is_or_nothing() -> None:
 @settings(deadline=None)
 def test_result_is_within_bounds_and_never_nan(mode: str, values: Map, before: Map) -> None:
     kept = values.copy()
-    scale = Scale(mode)
+    scale = DisplayScale(mode)
     scale(before, 0)
-    result = scale(values, 0.04)
+    result = scale(values, 0.04).values
     assert result.dtype == np.float32
     assert np.isfinite(result).all() and (result >= 0).all()
     shown = clipped(result)
@@ -186,25 +185,25 @@ def test_result_is_within_bounds_and_never_nan(mode: str, values: Map, before: M
 @pytest.mark.parametrize("mode", ["stable", "frame"])
 def test_quiet_frame_stays_quiet(mode: str) -> None:
     noise = _noise(0, 0.2)
-    scale = Scale(mode, floor=0.5)
-    assert scale(noise, 0) == pytest.approx(noise / 0.5, abs=1e-6)
-    assert scale.high == 0.5
-    loud = Scale(mode, floor=0.5)(_noise(0, 20.0), 0)
+    scale = DisplayScale(mode, floor=0.5)
+    result = scale(noise, 0)
+    assert result.values == pytest.approx(noise / 0.5, abs=1e-6)
+    assert result.high == 0.5
+    loud = DisplayScale(mode, floor=0.5)(_noise(0, 20.0), 0).values
     assert clipped(loud).max() == 1 and loud.max() < 1.01
 
 
 def _flicker(mode: str, maps: list[Map], cut: int | None = None) -> float:
-    """Mean change of a scale over maps at 25 a second."""
-    scale, flicker = Scale(mode), Flicker()
+    """Return the mean change of a scale over maps at 25 per second."""
+    scale, flicker = DisplayScale(mode), Flicker()
     for n, values in enumerate(maps):
-        scale(values, n / 25)
-        flicker.after(scale.high, is_cut=n == cut)
+        flicker.after(scale(values, n / 25).high, is_cut=n == cut)
     return flicker.mean
 
 
 def test_stable_flickers_less_than_frame() -> None:
     rng = np.random.default_rng(0)
-    # The same picture, whose strength and peaks jump about as gradients do.
+    # One picture, whose strength and peaks vary as gradients do.
     picture = _noise(1)
     maps = [
         (picture + strength * rng.exponential(1.0, picture.shape) ** 3).astype(np.float32)
@@ -227,7 +226,7 @@ def test_flicker_in_closed_form() -> None:
     assert flicker.mean == pytest.approx((0.5 + 0.5 + 0) / 3)
 
 
-def test_a_cut_is_no_flicker_and_neither_is_a_scale_of_nothing() -> None:
+def test_cuts_and_scales_of_zero_do_not_count_as_flicker() -> None:
     flicker = Flicker()
     for n, high in enumerate((2.0, 2.0, 20.0, 40.0, 20.0, 0.0, 10.0)):
         flicker.after(high, is_cut=n == 2)
@@ -242,15 +241,15 @@ def test_a_cut_is_no_flicker_and_neither_is_a_scale_of_nothing() -> None:
         ("fixed:0,2,0.1,0.5", True, ("fixed:0,2", "fixed:0.1,0.5", "fixed:0,1")),
     ],
 )
-def test_what_a_scale_means_for_the_three_maps(
+def test_modes_of_the_three_maps(
     scale: str, has_static: bool, expected: tuple[str, str, str]
 ) -> None:
-    assert modes(scale, has_static=has_static) == expected
+    assert scale_modes(scale, has_static=has_static) == expected
 
 
-def test_without_a_network_a_fixed_scale_is_that_of_the_speed() -> None:
-    assert modes("fixed:0,2", has_static=False)[1] == "fixed:0,2"
-    assert modes("fixed:0,2,0.1,0.5", has_static=False)[1] == "fixed:0.1,0.5"
+def test_without_a_network_a_fixed_scale_applies_to_the_speed() -> None:
+    assert scale_modes("fixed:0,2", has_static=False)[1] == "fixed:0,2"
+    assert scale_modes("fixed:0,2,0.1,0.5", has_static=False)[1] == "fixed:0.1,0.5"
 
 
 def test_scaled_in_closed_form() -> None:
@@ -263,17 +262,17 @@ def test_scaled_in_closed_form() -> None:
     assert scaled(values, low=0, high=math.nan).tolist() == [[0] * 6]
 
 
-def test_far_beyond_a_scale_is_far_but_finite() -> None:
+def test_values_far_above_a_scale_stay_finite() -> None:
     values = np.array([[0, 1e-30, 1e38]], np.float32)
     result = scaled(values, low=0, high=1e-30)
     assert result[0, :2].tolist() == [0, 1]
-    # The highest contrast there is makes no infinity of it.
+    # The highest contrast does not make it infinite.
     assert result[0, 2] == pytest.approx(1e3) and np.isfinite(result**10).all()
 
 
 @pytest.mark.parametrize("strength", [0.01, 0.5, 1.0, 3.0])
 @pytest.mark.parametrize("power", [0.1, 1.0, 3.0, 10.0])
-def test_contrast_is_within_a_map_and_its_strength_stays(strength: float, power: float) -> None:
+def test_contrast_keeps_the_strength_of_a_map(strength: float, power: float) -> None:
     values = (strength * np.array([[0, 0.1, 0.5, 1, 1.5, 1e6]])).astype(np.float32)
     values.setflags(write=False)
     result = contrasted(values, power, strength=strength)
@@ -282,42 +281,41 @@ def test_contrast_is_within_a_map_and_its_strength_stays(strength: float, power:
     assert result[0] == pytest.approx(expected, rel=1e-4)
 
 
-def test_a_map_of_no_strength_is_zeros() -> None:
+def test_contrast_of_a_map_without_strength_is_zero() -> None:
     assert not contrasted(np.ones((2, 3), np.float32), 3.0, strength=0.0).any()
 
 
-def test_strength_is_that_of_a_map_beside_those_remembered() -> None:
-    scale = Scale("stable")
+def test_strength_compares_a_map_with_the_running_average() -> None:
+    scale = DisplayScale("stable")
     picture = _noise()
     for n, strength in enumerate((1.0, 0.5, 2.0)):
-        scale(strength * picture, n / 25)
-        assert scale.strength == pytest.approx(strength * upper_end(picture) / scale.high)
+        result = scale(strength * picture, n / 25)
+        assert result.strength == pytest.approx(strength * upper_end(picture) / result.high)
     for mode in ("frame", "minmax", "fixed:0,1"):
-        other = Scale(mode)
+        other = DisplayScale(mode)
         for n, strength in enumerate((1.0, 0.5)):
-            other(strength * picture, n / 25)
-            assert other.strength == 1
+            assert other(strength * picture, n / 25).strength == 1
 
 
-def test_clipped_is_one_above_one_and_writes_to_nothing() -> None:
+def test_clipped_limits_to_1_and_does_not_change_its_input() -> None:
     values = np.array([[0.0, 0.5, 1.0, 1.5]], np.float32)
     values.setflags(write=False)
     assert clipped(values).tolist() == [[0, 0.5, 1, 1]]
     assert clipped(values).dtype == np.float32
 
 
-def test_upper_end_is_the_percentile_and_zero_for_nothing() -> None:
+def test_upper_end_is_the_percentile_and_zero_for_empty_maps() -> None:
     ramp = np.arange(1001, dtype=np.float32)[None]
     assert upper_end(ramp) == pytest.approx(998.0)
     assert upper_end(ramp, percentile=99) == pytest.approx(990.0)
     assert upper_end(ramp, percentile=50) == 500.0
     assert upper_end(np.zeros((0, 4), np.float32)) == 0.0
-    # What is smaller than a percentile of the picture is not lost.
+    # An object smaller than the percentile still counts.
     small = np.zeros((100, 100), np.float32)
     small[3, 4] = 7
     assert upper_end(small) == 7.0
     assert upper_end(-small) == 0.0
-    # A few wild pixels do not move it.
+    # A few outliers do not change it.
     values = np.ones((100, 100), np.float32)
     values[0, :5] = 1e6
     assert upper_end(values) == 1.0

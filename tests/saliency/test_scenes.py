@@ -1,4 +1,4 @@
-"""Scene cuts: another scene is one; motion, pan, noise, changing light and flashes are not."""
+"""Scene cuts are found; motion, pan, noise, changing light and flashes are not cuts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ import pytest
 from conftest import LoadScript
 
 from vidsal import image_ops
-from vidsal.saliency.scenes import PerScene, Scenes, Verdict, changed_share, has_changed, histogram
+from vidsal.saliency.scenes import (
+    PerScene,
+    SceneDetector,
+    SceneEvent,
+    changed_share,
+    has_changed,
+    histogram,
+)
 from vidsal.types import Rgb
 
 
@@ -36,17 +43,19 @@ def _cut(before: Rgb, after: Rgb) -> bool:
     return has_changed(histogram(before), histogram(after))
 
 
-def _verdicts(pictures: Sequence[Rgb], fps: float = 25, *, ahead: bool = True) -> list[Verdict]:
-    """What each picture is in the course of the whole, with a look at the next or without."""
-    scenes, seen = Scenes(), [histogram(one) for one in pictures]
+def _events(
+    pictures: Sequence[Rgb], fps: float = 25, *, looks_ahead: bool = True
+) -> list[SceneEvent]:
+    """Return the event of each picture, with or without reading one ahead."""
+    scenes, seen = SceneDetector(), [histogram(one) for one in pictures]
     return [
-        scenes.verdict(now, following if ahead else None, index / fps)
+        scenes.event(now, following if looks_ahead else None, index / fps)
         for index, (now, following) in enumerate(zip(seen, [*seen[1:], None], strict=True))
     ]
 
 
 def _blend(before: Rgb, after: Rgb, steps: int) -> list[Rgb]:
-    """One picture giving way to another in even steps, without the two."""
+    """Return a dissolve in even steps, without its first and last picture."""
     shares = np.arange(1, steps)[:, None, None, None] / steps
     return list(np.rint((1 - shares) * before + shares * after).astype(np.uint8))
 
@@ -81,10 +90,10 @@ def test_other_scene_is_a_cut(cat: Rgb, coffee: Rgb) -> None:
 
 
 def test_first_frame_is_no_cut(cat: Rgb, coffee: Rgb) -> None:
-    assert _verdicts([cat]) == ["first"]
-    assert _verdicts([cat, cat]) == ["first", "same"]
-    # Whatever comes after it.
-    assert _verdicts([cat, coffee, coffee]) == ["first", "cut", "same"]
+    assert _events([cat]) == ["first"]
+    assert _events([cat, cat]) == ["first", "same"]
+    # The second frame does not change this.
+    assert _events([cat, coffee, coffee]) == ["first", "cut", "same"]
 
 
 def test_same_picture_is_no_cut(cat: Rgb) -> None:
@@ -121,7 +130,7 @@ def test_changing_light_is_no_cut(cat: Rgb, step: int) -> None:
 
 @pytest.mark.parametrize("step", [1, 5, 12])
 def test_even_ground_that_brightens_is_no_cut(step: int) -> None:
-    # All its pixels pass the border between two bins at once.
+    # All its pixels cross the border between two bins at once.
     grounds = [np.full((18, 32, 3), level, np.uint8) for level in range(0, 256, step)]
     assert not any(_cut(a, b) for a, b in pairwise(grounds))
 
@@ -135,28 +144,28 @@ def test_tiny_pictures(size: tuple[int, int]) -> None:
 
 def test_a_hard_cut_is_one_and_so_is_the_next(cat: Rgb, coffee: Rgb) -> None:
     there = ["first", *["same"] * 4, "cut", *["same"] * 19]
-    assert _verdicts([cat] * 5 + [coffee] * 20) == there
-    assert _verdicts([cat] * 5 + [coffee] * 20 + [cat] * 2) == [*there, "cut", "same"]
+    assert _events([cat] * 5 + [coffee] * 20) == there
+    assert _events([cat] * 5 + [coffee] * 20 + [cat] * 2) == [*there, "cut", "same"]
     third = 255 - cat
-    assert _verdicts([cat] * 2 + [coffee] * 2 + [third] * 2)[2::2] == ["cut", "recut"]
+    assert _events([cat] * 2 + [coffee] * 2 + [third] * 2)[2::2] == ["cut", "recut"]
 
 
 def test_a_flash_of_one_frame_is_no_cut(cat: Rgb) -> None:
     white = np.full_like(cat, 255)
     pictures = [cat, cat, white, cat, cat, cat, white, cat]
     expected = ["first", "same", "flash", "same", "same", "same", "flash", "same"]
-    assert _verdicts(pictures) == expected
-    assert _verdicts([cat, white] * 4 + [cat]) == ["first", "flash", *["same", "flash"] * 3, "same"]
+    assert _events(pictures) == expected
+    assert _events([cat, white] * 4 + [cat]) == ["first", "flash", *["same", "flash"] * 3, "same"]
 
 
 @pytest.mark.parametrize(
     ("fps", "frames"), [(25, 2), (25, 4), (25, 12), (60, 12), (60, 29), (5, 2)]
 )
-def test_a_longer_flash_is_one_cut_and_its_end_none(
+def test_a_longer_flash_is_one_cut_and_then_the_scene_returns(
     cat: Rgb, coffee: Rgb, fps: float, frames: int
 ) -> None:
     for flash in (np.full_like(cat, 255), coffee):
-        found = _verdicts([cat] * 3 + [flash] * frames + [cat] * 3, fps)
+        found = _events([cat] * 3 + [flash] * frames + [cat] * 3, fps)
         expected = [
             "first", "same", "same", "cut", *["same"] * (frames - 1), "return", "same", "same",
         ]  # fmt: skip
@@ -164,67 +173,67 @@ def test_a_longer_flash_is_one_cut_and_its_end_none(
 
 
 @pytest.mark.parametrize(("fps", "frames"), [(25, 13), (25, 40), (60, 31), (5, 3)])
-def test_what_stays_longer_than_half_a_second_is_a_scene(
+def test_a_picture_of_more_than_half_a_second_is_a_scene(
     cat: Rgb, coffee: Rgb, fps: float, frames: int
 ) -> None:
-    found = _verdicts([cat] * 3 + [coffee] * frames + [cat] * 3, fps)
+    found = _events([cat] * 3 + [coffee] * frames + [cat] * 3, fps)
     assert [index for index, one in enumerate(found) if one == "cut"] == [3, 3 + frames]
     assert set(found) == {"first", "same", "cut"}
 
 
 def test_each_of_two_longer_flashes_is_one_cut(cat: Rgb, coffee: Rgb) -> None:
-    found = _verdicts(([cat] * 4 + [coffee] * 3) * 2 + [cat] * 2)
+    found = _events(([cat] * 4 + [coffee] * 3) * 2 + [cat] * 2)
     one = ["cut", "same", "same", "return", "same"]
     assert found == ["first", "same", "same", "same", *one, "same", "same", *one]
 
 
 def test_a_third_scene_after_a_short_one_is_a_cut(cat: Rgb, coffee: Rgb) -> None:
-    found = _verdicts([cat] * 3 + [coffee] * 3 + [255 - cat] * 3)
+    found = _events([cat] * 3 + [coffee] * 3 + [255 - cat] * 3)
     assert found == ["first", "same", "same", "cut", "same", "same", "recut", "same", "same"]
-    # So is one after a single frame, and the frame is.
-    assert _verdicts([cat, coffee, 255 - cat, 255 - cat]) == ["first", "cut", "recut", "same"]
+    # The same holds when the second scene is a single frame.
+    assert _events([cat, coffee, 255 - cat, 255 - cat]) == ["first", "cut", "recut", "same"]
 
 
-def test_the_last_frame_is_judged_without_a_next_one(cat: Rgb, coffee: Rgb) -> None:
-    assert _verdicts([cat, cat, coffee]) == ["first", "same", "cut"]
-    assert _verdicts([cat, cat, cat])[-1] == "same"
-    assert _verdicts([cat, coffee, coffee, cat])[-1] == "return"
+def test_the_last_frame_is_classified_without_a_next_one(cat: Rgb, coffee: Rgb) -> None:
+    assert _events([cat, cat, coffee]) == ["first", "same", "cut"]
+    assert _events([cat, cat, cat])[-1] == "same"
+    assert _events([cat, coffee, coffee, cat])[-1] == "return"
 
 
 def test_a_flash_that_fades_is_over_when_the_scene_is_back(cat: Rgb) -> None:
     brighter = np.clip(cat.astype(int) + 75, 0, 255).astype(np.uint8)
     pictures = [cat, cat, np.full_like(cat, 255), brighter, cat, cat]
-    assert _verdicts(pictures) == ["first", "same", "cut", "recut", "return", "same"]
+    assert _events(pictures) == ["first", "same", "cut", "recut", "return", "same"]
 
 
-@pytest.mark.parametrize("ahead", [True, False])
+@pytest.mark.parametrize("looks_ahead", [True, False])
 @pytest.mark.parametrize("frames", [2, 4])
 @pytest.mark.parametrize("gap", [2, 5, 10, 11, 12, 13, 20])
-def test_a_flash_soon_after_a_cut_ends_nothing(
-    cat: Rgb, coffee: Rgb, gap: int, frames: int, ahead: bool
+def test_a_flash_soon_after_a_cut_does_not_end_the_scene(
+    cat: Rgb, coffee: Rgb, gap: int, frames: int, looks_ahead: bool
 ) -> None:
     white = np.full_like(cat, 255)
     pictures = [cat] * 20 + [coffee] * gap + [white] * frames + [coffee] * 20
-    found = _verdicts(pictures, ahead=ahead)
+    found = _events(pictures, looks_ahead=looks_ahead)
     assert found[20] == "cut"
     begins, ends = 20 + gap, 20 + gap + frames
     assert found[begins] in ("cut", "recut") and found[ends] in ("return", "rejoin")
     assert set(found[21:begins] + found[begins + 1 : ends] + found[ends + 1 :]) <= {"same"}
-    # And the scene has its state back.
+    # The scene gets its state back.
     states: PerScene[int] = PerScene()
-    of: list[int] = []
-    for n, verdict in enumerate(found):
-        states.now = states.at(verdict, lambda n=n: n)  # type: ignore[misc]
-        of.append(states.now)
-    assert of == [0] * 20 + [20] * gap + [begins] * frames + [20] * 20
+    scene_starts: list[int] = []
+    for n, event in enumerate(found):
+        states.now = states.at(event, lambda n=n: n)  # type: ignore[misc]
+        scene_starts.append(states.now)
+    assert scene_starts == [0] * 20 + [20] * gap + [begins] * frames + [20] * 20
 
 
 def test_a_state_is_new_in_each_scene_and_comes_back_after_a_flash() -> None:
     states: PerScene[list[str]] = PerScene()
-    course: list[Verdict] = ["first", "same", "cut", "recut", "same", "return", "cut", "return"]
+    course: list[SceneEvent] = ["first", "same", "cut", "recut", "same", "return", "cut", "return"]
     found = []
-    for n, verdict in enumerate(course):
-        state = states.at(verdict, list)
+    for n, event in enumerate(course):
+        state = states.at(event, list)
         states.now = [*state, str(n)]
         found.append("".join(states.now))
     assert found == ["0", "01", "2", "3", "34", "015", "6", "0157"]
@@ -235,13 +244,13 @@ def test_a_fade_of_a_second_is_no_cut(cat: Rgb, coffee: Rgb, fps: int) -> None:
     for other in (coffee, np.zeros_like(cat), np.full_like(cat, 255)):
         assert _cut(cat, other)
         fade = _blend(cat, other, fps)
-        found = _verdicts([cat] * 3 + fade + [other] * 3 + fade[::-1] + [cat] * 3, fps)
+        found = _events([cat] * 3 + fade + [other] * 3 + fade[::-1] + [cat] * 3, fps)
         assert found == ["first"] + ["same"] * (len(found) - 1)
 
 
 def test_motion_and_pan_are_one_scene(cat: Rgb, load_script: LoadScript) -> None:
     script = load_script("make_synthetic_clip")
     made = list(script.frames(script.Scene(frame_count=20, square_velocity=(-9, 4))))
-    assert _verdicts(made) == ["first"] + ["same"] * 19
+    assert _events(made) == ["first"] + ["same"] * 19
     views = [np.ascontiguousarray(cat[:, left : left + 120]) for left in range(0, 120, 16)]
-    assert _verdicts(views) == ["first"] + ["same"] * 7
+    assert _events(views) == ["first"] + ["same"] * 7

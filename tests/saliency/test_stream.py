@@ -1,4 +1,4 @@
-"""The stream from frames to saliency, with a small fake in the place of a network."""
+"""The stream from frames to saliency, with a small fake in place of a network."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from stream_help import (
     BRIGHTNESS,
     PLAIN,
     PLAIN_WITH,
+    analyse_frames,
     analysed,
     assert_same,
     frames_of,
@@ -26,15 +27,16 @@ from stream_help import (
 
 from vidsal.runtime.prefetch import prefetch
 from vidsal.saliency.regions import centroid
-from vidsal.saliency.stream import analyse_frames, grouped, network_size
+from vidsal.saliency.static_stage import network_size
+from vidsal.saliency.stream import grouped
 from vidsal.settings import Settings
 from vidsal.types import Frame, Map, Request, Rgb, StaticStage
 
-# One result a frame
+# One result per frame
 
 
 @pytest.mark.parametrize("batch", [1, 3, 10, 64])
-def test_one_result_a_frame_in_order(clip: list[Rgb], batch: int) -> None:
+def test_one_result_per_frame_in_order(clip: list[Rgb], batch: int) -> None:
     frames = frames_of(clip)
     results = analysed(frames, batch=batch)
     assert [result.frame.index for result in results] == list(range(10))
@@ -48,7 +50,7 @@ def test_one_result_a_frame_in_order(clip: list[Rgb], batch: int) -> None:
             assert values.min() >= 0 and values.max() <= 1
 
 
-def test_nothing_in_nothing_out() -> None:
+def test_no_frames_give_no_results() -> None:
     assert analysed([]) == []
 
 
@@ -78,12 +80,12 @@ def test_static_stage_gets_batches_of_network_size_in_order(clip: list[Rgb]) -> 
 
 def test_predictions_stay_with_their_frames(clip: list[Rgb]) -> None:
     class Counting(BrightnessStage):
-        """Sees class n in the n-th picture that it is shown."""
+        """Predicts class n for the n-th picture."""
 
         def predict(self, rgb: Rgb) -> Map:
-            seen = np.eye(10, dtype=np.float32)[len(self.looked_at) :][: len(rgb)]
+            classes = np.eye(10, dtype=np.float32)[len(self.looked_at) :][: len(rgb)]
             self.looked_at.extend(rgb)
-            return seen
+            return classes
 
     stage = Counting(tuple(f"class {n}" for n in range(10)))
     settings = Settings(working_width=160, short_side=64, predict_every=0)
@@ -96,7 +98,7 @@ def test_predictions_stay_with_their_frames(clip: list[Rgb]) -> None:
 
 @pytest.mark.parametrize(
     ("static", "batch", "ends"),
-    # All samples of the first frame are a call by themselves.
+    # The first frame needs a full set of gradients, which is one call.
     [(BRIGHTNESS, 4, (1, 5, 9, 10)), (BRIGHTNESS, 1, range(1, 11)), (None, 4, range(1, 11))],
 )
 def test_no_frame_is_read_before_it_is_needed(
@@ -114,13 +116,13 @@ def test_no_frame_is_read_before_it_is_needed(
     assert read == 0
     for n in range(10):
         next(results)
-        # One frame beyond the group: it tells a flash from a cut.
+        # One frame beyond the group is read to tell a flash from a cut.
         assert read == min(10, next(end for end in ends if end > n) + 1)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 4, 16])
 @pytest.mark.parametrize("static", [BRIGHTNESS, None], ids=["static", "motion only"])
-def test_a_failure_of_the_source_comes_through_after_what_was_before_it(
+def test_an_error_of_the_source_is_raised_after_the_frames_before_it(
     clip: list[Rgb], static: StaticStage | None, batch: int
 ) -> None:
     error = RuntimeError("broken")
@@ -136,17 +138,17 @@ def test_a_failure_of_the_source_comes_through_after_what_was_before_it(
     assert caught.value is error
 
 
-@pytest.mark.parametrize("part", [None, 4])
-def test_motion_is_found_while_the_network_is_at_work(clip: list[Rgb], part: int | None) -> None:
+@pytest.mark.parametrize("segment", [None, 4])
+def test_motion_is_computed_while_the_network_works(clip: list[Rgb], segment: int | None) -> None:
     read: list[int] = []
 
     class Waits(BrightnessStage):
-        """It draws nothing until as many frames were read as may be ahead of it."""
+        """Waits until as many frames are read ahead as allowed."""
 
         def maps(self, rgb: Rgb, requests: Sequence[Request]) -> Map:
             last = requests[-1].frame
-            # One more than those of the part tells a flash from a cut.
-            most = 10 if part is None else min(10, (last // part + 1) * part + 1)
+            # One frame beyond the segment is read to tell a flash from a cut.
+            most = 10 if segment is None else min(10, (last // segment + 1) * segment + 1)
             until(lambda: len(read) >= min(most, last + 4))
             assert len(read) <= most
             return super().maps(rgb, requests)
@@ -156,8 +158,10 @@ def test_motion_is_found_while_the_network_is_at_work(clip: list[Rgb], part: int
             read.append(frame.index)
             yield frame
 
-    lead = functools.partial(prefetch, depth=3)
-    results = analyse_frames(frames(), Waits(), PLAIN, batch=2, part=part, lead=lead)
+    read_ahead = functools.partial(prefetch, depth=3)
+    results = analyse_frames(
+        frames(), Waits(), PLAIN, batch=2, segment=segment, read_ahead=read_ahead
+    )
     for one, other in zip(results, analysed(frames_of(clip)), strict=True):
         assert_same(one, other)
 
@@ -166,21 +170,21 @@ def test_motion_is_found_while_the_network_is_at_work(clip: list[Rgb], part: int
     st.lists(st.integers(0, 20), max_size=60), st.integers(1, 16), st.none() | st.integers(1, 20)
 )
 @examples(deadline=None)
-def test_groups_fill_a_call_and_end_with_each_part(
-    samples: list[int], size: int, part: int | None
+def test_groups_fill_a_call_and_end_with_each_segment(
+    samples: list[int], size: int, segment: int | None
 ) -> None:
-    steps: list[Any] = [SimpleNamespace(samples=n) for n in samples]
-    groups = list(grouped(steps, size, part))
-    assert [step for group in groups for step in group] == steps
+    motions: list[Any] = [SimpleNamespace(samples=n) for n in samples]
+    groups = list(grouped(motions, size, segment))
+    assert [motion for group in groups for motion in group] == motions
     assert all(1 <= len(group) <= size for group in groups)
     ends = list(itertools.accumulate(len(group) for group in groups))
     for group, end in zip(groups[:-1], ends, strict=False):
-        needed = [step.samples for step in group]
-        is_border = part is not None and end % part == 0
+        needed = [motion.samples for motion in group]
+        is_border = segment is not None and end % segment == 0
         assert sum(needed) >= size or len(group) == size or is_border
-        # Without its last frame it would not be full.
+        # Without its last frame the group is not full.
         assert sum(needed[:-1]) < size
-    assert part is None or set(range(part, len(steps) + 1, part)) <= set(ends)
+    assert segment is None or set(range(segment, len(motions) + 1, segment)) <= set(ends)
 
 
 # Settings
@@ -199,7 +203,7 @@ def test_camera(clip: list[Rgb]) -> None:
 @pytest.mark.parametrize(
     ("gap_s", "counts_as_s"), [(1e-4, 1 / 240), (1 / 200, 1 / 200), (0, 1 / 25)]
 )
-def test_frames_at_nearly_one_time_are_no_leap(
+def test_frames_with_nearly_equal_times_do_not_give_huge_speeds(
     gap_s: float, counts_as_s: float, clip: list[Rgb]
 ) -> None:
     speeds = [
@@ -213,7 +217,7 @@ def test_frames_at_nearly_one_time_are_no_leap(
 def test_working_width(clip: list[Rgb]) -> None:
     half = analysed(frames_of(clip), Settings(working_width=80, short_side=64))[-1]
     assert half.fused.shape == (45, 80)
-    # Flow is counted in working pixels: half the size, half the flow.
+    # Flow is in working pixels: half the size, half the flow.
     assert np.median(half.movement.flow[..., 0]) == pytest.approx(1.0, abs=0.15)
 
 
@@ -223,7 +227,7 @@ def test_working_width(clip: list[Rgb]) -> None:
 @pytest.mark.parametrize("working_width", [160, 320, 640])
 @pytest.mark.parametrize("size", [(360, 640), (640, 360), (300, 300), (120, 900), (241, 387)])
 @pytest.mark.parametrize(("row", "column"), [(0.1, 0.2), (0.5, 0.5), (0.85, 0.66)])
-def test_one_hot_pixel_comes_back_in_its_place(
+def test_one_hot_pixel_stays_in_its_place(
     size: tuple[int, int], working_width: int, row: float, column: float
 ) -> None:
     hot: tuple[float, float] = (0.0, 0.0)
@@ -246,14 +250,14 @@ def test_one_hot_pixel_comes_back_in_its_place(
     assert found is not None
     assert abs(found[0] - hot[0]) * height < 1
     assert abs(found[1] - hot[1]) * width < 1
-    # Nothing of it is anywhere else.
+    # All other places are zero.
     rows, columns = np.nonzero(result.fused)
     assert abs((rows + 0.5) / height - hot[0]).max() * height < 2 + height / 200
     assert abs((columns + 0.5) / width - hot[1]).max() * width < 2 + width / 200
 
 
 @pytest.mark.parametrize("size", [(360, 640), (640, 360), (241, 387)])
-def test_what_is_bright_in_the_picture_is_hot_at_its_place(size: tuple[int, int]) -> None:
+def test_a_bright_area_is_hot_at_its_place(size: tuple[int, int]) -> None:
     rgb = np.zeros((*size, 3), np.uint8)
     top, left = size[0] // 5, size[1] // 2
     rgb[top : top + 24, left : left + 24] = 255
@@ -279,7 +283,7 @@ def test_smoothing_keeps_the_place_and_widens(clip: list[Rgb]) -> None:
         weights = result.fused.sum(axis=0)
         columns = np.arange(160) + 0.5 - 102
         spreads.append(float((weights * columns**2).sum() / weights.sum()))
-    # Variances of Gaussians add up.
+    # Variances of Gaussians add.
     assert spreads[1] - spreads[0] == pytest.approx((0.02 * 160) ** 2, rel=0.1)
     assert spreads[2] - spreads[0] == pytest.approx((0.05 * 160) ** 2, rel=0.1)
 
@@ -296,7 +300,7 @@ def test_network_size(height: int, width: int, short: int) -> None:
     assert abs(min(size) - short) <= 16
     factor = short / min(height, width)
     for side, pixels in zip(size, (height, width), strict=True):
-        # Each side is the exact one to within half a stride, or the longest that there is.
+        # Each side is exact to within half a stride, or the longest allowed.
         assert abs(side - min(pixels * factor, 4 * short)) <= 16
 
 

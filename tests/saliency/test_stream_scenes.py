@@ -1,4 +1,4 @@
-"""First frames, stills, cuts and flashes along the stream: what begins anew, and what goes on."""
+"""First frames, photos, cuts and flashes along the stream: which state restarts or continues."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from stream_help import (
     SQUARE,
     TEXTURE,
     Placed,
-    Remembered,
+    RunningAverage,
     Voting,
+    analyse_frames,
     analysed,
     assert_same,
     bump,
@@ -31,12 +32,11 @@ from stream_help import (
 from vidsal import image_ops
 from vidsal.motion import compensated
 from vidsal.motion.flow import optical_flow, rough_flow
-from vidsal.saliency import stream
-from vidsal.saliency.stream import analyse_frames
+from vidsal.saliency import fusion_stage
 from vidsal.settings import Flow, Method
 from vidsal.types import Map, Rgb, StaticStage, Target
 
-# First frames, stills and cuts
+# First frames, photos and cuts
 
 
 def test_first_frame_has_no_motion(clip: list[Rgb]) -> None:
@@ -50,25 +50,25 @@ def test_first_frame_has_no_motion(clip: list[Rgb]) -> None:
 
 
 @pytest.mark.parametrize("static", [BRIGHTNESS, None], ids=["static", "motion only"])
-def test_a_still_is_a_stream_of_one(clip: list[Rgb], static: StaticStage | None) -> None:
-    (still,) = analysed(frames_of(clip[:1]), static=static)
+def test_a_photo_is_a_stream_of_one_frame(clip: list[Rgb], static: StaticStage | None) -> None:
+    (photo,) = analysed(frames_of(clip[:1]), static=static)
     first = analysed(frames_of(clip), static=static)[0]
-    assert np.array_equal(still.fused, first.fused)
-    assert still.fused.any() == (static is not None)
+    assert np.array_equal(photo.fused, first.fused)
+    assert photo.fused.any() == (static is not None)
 
 
-def test_a_new_scene_begins_with_nothing_remembered(clip: list[Rgb], other_clip: list[Rgb]) -> None:
+def test_a_new_scene_begins_without_state(clip: list[Rgb], other_clip: list[Rgb]) -> None:
     both = analysed(frames_of(clip[:5] + other_clip[:5]))
     assert [result.is_cut for result in both] == [n == 5 for n in range(10)]
     assert not both[5].motion.any()
     for one, other in zip(both[5:], analysed(frames_of(other_clip[:5], first=5)), strict=True):
         assert_same(one, other)
-    # The other way round, a memory would show: the second scene's scale is not the first's.
+    # A darker second scene would show the scale of the first one.
     joined = analysed(frames_of(clip[:5] + [rgb // 2 for rgb in clip[5:]]))
     assert joined[5].is_cut
 
 
-def test_motion_goes_on_across_batches(clip: list[Rgb]) -> None:
+def test_motion_continues_across_batches(clip: list[Rgb]) -> None:
     results = analysed(frames_of(clip), batch=3)
     for result in results[1:]:
         assert result.movement.speed.max() > 2
@@ -80,22 +80,22 @@ def test_motion_is_measured_against_the_frame_before(clip: list[Rgb]) -> None:
     for n in range(1, 10):
         expected = compensated.measure(image_ops.grey(clip[n - 1]), image_ops.grey(clip[n]))
         for name in ("flow", "backward", "known", "speed"):
-            found = getattr(results[n].movement, name)
-            assert np.array_equal(found, getattr(expected, name)), name
+            measured = getattr(results[n].movement, name)
+            assert np.array_equal(measured, getattr(expected, name)), name
 
 
-@pytest.mark.parametrize("how", get_args(Flow))
-def test_flow_is_of_the_kind_that_was_asked_for(clip: list[Rgb], how: Flow) -> None:
+@pytest.mark.parametrize("method", get_args(Flow))
+def test_flow_uses_the_chosen_method(clip: list[Rgb], method: Flow) -> None:
     grey = [image_ops.grey(rgb) for rgb in clip[:2]]
-    expected = {one: rough_flow(*grey, how=one) for one in get_args(Flow)}
-    result = analysed(frames_of(clip[:2]), dataclasses.replace(PLAIN, flow=how))[1]
+    expected = {one: rough_flow(*grey, method=one) for one in get_args(Flow)}
+    result = analysed(frames_of(clip[:2]), dataclasses.replace(PLAIN, flow=method))[1]
     assert [np.array_equal(result.movement.flow, one) for one in expected.values()] == [
-        one == how for one in expected
+        one == method for one in expected
     ]
-    assert np.array_equal(result.movement.backward, optical_flow(*grey[::-1], how=how))
+    assert np.array_equal(result.movement.backward, optical_flow(*grey[::-1], method=method))
 
 
-def test_one_thread_helps_with_the_flow_and_goes_with_the_stream(clip: list[Rgb]) -> None:
+def test_one_flow_thread_lives_as_long_as_the_stream(clip: list[Rgb]) -> None:
     def helpers() -> list[threading.Thread]:
         return [one for one in threading.enumerate() if one.name.startswith("vidsal-flow")]
 
@@ -109,7 +109,7 @@ def test_one_thread_helps_with_the_flow_and_goes_with_the_stream(clip: list[Rgb]
     assert not first.is_alive() and not helpers()
 
 
-def test_the_helping_thread_goes_when_fusion_fails(
+def test_the_flow_thread_ends_when_fusion_fails(
     clip: list[Rgb], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(*_: object, **__: object) -> Map:
@@ -117,8 +117,8 @@ def test_the_helping_thread_goes_when_fusion_fails(
 
     results = analyse_frames(frames_of(clip), BRIGHTNESS, PLAIN, batch=4)
     next(results)
-    monkeypatch.setattr(stream, "fuse", failing)
-    # The error is kept, and with it all frames of the call.
+    monkeypatch.setattr(fusion_stage, "fuse", failing)
+    # The error is kept, and with it all frames of the call stack.
     with pytest.raises(ZeroDivisionError) as error:
         list(results)
     assert error.tb is not None
@@ -135,13 +135,15 @@ def test_a_cut_on_the_last_frame_is_a_cut(clip: list[Rgb], other_clip: list[Rgb]
 
 @pytest.mark.parametrize("batch", [1, 3, 4, 16])
 @pytest.mark.parametrize("kind", ["white", "black", "other"])
-def test_a_flash_of_one_frame_ends_nothing(kind: str, batch: int, load_script: LoadScript) -> None:
+def test_a_single_frame_flash_does_not_end_the_scene(
+    kind: str, batch: int, load_script: LoadScript
+) -> None:
     _, pictures = scene_of(
         load_script, background_velocity=(0, 0), square_velocity=(-2, 1), frame_count=14
     )
     without = analysed(frames_of(pictures), batch=batch)
     pictures[5] = flash_of(kind)
-    # Somebody else may be seen in the flash: the class that is explained stays.
+    # Another class may be on top in the flash; the explained class stays.
     stage = Voting([1] * 5 + [2] + [1] * 8, Target(is_locked=True))
     settings = dataclasses.replace(PLAIN, predict_every=0)
     results = analysed(frames_of(pictures), settings, static=stage, batch=batch)
@@ -149,12 +151,12 @@ def test_a_flash_of_one_frame_ends_nothing(kind: str, batch: int, load_script: L
     assert [one.frame for one in stage.asked] == [0, 1, 2, 3, 4, *range(6, 14)]
     assert [one.samples for one in stage.asked] == [16] + [1] * 12
     assert [one.class_id for one in stage.asked] == [1] * 13
-    # During the flash things stand still, and have a past all the same ...
+    # During the flash there is no motion, and all points have a past.
     flash = results[5].movement
     assert not flash.flow.any() and not flash.backward.any() and not flash.speed.any()
     assert (flash.known == 1).all()
     assert np.array_equal(results[5].speed, results[4].speed)
-    # ... and the next frame is compared with the one before the flash, over the time between.
+    # The next frame is compared with the frame before the flash, over the time between them.
     expected = compensated.measure(image_ops.grey(pictures[4]), image_ops.grey(pictures[6]))
     assert np.array_equal(results[6].movement.flow, expected.flow)
     assert np.array_equal(results[6].movement.backward, expected.backward)
@@ -164,7 +166,7 @@ def test_a_flash_of_one_frame_ends_nothing(kind: str, batch: int, load_script: L
 
 
 @pytest.mark.parametrize("kind", ["white", "black"])
-def test_scales_go_on_across_aflash_of(kind: str, clip: list[Rgb]) -> None:
+def test_scales_continue_across_a_flash(kind: str, clip: list[Rgb]) -> None:
     pictures = clip.copy()
     pictures[4] = flash_of(kind)
     strengths = [1.0, 1.0, 4.0, 4.0, 9.0, 4.0, 4.0, 2.0, 2.0, 2.0]
@@ -172,7 +174,7 @@ def test_scales_go_on_across_aflash_of(kind: str, clip: list[Rgb]) -> None:
     stage = Placed(lambda one: pattern * np.float32(strengths[one.frame]))
     settings = dataclasses.replace(BARE, scale="stable", method="gradient")
     results = analysed(frames_of(pictures), settings, static=stage)
-    static, moving = Remembered(), Remembered()
+    static, moving = RunningAverage(), RunningAverage()
     for n, result in enumerate(results):
         static_end = static.after(strengths[n], 0.04)
         assert result.static_high / results[0].static_high == pytest.approx(static_end, rel=1e-5)
@@ -183,8 +185,8 @@ def test_scales_go_on_across_aflash_of(kind: str, clip: list[Rgb]) -> None:
 
 
 @pytest.mark.parametrize("kind", ["white", "black", "other"])
-def test_the_fused_map_stands_still_in_a_flash(kind: str, clip: list[Rgb]) -> None:
-    # Outlines are those of the scene, not of what the flash shows.
+def test_the_fused_map_does_not_change_in_a_flash(kind: str, clip: list[Rgb]) -> None:
+    # The guided filter uses the picture of the scene, not the flash.
     pictures = clip.copy()
     pictures[4] = flash_of(kind)
     pattern = np.random.default_rng(0).random((90, 160)).astype(np.float32)
@@ -195,8 +197,8 @@ def test_the_fused_map_stands_still_in_a_flash(kind: str, clip: list[Rgb]) -> No
     assert results[4].fused == pytest.approx(results[3].fused, abs=0.01)
 
 
-def test_what_was_drawn_before_a_flash_stays_on_its_texture(load_script: LoadScript) -> None:
-    # As below, without a flash: all pans by (2, -1), and what the first frame drew is hot.
+def test_a_spot_sampled_before_a_flash_stays_on_its_texture(load_script: LoadScript) -> None:
+    # The whole picture pans by (2, -1). Only the map of the first frame has a hot spot.
     _, pictures = scene_of(load_script, square_velocity=(2, -1))
     pictures[4] = flash_of("white")
     nothing = np.zeros(TEXTURE, np.float32)
@@ -211,7 +213,7 @@ def test_what_was_drawn_before_a_flash_stays_on_its_texture(load_script: LoadScr
 @pytest.mark.parametrize("static_every", [1, 4])
 @pytest.mark.parametrize("method", get_args(Method))
 @pytest.mark.parametrize(("kind", "length"), [("white", 2), ("black", 3), ("other", 12)])
-def test_after_a_longer_flash_all_goes_on_as_it_was(
+def test_after_a_longer_flash_the_state_before_it_is_restored(
     kind: str, length: int, method: Method, static_every: int, clip: list[Rgb]
 ) -> None:
     settings = dataclasses.replace(PLAIN, method=method, static_every=static_every, predict_every=0)
@@ -226,12 +228,12 @@ def test_after_a_longer_flash_all_goes_on_as_it_was(
     assert after.static_high == pytest.approx(before.static_high, rel=0.1)
     assert after.motion_high == pytest.approx(before.motion_high, rel=0.1)
     assert abs(flash.static_high - before.static_high) > 0.3 * before.static_high
-    # Nothing is drawn anew but what each frame draws.
+    # No frame draws more than the fresh gradients.
     if method == "smoothgrad" and static_every == 1:
         assert [one.samples for one in stage.asked if one.frame >= end][:2] == [1, 1]
 
 
-def test_what_stays_longer_than_half_a_second_is_a_scene(clip: list[Rgb]) -> None:
+def test_a_picture_of_more_than_half_a_second_is_a_scene(clip: list[Rgb]) -> None:
     pictures = clip[:3] + [flash_of("white")] * 13 + clip[3:6]
     results = analysed(frames_of(pictures))
     assert [result.frame.index for result in results if result.is_cut] == [3, 16]

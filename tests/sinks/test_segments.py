@@ -354,5 +354,6 @@ def test_runs_that_are_killed_go_on(
     words = [str(clip), "--kills", "4", "--model", "none", "--batch", "1", "--layout", "quad"]
     assert script.main(words) == 0
     out = capsys.readouterr().out
-    assert "90 pictures, 272 things to compare" in out
-    assert "whole, 0 differences" in out and out.count("left behind: 0") == out.count("whole, ")
+    assert "90 pictures, 272 items to compare" in out
+    assert "complete, 0 differences" in out
+    assert out.count("left behind: 0") == out.count("complete, ")

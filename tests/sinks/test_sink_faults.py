@@ -41,7 +41,7 @@ pytestmark = pytest.mark.usefixtures("own_folder")
 def test_an_existing_file_is_kept(make_clip: MakeClip, tmp_path: Path) -> None:
     clip, out = make_clip(frames=3), tmp_path / "o.mp4"
     out.write_bytes(b"precious")
-    with pytest.raises(VidsalError, match=r"o\.mp4 exists: give another name, or --overwrite"):
+    with pytest.raises(VidsalError, match=r"o\.mp4 exists: give another name, or overwrite=True"):
         run_vidsal(clip, out)
     assert out.read_bytes() == b"precious"
     run_vidsal(clip, out, overwrite=True)

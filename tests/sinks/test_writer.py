@@ -172,7 +172,7 @@ def test_an_existing_file_is_kept_unless_it_may_be_replaced(tmp_path: Path) -> N
     [
         ("o.avi", 25, {}, r"o\.avi.*: a video is written as \.mp4"),
         ("o", 25, {}, r"a video is written as \.mp4"),
-        ("o.webm", 25, {"codec": "h264"}, r"h264.* into \.mp4"),
+        ("o.webm", 25, {"codec": "h264"}, "^codec='h264' is written as .mp4"),
         ("o.mp4", 0, {}, "0.01 to 1000 frames a second"),
         ("o.mp4", "fast", {}, "0.01 to 1000 frames a second"),
         ("o.mp4", None, {}, "^fps: expected frames a second"),

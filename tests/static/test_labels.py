@@ -36,9 +36,9 @@ def test_top_n_is_the_sum_of_so_many(text: str, top: int) -> None:
 
 @pytest.mark.parametrize("text", ["top0", "top1000", "top 999999"])
 def test_no_more_scores_than_classes(text: str) -> None:
-    with pytest.raises(UsageError, match=f"^--target top1 to top999 are possible, got {text}$"):
+    with pytest.raises(UsageError, match=f"^target= takes top1 to top999, got {text}$"):
         find_target(text)
-    with pytest.raises(UsageError, match=r"^--target top1 to top2 are possible, got top3$"):
+    with pytest.raises(UsageError, match=r"^target= takes top1 to top2, got top3$"):
         find_target("top3", numbered(3))
 
 
@@ -107,7 +107,7 @@ def test_shared_names_are_refused_with_the_indices(text: str, indices: tuple[int
     with pytest.raises(UsageError) as caught:
         find_target(text)
     message = str(caught.value)
-    assert message.startswith(f"--target {text!r} is the name of several classes: take ")
+    assert message.startswith(f"target={text!r} is the name of several classes: take ")
     for index in indices:
         # Each is told with all its synonyms, which is how a person tells them apart.
         assert f"{index} ({', '.join(imagenet_classes()[index].synonyms)}, the " in message
@@ -116,7 +116,7 @@ def test_shared_names_are_refused_with_the_indices(text: str, indices: tuple[int
 
 @pytest.mark.parametrize("text", ["-1", "1000", "-5", "123456"])
 def test_numbers_outside_are_refused(text: str) -> None:
-    with pytest.raises(UsageError, match=f"^--target must be 0 to 999, .*got {text}$"):
+    with pytest.raises(UsageError, match=f"^target= must be 0 to 999, .*got {text}$"):
         find_target(text)
 
 
@@ -135,7 +135,7 @@ def test_near_misses_are_hinted_at(text: str, near: str) -> None:
     with pytest.raises(UsageError) as caught:
         find_target(text)
     message = str(caught.value)
-    assert message.startswith(f"--target {text!r} is not a class of this network; did you mean ")
+    assert message.startswith(f"target={text!r} is not a class of this network; did you mean ")
     assert repr(near) in message
     assert message.count(" or ") <= 3
     assert find_target(near).class_id is not None
@@ -143,7 +143,7 @@ def test_near_misses_are_hinted_at(text: str, near: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "zzzzqq", "--5", "²", "٣", "1.5", "9" * 5000, "\n"])
 def test_nonsense_is_refused_politely(text: str) -> None:
-    with pytest.raises(UsageError, match=r"^--target '.*is not a class of this network"):
+    with pytest.raises(UsageError, match=r"^target='.*is not a class of this network"):
         find_target(text)
 
 
@@ -161,7 +161,7 @@ def test_labels_of_a_file(encoding: str, tmp_path: Path) -> None:
     assert find_target("éléphant", classes) == Target(class_id=2)
     assert find_target("2", classes) == Target(class_id=2)
     with pytest.raises(
-        UsageError, match=r"^--target must be 0 to 2, a name, auto, lock or topN, got 3$"
+        UsageError, match=r"^target= must be 0 to 2, a name, auto, lock or topN, got 3$"
     ):
         find_target("3", classes)
     with pytest.raises(UsageError, match=r"not a class of this network; did you mean 'dog'"):
@@ -172,14 +172,19 @@ def test_labels_of_a_file(encoding: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "why"), [(b"", "holds no names"), (b"\n \n", "holds no names"), (b"\xff\xfe", "")]
+    ("content", "why"),
+    [
+        (b"", "has no names: write one on each line$"),
+        (b"\n \n", "has no names: write one on each line$"),
+        (b"\xff\xfe", ""),
+    ],
 )
 def test_labels_that_are_none(content: bytes, why: str, tmp_path: Path) -> None:
     path = tmp_path / "names.txt"
     path.write_bytes(content)
     with pytest.raises(VidsalError, match=why or "cannot be read") as caught:
         read_labels(path)
-    assert str(caught.value).startswith(f"--labels {path} ") and "\n" not in str(caught.value)
+    assert str(caught.value).startswith(f"labels='{path}' ") and "\n" not in str(caught.value)
     with pytest.raises(VidsalError, match="cannot be read"):
         read_labels(tmp_path / "missing.txt")
 

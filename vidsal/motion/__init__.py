@@ -1,1 +1,1 @@
-"""Dynamic half: optical flow, the camera's movement, and what is left of one without the other."""
+"""Optical flow, camera motion, and the motion that remains without the camera."""

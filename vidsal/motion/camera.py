@@ -1,4 +1,4 @@
-"""The camera's own movement, fitted to the optical flow. Pure maths."""
+"""Camera motion, fitted to the optical flow. Pure maths."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,29 +10,31 @@ from vidsal.runtime.opencv import cv2
 from vidsal.settings import Camera
 from vidsal.types import CameraMotion, Map
 
-# Every 8th flow vector is asked about the camera: neighbours carry the same news, and 900 votes at
-# 320 x 180 fit in a millisecond.
+# Every 8th flow vector is used for the fit: neighbouring vectors are nearly equal, and a fit to the
+# 900 vectors of a 320 x 180 picture takes a millisecond.
 _GRID_PX = 8
-# A vector agrees with the camera when it lies within this of the fitted movement; a pixel is what
-# Farneback is good for where there is little texture.
+# A vector is an inlier within this distance of the fitted motion. Where there is little texture,
+# Farneback is accurate to about a pixel.
 _INLIER_PX = 1.0
-# With fewer agreeing vectors than this, what was fitted is some object and not the camera.
+# A fit with fewer inliers describes an object and not the camera.
 _INLIER_SHARE = 0.1
-# A model with more freedom must bring so many more vectors to agree: a similarity cannot bend to
+# A model with more degrees of freedom must gain this share of inliers: a similarity cannot bend to
 # follow an object.
-_BETTER_SHARE = 0.1
-# Fewer vectors than this are too few to vote, and a determinant below this is none.
-_VOTES, _FLAT = 8, 1e-3
-# Nothing in view halves or doubles its distance between two frames; beyond that lies the horizon
-# of a perspective, where the camera's flow has no bounds.
-_NEAREST = 0.5
-# How each kind of camera movement is fitted, and which are tried for what is asked.
+_GAIN_SHARE = 0.1
+# A fit needs at least this many vectors.
+_MIN_VECTORS = 8
+# A matrix with a smaller determinant is degenerate.
+_MIN_DETERMINANT = 1e-3
+# No point halves or doubles its distance to the camera between two frames. A smaller depth is near
+# the horizon of a perspective, where the camera's flow is unbounded.
+_MIN_DEPTH = 0.5
+# How each camera model is fitted, and which models each option tries, in order.
 _FITS: dict[str, Callable[..., Any]] = {
     "similarity": cv2.estimateAffinePartial2D,
     "affine": cv2.estimateAffine2D,
     "homography": cv2.findHomography,
 }
-_TRIED: dict[str, tuple[str, ...]] = {
+_CANDIDATES: dict[str, tuple[str, ...]] = {
     "auto": ("similarity", "affine", "homography"),
     "affine": ("affine",),
     "homography": ("homography", "affine"),
@@ -41,23 +43,29 @@ _TRIED: dict[str, tuple[str, ...]] = {
 
 
 def steady() -> CameraMotion:
-    """Return the movement of a camera that stands still."""
+    """Return the motion of a camera that stands still: the identity, model "none"."""
     return CameraMotion(np.eye(3, dtype=np.float32), "none", None)
 
 
 def camera_motion(flow: Map, *, model: Camera = "auto") -> CameraMotion:
-    """Return the movement of the camera that explains most of the flow.
+    """Return the camera motion that explains most of the flow.
 
-    It is fitted to a grid of flow vectors by RANSAC; where too few of them agree, a simpler
-    model is tried, and in the end the median vector stands for a plain shift.
+    Each model is fitted to a grid of flow vectors by RANSAC. If no fit has enough inliers, the
+    result is a shift by the median vector.
 
     Parameters
     ----------
     flow : (h, w, 2) float32 array
-        Pixels a frame, columns first.
+        Pixels per frame, columns first.
     model : {"auto", "homography", "affine", "median", "none"}
-        "auto" takes the simplest of similarity (shift, turn, zoom), affine and homography that
-        explains about as much as the best; "none" claims a camera that stands still.
+        "auto" takes the simplest of similarity (shift, rotation, zoom), affine and homography that
+        has about as many inliers as the best one. "homography" falls back to affine. "median"
+        is a shift by the median vector. "none" assumes that the camera stands still.
+
+    Returns
+    -------
+    CameraMotion
+        From the frame on whose grid the flow is given, to the other one.
 
     References
     ----------
@@ -66,24 +74,24 @@ def camera_motion(flow: Map, *, model: Camera = "auto") -> CameraMotion:
     """
     if model == "none" or not flow.any():
         return steady()
-    before, shift = _votes(flow)
-    able: list[tuple[float, CameraMotion]] = []
-    for name in _TRIED[model]:
+    before, shift = _sampled_vectors(flow)
+    fits: list[tuple[float, CameraMotion]] = []
+    for name in _CANDIDATES[model]:
         fit = _fitted(name, before, before + shift)
         if fit is None or fit.inlier_share is None or fit.inlier_share < _INLIER_SHARE:
             continue
-        able.append((fit.inlier_share, fit))
-        simplest, _ = able[0]
-        # No other one can bring so many more than that.
-        if model != "auto" or simplest >= 1 - _BETTER_SHARE:
+        fits.append((fit.inlier_share, fit))
+        simplest, _ = fits[0]
+        # No other model can gain enough inliers any more.
+        if model != "auto" or simplest >= 1 - _GAIN_SHARE:
             break
-    if not able:
-        return _median(shift)
-    enough = max(share for share, _ in able) - _BETTER_SHARE
-    return next(fit for share, fit in able if share >= enough)
+    if not fits:
+        return _median_shift(shift)
+    required = max(share for share, _ in fits) - _GAIN_SHARE
+    return next(fit for share, fit in fits if share >= required)
 
 
-def _votes(flow: Map) -> tuple[Map, Map]:
+def _sampled_vectors(flow: Map) -> tuple[Map, Map]:
     """Return a grid of points (columns, rows) and their flow, each (n, 2) float32."""
     height, width = flow.shape[:2]
     rows, columns = np.mgrid[
@@ -94,8 +102,8 @@ def _votes(flow: Map) -> tuple[Map, Map]:
 
 
 def _fitted(name: str, before: Map, after: Map) -> CameraMotion | None:
-    """Return the movement of this kind that most points agree on; None where there is none."""
-    if len(before) < _VOTES:
+    """Return the motion of this model with most inliers, or None if there is no valid one."""
+    if len(before) < _MIN_VECTORS:
         return None
     matrix, inliers = _FITS[name](
         before, after, method=cv2.RANSAC, ransacReprojThreshold=_INLIER_PX, maxIters=500,
@@ -103,28 +111,28 @@ def _fitted(name: str, before: Map, after: Map) -> CameraMotion | None:
     )  # fmt: skip
     if matrix is None or not np.isfinite(matrix).all():
         return None
-    whole = matrix if len(matrix) == 3 else np.vstack([matrix, [0, 0, 1]])
-    # A fold of the picture, or one without extent, is no camera.
-    if abs(whole[2, 2]) < _FLAT or np.linalg.det(whole / whole[2, 2]) < _FLAT:
+    full = matrix if len(matrix) == 3 else np.vstack([matrix, [0, 0, 1]])
+    # A camera neither mirrors the picture, nor shrinks it to a line.
+    if abs(full[2, 2]) < _MIN_DETERMINANT or np.linalg.det(full / full[2, 2]) < _MIN_DETERMINANT:
         return None
-    whole = whole / whole[2, 2]
-    picture = np.column_stack([before, np.ones(len(before))])
-    if min((picture @ one[2]).min() for one in (whole, np.linalg.inv(whole))) < _NEAREST:
+    full = full / full[2, 2]
+    points = np.column_stack([before, np.ones(len(before))])
+    if min((points @ one[2]).min() for one in (full, np.linalg.inv(full))) < _MIN_DEPTH:
         return None
     share = float(np.mean(np.asarray(inliers)))
-    return CameraMotion(np.asarray(whole, np.float32), name, share)
+    return CameraMotion(np.asarray(full, np.float32), name, share)
 
 
-def _median(shift: Map) -> CameraMotion:
-    """Return the plain shift by the median vector."""
+def _median_shift(shift: Map) -> CameraMotion:
+    """Return a shift by the median vector."""
     matrix = np.eye(3, dtype=np.float32)
     matrix[:2, 2] = np.median(shift, axis=0)
-    near = np.linalg.norm(shift - matrix[:2, 2], axis=1) <= _INLIER_PX
-    return CameraMotion(matrix, "median", float(near.mean()))
+    is_inlier = np.linalg.norm(shift - matrix[:2, 2], axis=1) <= _INLIER_PX
+    return CameraMotion(matrix, "median", float(is_inlier.mean()))
 
 
 def camera_flow(camera: CameraMotion, size: tuple[int, int], *, backward: bool = False) -> Map:
-    """Return the flow that the camera alone causes, (h, w, 2) float32, columns first.
+    """Return the flow that the camera alone causes.
 
     Parameters
     ----------
@@ -132,7 +140,13 @@ def camera_flow(camera: CameraMotion, size: tuple[int, int], *, backward: bool =
     size : (int, int)
         Height and width.
     backward : bool
-        From this frame to the previous one, instead of from the previous one to this.
+        Return the flow from this frame to the previous one, instead of from the previous one to
+        this.
+
+    Returns
+    -------
+    (h, w, 2) float32 array
+        Pixels per frame, columns first.
     """
     height, width = size
     columns = np.arange(width, dtype=np.float32)[None, :]
@@ -149,6 +163,16 @@ def camera_flow(camera: CameraMotion, size: tuple[int, int], *, backward: bool =
 
 
 def reversed_motion(camera: CameraMotion) -> CameraMotion:
-    """Return the movement that undoes this one."""
+    """Return the camera motion in the opposite direction, from the second frame to the first.
+
+    Parameters
+    ----------
+    camera : CameraMotion
+
+    Returns
+    -------
+    CameraMotion
+        The inverse matrix, with the same model and share of inliers.
+    """
     matrix = np.linalg.inv(camera.matrix.astype(np.float64))
     return replace(camera, matrix=np.asarray(matrix / matrix[2, 2], np.float32))

@@ -1,5 +1,6 @@
-"""Dynamic saliency: optical flow, the camera's own movement, and what is left of the one without
-the other. Pure maths on grey pictures of working size.
+"""Motion of objects: optical flow minus the flow that the camera causes.
+
+Pure maths on grey pictures of working size.
 """
 
 from functools import partial
@@ -8,20 +9,30 @@ import numpy as np
 
 from vidsal.image_ops import smoothed
 from vidsal.motion.camera import camera_flow, camera_motion, reversed_motion, steady
-from vidsal.motion.flow import optical_flow, require_alike, rough_flow
+from vidsal.motion.flow import optical_flow, require_same_shape, rough_flow
+from vidsal.motion.lighting import brightness_ratio, equalized, is_explained
 from vidsal.motion.warp import forward_backward_consistent
 from vidsal.runtime.prefetch import Begin
 from vidsal.settings import Camera, Flow
 from vidsal.types import Map, Motion, Rgb
 
-# Standard deviation of the light smoothing of the speed, as a share of the longer side.
+# Standard deviation of the smoothing of the speed, as a share of the longer side.
 _SMOOTH = 0.02
 
 
 def still(size: tuple[int, int], *, known: bool = False) -> Motion:
-    """Return no motion: of a frame that has nothing before it, or, `known`, that stands still."""
-    nowhere, past = np.zeros((*size, 2), np.float32), np.full(size, known, np.float32)
-    return Motion(nowhere, nowhere, past, np.zeros(size, np.float32), steady())
+    """Return a motion of zero everywhere, with a camera that stands still.
+
+    Parameters
+    ----------
+    size : (int, int)
+        Height and width.
+    known : bool
+        Whether each point is visible in the previous frame. ``False`` for a frame without a
+        previous one.
+    """
+    zero, past = np.zeros((*size, 2), np.float32), np.full(size, known, np.float32)
+    return Motion(zero, zero, past, np.zeros(size, np.float32), steady())
 
 
 def measure(
@@ -29,50 +40,66 @@ def measure(
     current: Rgb,
     *,
     model: Camera = "auto",
-    how: Flow = "farneback",
-    begin: Begin[Map] | None = None,
+    method: Flow = "farneback",
+    submit: Begin[Map] | None = None,
 ) -> Motion:
-    """Return what moved between two grey pictures, the camera's own movement taken off.
+    """Return the motion between two grey pictures, compensated for the camera.
 
     Parameters
     ----------
     previous, current : (h, w) uint8 array
         Grey pictures of one size.
     model : {"auto", "homography", "affine", "median", "none"}
-        See `camera_motion`.
-    how : {"farneback", "dis"}
-        See `optical_flow`.
-    begin : callable, optional
-        Finds the flow there at the same time as the flow back: see
-        `vidsal.runtime.prefetch.helper`.
+        Camera model, see `vidsal.motion.camera.camera_motion`.
+    method : {"farneback", "dis"}
+        Optical flow, see `vidsal.motion.flow.optical_flow`.
+    submit : callable, optional
+        Runs a function in another thread, see `vidsal.runtime.prefetch.helper`. Forward and
+        backward flow are then computed at the same time.
 
     Returns
     -------
     Motion
-        All zero for identical pictures.
+        Flow, backward flow and speed are zero for identical pictures.
 
     Raises
     ------
     ValueError
         If the shapes differ.
     """
-    require_alike(previous, current)
-    forward = partial(rough_flow, previous, current, how=how)
-    found = begin(forward) if begin else forward
-    backward = optical_flow(current, previous, how=how)
-    flow = found()
+    require_same_shape(previous, current)
+    # Light is not motion.
+    ratio = brightness_ratio(previous, current)
+    previous, current = equalized(previous, current, ratio)
+    compute_forward = partial(rough_flow, previous, current, method=method)
+    forward_result = submit(compute_forward) if submit else compute_forward
+    backward = optical_flow(current, previous, method=method)
+    flow = forward_result()
     known = forward_backward_consistent(backward, flow)
-    # The way back is the finer one, so the camera's is found from that.
-    back = camera_motion(backward, model=model)
-    own = backward - camera_flow(back, current.shape[:2])
-    # A point that is lost is no evidence that something moves there.
+    # The camera is fitted to the backward flow, because that one has the full size.
+    camera = camera_motion(backward, model=model)
+    still_scene = camera_flow(camera, current.shape[:2])
+    own = backward - still_scene
+    # A point without a counterpart in the previous frame is not evidence of motion.
     speed = np.sqrt(own[..., 0] ** 2 + own[..., 1] ** 2) * known
-    return Motion(flow, backward, known, smoothed(speed, _SMOOTH), reversed_motion(back))
+    if ratio != 1:
+        speed *= is_explained(previous, current, backward, still_scene)
+    return Motion(flow, backward, known, smoothed(speed, _SMOOTH), reversed_motion(camera))
 
 
-def diagonals_a_second(speed: Map, seconds: float) -> Map:
-    """Return a speed in diagonals of the picture a second, from pixels in so many seconds.
+def diagonals_per_second(speed: Map, seconds: float) -> Map:
+    """Return a speed in a unit that depends neither on the working size nor on the frame rate.
 
-    So it depends neither on the working size nor on the frame rate.
+    Parameters
+    ----------
+    speed : (h, w) float32 array
+        Pixels per frame.
+    seconds : float
+        Time between the two frames, above 0.
+
+    Returns
+    -------
+    (h, w) float32 array
+        Diagonals of the picture per second.
     """
     return np.asarray(speed / np.float32(np.hypot(*speed.shape) * seconds), np.float32)

@@ -1,4 +1,4 @@
-"""What becomes of memory that is not needed any more, kept out of the way where it only costs."""
+"""Garbage collection and the allocator, set so that they cost less time."""
 
 import ctypes
 import gc
@@ -6,23 +6,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
-# glibc's names for its settings: how much may lie free, and what is not taken from there but comes
-# from the system and goes back at once. More than this it does not accept for the latter.
+# glibc's numbers for M_TRIM_THRESHOLD, the free bytes that a process may keep, and
+# M_MMAP_THRESHOLD, the size from which a block comes from the system and returns to it when freed.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-_FREE_BYTES, _LARGE_BYTES = 1 << 29, 1 << 25
+# The second number is the largest that glibc accepts for M_MMAP_THRESHOLD.
+_TRIM_BYTES, _MMAP_BYTES = 1 << 29, 1 << 25
 
 
 @contextmanager
 def gc_paused(*, for_good: bool = False) -> Iterator[None]:
-    """Leave the collector off for a while, and as it was afterwards.
+    """Switch the garbage collector off within the block, and restore its state afterwards.
 
-    Importing TensorFlow and tracing a graph make a great many objects that stay; looking through
-    all of them again and again is a fifth of the time that it takes.
+    Importing TensorFlow and tracing a graph create many objects that stay. The collector scans
+    them again and again, which is a fifth of the time of both.
 
     Parameters
     ----------
     for_good : bool
-        What there is by then is never looked at again: for modules, which stay to the end.
+        Exclude all objects that exist at the end of the block from later collections. This suits
+        imported modules, which stay until the process ends.
     """
     was_on = gc.isenabled()
     gc.disable()
@@ -37,13 +39,13 @@ def gc_paused(*, for_good: bool = False) -> Iterator[None]:
 
 @cache
 def keep_freed() -> bool:
-    """Let the memory of freed pictures stay with the process, and say whether that can be had.
+    """Keep the memory of freed pictures in the process; return whether that works here.
 
-    As glibc is set up, it goes back to the system and comes anew, page by page, for the next
-    picture: a twentieth of the time of a run without a network. Other C libraries are left alone.
+    By default glibc returns it to the system, which maps it again, page by page, for the next
+    picture: a twentieth of the time of a run without a network. Other C libraries stay unchanged.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
         return False
-    return bool(mallopt(_TRIM_THRESHOLD, _FREE_BYTES) and mallopt(_MMAP_THRESHOLD, _LARGE_BYTES))
+    return bool(mallopt(_TRIM_THRESHOLD, _TRIM_BYTES) and mallopt(_MMAP_THRESHOLD, _MMAP_BYTES))

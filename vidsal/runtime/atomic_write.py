@@ -1,8 +1,7 @@
-"""What every sink is, and how a file comes to its final name only when it is whole.
+"""Files that get their final name only when they are complete.
 
-A sink is a context manager that lends a function, and that function takes one frame after the
-other. The block's end decides: a good one finishes and checks the file and gives it its final
-name; an error, or Ctrl-C, leaves nothing behind, but for a finished picture whose sound failed.
+A writer writes to a temporary name beside the final one. When its block ends well, the file is
+renamed; after an error, or Ctrl-C, it is deleted.
 """
 
 import os
@@ -12,21 +11,27 @@ from contextlib import contextmanager
 from itertools import chain, count
 from pathlib import Path
 
-from vidsal.errors import VidsalError
+from vidsal.errors import VidsalError, option
 
-# Characters of the final name in that of the unfinished file: systems allow 255 bytes in all.
-_NAME = 40
-# Such a name has room for a number as well.
+# Characters of the final name that a temporary name keeps; systems allow 255 bytes in all.
+_KEPT_CHARACTERS = 40
+# Longest name in bytes, which leaves room for a number.
 _LONGEST_NAME = 240
 
 
 def claim(path: Path, *, overwrite: bool) -> None:
-    """Say before any work whether a result can go to `path`, or to what that is a link to.
+    """Check before any work that a result can be written to `path`, or to the target of a link.
+
+    Parameters
+    ----------
+    path : Path
+    overwrite : bool
+        Allow an existing file.
 
     Raises
     ------
     VidsalError
-        If it exists and is to be kept, or its folder does not exist or cannot be written to.
+        If the file exists and may not be replaced, or its folder is missing or not writable.
     """
     with writing(path):
         path = resolve_symlink(path)
@@ -34,7 +39,9 @@ def claim(path: Path, *, overwrite: bool) -> None:
     if is_folder:
         raise VidsalError(f"{path} is a folder: give the name of a file")
     if is_there and not overwrite:
-        raise VidsalError(f"{path} exists: give another name, or --overwrite to replace it")
+        raise VidsalError(
+            f"{path} exists: give another name, or {option('overwrite', True)} to replace it"
+        )
     folder = path.parent
     if not folder.is_dir():
         raise VidsalError(f"{folder} is not a folder that exists: make it first")
@@ -43,20 +50,27 @@ def claim(path: Path, *, overwrite: bool) -> None:
 
 
 def resolve_symlink(path: Path) -> Path:
-    """Return the place that a link names, so that a result does not replace the link."""
+    """Return the target of a link, so that a result does not replace the link; else `path`."""
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def beside(path: Path, ending: str) -> Path:
-    """Return the name of `path` with another ending, shorter where the system would not take it."""
+    """Return `path` with another ending, shortened where the name is too long for the system.
+
+    Parameters
+    ----------
+    path : Path
+    ending : str
+        Replaces the suffix, such as ``".silent.mp4"``.
+    """
     name = f"{path.stem}{ending}"
     if len(os.fsencode(name)) > _LONGEST_NAME:
-        name = f"{path.stem[:_NAME]}{ending}"
+        name = f"{path.stem[:_KEPT_CHARACTERS]}{ending}"
     return path.with_name(name)
 
 
 def free_names(*paths: Path) -> list[Path]:
-    """Return names that nothing has: `paths`, or all with ``_002`` and so on behind their stems."""
+    """Return unused names: `paths`, or all of them with ``_002`` and so on behind their stems."""
     numbered = (
         [path.with_name(f"{path.stem}_{number:03d}{path.suffix}") for path in paths]
         for number in count(2)
@@ -69,28 +83,48 @@ def free_names(*paths: Path) -> list[Path]:
 
 @contextmanager
 def atomic_write(final: Path) -> Iterator[Path]:
-    """Lend a name beside `final`; when the block ends well, what is there becomes `final`.
+    """Yield a temporary name beside `final`; rename its file to `final` when the block ends well.
 
-    However the block ends, nothing is left at the lent name. See `resolve_symlink` of links.
+    No file is left at the temporary name. A link stays, and its target is replaced.
+
+    Parameters
+    ----------
+    final : Path
+
+    Yields
+    ------
+    Path
+        In the same folder, with the same suffix.
 
     Raises
     ------
     VidsalError
-        If the file cannot be moved to its final name.
+        If the file cannot be renamed.
     """
     with writing(final):
-        place = resolve_symlink(final)
-    # The suffix stays: writers tell the format by it.
-    with temporary_sibling(place, final.suffix) as part:
+        target = resolve_symlink(final)
+    # The suffix stays, because writers choose the format by it.
+    with temporary_sibling(target, final.suffix) as part:
         yield part
         with writing(final):
-            part.replace(place)
+            part.replace(target)
 
 
 @contextmanager
 def temporary_sibling(final: Path, suffix: str) -> Iterator[Path]:
-    """Lend a name beside `final` for what leads to it; nothing is left there afterwards."""
-    part = final.with_name(f".{final.stem[:_NAME]}.{os.getpid()}.part{suffix}")
+    """Yield a hidden temporary name beside `final`; delete its file afterwards.
+
+    Parameters
+    ----------
+    final : Path
+    suffix : str
+        Of the temporary name.
+
+    Yields
+    ------
+    Path
+    """
+    part = final.with_name(f".{final.stem[:_KEPT_CHARACTERS]}.{os.getpid()}.part{suffix}")
     try:
         yield part
     finally:
@@ -99,7 +133,13 @@ def temporary_sibling(final: Path, suffix: str) -> Iterator[Path]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Word what the system says while something is written to `path`."""
+    """Turn an `OSError` in the block into a `VidsalError` that names `path`.
+
+    Raises
+    ------
+    VidsalError
+        If the system reports an error.
+    """
     try:
         yield
     except OSError as error:
@@ -107,7 +147,12 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole, or not at all.
+    """Write a UTF-8 text file completely, or not at all.
+
+    Parameters
+    ----------
+    path : Path
+    text : str
 
     Raises
     ------

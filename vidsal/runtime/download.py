@@ -1,13 +1,13 @@
-"""Files from the network: how long is waited for one, and why it did not come."""
+"""Time limits of downloads, and the causes of failed ones."""
 
-# Seconds to reach the server, and to wait for its next bytes: long enough for a slow line,
-# short enough that a machine without network notices before its user does.
+# Seconds to reach the server, and to wait for its next bytes. They suit a slow line, and a machine
+# without a network still fails soon.
 TIMEOUT_S = (4.0, 15.0)
 CUT_OFF = "the connection ended before the file did"
 
 
 def why(error: Exception) -> str:
-    """Return the innermost reason of a failed download, in a few words."""
+    """Return the innermost cause of a failed download: one line of at most 200 characters."""
     text = str(error)
     if "IncompleteRead" in text:
         return CUT_OFF

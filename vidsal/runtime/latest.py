@@ -1,7 +1,7 @@
-"""The newest of what a thread brings, for what must not fall behind: a camera, a picture on show.
+"""The newest item of a thread, for live sources and previews, which must not fall behind.
 
-Beside ``prefetch.py`` the only module that imports ``threading``. Where `prefetch` keeps every item
-and lets its producer wait, here the newest item wins and nobody waits for the slower side.
+`prefetch` keeps every item and lets its producer wait. Here the newest item replaces older ones,
+and neither side waits for the other. Only this module and ``prefetch.py`` import ``threading``.
 """
 
 import threading
@@ -13,53 +13,62 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 U = TypeVar("U")
 
-# How long a thread may take to end once it was told to; a driver that hangs in a read for longer is
-# left to the end of the process, which it does not hold up.
-_LEAVE_S = 12.0
-# A waiting main thread looks for Ctrl-C so often, on systems where a lock keeps it from that.
+# Time limit in seconds for a thread to end. A driver may hang in a read for longer; then the daemon
+# thread ends with the process and does not delay it.
+_JOIN_S = 12.0
+# Interval at which a waiting main thread checks for Ctrl-C, on systems where a lock blocks it.
 _POLL_S = 0.2
 
 
 class Slot(Generic[T]):
-    """A slot of one between the thread that runs an iterator and whoever takes from it.
+    """A slot for one item between the thread that runs an iterator and the consumer.
+
+    Parameters
+    ----------
+    drops : bool
+        Replace an item that was not taken; with False the iterator waits instead.
 
     Attributes
     ----------
     seen : int
-        Items that came.
+        Number of items that the iterator yielded.
     dropped : int
-        Of these, those that a newer one replaced before they were taken.
-    is_over : bool
-        Whether the items have ended, and the last one was taken, or the error that ended them.
+        Number of items that a newer one replaced before they were taken.
     """
 
     def __init__(self, *, drops: bool) -> None:
         self._drops = drops
         self._changed = threading.Condition()
-        self._held: list[T] = []
-        self._is_done = self._is_left = False
+        # Empty, or the newest item.
+        self._item: list[T] = []
+        self._is_done = self._is_stopped = False
         self._error: BaseException | None = None
         self.seen = self.dropped = 0
 
     @property
     def is_over(self) -> bool:
+        """Whether the items have ended, and the last one, or their error, was taken."""
         with self._changed:
-            # An error that nobody has received is still to come.
-            return self._is_done and not self._held and self._error is None
+            return self._is_done and not self._item and self._error is None
 
     def take(self, timeout_s: float) -> T | None:
-        """Return the newest item, or None where none came in time or will come any more.
+        """Return the newest item, or None if none comes in time or the items have ended.
+
+        Parameters
+        ----------
+        timeout_s : float
+            Longest wait in seconds.
 
         Raises
         ------
         BaseException
-            What the items raised, as the same object, after the item that came before it.
+            The error of the iterator, as the same object, after its last item.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._held or self._is_done, timeout_s)
-            if self._held:
+            self._changed.wait_for(lambda: self._item or self._is_done, timeout_s)
+            if self._item:
                 self._changed.notify_all()
-                return self._held.pop()
+                return self._item.pop()
             if self._error is not None:
                 error, self._error = self._error, None
                 raise error
@@ -70,11 +79,17 @@ class Slot(Generic[T]):
             item = self.take(_POLL_S)
             if item is not None:
                 yield item
-            elif self._is_left:
+            elif self._is_stopped:
                 return
 
     def run(self, items: Iterable[T]) -> None:
-        """Put items in until they end, fail, or nobody wants them: the thread's work."""
+        """Put items into the slot until they end, fail, or `stop` is called; the thread's work.
+
+        Parameters
+        ----------
+        items : iterable
+            Closed at the end, if it can be.
+        """
         error: BaseException | None = None
         try:
             iterator = iter(items)
@@ -93,56 +108,57 @@ class Slot(Generic[T]):
                 self._is_done, self._error = True, error
                 self._changed.notify_all()
 
-    def leave(self) -> None:
-        """Say that nothing more is wanted."""
+    def stop(self) -> None:
+        """End `run` after its present item."""
         with self._changed:
-            self._is_left = True
+            self._is_stopped = True
             self._changed.notify_all()
 
     def _has_room(self) -> bool:
-        """Wait for what may be asked for next; an item that nobody may drop is not begun early."""
+        """Wait until the next item may be asked for; return False if there is none to ask for."""
         with self._changed:
             if not self._drops:
-                self._changed.wait_for(lambda: self._is_left or not self._held)
-            return not self._is_left
+                self._changed.wait_for(lambda: self._is_stopped or not self._item)
+            return not self._is_stopped
 
     def _put(self, item: T) -> None:
         with self._changed:
             self.seen += 1
-            self.dropped += len(self._held)
-            self._held[:] = [item]
+            self.dropped += len(self._item)
+            self._item[:] = [item]
             self._changed.notify_all()
 
 
 @contextmanager
 def newest(items: Iterable[T], *, drops: bool = True) -> Iterator[Slot[T]]:
-    """Run an iterator in a thread of its own and lend the slot that holds its newest item.
+    """Run an iterator in a thread of its own and yield the slot with its newest item.
 
-    Leaving the ``with`` block lets the iterator end after the item it is at, closes it, and joins.
+    Leaving the ``with`` block stops the iterator after its present item, closes it, and joins.
 
     Parameters
     ----------
     items : iterable
-        Consumed by the thread only; None in it is its end.
+        Consumed by the thread only; an item None ends it.
     drops : bool
-        With False nothing is dropped: an item is asked for only once the one before it was taken.
+        With False no item is dropped: each is asked for after the one before it was taken.
 
     Yields
     ------
     Slot
     """
     slot: Slot[T] = Slot(drops=drops)
-    with beside(partial(slot.run, items), name="newest", leave=slot.leave):
+    with background_thread(partial(slot.run, items), name="newest", stop=slot.stop):
         yield slot
 
 
 class Latest(Generic[T, U]):
-    """The latest value of something that any number of threads follow, each at its own speed.
+    """The latest value for any number of threads, which read it at their own speed.
 
     Parameters
     ----------
     make : callable
-        Turns a value into what the threads get: once, when the first of them asks for it.
+        Turns a value into what the threads get. It runs once for a value, when the first thread
+        asks for it.
     """
 
     def __init__(self, make: Callable[[T], U]) -> None:
@@ -154,20 +170,38 @@ class Latest(Generic[T, U]):
         self._made: tuple[int, U | None] = (0, None)
 
     def put(self, value: T) -> None:
-        """Replace the value."""
+        """Replace the value.
+
+        Parameters
+        ----------
+        value : object
+        """
         with self._changed:
             self._value, self._number = value, self._number + 1
             self._changed.notify_all()
 
     def after(self, number: int, timeout_s: float) -> tuple[int, U | None]:
-        """Return what is made of a value newer than that of this number, and its own number.
+        """Return a value newer than that of a number, as `make` returns it, with its own number.
 
-        Where none comes in time, the number is the same again, and what was made of the last one.
+        If none comes in time, return the last one again, with the same number.
+
+        Parameters
+        ----------
+        number : int
+            As a former call returned it; 0 at first.
+        timeout_s : float
+            Longest wait in seconds.
+
+        Returns
+        -------
+        number : int
+        value : object or None
+            ``None`` before the first value.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._number > number, timeout_s)
         with self._making:
-            # By now there may be a newer one.
+            # A newer value may have come meanwhile.
             with self._changed:
                 newest, value = self._number, self._value
             if value is not None and self._made[0] < newest:
@@ -176,19 +210,25 @@ class Latest(Generic[T, U]):
 
 
 @contextmanager
-def beside(
-    work: Callable[[], object], *, name: str = "beside", leave: Callable[[], None] = lambda: None
+def background_thread(
+    work: Callable[[], object], *, name: str = "background", stop: Callable[[], None] = lambda: None
 ) -> Iterator[None]:
-    """Run a function in a thread while the block runs.
+    """Run a function in a thread while the block runs; stop it and join afterwards.
 
-    `leave` tells it to end, unless whoever leaves the block has done so.
+    Parameters
+    ----------
+    work : callable
+    name : str
+        Of the thread, without "vidsal-".
+    stop : callable
+        Makes `work` return. Not needed if the block itself does so.
     """
     thread = threading.Thread(target=work, name=f"vidsal-{name}", daemon=True)
     try:
-        # Within the block: Ctrl-C may come once the thread runs, and before that is known here.
+        # Inside the try block, because Ctrl-C may come as soon as the thread runs.
         thread.start()
         yield
     finally:
-        leave()
+        stop()
         if thread.is_alive():
-            thread.join(_LEAVE_S)
+            thread.join(_JOIN_S)

@@ -1,4 +1,4 @@
-"""Keeping native libraries' chatter off the terminal, without losing it."""
+"""The log lines of native libraries, kept off the terminal and sent to vidsal's log."""
 
 import logging
 import os
@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 log = logging.getLogger(__name__)
 
+# Environment variables that silence each library.
 _TENSORFLOW = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "1"}
 _OPENCV = {
     "OPENCV_LOG_LEVEL": "SILENT",
@@ -18,53 +19,55 @@ _OPENCV = {
 
 
 def quiet_tensorflow() -> None:
-    """Ask TensorFlow for silence before it is imported, which is when it reads what was asked.
+    """Set the environment variables that silence TensorFlow, which reads them at its import.
 
-    A user's own wish wins, and so does a program that has it imported already.
+    Variables that the user has set stay. After TensorFlow's import nothing is set.
     """
     if "tensorflow" not in sys.modules:
-        _ask(_TENSORFLOW)
+        _set_defaults(_TENSORFLOW)
 
 
 def quiet_opencv() -> None:
-    """Ask OpenCV and libav for silence; a user's own wish wins."""
-    _ask(_OPENCV)
+    """Set the environment variables that silence OpenCV and libav; the user's own ones stay."""
+    _set_defaults(_OPENCV)
 
 
-def _ask(wishes: dict[str, str]) -> None:
-    for name, value in wishes.items():
+def _set_defaults(variables: dict[str, str]) -> None:
+    """Set environment variables that are not set yet."""
+    for name, value in variables.items():
         os.environ.setdefault(name, value)
 
 
 @contextmanager
 def native_stderr_logged(*, when: bool = True) -> Iterator[None]:
-    """Send what native code writes to stderr to the log, as debug messages.
+    """Send the stderr of native code to the log, as debug messages.
 
-    Works on the file descriptor, since C++ does not know of ``sys.stderr``; so it is for short
-    stretches in which nobody else writes there.
+    This redirects the file descriptor, because C++ does not use ``sys.stderr``. It therefore suits
+    short blocks in which no other code writes to stderr.
 
     Parameters
     ----------
     when : bool
-        With False nothing is changed; nor where there is no stderr, or no room for what it gets.
+        With False nothing is redirected. The same holds without a stderr, or without disk space
+        for a temporary file.
     """
     if not when or sys.stderr is None:
         yield
         return
     sys.stderr.flush()
     try:
-        words, kept = tempfile.TemporaryFile(), os.dup(2)  # noqa: SIM115
+        redirected, original = tempfile.TemporaryFile(), os.dup(2)  # noqa: SIM115
     except OSError as error:
-        log.debug("stderr is left as it is: %s", error)
+        log.debug("stderr is not redirected: %s", error)
         yield
         return
-    with words:
+    with redirected:
         try:
-            os.dup2(words.fileno(), 2)
+            os.dup2(redirected.fileno(), 2)
             yield
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            words.seek(0)
-            for line in words.read().decode(errors="replace").splitlines():
+            os.dup2(original, 2)
+            os.close(original)
+            redirected.seek(0)
+            for line in redirected.read().decode(errors="replace").splitlines():
                 log.debug("%s", line)

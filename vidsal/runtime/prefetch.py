@@ -1,8 +1,6 @@
-"""Overlap in one word: run an iterator ahead of its consumer, in one thread, over a bounded queue.
+"""Threads: an iterator that runs ahead of its consumer, and a helper for parallel work.
 
-And a `helper`, a thread for what can be found at the same time as something else.
-
-Nothing else in vidsal but ``newest.py``, for what is live, imports ``threading``, ``queue`` or
+Only this module and ``latest.py``, for live sources, import ``threading``, ``queue`` or
 ``concurrent.futures``.
 """
 
@@ -14,16 +12,18 @@ from queue import Empty, Full, Queue
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-# Begins some work, and returns what waits for its result, or raises its error.
+# Begins some work; returns a function that waits for its result, or raises its error.
 Begin = Callable[[Callable[[], T]], Callable[[], T]]
 
 _END = object()
-# How often a waiting side looks whether the other one has gone; short enough that leaving the
-# block feels immediate, long enough to cost nothing.
+# Interval at which a waiting side checks whether the other one has ended. Leaving the block feels
+# immediate, and the checks cost nothing.
 _POLL_S = 0.05
 
 
 class _Failure:
+    """An error on its way through the queue."""
+
     def __init__(self, error: BaseException) -> None:
         self.error = error
 
@@ -41,7 +41,7 @@ def prefetch(items: Iterable[T], depth: int) -> Iterator[Iterator[T]]:
     items : iterable
         Consumed by the thread only.
     depth : int
-        How many items may wait. With 0 there is no thread, and the output is the same.
+        Number of items that may wait. With 0 there is no thread, and the output is the same.
 
     Yields
     ------
@@ -65,7 +65,7 @@ def prefetch(items: Iterable[T], depth: int) -> Iterator[Iterator[T]]:
     stop = threading.Event()
     thread = threading.Thread(target=_produce, args=(items, queue, stop), name="vidsal-prefetch")
     try:
-        # Within the block: Ctrl-C may come once the thread runs, and before that is known here.
+        # Inside the try block, because Ctrl-C may come as soon as the thread runs.
         thread.start()
         yield _consume(queue, thread)
     finally:
@@ -76,7 +76,7 @@ def prefetch(items: Iterable[T], depth: int) -> Iterator[Iterator[T]]:
 
 @contextmanager
 def helper(name: str) -> Iterator[Begin[Any]]:
-    """Lend a thread that does one thing after the other, beside whoever has it.
+    """Yield a function that begins work in one thread, one task after the other.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def helper(name: str) -> Iterator[Begin[Any]]:
 
 
 def _produce(items: Iterable[Any], queue: "Queue[Any]", stop: threading.Event) -> None:
-    """Fill the queue until the items end, fail, or nobody wants them any more."""
+    """Fill the queue until the items end, fail, or `stop` is set."""
     try:
         for item in items:
             if not _put(queue, item, stop):
@@ -117,10 +117,10 @@ def _put(queue: "Queue[Any]", item: Any, stop: threading.Event) -> bool:
 
 
 def _consume(queue: "Queue[Any]", thread: threading.Thread) -> Iterator[Any]:
-    """Hand out what the thread produced."""
+    """Yield the items that the thread produced."""
     while True:
         try:
-            # A timeout keeps the main thread open to Ctrl-C on every system.
+            # A timeout lets the main thread receive Ctrl-C on every system.
             item = queue.get(timeout=_POLL_S)
         except Empty:
             if not thread.is_alive() and queue.empty():
@@ -134,7 +134,7 @@ def _consume(queue: "Queue[Any]", thread: threading.Thread) -> Iterator[Any]:
 
 
 def _close(items: Any) -> None:
-    """Close a generator, so that what it holds open is let go in the thread that used it."""
+    """Close a generator, so that it releases its resources in the thread that used them."""
     close = getattr(items, "close", None)
     if close is not None:
         close()

@@ -1,4 +1,4 @@
-"""Where a run's time goes: seconds of work, and of waiting, by stage."""
+"""Time of a run by stage: seconds of work, and of waiting."""
 
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -16,7 +16,7 @@ class Stages:
     Parameters
     ----------
     clock : callable
-        Seconds.
+        Returns seconds from any fixed point.
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -26,22 +26,43 @@ class Stages:
         self._inside: dict[str, tuple[str, ...]] = {}
 
     def spent_s(self, name: str) -> float:
-        """Return the seconds spent in a stage, without those inside it."""
+        """Return the seconds spent in a stage, without those of the stages inside it.
+
+        Parameters
+        ----------
+        name : str
+        """
         inner_s = sum(self._spent_s.get(one, 0.0) for one in self._inside.get(name, ()))
         return self._spent_s.get(name, 0.0) - inner_s
 
-    def calls(self, name: str, work: Callable[..., T], *what: Any) -> T:
-        """Do some work as a part of a stage."""
+    def calls(self, name: str, work: Callable[..., T], *arguments: Any) -> T:
+        """Call a function as a part of a stage, and return its result.
+
+        Parameters
+        ----------
+        name : str
+            The stage.
+        work : callable
+        *arguments : object
+            Of `work`.
+        """
         began_s = self._clock()
         try:
-            return work(*what)
+            return work(*arguments)
         finally:
             self._spent_s[name] = self._spent_s.get(name, 0.0) + self._clock() - began_s
 
     def items(self, name: str, items: Iterable[T], *, inside: tuple[str, ...] = ()) -> Iterator[T]:
-        """Hand items on; the time until each is there is that of a stage.
+        """Yield items; the time until each item comes is that of a stage.
 
-        What the stages `inside` it take of that is theirs.
+        Parameters
+        ----------
+        name : str
+            The stage.
+        items : iterable
+            Closed at the end, if it is a generator.
+        inside : tuple of str
+            Stages within this one, whose time is not counted twice.
         """
         self._inside[name] = inside
         iterator = iter(items)
@@ -49,18 +70,30 @@ class Stages:
             while (item := self.calls(name, next, iterator, _END)) is not _END:
                 yield cast(T, item)
         finally:
-            # What a generator holds open is let go with it.
+            # A closed generator releases its resources.
             if isinstance(iterator, Generator):
                 iterator.close()
 
     def static(self, name: str, stage: StaticStage | None) -> StaticStage | None:
-        """Return a static stage whose work is that of a stage of the run."""
+        """Return a static stage whose calls are timed as a stage of the run.
+
+        Parameters
+        ----------
+        name : str
+            The stage of the run.
+        stage : StaticStage or None
+            ``None`` is returned as it is.
+        """
         return None if stage is None else _TimedStatic(self, name, stage)
 
     def lines(self, frames: int) -> list[str]:
-        """Return a table: milliseconds a frame, and the share of the whole time.
+        """Return the lines of a table: milliseconds per frame, and share of the run's time.
 
-        What happens at the same time, in other threads, makes the shares sum to more than one.
+        Stages in parallel threads make the shares sum to more than 100 %.
+
+        Parameters
+        ----------
+        frames : int
         """
         whole_s = max(self._clock() - self._began_s, 1e-9)
         lines = [f"{'stage':<24}{'ms a frame':>12}{'of the time':>13}"]
@@ -74,7 +107,7 @@ class Stages:
 
 
 class _TimedStatic:
-    """A static stage whose calls are measured."""
+    """A static stage whose calls are timed."""
 
     def __init__(self, stages: Stages, name: str, stage: StaticStage) -> None:
         self._stages, self._name, self._stage = stages, name, stage

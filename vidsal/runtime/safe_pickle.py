@@ -19,7 +19,7 @@ _NUMPY = {
 
 
 def dumps(value: object) -> bytes:
-    """Return an object as bytes, which later changes of the object do not affect."""
+    """Return an object as bytes; later changes of the object do not affect them."""
     return pickle.dumps(value, protocol=5)
 
 
@@ -32,19 +32,19 @@ def loads(data: bytes, kind: type[T], classes: Collection[type]) -> T:
     kind : type
         The expected class.
     classes : collection of type
-        The only classes that the bytes may name, beside NumPy arrays.
+        The only classes that the bytes may name, apart from NumPy arrays.
 
     Raises
     ------
     VidsalError
-        If the bytes are damaged, hold another class, or name a class that is not allowed.
+        If the bytes are corrupt, hold another class, or name a class that is not allowed.
     """
     try:
         value = _Unpickler(data, classes).load()
     except VidsalError:
         raise
-    except Exception as error:  # Damaged bytes can raise any exception.
-        raise VidsalError(f"what was remembered cannot be read ({type(error).__name__})") from error
+    except Exception as error:  # Corrupt bytes can raise any exception.
+        raise VidsalError(f"the saved state is corrupt ({type(error).__name__})") from error
     if not isinstance(value, kind):
         raise VidsalError(f"a {kind.__name__} was expected, got a {type(value).__name__}")
     return value
@@ -62,4 +62,4 @@ class _Unpickler(pickle.Unpickler):
             return self._classes[module, name]
         if (module, name) in _NUMPY:
             return super().find_class(module, name)
-        raise VidsalError(f"what was remembered names {module}.{name}, which is no part of it")
+        raise VidsalError(f"the saved state names {module}.{name}, which is not allowed")

@@ -1,4 +1,4 @@
-"""Fusion of the two halves, and what is read off the result. Pure maths."""
+"""Fusion of the static and the motion map, and the centre prior. Pure maths."""
 
 import numpy as np
 
@@ -13,29 +13,30 @@ def fuse(
     static: Map,
     motion: Map,
     *,
-    how: Fusion = "gain",
+    method: Fusion = "gain",
     gain: float = 1.0,
     amplified: Map | None = None,
 ) -> Map:
-    """Put both halves together.
+    """Return the fusion of a static map and a motion map.
 
-    As a gain, S + gain x D x S', motion amplifies what the network looks at, and no motion is the
-    identity: a still, a first frame and a frame after a cut need no case of their own. A sum or a
-    maximum lets a weak motion map drag a good static one down; both are there for comparison.
+    With "gain", S + gain x D x S', motion amplifies the static map. A motion map of zeros leaves
+    the static map as it is, so that stills, first frames and frames after a cut are not special
+    cases. With "sum" and "max", a weak motion map can spoil a good static map; both are there for
+    comparison.
 
     Parameters
     ----------
     static : (h, w) float32 array
-        At least 0; 1 is the upper end of its scale, and may be exceeded.
+        S, at least 0. 1 is the upper end of its scale, and may be exceeded.
     motion : (h, w) float32 array
-        [0, 1].
-    how : {"gain", "sum", "max", "static", "motion"}
+        D, [0, 1].
+    method : {"gain", "sum", "max", "static", "motion"}
         S + gain x D x S', S + gain x D, the larger of S and gain x D, S alone, D alone.
     gain : float
         At least 0.
     amplified : (h, w) float32 array, optional
-        S', what motion amplifies: another map of the static one's scale, by default itself. Plays
-        a part in "gain" only.
+        S', the map that motion amplifies, on the scale of the static map; by default the static
+        map. Only "gain" uses it.
 
     Returns
     -------
@@ -50,43 +51,58 @@ def fuse(
     amplified = static if amplified is None else amplified
     if not static.shape == motion.shape == amplified.shape:
         raise ValueError(
-            f"static is {static.shape} but motion is {motion.shape} and what it amplifies "
-            f"{amplified.shape}"
+            f"fusion needs maps of one shape, got static {static.shape}, motion {motion.shape} "
+            f"and amplified {amplified.shape}"
         )
     weighted = np.float32(gain) * motion
-    if how == "gain":
+    if method == "gain":
         return np.asarray(static + weighted * amplified, np.float32)
-    if how == "sum":
+    if method == "sum":
         return np.asarray(static + weighted, np.float32)
-    if how == "max":
+    if method == "max":
         return np.asarray(np.maximum(static, weighted), np.float32)
-    return (static if how == "static" else motion).copy()
+    return (static if method == "static" else motion).copy()
 
 
 def motion_share(static: Map, fused: Map) -> float:
-    """Return which part of a fused map's energy motion brought in, 0..1; 0 for an empty map."""
+    """Return the share of a fused map's sum that is not in the static map.
+
+    Parameters
+    ----------
+    static, fused : (h, w) float32 array
+        At least 0.
+
+    Returns
+    -------
+    float
+        0..1; 0 if the fused map is zero.
+    """
     total = float(fused.sum(dtype=np.float64))
-    brought = float((fused - np.minimum(static, fused)).sum(dtype=np.float64))
-    return brought / total if total > 0 else 0.0
+    added = float((fused - np.minimum(static, fused)).sum(dtype=np.float64))
+    return added / total if total > 0 else 0.0
 
 
 def centre_prior(size: tuple[int, ...], strength: float = 1.0) -> Map:
-    """Return how likely people are to look at each place whatever is there: more in the middle.
+    """Return the prior probability that people look at each place: highest in the middle.
 
-    A Gaussian that follows the picture's aspect, as in B. Tatler, "The central fixation bias in
-    scene viewing", Journal of Vision 7(14), 2007, https://doi.org/10.1167/7.14.4
+    It is a Gaussian with the aspect of the picture.
 
     Parameters
     ----------
     size : (int, int)
         Height and width.
     strength : float
-        0 is even, 1 the whole Gaussian; in between, a mixture.
+        0..1. 0 is 1 everywhere, 1 the full Gaussian, a value between them a mixture.
 
     Returns
     -------
     (h, w) float32 array
         (0, 1], 1 in the middle.
+
+    References
+    ----------
+    B. Tatler, "The central fixation bias in scene viewing", Journal of Vision 7(14), 2007.
+    https://doi.org/10.1167/7.14.4
     """
     rows, columns = (
         np.exp(-0.5 * (((np.arange(side) + 0.5) / side - 0.5) / _CENTRE) ** 2) for side in size

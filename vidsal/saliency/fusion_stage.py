@@ -78,7 +78,7 @@ class FusionStage:
         motion, time_s = item.motion, item.motion.frame.time_s
         # The first frame of a scene has no motion yet. It must not set the scale of the motion
         # map, or of the fused map.
-        speed = scales.motion(motion.speed, time_s, remembers=not motion.is_first)
+        speed = scales.motion(motion.speed, time_s, include=not motion.is_first)
         static = None if item.values is None else scales.static(item.values, time_s)
         contrast = None if static is None else self._contrasted(static.values, static)
         if static is None or contrast is None or self._options.fusion == "motion":
@@ -117,14 +117,14 @@ class FusionStage:
             sharp = guided_filter(static.values, motion.small, reach_px)
             amplified = self._contrasted(sharp, static)
         # Clipped only after the fusion: motion has to select among the peaks.
-        both = fuse(contrast, moving, how=options.fusion, gain=options.gain, amplified=amplified)
+        both = fuse(contrast, moving, method=options.fusion, gain=options.gain, amplified=amplified)
         both = self._weighted(both)
         share = motion_share(self._weighted(contrast), both)
         if speed.is_first and options.fusion != "static" and options.gain:
             # The fused maps of a scene before its first motion must not set the scale.
             scales.fused.forget()
-        whole = scales.fused(both, motion.frame.time_s, remembers=not motion.is_first)
-        return _Fused(whole.values, clipped(whole.values), static.high * whole.high, share)
+        result = scales.fused(both, motion.frame.time_s, include=not motion.is_first)
+        return _Fused(result.values, clipped(result.values), static.high * result.high, share)
 
     def _contrasted(self, values: Map, static: ScaledMap) -> Map:
         return contrasted(values, self._options.contrast, strength=static.strength)

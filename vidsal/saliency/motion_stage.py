@@ -108,7 +108,7 @@ class MotionStage:
         self._state, self._looks_ahead = state, looks_ahead
         self._working_width = options.working_width
         self._measure = partial(
-            compensated.measure, model=options.camera, how=options.flow, begin=submit
+            compensated.measure, model=options.camera, method=options.flow, submit=submit
         )
 
     def run(self, frames: Iterable[Frame]) -> Generator[FrameMotion, None, None]:
@@ -164,7 +164,7 @@ class MotionStage:
             movement = self._measure(image_ops.grey(state.reference), image_ops.grey(small))
             seconds = frame.time_s - state.reference_s
             seconds = max(seconds, _SHORTEST_STEP_S) if seconds > 0 else _DEFAULT_STEP_S
-            speed = compensated.diagonals_a_second(movement.speed, seconds)
+            speed = compensated.diagonals_per_second(movement.speed, seconds)
             average = state.speeds.now = average.after(speed, movement.backward, seconds)
         if event != "flash":
             # The frame after a flash is compared with the frame before it.

@@ -1,4 +1,4 @@
-"""Scale: from numbers without a common unit to [0, 1], without flicker."""
+"""Normalisation: maps without a common unit are scaled to [0, 1], without flicker. Pure maths."""
 
 import math
 from dataclasses import dataclass
@@ -9,32 +9,31 @@ import numpy as np
 from vidsal.types import Map
 
 # The top 0.2 % of a map is a region a twentieth as wide and high as the picture: the smallest
-# object that is seen as one, and a few wild pixels do not move its lower edge. A lower percentile
-# makes plateaus of the peaks (gaze NSS of the fused map when this was chosen: 1.57 at 99, 1.64 at
-# 99.8, 1.65 at 100).
+# visible object. A few outliers do not change its lower edge. A lower percentile turns peaks into
+# plateaus (gaze NSS of the fused map when this was chosen: 1.57 at 99, 1.64 at 99.8, 1.65 at 100).
 PERCENTILE = 99.8
-# Seconds after which the root of a scale has forgotten two thirds of what it saw: slower than the
-# changes that a viewer should see as changes, faster than a change of subject.
+# Time constant of the running average of a scale, in seconds: slower than changes that a viewer
+# should see, faster than a change of subject.
 MEMORY_S = 3.0
-# For so many seconds the first map stands: enough that the next few, as different as the first
-# speeds of a scene are, do not tear the scale about, too few for it to stay wrong.
+# The first map counts like maps of this many seconds: enough that the next few, which differ as
+# much as the first speeds of a scene do, do not make the scale jump; too few to keep a wrong scale.
 _FIRST_S = 0.25
-# So many times the extent of a scale are kept above it: its tenth power is a float32 yet.
-_FAR = 1e3
+# Values are clipped at this multiple of the scale: its tenth power still fits into float32.
+_LARGEST = 1e3
 
 
 @dataclass(frozen=True, slots=True)
 class ScaleState:
-    """The remembered upper end of a scale.
+    """The running average of the upper end of a scale.
 
     Attributes
     ----------
     high : float or None
-        The value that is shown as 1; ``None`` before the first map.
+        The value that is displayed as 1; ``None`` before the first map.
     time_s : float
-        When it was last updated.
+        Time of the last update, in seconds.
     weight : float
-        Of what is remembered: 0 before the first map, 1 after many seconds of maps.
+        Sum of the weights, 0..1: 0 before the first map, near 1 after many seconds of maps.
     """
 
     high: float | None = None
@@ -42,15 +41,14 @@ class ScaleState:
     weight: float = 0.0
 
 
-def remember(state: ScaleState, value: float, time_s: float) -> ScaleState:
-    """Return the state after a map with upper end `value` at `time_s`.
+def updated(state: ScaleState, value: float, time_s: float) -> ScaleState:
+    """Return the running average after one more map.
 
-    The memory is an exponential average over time, not over frames, so that a clip looks the
-    same at 25 and at 60 frames a second; at first, while there is less to remember, each new map
-    counts for more: a first value that counted for seconds would have the maps clipped, or faint,
-    for as long. It is one of square roots: a scale is off by a factor, and a moment three times as
-    strong should count for little more than one a third as strong. (Logarithms would have it equal,
-    but for maps of nothing.)
+    The average is exponential over time, not over frames, so that a clip looks the same at 25 and
+    at 60 frames per second. At first each new map has a higher weight: if the first value counted
+    for seconds, maps would be clipped or faint for as long. The average is taken over square roots,
+    because errors of a scale are factors: a moment three times as strong should count for little
+    more than one a third as strong. (Logarithms would make both equal, but fail for maps of zero.)
 
     Parameters
     ----------
@@ -58,27 +56,40 @@ def remember(state: ScaleState, value: float, time_s: float) -> ScaleState:
     value : float
         Upper end of the new map, at least 0.
     time_s : float
-        Seconds.
+        Its time in seconds. A time that is not later than the last one changes nothing.
     """
     if state.high is None:
         return ScaleState(value, time_s, 1 - math.exp(-_FIRST_S / MEMORY_S))
-    fading = math.exp(-max(0.0, time_s - state.time_s) / MEMORY_S)
-    past, new = fading * state.weight, 1 - fading
+    decay = math.exp(-max(0.0, time_s - state.time_s) / MEMORY_S)
+    past, new = decay * state.weight, 1 - decay
     root = (past * math.sqrt(state.high) + new * math.sqrt(value)) / (past + new)
     return ScaleState(root**2, time_s, past + new)
 
 
 def upper_end(values: Map, *, percentile: float = PERCENTILE) -> float:
-    """Return a robust maximum of a map of finite numbers: 0 for an empty one."""
+    """Return a robust maximum of a map.
+
+    Parameters
+    ----------
+    values : (h, w) float32 array
+        Finite.
+    percentile : float
+        0..100.
+
+    Returns
+    -------
+    float
+        The percentile, or the maximum if the percentile is not positive; 0 for an empty array.
+    """
     if values.size == 0:
         return 0.0
     high = float(np.percentile(values, percentile))
-    # A map with less than a percentile in it is scaled by what it has, not by nothing.
+    # A map with only a few values above 0 is scaled by its maximum.
     return high if high > 0 else float(values.max())
 
 
 def scaled(values: Map, *, low: float, high: float) -> Map:
-    """Map [low, high] to [0, 1]; a scale without extent gives zeros, not NaN.
+    """Map [low, high] linearly to [0, 1].
 
     Parameters
     ----------
@@ -89,45 +100,57 @@ def scaled(values: Map, *, low: float, high: float) -> Map:
     Returns
     -------
     (h, w) float32 array
-        At least 0; above 1 where `values` exceeds `high`.
+        At least 0; above 1, up to 1000, where `values` exceeds `high`. All zero, and not NaN, if
+        `high` does not exceed `low`.
     """
     extent = high - low
     if not extent > np.finfo(np.float32).tiny:
         return np.zeros_like(values)
-    # Far values over a small extent would overflow.
-    farthest = np.float32(min(low + _FAR * extent, float(np.finfo(np.float32).max)))
-    within = np.clip(values, np.float32(low), farthest)
-    return np.asarray((within - np.float32(low)) / np.float32(extent), np.float32)
+    # Large values divided by a small extent would overflow.
+    largest = np.float32(min(low + _LARGEST * extent, float(np.finfo(np.float32).max)))
+    limited = np.clip(values, np.float32(low), largest)
+    return np.asarray((limited - np.float32(low)) / np.float32(extent), np.float32)
 
 
 def clipped(values: Map) -> Map:
-    """Return a map with 1 where it is above 1."""
+    """Return a map in which values above 1 are 1.
+
+    Parameters
+    ----------
+    values : (h, w) float32 array
+
+    Returns
+    -------
+    (h, w) float32 array
+    """
     return np.minimum(values, np.float32(1))
 
 
 def contrasted(values: Map, power: float, *, strength: float = 1.0) -> Map:
-    """Return a map with its contrast raised, without making weak maps weaker still.
+    """Return a map with higher contrast and the same upper end.
 
-    The power acts on what stands out within the map, whose own upper end is `strength`; how strong
-    the map is beside others stays as it is. A power of all would show a map of half the strength
-    as an eighth: in a stretch of weak gradients nothing would be seen.
+    The result is strength x (values / strength) ** power: the power acts within the map, and not
+    on its strength compared with other maps. A plain power of 3 would show a map of half the
+    strength as an eighth, and a sequence of weak gradients as black.
 
     Parameters
     ----------
     values : (h, w) float32 array
         At least 0.
     power : float
+        Above 0; 1 changes nothing.
     strength : float
-        Of the unit of `values`; a map of none is zeros.
+        Upper end of the map, in the unit of `values`.
 
     Returns
     -------
     (h, w) float32 array
+        At least 0; all zero if `strength` is.
     """
     if not strength > np.finfo(np.float32).tiny:
         return np.zeros_like(values)
-    within = np.minimum(values / np.float32(strength), np.float32(_FAR))
-    return np.asarray(np.float32(strength) * within ** np.float32(power), np.float32)
+    relative = np.minimum(values / np.float32(strength), np.float32(_LARGEST))
+    return np.asarray(np.float32(strength) * relative ** np.float32(power), np.float32)
 
 
 class ScaledMap(NamedTuple):
@@ -138,12 +161,12 @@ class ScaledMap(NamedTuple):
     values : (h, w) float32 array
         At least 0; above 1 where the map exceeds its scale.
     high : float
-        The value that is shown as 1.
+        The value that is displayed as 1.
     strength : float
-        Upper end of this map on the scale, compared with the remembered maps; 1 where nothing is
-        remembered.
+        Upper end of this map on the scale: above 1 if it is stronger than the maps before it; 1 if
+        the scale keeps no average.
     is_first : bool
-        Whether this is the first map that the scale remembers: the first one above the floor.
+        Whether this is the first map in the average: the first one above the floor.
     """
 
     values: Map
@@ -153,24 +176,23 @@ class ScaledMap(NamedTuple):
 
 
 class DisplayScale:
-    """Which values of one kind of map are shown as 0 and 1, along a stream.
+    """The values of one kind of map that are displayed as 0 and 1, along a stream.
 
     Parameters
     ----------
     mode : str
-        "stable" (remembered percentile), "frame" (each frame's percentile), "minmax" (each
-        frame's minimum and maximum) or "fixed:LO,HI".
+        "stable" (running average of the percentile), "frame" (each frame's percentile), "minmax"
+        (each frame's minimum and maximum) or "fixed:LO,HI".
     floor : float
-        The upper end is at least this, so that noise is not blown up in a quiet frame; plays no
-        part in "minmax" and "fixed".
-
+        The upper end is at least this, so that noise of a quiet frame is not amplified. Without
+        effect in "minmax" and "fixed".
     """
 
     def __init__(self, mode: str, *, floor: float = 0.0) -> None:
         self._mode, self._floor = mode, floor
         self._state = ScaleState()
 
-    def __call__(self, values: Map, time_s: float, *, remembers: bool = True) -> "ScaledMap":
+    def __call__(self, values: Map, time_s: float, *, include: bool = True) -> "ScaledMap":
         """Return a map on its scale.
 
         Parameters
@@ -178,8 +200,8 @@ class DisplayScale:
         values : (h, w) float32 array
         time_s : float
             Seconds.
-        remembers : bool
-            Let this map influence the scale of the maps after it.
+        include : bool
+            Include this map in the running average.
         """
         if self._mode == "minmax":
             low, high = float(values.min()), float(values.max())
@@ -190,14 +212,14 @@ class DisplayScale:
         end = upper_end(values)
         value = max(end, self._floor)
         state = self._state if self._mode == "stable" else ScaleState()
-        state = remember(state, value, time_s)
+        state = updated(state, value, time_s)
         high = state.high or 0.0
         strength = value / high if high > 0 else 0.0
         # The floor does not predict later maps: after a still start, such as a frame that a
         # recorder doubled, the first movements would be clipped.
         is_new = self._state.high is None
-        is_first = remembers and is_new and end > self._floor
-        if remembers and (is_first or not is_new):
+        is_first = include and is_new and end > self._floor
+        if include and (is_first or not is_new):
             self._state = state
         return ScaledMap(scaled(values, low=0.0, high=high), high, strength, is_first)
 
@@ -207,9 +229,16 @@ class DisplayScale:
 
 
 def scale_modes(scale: str, *, has_static: bool) -> tuple[str, str, str]:
-    """Return the modes of the static, the motion and the fused map that ``--scale`` means.
+    """Return the modes of the static, the motion and the fused map.
 
-    On fixed scales the fused map stays on that of the static one.
+    With fixed scales, the fused map keeps the scale of the static map.
+
+    Parameters
+    ----------
+    scale : str
+        The option: a mode of `DisplayScale`, or "fixed:LO,HI,LO,HI" for static map and speed.
+    has_static : bool
+        Whether there is a network. Without one, "fixed:LO,HI" is the scale of the speed.
     """
     if not scale.startswith("fixed:"):
         return scale, scale, scale
@@ -236,21 +265,21 @@ class SceneScales:
 
 @dataclass(slots=True)
 class Flicker:
-    """How much a scale changes from frame to frame, as a share of itself.
+    """Mean relative change of a scale from frame to frame.
 
-    A cut is no flicker, and neither is the step from a scene's first frame, which has no motion
-    yet, to its second.
+    Cuts do not count, and neither does the change from the first frame of a scene, which has no
+    motion yet, to the second.
 
     Attributes
     ----------
     before : float
-        The last upper end.
+        Upper end of the last frame.
     frames : int
-        Of the scene so far.
+        Frames of the scene so far.
     total : float
-        Sum of the changes.
+        Sum of the relative changes.
     compared : int
-        How many these were.
+        Number of the changes.
     """
 
     before: float = 0.0
@@ -259,7 +288,15 @@ class Flicker:
     compared: int = 0
 
     def after(self, high: float, *, is_cut: bool) -> None:
-        """Take in the upper end of the next frame's scale."""
+        """Add the next frame.
+
+        Parameters
+        ----------
+        high : float
+            Upper end of its scale.
+        is_cut : bool
+            Whether a scene begins with it.
+        """
         self.frames = 1 if is_cut else self.frames + 1
         if self.frames > 2 and self.before > 0 and high > 0:
             self.total += abs(high - self.before) / self.before
@@ -268,5 +305,5 @@ class Flicker:
 
     @property
     def mean(self) -> float:
-        """Mean absolute change a frame; 0 where nothing was compared."""
+        """Mean relative change per frame; 0 without any comparison."""
         return self.total / self.compared if self.compared else 0.0

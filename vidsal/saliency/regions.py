@@ -1,4 +1,4 @@
-"""Regions and points read off a saliency map. Pure maths."""
+"""Regions and points of a saliency map. Pure maths."""
 
 from typing import NamedTuple
 
@@ -9,13 +9,14 @@ from vidsal.types import Map
 
 # A region below this share of the picture is a speck.
 _SPECK = 1e-3
-# What is so much brighter is clearly so to the eye; and so far, as a share of each side, things go
-# from one frame to the next, and no farther.
-_BRIGHTER, _NEAR = 1.25, 0.1
+# A place that is brighter by this factor is clearly brighter to the eye.
+_BRIGHTER = 1.25
+# An object moves at most this share of each side from one frame to the next.
+_NEAR = 0.1
 
 
 class Box(NamedTuple):
-    """A region that stands out.
+    """The bounding box of a salient region.
 
     Attributes
     ----------
@@ -33,7 +34,7 @@ class Box(NamedTuple):
 
 
 def boxes(saliency: Map, threshold: float) -> list[Box]:
-    """Return the connected regions of a map above a threshold, the most salient first.
+    """Return the connected regions of a map at or above a threshold, the most salient first.
 
     Parameters
     ----------
@@ -45,38 +46,43 @@ def boxes(saliency: Map, threshold: float) -> list[Box]:
     Returns
     -------
     list of Box
-        Without specks of less than a thousandth of the picture.
+        Without regions below a thousandth of the picture.
     """
     above = np.asarray(saliency >= threshold, np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(above)
     height, width = saliency.shape
-    found = []
+    regions = []
     for label in range(1, count):
         left, top, wide, high, area = (int(one) for one in stats[label])
         if area >= _SPECK * saliency.size:
             mean = float(saliency[labels == label].mean())
-            found.append(
+            regions.append(
                 Box(top / height, left / width, (top + high) / height, (left + wide) / width, mean)
             )
-    return sorted(found, key=lambda box: -box.saliency)
+    return sorted(regions, key=lambda box: -box.saliency)
 
 
 def peak(saliency: Map) -> tuple[float, float] | None:
-    """Return the most salient point as shares (row, column) of the picture, or None if flat.
+    """Return the most salient point.
 
-    Of equal maxima those of the largest connected region are meant, and of these the one nearest
-    to their middle: the point does not lie between regions, or in the corner of one.
+    If several pixels share the maximum, it is the pixel nearest to the middle of the largest
+    connected region of them, so that it lies neither between regions nor in a corner of one.
 
     Parameters
     ----------
     saliency : (h, w) float32 array
-        At best not clipped, which makes one plateau of all that stands out.
+        Preferably not clipped: clipping gives all peaks the same height.
+
+    Returns
+    -------
+    (float, float) or None
+        Row and column as shares of the picture's sides; ``None`` if the map is flat.
     """
     top = saliency.max(initial=0.0)
     if top <= saliency.min(initial=top):
         return None
     highest = saliency >= top
-    # Mostly it is one: a map that is not clipped has no plateau.
+    # Usually one pixel: a map that is not clipped has no plateau.
     if np.count_nonzero(highest) > 1:
         count, labels, stats, _ = cv2.connectedComponentsWithStats(np.asarray(highest, np.uint8))
         largest = max(range(1, count), key=lambda label: int(stats[label, cv2.CC_STAT_AREA]))
@@ -90,33 +96,49 @@ def peak(saliency: Map) -> tuple[float, float] | None:
 def stabilized_peak(
     saliency: Map, top: tuple[float, float] | None, last: tuple[float, float] | None
 ) -> tuple[float, float] | None:
-    """Return the point to mark, so that the mark does not jump between places of like height.
+    """Return the point to mark, which does not jump between places of similar height.
 
-    It is the highest one near the last, unless the highest of all is seen to be brighter.
+    It is the highest point near the last one, unless the peak of the whole map is clearly brighter.
 
     Parameters
     ----------
     saliency : (h, w) float32 array
-        At least 0; what is above 1 is seen as 1.
+        At least 0; values above 1 are displayed as 1.
     top : (float, float) or None
-        Its highest point, as `peak` gives it.
+        Peak of the map, from `peak`.
     last : (float, float) or None
-        What was marked last in the scene.
+        The point that was marked last in the scene.
+
+    Returns
+    -------
+    (float, float) or None
+        Row and column as shares of the picture's sides; ``None`` if `top` is.
     """
     if top is None or last is None:
         return top
-    place = tuple(
+    window = tuple(
         slice(max(0, int((at - _NEAR) * side)), int((at + _NEAR) * side) + 1)
         for at, side in zip(last, saliency.shape, strict=True)
     )
     near = np.zeros_like(saliency)
-    near[place] = saliency[place]
-    is_bright = _BRIGHTER * near.max() >= min(1.0, float(saliency.max()))
-    return peak(near) if is_bright else top
+    near[window] = saliency[window]
+    is_near_bright = _BRIGHTER * near.max() >= min(1.0, float(saliency.max()))
+    return peak(near) if is_near_bright else top
 
 
 def centroid(saliency: Map) -> tuple[float, float] | None:
-    """Return the centre of mass as shares (row, column) of the picture, or None if all zero."""
+    """Return the centre of mass of a map.
+
+    Parameters
+    ----------
+    saliency : (h, w) float32 array
+        At least 0.
+
+    Returns
+    -------
+    (float, float) or None
+        Row and column as shares of the picture's sides; ``None`` if the map is zero.
+    """
     total = float(saliency.sum(dtype=np.float64))
     if total <= 0:
         return None

@@ -61,6 +61,6 @@ class SamplingStage:
         # The pixels of a flash are not part of the scene.
         if (is_due and motion.event != "flash") or not has_past:
             samples, state.frames_without = plan.drawn(missing), 0
-            weight = weight * np.float32(plan.fading(samples)) + np.float32(samples)
+            weight = weight * np.float32(plan.decay(samples)) + np.float32(samples)
         state.weights.now = weight
         return samples

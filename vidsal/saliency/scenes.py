@@ -1,4 +1,4 @@
-"""Scene cuts, from a cheap test on colour histograms, and state that each scene has of its own.
+"""Scene cuts, found by comparing colour histograms, and state that is kept per scene.
 
 Pure maths.
 """
@@ -11,12 +11,12 @@ import numpy as np
 from vidsal.runtime.opencv import cv2
 from vidsal.types import Map, Rgb
 
-# A colour falls into bins this wide; both grids of them end beyond 255.
+# Width and number of the bins of a colour channel; both histograms extend beyond 255.
 _BIN, _BINS = 32, 9
-# Share of the picture that must change colour for a new scene to begin; motion within a scene
+# A scene begins when more than this share of the picture changes colour. Motion within a scene
 # stays well below, see the tests.
 _CHANGED = 0.35
-# A flash is over after this long; what stays longer is a scene.
+# A flash lasts at most this long; a longer one is a scene.
 _FLASH_S = 0.5
 
 SceneEvent = Literal["first", "same", "flash", "return", "rejoin", "cut", "recut"]
@@ -24,10 +24,19 @@ T = TypeVar("T")
 
 
 def histogram(rgb: Rgb) -> Map:
-    """Return two joint colour histograms of a small picture, (2, 9, 9, 9) float32, each of sum 1.
+    """Return two joint colour histograms of a small picture.
 
-    The bins of the second lie half a bin beside those of the first: an even ground that slowly
-    brightens crosses from bin to bin in one of them at a time.
+    The bins of the second histogram are shifted by half a bin. An even area that slowly brightens
+    then crosses from bin to bin in one of the two at a time.
+
+    Parameters
+    ----------
+    rgb : (h, w, 3) uint8 array
+
+    Returns
+    -------
+    (2, 9, 9, 9) float32 array
+        Each histogram has the sum 1.
     """
     counts = [
         cv2.calcHist([rgb], [0, 1, 2], None, [_BINS] * 3, [low, low + _BIN * _BINS] * 3)
@@ -37,101 +46,129 @@ def histogram(rgb: Rgb) -> Map:
 
 
 def changed_share(before: Map, after: Map) -> float:
-    """Return the share of the picture whose colour has changed in both histograms, 0..1.
+    """Return the share of the picture that changed colour in both histograms.
 
-    Half the L1 distance, the lesser of the two.
+    It is half the L1 distance, the smaller one of the two pairs.
+
+    Parameters
+    ----------
+    before, after : (2, 9, 9, 9) float32 array
+        From `histogram`.
+
+    Returns
+    -------
+    float
+        0..1.
     """
     return float(np.abs(before - after).sum(axis=(1, 2, 3)).min()) / 2
 
 
 def has_changed(before: Map, after: Map) -> bool:
-    """Say whether two histograms are of different scenes."""
+    """Return whether two histograms belong to different scenes.
+
+    Parameters
+    ----------
+    before, after : (2, 9, 9, 9) float32 array
+        From `histogram`.
+    """
     return changed_share(before, after) > _CHANGED
 
 
 class SceneDetector:
-    """Tells a new scene from a flash, along a stream of histograms.
+    """Tells cuts from flashes, along a stream of histograms.
 
-    A flash of one frame is known by the frame after it, which looks as before. A longer one
-    begins a scene, but its end, when what was before comes back soon, does not begin another.
+    A single-frame flash is recognised by the frame after it, which looks like the frame before it.
+    A longer flash begins a scene; when the previous scene comes back within 0.5 s, no further scene
+    begins.
     """
 
     def __init__(self) -> None:
-        self._settled: Map | None = None
-        # What a cut ended, and what was cut short soon after that; each with when it ended.
-        self._left: tuple[Map, float] | None = None
-        self._short: tuple[Map, float] | None = None
+        self._current: Map | None = None
+        # The scene that a cut ended, and the one that a recut ended; each with its end in seconds.
+        self._before_cut: tuple[Map, float] | None = None
+        self._before_recut: tuple[Map, float] | None = None
 
     def event(self, now: Map, following: Map | None, time_s: float) -> SceneEvent:
-        """Say what the frame with the histogram `now` is in the course of things.
+        """Return the place of the next frame in its scene.
 
         Parameters
         ----------
-        now : array
+        now : (2, 9, 9, 9) float32 array
             From `histogram`.
-        following : array or None
-            That of the next frame; ``None`` at the end.
+        following : (2, 9, 9, 9) float32 array or None
+            Histogram of the frame after it; ``None`` at the end, or where it is not available.
         time_s : float
-            Seconds.
+            Time of the frame in seconds.
 
         Returns
         -------
         {"first", "same", "flash", "return", "rejoin", "cut", "recut"}
-            "flash" for a frame between two of one scene; "recut" for a scene that begins so soon
-            after another that both may be parts of a flash. After a longer flash "return" to what
-            was there before the "cut", or "rejoin" to what was there before the last "recut".
+            "first" begins the stream, "same" continues a scene, "flash" is a single-frame flash.
+            "cut" begins a scene. "recut" also begins one, but so soon after a "cut" that both may
+            be parts of a flash. After a longer flash, "return" continues the scene before the
+            "cut", and "rejoin" the scene before the last "recut".
         """
-        before = self._settled
+        before = self._current
         if before is None or not has_changed(before, now):
-            self._settled = now
+            self._current = now
             return "same" if before is not None else "first"
         if following is not None and not has_changed(before, following):
             return "flash"
-        self._settled = now
-        left, short = _recent(self._left, time_s), _recent(self._short, time_s)
-        if left is not None and not has_changed(left, now):
-            self._left = self._short = None
+        self._current = now
+        before_cut = _recent(self._before_cut, time_s)
+        before_recut = _recent(self._before_recut, time_s)
+        if before_cut is not None and not has_changed(before_cut, now):
+            self._before_cut = self._before_recut = None
             return "return"
-        if short is not None and not has_changed(short, now):
-            self._short = None
+        if before_recut is not None and not has_changed(before_recut, now):
+            self._before_recut = None
             return "rejoin"
-        if left is not None:
-            # A flash that fades passes through several pictures; what may come back stays.
-            self._short = before, time_s
+        if before_cut is not None:
+            # A flash that fades shows several pictures. The scene before it may still come back.
+            self._before_recut = before, time_s
             return "recut"
-        self._left, self._short = (before, time_s), None
+        self._before_cut, self._before_recut = (before, time_s), None
         return "cut"
 
 
 def _recent(scene: tuple[Map, float] | None, time_s: float) -> Map | None:
-    """Return what a scene looked like that a flash may have ended, None if it is too long ago."""
+    """Return the histogram of a scene that ended at most 0.5 s ago, else None."""
     return scene[0] if scene and time_s - scene[1] <= _FLASH_S else None
 
 
 class PerScene(Generic[T]):
-    """A state of which each scene has its own; that of a scene before a flash comes back with it.
+    """A state that starts anew with each scene; after a flash, the state before it comes back.
 
     Attributes
     ----------
     now : T or None
-        The state of the scene that runs; to be replaced as it goes on. ``None`` before the first.
+        The state of the current scene; the caller replaces it after each frame. ``None`` before
+        the first scene.
     """
 
     def __init__(self) -> None:
         self.now: T | None = None
-        self._left: T | None = None
-        self._short: T | None = None
+        self._before_cut: T | None = None
+        self._before_recut: T | None = None
 
     def at(self, event: SceneEvent, new: Callable[[], T]) -> T:
-        """Return the state that the next frame finds; where a scene begins, a `new` one."""
+        """Return the state from which the next frame continues.
+
+        Parameters
+        ----------
+        event : str
+            The place of the frame in its scene, see `SceneDetector.event`.
+        new : callable
+            Returns the state that a scene begins with.
+        """
         if event == "cut":
-            self._left = self.now
+            self._before_cut = self.now
         elif event == "recut":
-            self._short = self.now
+            self._before_recut = self.now
         elif event == "return":
-            self.now = self._left
+            self.now = self._before_cut
         elif event == "rejoin":
-            self.now = self._short
+            self.now = self._before_recut
         if event in ("first", "cut", "recut") or self.now is None:
             self.now = new()
         return self.now

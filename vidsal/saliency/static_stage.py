@@ -171,7 +171,7 @@ class StaticMapStage:
             # A NaN or infinity would persist in the running average.
             finite = np.nan_to_num(sampled, posinf=0.0, neginf=0.0)
             small = image_ops.shrink(np.clip(finite, -_LARGEST, _LARGEST), movement.speed.shape)
-            average = average.plus(small, motion.samples, self._plan.fading(motion.samples))
+            average = average.plus(small, motion.samples, self._plan.decay(motion.samples))
         averages.now = average
         return average
 

@@ -1,4 +1,4 @@
-"""BatchNormalization at inference: a multiplication and an addition per channel. Pure maths."""
+"""BatchNormalization at inference: a factor and a summand for each channel. Pure maths."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,14 +9,14 @@ Array = NDArray[np.floating]
 def scale_and_shift(
     mean: Array, variance: Array, gamma: Array | None, beta: Array | None, epsilon: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return what a normalisation multiplies each channel by, and what it adds then.
+    """Return the scale and shift of a normalisation: ``output = input * scale + shift``.
 
     Parameters
     ----------
-    mean, variance : (c,) array
-        The moving ones.
-    gamma, beta : (c,) array or None
-        What is learnt, where the layer learns it.
+    mean, variance : (c,) float array
+        The moving averages.
+    gamma, beta : (c,) float array or None
+        Learnt scale and shift; ``None`` where the layer has none.
     epsilon : float
         Added to the variance.
 

@@ -1,11 +1,11 @@
 """EfficientNet-Lite0, trained on ImageNet, as a functional Keras model.
 
 EfficientNet-Lite0 is EfficientNet-B0 without squeeze-and-excitation and with ReLU6 in place of
-swish.  Every operation is a layer of its own, so that a saliency method can reach each
-activation by the layer's name:
+swish. Every operation is a layer of its own, so that a saliency method can reach each activation by
+the layer's name:
 
 * ``stem_conv``, ``stem_bn``, ``stem_relu``;
-* for each block ``NN`` of ``00`` to ``15``, as far as it has them: ``blockNN_expand_conv``,
+* for each block ``NN`` from ``00`` to ``15``, where it has them: ``blockNN_expand_conv``,
   ``_expand_bn``, ``_expand_relu``, ``_depthwise_conv``, ``_depthwise_bn``, ``_depthwise_relu``,
   ``_project_conv``, ``_project_bn`` and ``_add``;
 * ``head_conv``, ``head_bn``, ``head_relu`` (the last maps, of 1280 channels, at 1/32 of the
@@ -30,7 +30,7 @@ from vidsal.static.weights import LITE0_FILE
 
 CLASSES = 1000
 BATCH_NORM_EPSILON = 1e-3
-# What numpy and zipfile raise on files that are cut short, altered or of another kind.
+# The exceptions of numpy and zipfile for files that are truncated, altered or of another kind.
 DAMAGE = (
     EOFError,
     OSError,
@@ -45,7 +45,21 @@ HEAD_CHANNELS = 1280
 
 
 class Stage(NamedTuple):
-    """A run of blocks; `stride` holds for the first of them, the others have stride 1."""
+    """A sequence of equal blocks.
+
+    Attributes
+    ----------
+    repeats : int
+        Number of blocks.
+    channels : int
+        Output maps of each block.
+    kernel : int
+        Side of the depthwise kernel in pixels.
+    stride : int
+        Stride of the first block; the others have stride 1.
+    expand : int
+        Factor by which a block widens its channels.
+    """
 
     repeats: int
     channels: int
@@ -82,22 +96,27 @@ def preprocess(rgb: tf.Tensor) -> tf.Tensor:
 
 
 def build() -> keras.Model:
-    """Build the network, for pictures of any size, and load its weights.
+    """Build the network for pictures of any size, and load its weights.
 
-    It was trained on 224 x 224 pixels.  Other sizes work, since the last maps are averaged over
-    the image, but its accuracy falls off as objects shrink or grow.
+    It was trained on 224 x 224 pixels. Other sizes work, because the last maps are averaged over
+    the picture, but its accuracy falls as objects shrink or grow.
 
     Returns
     -------
     keras.Model
         Functional model from preprocessed RGB, float32 (N, h, w, 3), see `preprocess`, to logits
-        (not probabilities), float32 (N, 1000), unbounded.  It is frozen: batch normalisation
-        keeps its statistics even if called with ``training=True``.
+        (not probabilities), float32 (N, 1000), unbounded. It is frozen: batch normalisation keeps
+        its statistics even if called with ``training=True``.
+
+    References
+    ----------
+    M. Tan, Q. Le, "EfficientNet: rethinking model scaling for convolutional neural networks",
+    ICML 2019. https://arxiv.org/abs/1905.11946
 
     Raises
     ------
     VidsalError
-        If the weights file is missing, damaged or not made for this network.
+        If the weights file is missing, corrupt or made for another network.
     """
     image = keras.Input((None, None, 3), dtype="float32", name="image")
     x = _conv_bn(image, "stem", STEM_CHANNELS, kernel=3, stride=2)
@@ -193,7 +212,7 @@ def _read_weights() -> dict[str, np.ndarray]:
     Raises
     ------
     VidsalError
-        If the file is missing, or not a whole ``.npz`` file; the archive's own checksums tell.
+        If the file is missing, or not an intact ``.npz`` file by the archive's own checksums.
     """
     resource = importlib.resources.files("vidsal") / "data" / LITE0_FILE
     try:
@@ -203,7 +222,7 @@ def _read_weights() -> dict[str, np.ndarray]:
         raise VidsalError(f"weights file data/{LITE0_FILE} is missing; reinstall vidsal") from error
     except DAMAGE as error:
         raise VidsalError(
-            f"weights file data/{LITE0_FILE} is damaged ({error}); reinstall vidsal"
+            f"weights file data/{LITE0_FILE} is corrupt ({error}); reinstall vidsal"
         ) from error
 
 
@@ -224,12 +243,12 @@ def _assign_weights(model: keras.Model, arrays: dict[str, np.ndarray]) -> None:
     """
     variables = {f"{layer.name}.{v.name}": v for layer in model.layers for v in layer.variables}
     shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
-    found = {name: array.shape for name, array in arrays.items()}
-    if shapes != found:
-        wrong = sorted(name for name, _ in shapes.items() ^ found.items())
+    file_shapes = {name: array.shape for name, array in arrays.items()}
+    if shapes != file_shapes:
+        differing = sorted(name for name, _ in shapes.items() ^ file_shapes.items())
         raise VidsalError(
             f"weights file data/{LITE0_FILE} does not fit the network "
-            f"(first difference at {wrong[0]}); reinstall vidsal"
+            f"(first difference at {differing[0]}); reinstall vidsal"
         )
     for name, variable in variables.items():
         variable.assign(arrays[name].astype(np.float32))

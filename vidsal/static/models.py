@@ -1,4 +1,4 @@
-"""The networks vidsal knows: which one is meant, and the static stage made of it."""
+"""The networks vidsal knows: choosing one, and building the static stage from it."""
 
 import logging
 import os
@@ -7,14 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vidsal.errors import UsageError, VidsalError
+from vidsal.errors import UsageError, VidsalError, option
 from vidsal.runtime.allocation import gc_paused
 from vidsal.runtime.native_logs import native_stderr_logged, quiet_tensorflow
 from vidsal.runtime.progress import phase
-from vidsal.settings import Settings, is_saved
+from vidsal.settings import NetworkOptions, Precision, Settings, is_saved
 from vidsal.static import labels, weights
+from vidsal.static.formats import refuse_other_formats
 from vidsal.static.suggestions import did_you_mean, suggest
 from vidsal.types import StaticStage
 
@@ -31,33 +32,45 @@ class ModelChoice:
     Attributes
     ----------
     key : str
-        ``resnet50``, ``lite0``, ``none``, a name in ``keras.applications``, or the path of a
-        saved model.
+        ``resnet50``, ``lite0``, ``none``, a name in ``keras.applications``, the path of a
+        saved model, or ``keras:NAME`` for a model object.
     weights : Path or None
-        File to load; ``None`` for what the package itself or Keras provides.
+        File to load; ``None`` for the weights that the package or Keras provides.
+    model : keras.Model or None
+        A model object that the caller built. It stays in memory and is not changed.
     """
 
     key: str
     weights: Path | None = None
+    model: Any = None
 
     @property
     def name(self) -> str | None:
-        """The network as people call it; None for none."""
+        """The network's name as shown to people; ``None`` for a run without a network."""
+        if self.model is not None:
+            return str(self.model.name)
         known = {"resnet50": "ResNet50", "lite0": "EfficientNet-Lite0", "none": None}
         return known.get(self.key, Path(self.key).name)
 
+    @property
+    def is_own(self) -> bool:
+        """Whether the network is the user's own: a saved model or a model object."""
+        return self.model is not None or is_saved(self.key)
+
 
 def choose(
-    settings: Settings,
+    settings: NetworkOptions,
     *,
     progress: bool = False,
     published: weights.WeightsFile = weights.RESNET50,
 ) -> ModelChoice:
-    """Return the network that the settings mean, its weights at hand.
+    """Return the network that the settings name, with its weights on disk or in memory.
 
     Parameters
     ----------
-    settings : Settings
+    settings : NetworkOptions
+        ``settings.model`` is a name, the path of a ``.keras`` or ``.h5`` file, or a Keras model
+        object.
     progress : bool
         Show a progress bar if weights have to be downloaded.
     published : WeightsFile
@@ -65,67 +78,100 @@ def choose(
 
     Raises
     ------
+    UsageError
+        If the name is unknown, or that of a file that vidsal cannot open.
     VidsalError
-        If ResNet50 is asked for by name and its weights cannot be had, or a file is missing.
+        If ResNet50 is asked for by name and its weights are unavailable, or a file is missing.
     """
-    key = settings.model
+    model: Any = settings.model
+    if not isinstance(model, str):
+        if settings.weights is not None:
+            raise UsageError(f"{option('weights')} is not for a Keras model object")
+        return ModelChoice(f"keras:{getattr(model, 'name', type(model).__name__)}", model=model)
     if settings.weights is not None:
-        return ModelChoice("resnet50" if key == "auto" else key, _local(settings.weights))
-    if is_saved(key):
-        if not Path(key).is_file():
-            raise VidsalError(f"--model {key}: there is no such file")
-        return ModelChoice(key)
-    if key not in ("auto", "resnet50"):
-        if not key.isidentifier():
-            raise UsageError(
-                f"--model {key!r} is neither auto, resnet50, lite0, none, a name in "
-                "keras.applications, nor a file that ends in .keras or .h5"
-            )
-        return ModelChoice(key)
+        key = "resnet50" if model == "auto" else model
+        return ModelChoice(key, _local_weights(settings.weights))
+    if is_saved(model):
+        if not Path(model).is_file():
+            raise VidsalError(f"{option('model', model)}: there is no such file")
+        return ModelChoice(model)
+    if model in ("auto", "resnet50"):
+        return _resnet50(published, progress=progress, is_required=model == "resnet50")
+    refuse_other_formats(model)
+    if not model.isidentifier():
+        raise UsageError(
+            f"{option('model', model)} is neither auto, resnet50, lite0, none, a name in "
+            "keras.applications, nor a file that ends in .keras or .h5"
+        )
+    return ModelChoice(model)
+
+
+def _resnet50(published: weights.WeightsFile, *, progress: bool, is_required: bool) -> ModelChoice:
+    """Return ResNet50; the bundled network where its weights are unavailable and not required."""
     try:
         return ModelChoice("resnet50", weights.fetch(published, progress=progress))
     except VidsalError as error:
-        if key == "resnet50":
+        if is_required:
             raise
-        log.warning("using the bundled EfficientNet-Lite0: ResNet50's weights cannot be had here")
+        log.warning("using the bundled EfficientNet-Lite0: ResNet50's weights are unavailable")
         log.debug("%s", error)
         return ModelChoice("lite0")
 
 
-def _local(path: Path) -> Path:
-    """Return a weights file given by the user, or say what is wrong with it."""
+def _local_weights(path: Path) -> Path:
+    """Return the user's weights file, or raise an error that says what is wrong with it."""
     if not path.is_file():
-        raise VidsalError(f"--weights {path}: there is no such file")
+        raise VidsalError(f"{option('weights', str(path))}: there is no such file")
     if path.suffix != ".h5":
-        raise UsageError(f"--weights {path}: expected a .h5 or .weights.h5 file")
+        raise UsageError(f"{option('weights', str(path))} must end in .h5 or .weights.h5")
     return path
 
 
 def check_target(settings: Settings) -> None:
-    """Raise `UsageError` where the target can be seen to be wrong before anything is loaded."""
+    """Check the target, and the format of the model's file, before anything is loaded.
+
+    Parameters
+    ----------
+    settings : Settings
+
+    Raises
+    ------
+    UsageError
+        If the target is not a class, as far as the class names are known, or vidsal cannot open
+        the model's format.
+    VidsalError
+        If the file of class names cannot be read.
+    """
+    model: Any = settings.model
+    is_named = isinstance(model, str) and not is_saved(model)
+    if is_named:
+        refuse_other_formats(model)
     if settings.labels is not None:
-        labels.find_target(settings.target, labels.read_labels(settings.labels))
-    elif not is_saved(settings.model):
+        classes = labels.read_labels(settings.labels)
+        # One name is that of the only output of a binary network.
+        one_output = labels.with_negative(classes[0]) if len(classes) == 1 else classes
+        labels.find_target(settings.target, one_output)
+    elif is_named:
         labels.find_target(settings.target)
 
 
 def open_static(
     choice: ModelChoice, settings: Settings, *, trained: bool = True
 ) -> StaticStage | None:
-    """Return the static stage, or None for a run without a network. Loads TensorFlow.
+    """Return the static stage, or None for a run without a network. Load TensorFlow.
 
     Parameters
     ----------
     choice : ModelChoice
     settings : Settings
     trained : bool
-        With False the weights are thrown away for random ones, seeded: what such a network's
-        maps show, the picture shows by itself.
+        With False the weights are replaced by random ones, seeded with ``settings.seed``. Such a
+        network's maps show what comes from the picture alone.
 
     Raises
     ------
     UsageError
-        If the target is not a class, or the network is not one.
+        If the target is not a class, or the network's name is unknown.
     VidsalError
         If the weights or the model cannot be used.
     """
@@ -135,10 +181,12 @@ def open_static(
     from vidsal.static.gradient import GradientStage, Recipe
 
     with gc_paused():
-        classifier, classes = open_classifier(choice, settings, trained=trained)
-    # Of a network that is opened once more with random weights it is known already.
+        classifier, classes = open_classifier(
+            choice, settings, untrained_seed=None if trained else settings.seed
+        )
+    # Skip these warnings for the randomised copy.
     if trained:
-        _tell_of(classifier, settings)
+        _warn_of_limits(classifier, settings.precision)
     recipe = Recipe(
         target=labels.find_target(settings.target, classes), score=settings.score,
         channels=settings.channels, method=settings.method, noise=settings.noise,
@@ -147,102 +195,148 @@ def open_static(
     return GradientStage(classifier, recipe, rows=settings.batch)
 
 
-def _tell_of(classifier: "Classifier", settings: Settings) -> None:
-    """Log what a user who chose a network or its arithmetic may not know of them."""
+def _warn_of_limits(classifier: "Classifier", precision: Precision) -> None:
+    """Log a fixed input size, and an arithmetic that is slow on this machine."""
     from vidsal.static.precision import is_clearly_slower
 
     if size := classifier.input_size:
         log.warning(
-            "%s takes pictures of %dx%d only: others are squashed to that, whatever --short-side",
-            classifier.name, size[1], size[0],
+            "%s takes pictures of %dx%d only: other sizes are squashed to that, and %s has no "
+            "effect", classifier.name, size[1], size[0], option("short_side"),
         )  # fmt: skip
-    if is_clearly_slower(settings.precision):
+    if is_clearly_slower(precision):
         log.warning(
-            "--precision %s is slower than float32 here: this machine has no such arithmetic",
-            settings.precision,
+            "%s is slower than float32 here: this machine has no such arithmetic",
+            option("precision", precision),
         )
 
 
 def open_classifier(
-    choice: ModelChoice, settings: Settings, *, trained: bool = True
+    choice: ModelChoice, settings: NetworkOptions, *, untrained_seed: int | None = None
 ) -> "tuple[Classifier, Sequence[labels.NamedClass]]":
     """Return a network ready to be differentiated, and its classes. TensorFlow must be loaded.
+
+    A network with a sigmoid at its end, or with one output, is multi-label: each class has a
+    probability of its own. One output z becomes two classes, "no" with the score -z and "yes"
+    with z, so that their probabilities sum to 1.
+
+    Parameters
+    ----------
+    choice : ModelChoice
+    settings : NetworkOptions
+    untrained_seed : int, optional
+        Replace the weights by random ones with this seed.
 
     Raises
     ------
     UsageError
         If there is no such network.
     VidsalError
-        If the weights or the model cannot be used.
+        If the weights or the model cannot be used, or the number of class names is wrong.
     """
     from vidsal.static.gradient import Classifier
 
-    logits, count, input_size = _logits(choice, settings, trained=trained)
-    classes = _classes(settings, count)
+    network = _opened(choice, settings, untrained_seed)
+    classes = _classes(settings.labels, network.outputs)
+    count = max(2, network.outputs)
     if len(classes) != count:
         raise VidsalError(
-            f"--labels {settings.labels} names {len(classes)} classes, {choice.name} has {count}"
+            f"{option('labels', str(settings.labels))} names {len(classes)} classes, "
+            f"{choice.name} has {count}"
         )
     names = tuple(one.name for one in classes)
-    return Classifier(str(choice.name), logits, names, input_size), classes
+    classifier = Classifier(
+        str(choice.name), network.logits, names, network.input_size, network.is_multi_label
+    )
+    return classifier, classes
 
 
-def _logits(
-    choice: ModelChoice, settings: Settings, *, trained: bool
-) -> tuple[Callable[[Any], Any], int, tuple[int, int] | None]:
-    """Return what turns pixels into logits, how many these are, and the only input size."""
-    if choice.key == "resnet50" and choice.weights is not None and trained:
+class _Opened(NamedTuple):
+    """A network before its classes have names.
+
+    `outputs` is the number of the network's own outputs; with one, `logits` returns two.
+    """
+
+    logits: Callable[[Any], Any]
+    outputs: int
+    input_size: tuple[int, int] | None = None
+    is_multi_label: bool = False
+
+
+def _opened(choice: ModelChoice, settings: NetworkOptions, untrained_seed: int | None) -> _Opened:
+    """Return the function from pixels to logits, and what is known about it."""
+    if choice.key == "resnet50" and choice.weights is not None and untrained_seed is None:
         from vidsal.static import resnet50
 
-        written_down = resnet50.open_logits(choice.weights, settings.precision)
-        if written_down is not None:
-            return written_down, resnet50.CLASSES, None
+        direct = resnet50.open_logits(choice.weights, settings.precision)
+        if direct is not None:
+            return _Opened(direct, resnet50.CLASSES)
     from vidsal.static import keras_models
 
-    model, preprocess = _network(choice, settings)
-    if not trained:
-        model = keras_models.reinitialised(model, settings.seed)
-    model = keras_models.prepared(
-        model, precision=settings.precision, is_tried=is_saved(choice.key)
-    )
+    keras_models.check_backend()
+    network = _network(choice, settings)
+    model = network.model
+    if untrained_seed is not None:
+        model = keras_models.reinitialised(model, untrained_seed)
+    model = keras_models.prepared(model, precision=settings.precision, is_tried=choice.is_own)
+    outputs = int(model.output.shape[-1])
 
     def logits(rgb: Any) -> Any:
         import tensorflow as tf
 
-        return tf.cast(model(preprocess(rgb), training=False), tf.float32)
+        scores = tf.cast(model(network.preprocess(rgb), training=False), tf.float32)
+        return scores if outputs > 1 else tf.concat([-scores, scores], axis=1)
 
-    return logits, int(model.output.shape[-1]), keras_models.fixed_size(model)
-
-
-def _classes(settings: Settings, count: int) -> Sequence[labels.NamedClass]:
-    if settings.labels is not None:
-        return labels.read_labels(settings.labels)
-    return labels.imagenet_classes() if count == 1000 else labels.numbered(count)
+    return _Opened(logits, outputs, keras_models.fixed_size(model), network.is_multi_label)
 
 
-def _network(choice: ModelChoice, settings: Settings) -> tuple[Any, Callable[[Any], Any]]:
-    """Return a Keras model that gives logits, and what prepares its input."""
+def _classes(names: Path | None, outputs: int) -> Sequence[labels.NamedClass]:
+    """Return the classes of a network with so many outputs, named by a file if there is one."""
+    if names is not None:
+        classes = labels.read_labels(names)
+        return labels.with_negative(classes[0]) if (outputs, len(classes)) == (1, 1) else classes
+    if outputs == 1:
+        return labels.no_and_yes()
+    return labels.imagenet_classes() if outputs == 1000 else labels.numbered(outputs)
+
+
+class _Network(NamedTuple):
+    """A Keras model from preprocessed pictures to logits, and its preprocessing."""
+
+    model: Any
+    preprocess: Callable[[Any], Any]
+    is_multi_label: bool = False
+
+
+def _network(choice: ModelChoice, settings: NetworkOptions) -> _Network:
+    """Return the Keras model of a choice."""
     from vidsal.static import keras_models, lite0
 
     if choice.key == "lite0":
-        return lite0.build(), lite0.preprocess
-    if is_saved(choice.key):
-        return keras_models.saved(Path(choice.key)), keras_models.preprocessing(settings.preprocess)
+        return _Network(lite0.build(), lite0.preprocess)
+    if choice.is_own:
+        model = choice.model
+        if model is None:
+            is_trusted = settings.trust_model
+            model = keras_models.load(Path(choice.key), is_trusted=is_trusted)
+        name = str(choice.name) if choice.model is not None else choice.key
+        model, is_multi_label = keras_models.with_logits(model, name)
+        return _Network(model, keras_models.preprocessing(settings.preprocess), is_multi_label)
     known = keras_models.application_names()
     names = {name.lower(): name for name in known}
     if choice.key.lower() not in names:
         hint = did_you_mean(suggest(choice.key, ["lite0", *known]))
-        raise UsageError(f"--model {choice.key!r} is not in keras.applications{hint}")
-    return keras_models.application(names[choice.key.lower()], choice.weights)
+        raise UsageError(f"{option('model', choice.key)} is not in keras.applications{hint}")
+    return _Network(*keras_models.application(names[choice.key.lower()], choice.weights))
 
 
 def load_tensorflow() -> Any:
-    """Import and return TensorFlow; on a GPU let it take memory as it needs it, not all at once."""
-    # A stale choice of another backend in Keras' own configuration would break the tape.
+    """Import and return TensorFlow; let it take GPU memory as needed, not all at once."""
+    # Another backend in Keras' own configuration would break the gradient tape.
     os.environ["KERAS_BACKEND"] = "tensorflow"
     is_first = "tensorflow" not in sys.modules
     quiet_tensorflow()
-    # TensorFlow writes its first lines before it reads the variable that should keep it quiet.
+    # TensorFlow writes its first lines before it reads the variable that silences it.
     is_quiet = is_first and os.environ.get("TF_CPP_MIN_LOG_LEVEL", "0") != "0"
     with native_stderr_logged(when=is_quiet), gc_paused(for_good=is_first):
         import tensorflow as tf
@@ -251,14 +345,25 @@ def load_tensorflow() -> Any:
         try:
             tf.config.experimental.set_memory_growth(device, True)
         except RuntimeError:
-            log.debug("%s was already in use; its memory policy stays", device.name)
+            log.debug("%s is already in use; its memory policy stays", device.name)
     return tf
 
 
 class Network:
-    """The network of some settings, opened when it is first asked for, and then kept.
+    """The network of some settings, opened at its first use and kept.
 
-    A wrong path is to be told before TensorFlow is loaded, and many photos need it only once.
+    A wrong path is reported before TensorFlow is loaded, and a batch of photos opens it once.
+
+    Parameters
+    ----------
+    settings : Settings
+    progress : bool
+        Show a progress bar if weights have to be downloaded.
+
+    Raises
+    ------
+    UsageError
+        See `check_target`.
     """
 
     def __init__(self, settings: Settings, *, progress: bool = False) -> None:
@@ -267,12 +372,12 @@ class Network:
 
     @cached_property
     def choice(self) -> ModelChoice:
-        """Which network it is."""
+        """The network's name and weights."""
         return choose(self._settings, progress=self._progress)
 
     @cached_property
     def stage(self) -> StaticStage | None:
-        """The static half; ``None`` for motion alone."""
+        """The static stage; ``None`` for motion alone."""
         if not self._progress or self.choice.name is None:
             return open_static(self.choice, self._settings)
         with phase(f"loading {self.choice.name}"):

@@ -1,4 +1,4 @@
-"""What arithmetic costs on the machine at hand: tried, since no list of processors tells."""
+"""The cost of an arithmetic on this machine, measured: no list of processors has it."""
 
 import time
 
@@ -8,22 +8,27 @@ from vidsal.settings import Precision
 
 # Rows, sides and channels of a layer in the middle of a network.
 _LAYER = (4, 28, 28, 64)
-# What takes so many times as long is no matter of a noisy machine: a processor without bfloat16
-# takes six times as long or more.
+# A larger factor than this is not noise: a processor without bfloat16 takes six times as long or
+# more.
 _CLEARLY = 2
 
 
 def is_clearly_slower(precision: Precision) -> bool:
-    """Say whether derivatives take far longer in an arithmetic than in float32.
+    """Say whether derivatives in an arithmetic take more than twice as long as in float32.
 
-    Convolutions may be as quick in both: some processors lack the derivative only.
+    Derivatives are timed because some processors are fast at convolutions in bfloat16, but not at
+    their derivatives.
+
+    Parameters
+    ----------
+    precision : {"float32", "bfloat16"}
     """
     usual: Precision = "float32"
     return precision != usual and _derivative_s(precision) > _CLEARLY * _derivative_s(usual)
 
 
 def _derivative_s(precision: Precision) -> float:
-    """Return the seconds that a convolution and its derivative take, after one that warms up."""
+    """Return the seconds of a convolution and its derivative, after a first run that warms up."""
     x = tf.ones(_LAYER, precision)
     kernel = tf.ones((3, 3, _LAYER[-1], _LAYER[-1]), precision)
 

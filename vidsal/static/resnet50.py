@@ -1,12 +1,12 @@
-"""ResNet50 written down as it is run, its normalisations folded while the weights are read.
+"""ResNet50 as plain TensorFlow; each normalisation is folded while the weights are read.
 
-Keras' own ResNet50 takes two seconds to be built, loaded and folded; this is the same function of
-the same weights, without Keras.
+Keras takes two seconds to build, load and fold its ResNet50. This module computes the same function
+of the same weights without Keras.
 
-As published, a stage begins by leaving out every second row and column of what the stage before it
-made. Here they are left out where nothing is lost by it but work: within the last block of that
-stage before. The 3 x 3 convolution there is the last one to look beyond a single place, so all
-behind it is made for a quarter of the places. That saves a tenth of the gradient's time.
+In the published network a stage begins by skipping every second row and column of its input. Here
+they are skipped earlier, within the last block of the stage before. The 3 x 3 convolution there is
+the last layer that looks beyond a single pixel, so the layers behind it run on a quarter of the
+pixels. That saves a tenth of the gradient's time.
 
 K. He, X. Zhang, S. Ren, J. Sun, "Deep residual learning for image recognition", CVPR 2016.
 https://doi.org/10.1109/CVPR.2016.90
@@ -29,28 +29,28 @@ from vidsal.static.stem import stacked_conv2d
 log = logging.getLogger(__name__)
 
 CLASSES = 1000
-# Stages 2 to 5: channels within a block, and blocks. Each has half the rows and columns of the one
-# before.
+# Stages 2 to 5: channels within a block, and number of blocks. Each stage has half the rows and
+# columns of the one before.
 _STAGES = ((64, 3), (128, 4), (256, 6), (512, 3))
-# Red, green and blue of ImageNet's mean pixel: the preprocessing that the weights were made with.
+# Red, green and blue of ImageNet's mean pixel: the preprocessing that the weights expect.
 _MEAN = (123.68, 116.779, 103.939)
-# What these layers have as the network is published.
+# Epsilon of the published network's normalisations.
 _EPSILON = 1.001e-5
-# Channels of the last stage.
+# Output channels of the last stage.
 _FEATURES = 4 * _STAGES[-1][0]
 
 
 class _Layer(NamedTuple):
-    """A convolution, or the matrix at the end: kernel and bias."""
+    """Kernel and bias of a convolution, or of the dense layer at the end."""
 
     kernel: Any
     bias: Any
 
 
 def open_logits(path: Path, precision: Precision) -> Callable[[Any], Any] | None:
-    """Return the network with the weights of a file, or None where these are not found by name.
+    """Return the network with the weights of a file, or None where the file has other names.
 
-    Then Keras has to look, and to say what is wrong.
+    With None the caller lets Keras load the file, or report what is wrong with it.
 
     Parameters
     ----------
@@ -67,9 +67,9 @@ def open_logits(path: Path, precision: Precision) -> Callable[[Any], Any] | None
     try:
         with h5py.File(path) as file:
             layers = _folded(_arrays(file))
-    # What a file that is made in another way raises depends on where that shows.
+    # A file of another layout raises any of these.
     except (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
-        log.debug("%s is left to Keras: %s", path, error)
+        log.debug("Keras loads %s: %s", path, error)
         return None
     variables = {
         name: _Layer(*(tf.Variable(one, trainable=False, dtype=precision) for one in layer))
@@ -79,11 +79,11 @@ def open_logits(path: Path, precision: Precision) -> Callable[[Any], Any] | None
 
 
 def _logits(rgb: Any, layers: dict[str, _Layer], dtype: Any) -> Any:
-    """Return the scores of pictures before softmax."""
+    """Return the scores before softmax, (N, 1000) float32."""
 
     def convolved(x: Any, name: str, *, halving: bool = False) -> Any:
         kernel, bias = layers[name]
-        # What "SAME" pads for a stride of 2 lies behind even rows only: it takes the odd ones.
+        # For a stride of 2, "SAME" pads even sizes at the end only and so takes the odd rows.
         x = _bordered(x, 1) if halving else x
         stride, padding = (2, "VALID") if halving else (1, "SAME")
         return tf.nn.bias_add(tf.nn.conv2d(x, kernel, stride, padding), bias)
@@ -92,31 +92,32 @@ def _logits(rgb: Any, layers: dict[str, _Layer], dtype: Any) -> Any:
     stem = layers["conv1"]
     x = stacked_conv2d(_bordered(x, 3), stem.kernel, 2, "valid")
     x = tf.nn.relu(tf.nn.bias_add(x, stem.bias))
-    # What relu gives is at least 0, so a border of zeros never wins.
+    # The output of relu is at least 0, so a border of zeros does not change the maximum.
     x = tf.nn.max_pool2d(_bordered(x, 1), 3, 2, "VALID")
     for block in _blocks():
         name = block.name
-        beside = convolved(x, f"{name}_0") if block.is_first else x
-        within = tf.nn.relu(convolved(x, f"{name}_1"))
-        within = tf.nn.relu(convolved(within, f"{name}_2", halving=block.is_halving))
-        beside = _halved(beside) if block.is_halving else beside
-        x = tf.nn.relu(beside + convolved(within, f"{name}_3"))
+        shortcut = convolved(x, f"{name}_0") if block.is_first else x
+        residual = tf.nn.relu(convolved(x, f"{name}_1"))
+        residual = tf.nn.relu(convolved(residual, f"{name}_2", halving=block.is_halving))
+        shortcut = _halved(shortcut) if block.is_halving else shortcut
+        x = tf.nn.relu(shortcut + convolved(residual, f"{name}_3"))
     last = layers["predictions"]
     pooled = tf.reduce_mean(x, axis=[1, 2])
     return tf.cast(tf.matmul(pooled, last.kernel) + last.bias, tf.float32)
 
 
 def _bordered(x: Any, pixels: int) -> Any:
+    """Return maps with a border of zeros."""
     return tf.pad(x, [[0, 0], [pixels, pixels], [pixels, pixels], [0, 0]])
 
 
 def _halved(x: Any) -> Any:
-    """Return every second row and column; of all ways, the one whose derivative is quick."""
+    """Return every second row and column, in the way that has the fastest derivative."""
     return tf.nn.avg_pool2d(x, 1, 2, "VALID")
 
 
 class _Block(NamedTuple):
-    """A residual block; only the first of a stage changes what goes around it."""
+    """A residual block; the first one of a stage has a convolution in its shortcut."""
 
     name: str
     channels: int
@@ -125,6 +126,7 @@ class _Block(NamedTuple):
 
 
 def _blocks() -> Iterator[_Block]:
+    """Yield the blocks from the input to the output."""
     for stage, (channels, blocks) in enumerate(_STAGES, start=2):
         for n in range(1, blocks + 1):
             is_halving = n == blocks and (channels, blocks) != _STAGES[-1]
@@ -134,15 +136,15 @@ def _blocks() -> Iterator[_Block]:
 def _shapes() -> Iterator[tuple[str, tuple[int, ...]]]:
     """Yield name and kernel shape of each convolution."""
     yield "conv1", (7, 7, 3, 64)
-    given = 64
+    inputs = 64
     for name, channels, is_first, _ in _blocks():
-        made = 4 * channels
+        outputs = 4 * channels
         if is_first:
-            yield f"{name}_0", (1, 1, given, made)
-        yield f"{name}_1", (1, 1, given, channels)
+            yield f"{name}_0", (1, 1, inputs, outputs)
+        yield f"{name}_1", (1, 1, inputs, channels)
         yield f"{name}_2", (3, 3, channels, channels)
-        yield f"{name}_3", (1, 1, channels, made)
-        given = made
+        yield f"{name}_3", (1, 1, channels, outputs)
+        inputs = outputs
 
 
 def _folded(arrays: dict[str, list[Any]]) -> dict[str, _Layer]:
@@ -151,8 +153,8 @@ def _folded(arrays: dict[str, list[Any]]) -> dict[str, _Layer]:
     Raises
     ------
     KeyError, ValueError
-        If one is missing or of another shape, or if there are more: a deeper network has layers
-        of all these names as well.
+        If a layer is missing or has another shape, or if there are more layers: a deeper network
+        has layers of all these names, too.
     """
     rest = dict(arrays)
     layers: dict[str, _Layer] = {}
@@ -162,11 +164,11 @@ def _folded(arrays: dict[str, list[Any]]) -> dict[str, _Layer]:
         gamma, beta, mean, variance = _read(rest.pop(f"{name}_bn"), *[channels] * 4)
         scale, shift = scale_and_shift(mean, variance, gamma, beta, _EPSILON)
         layers[name] = _Layer(kernel * scale.astype(np.float32), bias * scale + shift)
-    # The matrix at the end has been called probs, and predictions.
+    # The name of the dense layer at the end is "probs" or "predictions".
     (last,) = rest.values()
     layers["predictions"] = _Layer(*_read(last, (_FEATURES, CLASSES), (CLASSES,)))
-    # The weights are for blue, green and red. The kernel is turned round once; every picture, and
-    # every derivative, would have to be turned at every call.
+    # The weights expect blue, green and red. The kernel is reversed once, instead of every picture
+    # and every derivative in each call.
     first = layers["conv1"]
     layers["conv1"] = _Layer(first.kernel[:, :, ::-1], first.bias)
     return layers
@@ -180,28 +182,28 @@ def _read(datasets: list[Any], *shapes: tuple[int, ...]) -> list[NDArray[Any]]:
     ValueError
         If they are not floating-point numbers of these shapes.
     """
-    found = [(one.shape, one.dtype.kind) for one in datasets]
-    if found != [(shape, "f") for shape in shapes]:
-        raise ValueError(f"there are arrays of {found}, and not of {shapes}")
+    kinds = [(one.shape, one.dtype.kind) for one in datasets]
+    if kinds != [(shape, "f") for shape in shapes]:
+        raise ValueError(f"expected float arrays of {shapes}, found {kinds}")
     return [one[()] for one in datasets]
 
 
 def _arrays(file: Any) -> dict[str, list[Any]]:
-    """Return the arrays of each layer that has any, not read yet, in the order Keras keeps.
+    """Return the unread arrays of each layer that has any, in Keras' order.
 
-    That is kernel, bias; gamma, beta, mean, variance.
+    The order is kernel, bias; or gamma, beta, mean, variance.
     """
     if "layer_names" in file.attrs:
         groups = {_text(name): file[name] for name in file.attrs["layer_names"]}
-        found = {
+        layers = {
             name: [group[one] for one in group.attrs["weight_names"]]
             for name, group in groups.items()
         }
     else:
-        # Keras 3 numbers its groups, and notes the layer's name beside the arrays.
+        # Keras 3 numbers its groups; an attribute has the layer's name.
         groups = {one["vars"].attrs["name"]: one["vars"] for one in file["layers"].values()}
-        found = {name: [one[str(n)] for n in range(len(one))] for name, one in groups.items()}
-    return {name: arrays for name, arrays in found.items() if arrays}
+        layers = {name: [one[str(n)] for n in range(len(one))] for name, one in groups.items()}
+    return {name: arrays for name, arrays in layers.items() if arrays}
 
 
 def _text(name: bytes | str) -> str:

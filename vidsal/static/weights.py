@@ -1,7 +1,7 @@
-"""Where weights are: EfficientNet-Lite0's among vidsal's own data, ResNet50's ImageNet weights in
-Keras' cache, or at the place Keras downloads them from.
+"""Places of the weights files: EfficientNet-Lite0's in the package, ResNet50's in Keras' cache.
 
-Needs neither TensorFlow nor Keras, so that a machine without weights is told so at once.
+ResNet50's ImageNet weights are downloaded from Keras' own address if the cache lacks them. This
+module imports neither TensorFlow nor Keras, so that missing weights are reported at once.
 """
 
 import hashlib
@@ -10,12 +10,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from vidsal.errors import VidsalError
+from vidsal.errors import VidsalError, option
 from vidsal.runtime import download
 
 log = logging.getLogger(__name__)
 
-# In the package's folder ``data``.
+# In the folder ``data`` of the package.
 LITE0_FILE = "efficientnet_lite0.npz"
 
 
@@ -27,7 +27,7 @@ class WeightsFile:
     ----------
     url : str
     md5 : str
-        Of the whole file, as its publisher records it.
+        MD5 checksum of the file, as its publisher states it.
     """
 
     url: str
@@ -35,11 +35,11 @@ class WeightsFile:
 
     @property
     def path(self) -> Path:
-        """Where Keras keeps it once it is downloaded."""
+        """Path of the file in Keras' cache."""
         return keras_home() / "models" / self.url.rsplit("/", 1)[-1]
 
     def is_cached(self) -> bool:
-        """Say whether a whole file is in Keras' cache."""
+        """Say whether Keras' cache has the file, with the right checksum."""
         try:
             with self.path.open("rb") as file:
                 return hashlib.file_digest(file, "md5").hexdigest() == self.md5
@@ -55,15 +55,15 @@ RESNET50 = WeightsFile(
 
 
 def keras_home() -> Path:
-    """Return the folder that Keras keeps its files in."""
+    """Return Keras' folder of files: ``KERAS_HOME``, or ``.keras`` in the home folder."""
     return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
 
 
 def fetch(weights: WeightsFile, *, progress: bool = False) -> Path:
     """Return the path of a weights file, from Keras' cache or downloaded into it.
 
-    The download is checked against the recorded checksum and appears in the cache whole or not
-    at all.
+    A download is checked against the published checksum. It appears in the cache complete or
+    not at all.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def fetch(weights: WeightsFile, *, progress: bool = False) -> Path:
     Raises
     ------
     VidsalError
-        If it cannot be had, saying why, where it is looked for, and what to do.
+        If the file is unavailable. The line has the cause, the expected place and the remedy.
     """
     if weights.is_cached():
         return weights.path
@@ -95,13 +95,13 @@ def fetch(weights: WeightsFile, *, progress: bool = False) -> Path:
         raise VidsalError(
             f"ResNet50's ImageNet weights are not at {weights.path} and could not be downloaded "
             f"from {weights.url} ({_why(error)}). Put the file there, give another one with "
-            "--weights FILE, or use --model lite0."
+            f"{option('weights', 'FILE')}, or use {option('model', 'lite0')}."
         ) from error
     return weights.path
 
 
 def _why(error: Exception) -> str:
-    """Return the innermost reason of a failed download, in a few words."""
+    """Return the cause of a failed download, in a few words."""
     if isinstance(error, ValueError) and "hash" in str(error):
-        return "what came is not the published file: its checksum differs"
+        return "the downloaded file is not the published one: its checksum differs"
     return download.why(error)

@@ -24,7 +24,7 @@ from urllib.parse import parse_qs, urlsplit
 from vidsal.errors import VidsalError, option
 from vidsal.live.preview import BUTTONS, Button
 from vidsal.live.statistics import LiveStats
-from vidsal.runtime.latest import Latest, beside
+from vidsal.runtime.latest import Latest, background_thread
 from vidsal.runtime.opencv import cv2
 from vidsal.types import Rgb
 
@@ -284,7 +284,10 @@ def open_page(host: str, port: int) -> Iterator[WebPreview]:
         If the port is in use, or the address does not belong to this machine.
     """
     preview = WebPreview(host, port)
-    with preview.server, beside(lambda: preview.server.serve_forever(poll_interval=0.05)):
+    with (
+        preview.server,
+        background_thread(lambda: preview.server.serve_forever(poll_interval=0.05)),
+    ):
         try:
             yield preview
         finally:

@@ -1,4 +1,4 @@
-"""Samples gathered along the flow, and how many are drawn for each frame."""
+"""Sampling stage: how many gradients each frame draws, and their average along the flow."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from stream_help import (
     PLAIN,
     TEXTURE,
     Placed,
+    analyse_frames,
     analysed,
     assert_same,
     bump,
@@ -25,41 +26,40 @@ from stream_help import (
 
 from vidsal import image_ops
 from vidsal.motion import compensated
-from vidsal.saliency.schedule import Pace
-from vidsal.saliency.stream import analyse_frames
+from vidsal.saliency.schedule import GradientSchedule
 from vidsal.settings import Method, Settings
 from vidsal.types import Frame, Map, Request, Rgb
 
 
-def test_a_cold_start_draws_all_samples_and_later_frames_the_fresh(clip: list[Rgb]) -> None:
+def test_a_scene_starts_with_a_full_set_and_continues_with_fresh_samples(clip: list[Rgb]) -> None:
     for samples, fresh in ((16, 1), (24, 6), (1, 1), (5, 5)):
         stage = BrightnessStage()
         settings = dataclasses.replace(PLAIN, samples=samples, fresh=fresh)
         analysed(frames_of([clip[0]] * 6), settings, static=stage)
         assert [one.samples for one in stage.asked] == [samples] + [fresh] * 5
-    # Of a gentle pan and a small square, a little is always new; seldom an eighth of the picture.
+    # A gentle pan and a small square uncover a small part of the picture, seldom an eighth.
     stage = BrightnessStage()
     analysed(frames_of(clip), static=stage)
     drawn = [one.samples for one in stage.asked]
     assert drawn[0] == 16 and set(drawn[1:]) <= {1, 2} and drawn.count(1) >= 7
-    # The class that is seen is the one that is explained.
+    # The predicted class is the explained one.
     assert [one.class_id for one in stage.asked] == [1] * 10
 
 
-def test_a_cut_is_a_cold_start(clip: list[Rgb], other_clip: list[Rgb]) -> None:
+def test_a_cut_starts_with_a_full_set(clip: list[Rgb], other_clip: list[Rgb]) -> None:
     stage = BrightnessStage()
     analysed(frames_of(clip[:4] + other_clip[:3]), static=stage)
     assert [one.samples for one in stage.asked] == [16, 1, 1, 1, 16, 1, 1]
 
 
-def test_a_still_draws_all_samples_once(clip: list[Rgb]) -> None:
+def test_a_photo_draws_a_full_set(clip: list[Rgb]) -> None:
     stage = BrightnessStage()
     analysed(frames_of(clip[3:4]), static=stage)
     assert stage.requests == [[Request(0, 16, 1)]]
 
 
 @pytest.mark.parametrize(("method", "samples"), [("gradient", 1), ("integrated", 16)])
-def test_only_smoothgrad_remembers(method: Method, samples: int, clip: list[Rgb]) -> None:
+def test_only_smoothgrad_accumulates(method: Method, samples: int, clip: list[Rgb]) -> None:
     stage = BrightnessStage()
     settings = dataclasses.replace(BARE, method=method)
     results = analysed(frames_of(clip), settings, static=stage)
@@ -70,13 +70,11 @@ def test_only_smoothgrad_remembers(method: Method, samples: int, clip: list[Rgb]
         assert np.array_equal(one.static, other.static)
 
 
-def test_what_is_new_in_the_picture_gets_more_samples(
-    clip: list[Rgb], load_script: LoadScript
-) -> None:
+def test_uncovered_areas_get_more_samples(clip: list[Rgb], load_script: LoadScript) -> None:
     _, others = scene_of(load_script, seed=5)
 
     def drawn(share: float) -> list[int]:
-        # From the third frame on, a part of the picture shows something else of the same colours.
+        # From the third frame on, a part of the picture shows another texture in the same colours.
         mixed = [rgb.copy() for rgb in clip[:2]]
         width = round(share * 160)
         for _ in range(3):
@@ -89,10 +87,10 @@ def test_what_is_new_in_the_picture_gets_more_samples(
 
     assert drawn(0.0) == [16, 1, 1, 1, 1]
     some, most = drawn(0.3), drawn(1.0)
-    # Flow finds a way back for some of it by chance.
+    # Some of its flow is consistent by chance.
     assert some[:2] == [16, 1] and 2 <= some[2] <= 4
     assert most[2] == 4
-    # The gap is filled by and by.
+    # The gap is filled over several frames.
     assert some[4] <= some[2]
 
 
@@ -114,38 +112,38 @@ def test_static_every_draws_on_every_third_frame(clip: list[Rgb], batch: int) ->
     ("lost", "drawn"),
     [(0.4, [(0, 16), (5, 4)]), (0.6, [(0, 16), (2, 4), (7, 3)])],
 )
-def test_what_is_lost_does_not_wait_for_its_turn(
+def test_a_large_loss_is_sampled_out_of_turn(
     lost: float, drawn: list[tuple[int, int]], clip: list[Rgb], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = itertools.count(1)
 
-    def returns(backward: Map, forward: Map) -> Map:
+    def consistent(backward: Map, forward: Map) -> Map:
         known = np.ones(TEXTURE, np.float32)
-        # The second flow there is leads to frame 2.
+        # The second flow leads to frame 2.
         if next(calls) == 2:
             known[:, : round(lost * TEXTURE[1])] = 0
         return known
 
-    monkeypatch.setattr(compensated, "forward_backward_consistent", returns)
+    monkeypatch.setattr(compensated, "forward_backward_consistent", consistent)
     stage = BrightnessStage()
     settings = dataclasses.replace(PLAIN, static_every=5)
     analysed(frames_of([clip[0]] * 10), settings, static=stage)
-    # More than half is too much; the turns are counted from then on.
+    # More than half is sampled at once; the schedule counts from there.
     assert [(one.frame, one.samples) for one in stage.asked] == drawn
 
 
 @pytest.mark.parametrize("method", get_args(Method))
-def test_a_cut_does_not_wait_for_its_turn(
+def test_a_cut_is_sampled_out_of_turn(
     method: Method, clip: list[Rgb], other_clip: list[Rgb]
 ) -> None:
     stage = BrightnessStage()
     settings = dataclasses.replace(PLAIN, static_every=3, method=method)
     analysed(frames_of(clip[:5] + other_clip[:5]), settings, static=stage)
-    # The turns are counted from the cut on.
+    # The schedule counts from the cut.
     assert [one.frame for one in stage.asked] == [0, 3, 5, 8]
 
 
-def test_between_two_draws_the_map_moves_with_the_square(load_script: LoadScript) -> None:
+def test_between_samples_the_map_moves_with_the_square(load_script: LoadScript) -> None:
     box, pictures = scene_of(load_script, background_velocity=(0, 0), square_velocity=(3, 2))
 
     def middle(frame: int) -> tuple[float, float]:
@@ -160,8 +158,8 @@ def test_between_two_draws_the_map_moves_with_the_square(load_script: LoadScript
     assert [one.frame for one in stage.asked] == [0, 3, 6, 9]
 
 
-def test_what_was_drawn_once_stays_on_its_texture(load_script: LoadScript) -> None:
-    # All of the picture pans by (2, -1); what the first frame drew is all that is ever hot.
+def test_a_sampled_spot_stays_on_its_texture(load_script: LoadScript) -> None:
+    # The whole picture pans by (2, -1). Only the map of the first frame has a hot spot.
     _, pictures = scene_of(load_script, square_velocity=(2, -1))
     nothing = np.zeros(TEXTURE, np.float32)
     stage = Placed(lambda one: bump(45, 60) if one.frame == 0 else nothing)
@@ -169,15 +167,15 @@ def test_what_was_drawn_once_stays_on_its_texture(load_script: LoadScript) -> No
     for n, result in enumerate(analysed(frames_of(pictures), settings, static=stage)):
         assert result.static is not None
         assert place_px(result.static) == pytest.approx((45 - n, 60 + 2 * n), abs=1.5)
-        # Half as wide again would be a smear, not a spot.
+        # The spot does not smear to more than 1.5 times its area.
         hot = int((result.static > 0.5 * result.static.max()).sum())
         assert hot < 1.5 * (bump(45, 60) > 0.5).sum()
 
 
 def _noisy(sigma: float, size: tuple[int, int]) -> tuple[Map, Callable[[Request], Map]]:
-    """A true map and its noisy samples, seeded by the frame.
+    """Return a true map, and a function that draws noisy samples seeded by the frame.
 
-    Two noiseless pixels, 0 and 10, hold the scale of a map from its minimum to its maximum.
+    Two pixels without noise, 0 and 10, fix the "minmax" scale.
     """
     rows, columns = np.mgrid[: size[0], : size[1]]
     truth = (5 + np.sin(rows / 9) + np.cos(columns / 13)).astype(np.float32)
@@ -192,7 +190,7 @@ def _noisy(sigma: float, size: tuple[int, int]) -> tuple[Map, Callable[[Request]
 
 
 @pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
-def test_a_gradient_without_end_is_forgotten(odd: float, clip: list[Rgb]) -> None:
+def test_nan_and_infinity_do_not_stay_in_the_average(odd: float, clip: list[Rgb]) -> None:
     def drawn(request: Request) -> Map:
         values = bump(45, 80)
         if request.frame == 2:
@@ -210,7 +208,7 @@ def test_a_gradient_without_end_is_forgotten(odd: float, clip: list[Rgb]) -> Non
 
 
 @pytest.mark.parametrize("fresh", [1, 4])
-def test_accumulated_maps_are_as_steady_as_their_samples_promise(fresh: int) -> None:
+def test_noise_of_accumulated_maps_in_closed_form(fresh: int) -> None:
     size, sigma = (64, 128), 0.5
     truth, draw = _noisy(sigma, size)
     rgb = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
@@ -223,11 +221,11 @@ def test_accumulated_maps_are_as_steady_as_their_samples_promise(fresh: int) -> 
         if result.static is not None
     ]
     assert len(errors) == 50
-    # The plain mean of 16 to begin with, the same from a memory of 16 later, and in between the
-    # mixture of both: with f the fading, a + b f^2n of the closed form for weights.
-    fading = (16 - fresh) / (16 + fresh)
+    # The first map is a plain mean of 16. Later maps approach the variance of 16 samples; between
+    # them it follows from the weights, which decay by a constant factor.
+    decay = (16 - fresh) / (16 + fresh)
     for n, error in enumerate(errors):
-        weights = np.array([16.0] + [fresh] * n) * fading ** np.arange(n, -1, -1)
+        weights = np.array([16.0] + [fresh] * n) * decay ** np.arange(n, -1, -1)
         counts = np.array([16.0] + [fresh] * n)
         expected = sigma * np.sqrt((weights**2 / counts).sum()) / weights.sum()
         assert error == pytest.approx(expected, rel=0.05)
@@ -235,7 +233,7 @@ def test_accumulated_maps_are_as_steady_as_their_samples_promise(fresh: int) -> 
     assert max(errors) < sigma / 3
 
 
-def test_accumulated_maps_are_steady_along_a_pan(load_script: LoadScript) -> None:
+def test_accumulated_maps_have_less_noise_along_a_pan(load_script: LoadScript) -> None:
     _, pictures = scene_of(load_script, square_velocity=(2, -1), frame_count=30)
     _, draw = _noisy(0.5, TEXTURE)
     flat = np.full(TEXTURE, 5, np.float32)
@@ -244,13 +242,13 @@ def test_accumulated_maps_are_steady_along_a_pan(load_script: LoadScript) -> Non
         noise = draw(one) - draw(Request(one.frame, 10**12))
         return np.asarray(flat + noise, np.float32)
 
-    # The map goes through the network's 64 x 128 and back, so it is measured by itself, too.
+    # Resizing to the network's input and back also smooths, so compare with single gradients.
     settings = dataclasses.replace(BARE, short_side=96)
-    gathered = analysed(frames_of(pictures), settings, static=Placed(even))[20:]
+    accumulated = analysed(frames_of(pictures), settings, static=Placed(even))[20:]
     single = analysed(
         frames_of(pictures), dataclasses.replace(settings, method="gradient"), static=Placed(even)
     )[20:]
-    for one, other in zip(gathered, single, strict=True):
+    for one, other in zip(accumulated, single, strict=True):
         assert one.static is not None and other.static is not None
         inner = np.s_[20:-20, 50:-20]
         relative = [float(m[inner].std() / m[inner].mean()) for m in (one.static, other.static)]
@@ -259,7 +257,7 @@ def test_accumulated_maps_are_steady_along_a_pan(load_script: LoadScript) -> Non
 
 @pytest.mark.parametrize("static_every", [1, 2])
 @pytest.mark.parametrize("batch", [1, 3])
-def test_batches_do_not_matter_to_what_is_gathered(
+def test_batches_do_not_change_accumulated_maps(
     clip: list[Rgb], other_clip: list[Rgb], batch: int, static_every: int
 ) -> None:
     _, draw = _noisy(1.0, TEXTURE)
@@ -288,15 +286,15 @@ def test_contrast_is_a_power_of_the_map_on_its_scale(
     stage = Placed(lambda _: values * np.float32(unit))
     (result,) = analysed(frames_of([rgb]), settings, static=stage)
     assert result.static == pytest.approx(((values - low) / (1 - low)) ** contrast, abs=1e-5)
-    # The ends of the scale are of the gradient, whatever the contrast.
+    # The upper end is that of the gradient map, at any contrast.
     assert result.static_high == pytest.approx(unit)
 
 
-# Keeping up
+# Schedule
 
 
 class Clock:
-    """A clock that goes only when it is told to."""
+    """A clock that the test advances."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -306,7 +304,7 @@ class Clock:
 
 
 class Slow(BrightnessStage):
-    """Takes its time over each picture."""
+    """Takes a fixed time for each picture."""
 
     def __init__(self, clock: Clock, drawing_s: float) -> None:
         super().__init__()
@@ -326,16 +324,18 @@ def test_auto_draws_as_often_as_the_rate_allows(is_live: bool) -> None:
     def frames() -> Iterator[Frame]:
         for n in range(200):
             if is_live:
-                # A camera has its next frame when it has it.
+                # A camera delivers each frame at its time.
                 clock.now_s = max(clock.now_s, n / FPS)
             yield Frame(rgb, n, n / FPS)
 
     settings = Settings(working_width=64, short_side=32, static_every="auto")
-    late_s, pace = [], Pace("auto", FPS)
-    for result in analyse_frames(frames(), stage, settings, batch=1, pace=pace, clock=clock):
+    late_s, schedule = [], GradientSchedule("auto", FPS)
+    for result in analyse_frames(
+        frames(), stage, settings, batch=1, schedule=schedule, clock=clock
+    ):
         clock.now_s += 0.010
         late_s.append(clock.now_s - result.frame.time_s)
     drawn = [one.frame for one in stage.asked]
-    # 0.1 s in a pace of 0.04 s, of which 0.01 s is taken: every fourth.
+    # A gradient takes 0.1 s, and each frame has 0.04 - 0.01 s to spare: every fourth frame.
     assert np.diff(drawn[-20:]).tolist() == [4] * 19
     assert late_s[-1] < 0.2

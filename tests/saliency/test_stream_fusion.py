@@ -1,4 +1,4 @@
-"""Scales, speeds and fusion along the stream."""
+"""Fusion stage: scales, speeds, fusion, peak and marker along the stream."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stream_help import (
     SQUARE,
     TEXTURE,
     Placed,
-    Remembered,
+    RunningAverage,
     analysed,
     bump,
     frames_of,
@@ -33,8 +33,8 @@ from vidsal.types import Frame, Map, Request, Rgb, Saliency
 def test_the_scale_of_motion_begins_with_the_first_motion(
     clip: list[Rgb], other_clip: list[Rgb]
 ) -> None:
-    # Of a scene's first frame nothing is known; were its zero remembered, all that moves in the
-    # next seconds would be shown as fast.
+    # The first frame of a scene has no motion. If its zero counted, all motion of the next seconds
+    # would be displayed as fast.
     pictures = frames_of(clip[:4] + other_clip[:4])
     stable = analysed(pictures, PLAIN_WITH["stable"])
     alone = analysed(pictures, PLAIN_WITH["frame"])
@@ -47,12 +47,12 @@ def test_the_scale_of_motion_begins_with_the_first_motion(
 
 @pytest.mark.parametrize("still", [1, 4, 40])
 def test_a_still_start_leaves_room_for_the_first_movements(clip: list[Rgb], still: int) -> None:
-    # As where a recorder doubles its first picture, or somebody waits.
+    # As when a recorder doubles its first picture, or the scene begins still.
     late = analysed(frames_of([clip[0]] * still + clip[:5]), PLAIN)
-    # What is still is not blown up,
+    # Noise of the still frames is not amplified,
     assert all(one.motion_high == pytest.approx(0.03) for one in late[:still])
-    # and what moves is soon not clipped, though the speeds themselves rise for a while: they are
-    # means along the flow.
+    # and motion is not clipped for long, although the speeds rise for a while: they are means along
+    # the flow.
     first = late[still + 1]
     assert first.motion_high > 0.15
     assert (first.motion == 1).mean() < 0.01
@@ -60,59 +60,59 @@ def test_a_still_start_leaves_room_for_the_first_movements(clip: list[Rgb], stil
 
 
 class Pattern(BrightnessStage):
-    """Its map is the same random pattern in each frame, of a strength that depends on the frame."""
+    """Its maps are one random pattern, times the strength of the frame."""
 
     def __init__(self, strengths: Sequence[float], shape: tuple[int, int] = (64, 128)) -> None:
         super().__init__()
         self.strengths = strengths
         self._pattern = np.random.default_rng(0).random(shape).astype(np.float32)
-        # A speck, less than what a scale heeds, stands out from the rest by far.
+        # A speck smaller than the percentile of a scale is much brighter than the rest.
         self._pattern[10:12, 10:12] = 5
 
     def maps(self, rgb: Rgb, requests: Sequence[Request]) -> Map:
         return np.stack([self._pattern * np.float32(self.strengths[r.frame]) for r in requests])
 
     def shown_with(self, smooth: float) -> Map:
-        """The pattern at working size, smoothed."""
+        """Return the pattern at working size, smoothed."""
         return image_ops.smoothed(image_ops.shrink(self._pattern, (90, 160)), smooth)
 
     @property
     def shown(self) -> Map:
-        """The same, as `ONCE` has it."""
+        """The pattern, smoothed as in `ONCE`."""
         return self.shown_with(0.01)
 
 
-# Without a memory of earlier maps, of which the scale's own could not be told.
+# Without accumulation, so that only the scales depend on earlier frames.
 ONCE = dataclasses.replace(PLAIN, method="gradient", smooth=0.01, contrast=1.0)
 
 
 def sharp(static: Map, result: Saliency) -> Map:
-    """Return what motion amplifies of a static map, with the settings of `ONCE`."""
+    """Return the map that motion amplifies, with the settings of `ONCE`."""
     return guided_filter(static, image_ops.shrink(result.frame.rgb, (90, 160)), 0.01 * 160)
 
 
-def test_scales_are_remembered_over_the_frames_own_times(clip: list[Rgb]) -> None:
+def test_scales_average_over_the_times_of_the_frames(clip: list[Rgb]) -> None:
     times_s = [0.0, 0.04, 0.5, 2.5, 2.6, 9.0]
     strengths = [1.0, 3.0, 0.2, 5.0, 1.0, 2.0]
-    # Now and then two frames on, so that the speed changes too.
+    # Some steps skip a frame, so that the speed changes too.
     pictures = [clip[n] for n in (0, 1, 3, 4, 4, 7)]
     frames = [Frame(rgb, n, times_s[n]) for n, rgb in enumerate(pictures)]
     stage = Pattern(strengths)
     results = analysed(frames, ONCE, static=stage)
-    static, moving, fused = Remembered(), Remembered(), Remembered()
+    static, moving, fused = RunningAverage(), RunningAverage(), RunningAverage()
     for n, result in enumerate(results):
         fast = max(0.03, float(np.percentile(result.speed, 99.8)))
         seconds = times_s[n] - times_s[n - 1] if n else 0.0
         bright = strengths[n] * float(np.percentile(stage.shown, 99.8))
         static_end = static.after(bright, seconds)
-        # That and the fused map's memory begin one frame later, with the first motion there is.
+        # The averages of motion and fused map begin one frame later, with the first motion.
         motion_end = moving.after(fast, seconds) if n else fast
         assert result.motion == pytest.approx(np.clip(result.speed / motion_end, 0, 1), abs=1e-5)
         assert result.static_high == pytest.approx(static_end, rel=1e-5)
         assert result.motion_high == pytest.approx(motion_end, rel=1e-5)
         on_scale = strengths[n] * stage.shown / static_end
         assert result.static == pytest.approx(np.clip(on_scale, 0, 1), abs=1e-5)
-        # What is fused is not clipped before, and has a scale and a memory of its own.
+        # The fused map is not clipped before scaling, and has its own running average.
         both = on_scale + 2 * result.motion * sharp(on_scale, result)
         high = float(np.percentile(both, 99.8))
         fused_end = fused.after(high, seconds) if n else high
@@ -120,7 +120,7 @@ def test_scales_are_remembered_over_the_frames_own_times(clip: list[Rgb]) -> Non
         assert result.fused_high == pytest.approx(static_end * fused_end, rel=1e-5)
 
 
-def test_a_fixed_scale_knows_no_past(clip: list[Rgb]) -> None:
+def test_a_fixed_scale_does_not_depend_on_earlier_frames(clip: list[Rgb]) -> None:
     stage = Pattern([9.0, 8.0, 9.0, 8.0, 1.0, 2.0, 0.5, 1.0, 3.0, 1.0])
     settings = dataclasses.replace(ONCE, scale="fixed:0.25,1.5,0.1,0.5", fusion="sum")
     whole = analysed(frames_of(clip), settings, static=stage)
@@ -135,7 +135,7 @@ def test_a_fixed_scale_knows_no_past(clip: list[Rgb]) -> None:
         assert result.static == pytest.approx(np.clip(on_scale, 0, 1), abs=1e-5)
         expected = np.clip(on_scale + 2 * result.motion, 0, 1)
         assert result.fused == pytest.approx(expected, abs=1e-5)
-    # A scale with a memory shows the same frame in another way after another past.
+    # With a running average, the same frame looks different after other frames.
     stable = dataclasses.replace(settings, scale="stable")
     one = analysed(frames_of(clip), stable, static=stage)[5]
     other = analysed(frames_of(clip[4:], first=4), stable, static=stage)[1]
@@ -143,7 +143,7 @@ def test_a_fixed_scale_knows_no_past(clip: list[Rgb]) -> None:
     assert one.static.mean() < 0.5 * other.static.mean()
 
 
-def test_a_fixed_scale_without_a_network_is_of_the_speed(clip: list[Rgb]) -> None:
+def test_without_a_network_a_fixed_scale_applies_to_the_speed(clip: list[Rgb]) -> None:
     settings = dataclasses.replace(PLAIN, scale="fixed:0.1,0.5")
     results = analysed(frames_of(clip), settings, static=None)
     for n, result in enumerate(results):
@@ -153,7 +153,7 @@ def test_a_fixed_scale_without_a_network_is_of_the_speed(clip: list[Rgb]) -> Non
         assert np.array_equal(result.fused, result.motion)
 
 
-def test_two_fixed_numbers_are_of_the_static_map(clip: list[Rgb]) -> None:
+def test_two_fixed_numbers_apply_to_the_static_map(clip: list[Rgb]) -> None:
     fixed, stable = (
         analysed(frames_of(clip), dataclasses.replace(PLAIN, scale=scale, contrast=contrast))
         for scale, contrast in (("fixed:30,170", 2.0), ("stable", 1.0))
@@ -164,12 +164,12 @@ def test_two_fixed_numbers_are_of_the_static_map(clip: list[Rgb]) -> None:
         assert one.static is not None and other.static is not None
         dim = other.static < 1
         assert 0.1 < np.median(one.static) < 0.9
-        # The numbers are of the gradient, before its square is shown.
+        # The numbers apply to the gradient map, before the contrast of 2.
         expected = (other.static * other.static_high - 30) / 140
         assert one.static[dim] == pytest.approx(np.clip(expected, 0, 1)[dim] ** 2, abs=1e-5)
 
 
-def test_stillness_is_not_blown_up(clip: list[Rgb]) -> None:
+def test_noise_of_a_still_scene_is_not_amplified(clip: list[Rgb]) -> None:
     rng = np.random.default_rng(0)
     noisy = [
         np.clip(clip[0] + rng.normal(0, 1.0, clip[0].shape), 0, 255).astype(np.uint8)
@@ -186,9 +186,9 @@ def test_stillness_is_not_blown_up(clip: list[Rgb]) -> None:
 
 
 def _speeds(load_script: LoadScript, fps: int, longer_px: int = 160) -> list[Saliency]:
-    """The first 0.6 s of a square that moves at (-100, 50) pixels a second over a pan at (50, 0).
+    """Analyse 0.6 s of a square that moves by (-50, 50) px/s over a pan of (50, 0) px/s.
 
-    Then all stands still for 0.2 s.
+    Then the picture stands still for 0.2 s.
     """
     step = 50 // fps
     count = round(0.6 * fps)
@@ -203,12 +203,12 @@ def _speeds(load_script: LoadScript, fps: int, longer_px: int = 160) -> list[Sal
 
 
 @pytest.mark.parametrize(("fps", "longer_px"), [(25, 160), (50, 160), (25, 120)])
-def test_speed_is_in_diagonals_a_second_at_every_rate_and_size(
+def test_speed_is_in_diagonals_per_second_at_every_rate_and_size(
     load_script: LoadScript, fps: int, longer_px: int
 ) -> None:
     results = _speeds(load_script, fps, longer_px)
     moving = round(0.6 * fps)
-    # Both move: what is left of the square is (-100, 50), in a picture of 90 x 160.
+    # After camera compensation, the square moves by (-100, 50) in a picture of 90 x 160.
     truth = np.hypot(100, 50) / np.hypot(90, 160)
     left = 110 - 50 * (moving - 1) / fps
     top = 20 + 50 * (moving - 1) / fps
@@ -220,28 +220,28 @@ def test_speed_is_in_diagonals_a_second_at_every_rate_and_size(
     speed = results[moving - 1].speed
     assert np.median(speed[inside]) == pytest.approx(truth, rel=0.1)
     assert np.median(speed) < 0.03 * truth
-    # Of a movement that is over, a third is left after 0.12 s.
-    fading = np.exp(-1 / fps / 0.12)
+    # When the motion ends, its speed decays with a time constant of 0.12 s.
+    decay = np.exp(-1 / fps / 0.12)
     for n in range(moving, len(results)):
         later = n - moving + 1
-        left_over = fading**later * (1 - fading ** (moving - 1)) / (1 - fading**n)
+        left_over = decay**later * (1 - decay ** (moving - 1)) / (1 - decay**n)
         assert results[n].speed == pytest.approx(left_over * speed, abs=1e-5)
         assert not results[n].movement.speed.any()
     assert left_over == pytest.approx(np.exp(-0.2 / 0.12), rel=0.02)
 
 
-def test_frames_left_out_leave_the_speed_as_it_is(clip: list[Rgb]) -> None:
+def test_skipped_frames_do_not_change_the_speed(clip: list[Rgb]) -> None:
     whole = analysed(frames_of(clip))
     frames = frames_of(clip)
-    for part in (frames[::2], frames[:2] + frames[3:4] + frames[5:]):
-        for result in analysed(part)[1:]:
+    for subset in (frames[::2], frames[:2] + frames[3:4] + frames[5:]):
+        for result in analysed(subset)[1:]:
             usual = whole[result.frame.index]
             fast = float(np.percentile(result.speed, 99))
             assert fast == pytest.approx(SQUARE, rel=0.05)
             assert fast == pytest.approx(float(np.percentile(usual.speed, 99)), rel=0.05)
 
 
-def test_frames_whose_times_do_not_tell_are_taken_for_a_25th(clip: list[Rgb]) -> None:
+def test_frames_with_equal_times_count_as_a_25th_of_a_second(clip: list[Rgb]) -> None:
     stuck = [Frame(rgb, n, 3.0) for n, rgb in enumerate(clip)]
     for one, other in zip(analysed(stuck), analysed(frames_of(clip)), strict=True):
         assert one.speed == pytest.approx(other.speed, abs=1e-6)
@@ -249,7 +249,9 @@ def test_frames_whose_times_do_not_tell_are_taken_for_a_25th(clip: list[Rgb]) ->
 
 @pytest.mark.parametrize("fusion", ["gain", "sum", "max", "static"])
 @pytest.mark.parametrize("scale", PLAIN_WITH)
-def test_identical_frames_are_static_alone(clip: list[Rgb], scale: str, fusion: Fusion) -> None:
+def test_identical_frames_show_the_static_map_alone(
+    clip: list[Rgb], scale: str, fusion: Fusion
+) -> None:
     settings = dataclasses.replace(PLAIN_WITH[scale], fusion=fusion, gain=50)
     for result in analysed(frames_of([clip[0]] * 4), settings):
         assert not result.motion.any()
@@ -269,15 +271,15 @@ def test_black_frames_are_zeros() -> None:
 # Fusion
 
 
-def test_without_a_network_motion_is_all_there_is(clip: list[Rgb]) -> None:
+def test_without_a_network_the_result_is_the_motion_map(clip: list[Rgb]) -> None:
     for result in analysed(frames_of(clip), static=None):
         assert result.static is None and result.prediction is None
         assert np.array_equal(result.fused, result.motion)
 
 
 @pytest.mark.parametrize(("smooth", "contrast"), [(0.05, 3.0), (0.02, 1.0), (0.0, 2.0)])
-def test_motion_amplifies_the_outlined_map(clip: list[Rgb], smooth: float, contrast: float) -> None:
-    """Outlined over the reach of the smoothing, and before the contrast."""
+def test_motion_amplifies_the_filtered_map(clip: list[Rgb], smooth: float, contrast: float) -> None:
+    """The guided filter has the reach of the smoothing, and comes before the contrast."""
     stage = Pattern([1.0] * 10)
     settings = dataclasses.replace(ONCE, scale="frame", gain=4.0, smooth=smooth, contrast=contrast)
     shown = stage.shown_with(smooth)
@@ -290,8 +292,8 @@ def test_motion_amplifies_the_outlined_map(clip: list[Rgb], smooth: float, contr
         assert result.fused == pytest.approx(expected, abs=1e-4)
 
 
-# Static map S, what is amplified of it T, motion map D and gain to the fused map, and to what
-# motion brought in.
+# From static map s, amplified map t, motion map d and gain: the fused map, and the part that motion
+# added.
 FUSIONS: dict[Fusion, tuple[Callable[..., Map], Callable[..., Map] | None]] = {
     "gain": (lambda s, t, d, gain: s + gain * d * t, lambda s, t, d, gain: gain * d * t),
     "sum": (lambda s, t, d, gain: s + gain * d, lambda s, t, d, gain: gain * d),
@@ -311,9 +313,9 @@ def test_fusion_in_closed_form(clip: list[Rgb], fusion: Fusion, gain: float) -> 
     settings = dataclasses.replace(ONCE, scale="frame", fusion=fusion, gain=gain)
     results = analysed(frames_of(clip[:4]), settings, static=stage)[1:]
     static_map = stage.shown / np.percentile(stage.shown, 99.8)
-    # The peaks are above the scale, and are fused as they are.
+    # The peaks exceed the scale, and are not clipped before the fusion.
     assert static_map.max() > 2
-    fuse, brought = FUSIONS[fusion]
+    fuse, added = FUSIONS[fusion]
     for result in results:
         assert result.motion.max() == 1
         amplified = sharp(static_map, result)
@@ -321,8 +323,8 @@ def test_fusion_in_closed_form(clip: list[Rgb], fusion: Fusion, gain: float) -> 
         expected = np.clip(both / np.percentile(both, 99.8), 0, 1)
         assert result.static == pytest.approx(np.clip(static_map, 0, 1), abs=1e-5)
         assert result.fused == pytest.approx(expected, abs=1e-5)
-        if brought:
-            share = brought(static_map, amplified, result.motion, gain).sum() / both.sum()
+        if added:
+            share = added(static_map, amplified, result.motion, gain).sum() / both.sum()
             assert result.motion_share == pytest.approx(share, abs=1e-5)
             assert (result.motion_share > 0.01) == (gain > 0 and fusion != "static")
 
@@ -351,7 +353,7 @@ def test_centre_prior_weights_the_fused_map(clip: list[Rgb], strength: float) ->
 
 
 def test_motion_alone_is_the_same_with_a_network_and_without(clip: list[Rgb]) -> None:
-    # A still scene, and the noise of a sensor: it must not be blown up.
+    # Sensor noise in a still scene is not amplified.
     rng = np.random.default_rng(0)
     noisy = [clip[0].astype(float) + rng.normal(0, 2, clip[0].shape) for _ in range(8)]
     grainy = frames_of([np.clip(one, 0, 255).astype(np.uint8) for one in noisy])
@@ -364,17 +366,17 @@ def test_motion_alone_is_the_same_with_a_network_and_without(clip: list[Rgb]) ->
             for one, other in pairs:
                 assert one.static is not None
                 assert np.array_equal(one.fused, other.fused)
-                assert (one.peak, one.ring, one.fused_high, one.motion_share) == (
-                    other.peak, other.ring, other.fused_high, other.motion_share,
+                assert (one.peak, one.marker, one.fused_high, one.motion_share) == (
+                    other.peak, other.marker, other.fused_high, other.motion_share,
                 )  # fmt: skip
     assert 0 < max(float(one.fused.max()) for one in analysed(grainy, static=None)) < 0.7
 
 
 @pytest.mark.parametrize("options", [{"fusion": "static"}, {"gain": 0.0}])
-def test_a_map_without_motion_does_not_change_when_something_moves(
+def test_without_motion_in_the_fusion_motion_does_not_change_the_map(
     options: dict[str, Any], clip: list[Rgb]
 ) -> None:
-    # Of less and less strength, so that a scale that begins anew would be another one.
+    # The strength decreases, so that a scale that restarts would differ.
     stage = Pattern([0.8**n for n in range(16)])
     settings = dataclasses.replace(PLAIN, method="gradient", **options)
     moving = analysed(frames_of([clip[0]] * 6 + clip), settings, static=stage)
@@ -385,7 +387,7 @@ def test_a_map_without_motion_does_not_change_when_something_moves(
         assert one.fused == pytest.approx(other.fused, abs=1e-6)
 
 
-def test_numbers_that_would_overflow_do_not(clip: list[Rgb]) -> None:
+def test_huge_gradients_do_not_overflow(clip: list[Rgb]) -> None:
     stage = Placed(lambda _: np.full(TEXTURE, 3e38, np.float32))
     for scale in ("stable", "fixed:0,1"):
         settings = dataclasses.replace(PLAIN, scale=scale)
@@ -393,9 +395,9 @@ def test_numbers_that_would_overflow_do_not(clip: list[Rgb]) -> None:
             assert np.isfinite(one.fused).all() and one.fused.max() <= 1
 
 
-# The peak and the ring
+# The peak and the marker
 
-# What each frame shows is drawn by itself, and shown as it is.
+# Each frame has its own map, which is not scaled.
 DRAWN = dataclasses.replace(BARE, scale="fixed:0,1", method="gradient")
 LEFT, RIGHT = (30.5 / 90, 40.5 / 160), (60.5 / 90, 120.5 / 160)
 
@@ -409,7 +411,7 @@ def test_the_peak_is_found_before_the_map_is_clipped(clip: list[Rgb]) -> None:
     stage = Placed(lambda request: _two_bumps(*heights[request.frame]))
     results = analysed(frames_of([clip[0]] * 4), DRAWN, static=stage)
     for result, (left, right) in zip(results, heights, strict=True):
-        # In the map itself both are 1.
+        # In the clipped map, both are 1.
         assert (result.fused == 1).sum() > 50 or left < 1
         assert result.peak == pytest.approx(LEFT if left > right else RIGHT)
 
@@ -417,35 +419,35 @@ def test_the_peak_is_found_before_the_map_is_clipped(clip: list[Rgb]) -> None:
 def test_the_peak_of_motion_alone_is_the_fastest_place(clip: list[Rgb]) -> None:
     settings = dataclasses.replace(BARE, scale="fixed:0,0.05")
     results = analysed(frames_of(clip), settings, static=None)
-    assert results[0].peak is None and results[0].ring is None
+    assert results[0].peak is None and results[0].marker is None
     for result in results[1:]:
         assert (result.fused == 1).sum() > 50
         row, column = np.unravel_index(result.speed.argmax(), result.speed.shape)
         assert result.peak == pytest.approx(((row + 0.5) / 90, (column + 0.5) / 160))
 
 
-def test_the_ring_stays_while_places_are_nearly_as_bright(clip: list[Rgb]) -> None:
+def test_the_marker_stays_while_places_are_nearly_as_bright(clip: list[Rgb]) -> None:
     heights = [(0.6, 0.5), (0.6, 0.7), (0.7, 0.6), (0.6, 0.7), (0.5, 0.8), (0.7, 0.8), (0.9, 0.8)]
     stage = Placed(lambda request: _two_bumps(*heights[request.frame]))
     results = analysed(frames_of([clip[0]] * 7), DRAWN, static=stage)
     peaks = [LEFT, RIGHT, LEFT, RIGHT, RIGHT, RIGHT, LEFT]
-    rings = [LEFT] * 4 + [RIGHT] * 3
+    markers = [LEFT] * 4 + [RIGHT] * 3
     assert [result.peak for result in results] == [pytest.approx(one) for one in peaks]
-    assert [result.ring for result in results] == [pytest.approx(one) for one in rings]
+    assert [result.marker for result in results] == [pytest.approx(one) for one in markers]
 
 
-def test_a_cut_begins_with_the_peak(clip: list[Rgb], other_clip: list[Rgb]) -> None:
+def test_after_a_cut_the_marker_is_the_peak(clip: list[Rgb], other_clip: list[Rgb]) -> None:
     heights = [(0.6, 0.5), (0.6, 0.7), (0.6, 0.7), (0.7, 0.6)]
     stage = Placed(lambda request: _two_bumps(*heights[request.frame]))
     pictures = [clip[0]] * 2 + [other_clip[0]] * 2
     results = analysed(frames_of(pictures), DRAWN, static=stage)
     assert [result.is_cut for result in results] == [False, False, True, False]
-    rings = [LEFT, LEFT, RIGHT, RIGHT]
-    assert [result.ring for result in results] == [pytest.approx(one) for one in rings]
+    markers = [LEFT, LEFT, RIGHT, RIGHT]
+    assert [result.marker for result in results] == [pytest.approx(one) for one in markers]
 
 
-def test_a_moment_of_nothing_does_not_make_the_ring_jump(clip: list[Rgb]) -> None:
+def test_a_flat_map_in_between_does_not_make_the_marker_jump(clip: list[Rgb]) -> None:
     heights = [(0.6, 0.5), (0.0, 0.0), (0.6, 0.7)]
     stage = Placed(lambda request: _two_bumps(*heights[request.frame]))
     results = analysed(frames_of([clip[0]] * 3), DRAWN, static=stage)
-    assert [result.ring for result in results] == [pytest.approx(LEFT), None, pytest.approx(LEFT)]
+    assert [result.marker for result in results] == [pytest.approx(LEFT), None, pytest.approx(LEFT)]

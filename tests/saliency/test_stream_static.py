@@ -1,4 +1,4 @@
-"""What the network is asked along the stream: its classes, and whose gradient."""
+"""Static stage: when the network predicts classes, and which class is explained."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ from vidsal.types import Frame, Rgb, Target
     [(25, 0.25, 7), (20, 0.25, 5), (20, 0.1, 2), (30, 0.1, 3), (25, 0.0, 1), (10, 0.04, 1)],
 )
 @pytest.mark.parametrize("batch", [1, 4, 16])
-def test_the_network_looks_now_and_then(rate: int, every_s: float, step: int, batch: int) -> None:
+def test_the_network_predicts_at_the_given_interval(
+    rate: int, every_s: float, step: int, batch: int
+) -> None:
     pictures = [np.full((32, 64, 3), n, np.uint8) for n in range(40)]
     frames = [Frame(rgb, n, n / rate) for n, rgb in enumerate(pictures)]
     stage = BrightnessStage()
@@ -34,7 +36,7 @@ def test_the_network_looks_now_and_then(rate: int, every_s: float, step: int, ba
     assert all(result.prediction is not None for result in results)
 
 
-def test_the_network_looks_at_each_new_scene(clip: list[Rgb], other_clip: list[Rgb]) -> None:
+def test_the_network_predicts_each_new_scene(clip: list[Rgb], other_clip: list[Rgb]) -> None:
     stage = BrightnessStage()
     analysed(frames_of(clip[:5] + other_clip[:5]), static=stage)
     assert len(stage.looked_at) == 2
@@ -42,9 +44,9 @@ def test_the_network_looks_at_each_new_scene(clip: list[Rgb], other_clip: list[R
         assert np.array_equal(picture, image_ops.shrink(rgb, (64, 128)))
 
 
-def test_a_locked_class_is_of_more_than_two_votes() -> None:
+def test_a_lock_needs_more_than_two_votes() -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (32, 64, 3), np.uint8)
-    # Class 1 for the first fifth of a second, as where a picture is still blurred.
+    # Class 1 for the first fifth of a second, as in a picture that is still blurred.
     stage = Voting([1] + [2] * 9, Target(is_locked=True))
     settings = Settings(working_width=64, short_side=32)
     results = analysed(frames_of([rgb] * 50), settings, static=stage)
@@ -54,13 +56,13 @@ def test_a_locked_class_is_of_more_than_two_votes() -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 7, 64])
-def test_a_locked_class_is_what_is_asked_for(batch: int) -> None:
+def test_the_locked_class_is_requested(batch: int) -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (32, 64, 3), np.uint8)
     votes = [1] * 25 + [2] + [1] * 20 + [0] * 30
     stage = Voting(votes, Target(is_locked=True))
     settings = Settings(working_width=64, short_side=32, predict_every=0)
     results = analysed(frames_of([rgb] * len(votes)), settings, static=stage, batch=batch)
-    # One frame of class 2 changes nothing; class 0 is explained once it was seen for a second.
+    # One frame of class 2 changes nothing. Class 0 is explained after it was on top for a second.
     change = 46 + 25
     expected = [1] * change + [0] * (len(votes) - change)
     assert [one.class_id for one in stage.asked] == expected
@@ -77,18 +79,18 @@ def test_a_lock_ends_with_its_scene(clip: list[Rgb], other_clip: list[Rgb]) -> N
     assert [one.class_id for one in stage.asked] == [1] * 5 + [2] * 5
 
 
-def test_the_class_that_is_seen_is_the_one_that_is_explained(clip: list[Rgb]) -> None:
-    # Also between two looks, which are two frames apart here.
+def test_the_predicted_class_is_explained(clip: list[Rgb]) -> None:
+    # Also between two predictions, which are two frames apart here.
     stage = Voting([1, 2, 0, 2, 1], Target(top=1))
     settings = dataclasses.replace(PLAIN, predict_every=0.08)
     results = analysed(frames_of(clip), settings, static=stage)
     assert len(stage.looked_at) == 5
-    told = [one.prediction.target_id for one in results if one.prediction]
-    assert told == [one.class_id for one in stage.asked] == [1, 1, 2, 2, 0, 0, 2, 2, 1, 1]
+    named = [one.prediction.target_id for one in results if one.prediction]
+    assert named == [one.class_id for one in stage.asked] == [1, 1, 2, 2, 0, 0, 2, 2, 1, 1]
 
 
 @pytest.mark.parametrize("target", [Target(top=2), Target(class_id=2)])
-def test_other_targets_stay_whatever_is_seen(clip: list[Rgb], target: Target) -> None:
+def test_other_targets_do_not_depend_on_the_prediction(clip: list[Rgb], target: Target) -> None:
     stage = Voting([0] * 10, target)
     results = analysed(frames_of(clip), static=stage)
     assert {one.class_id for one in stage.asked} == {target.class_id}
@@ -101,7 +103,7 @@ def test_other_targets_stay_whatever_is_seen(clip: list[Rgb], target: Target) ->
 
 
 @pytest.mark.parametrize("size", [(32, 32), (64, 96)])
-def test_a_network_of_one_size_is_fed_that_size(clip: list[Rgb], size: tuple[int, int]) -> None:
+def test_a_network_of_fixed_size_gets_that_size(clip: list[Rgb], size: tuple[int, int]) -> None:
     stage = BrightnessStage(input_size=size)
     results = analysed(frames_of(clip), static=stage)
     assert {pictures.shape[1:3] for pictures in stage.pictures} == {size}

@@ -1,0 +1,53 @@
+"""Sizes, means, luma and smoothing in closed form."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vidsal import image_ops
+
+
+@given(height=st.integers(1, 5000), width=st.integers(1, 5000), longer=st.integers(32, 4096))
+@settings(deadline=None)
+def test_working_size(height: int, width: int, longer: int) -> None:
+    rows, columns = image_ops.working_size(height, width, longer)
+    assert max(rows, columns) == min(longer, max(height, width))
+    assert 1 <= rows <= height and 1 <= columns <= width
+    assert image_ops.working_size(width, height, longer) == (columns, rows)
+    # Each side is the exact one to within the rounding, or one pixel.
+    factor = min(1, longer / max(height, width))
+    assert abs(rows - max(1, height * factor)) <= 0.5
+    assert abs(columns - max(1, width * factor)) <= 0.5
+
+
+def test_shrink_averages_the_area_of_each_pixel() -> None:
+    rgb = np.random.default_rng(0).integers(0, 256, (24, 40, 3), np.uint8)
+    values = rgb[..., 0].astype(np.float32)
+    assert image_ops.shrink(rgb, (24, 40)) is rgb
+    # Repeated halving, which rounds; areas that halving would cut; one axis alone.
+    for size in ((6, 10), (4, 10), (2, 5), (4, 8), (24, 8)):
+        blocks = (size[0], 24 // size[0], size[1], 40 // size[1])
+        means = rgb.reshape(*blocks, 3).mean(axis=(1, 3))
+        assert image_ops.shrink(rgb, size).astype(float) == pytest.approx(means, abs=1.01)
+        exact = values.reshape(blocks).mean(axis=(1, 3))
+        assert image_ops.shrink(values, size) == pytest.approx(exact, abs=1e-3)
+
+
+def test_grey_weighs_red_first() -> None:
+    # BT.601 luma, the weights of JPEG and OpenCV.
+    primaries = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]]], np.uint8)
+    assert image_ops.grey(primaries)[0].tolist() == [76, 150, 29, 255]
+
+
+def test_smoothed_keeps_the_sum_and_has_the_stated_width() -> None:
+    spike = np.zeros((101, 201), np.float32)
+    spike[50, 100] = 1
+    result = image_ops.smoothed(spike, 0.02)
+    assert result.sum() == pytest.approx(1, abs=1e-3)
+    columns = np.arange(201) - 100
+    spread = float(np.sqrt((result.sum(axis=0) * columns**2).sum()))
+    assert spread == pytest.approx(0.02 * 201, rel=0.02)
+    assert np.array_equal(image_ops.smoothed(spike, 0), spike)
