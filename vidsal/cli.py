@@ -436,7 +436,7 @@ _EVALUATE = options_of(
 @with_options(_EVALUATE)
 def evaluate(
     *folders: Annotated[
-        Path, Parameter(help="Clips or photos with ground truth; see the README for layouts.")
+        Path, Parameter(help="Clips or photos with ground truth; the guide describes the layouts.")
     ],
     models: Annotated[list[str], Parameter(help="Networks.", consume_multiple=True, negative=())]
     | None = None,

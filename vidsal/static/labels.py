@@ -12,7 +12,7 @@ from vidsal.static.suggestions import did_you_mean, folded, suggest_classes, tol
 from vidsal.types import Target
 
 # The target auto: the sum of the five largest scores predicts where people look better than the
-# largest score alone (README, "What was measured").
+# largest score alone (docs/benchmarks.md, "Which score").
 _AUTO_TOP = 5
 
 
