@@ -14,12 +14,13 @@ from vidsal.errors import UsageError, VidsalError, option
 from vidsal.sources.image import is_image
 
 _PICTURES = (
-    ".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2", ".tga",
-    ".avif",
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm",
+    ".pbm", ".pnm", ".jp2", ".j2k", ".tga", ".avif", ".heic", ".heif", ".hif",
 )  # fmt: skip
 _VIDEOS = (
     ".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts",
     ".wmv", ".flv", ".3gp", ".ogv", ".gif", ".264", ".h264", ".265", ".mxf", ".vob", ".y4m",
+    ".apng",
 )  # fmt: skip
 _STREAM = re.compile(r"(rtsps?|https?|udp|tcp|rtmp|srt)://", re.IGNORECASE)
 _WEB = re.compile(r"https?://", re.IGNORECASE)
