@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vidsal.errors import UsageError, VidsalError
 from vidsal.media import codecs
-from vidsal.runtime.atomic_write import claim, resolve_symlink, writing
+from vidsal.runtime.atomic_write import claim, resolve_symlink, shortened, writing
 from vidsal.settings import Settings
 from vidsal.sinks.base import AllSinks, PictureSink, SaliencySink
 from vidsal.sinks.checkpoint import RESULT, folder_of
@@ -38,7 +38,7 @@ def _named(info: SourceInfo, settings: Settings) -> Path:
     if settings.output is None:
         stem = info.name.replace(" ", "") if info.is_live else Path(info.name).stem
         suffix = codecs.suffix_for(settings.codec) if info.fps else IMAGE_SUFFIXES[0]
-        return Path(f"{stem}_saliency{suffix}")
+        return Path(shortened(stem, f"_saliency{suffix}"))
     if info.fps:
         codecs.codec_of(settings.output, settings.codec)
     elif settings.output.suffix.lower() not in IMAGE_SUFFIXES:

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from glob import glob, has_magic
 from numbers import Integral
 from pathlib import Path
@@ -69,6 +69,9 @@ class SourceName:
         What results are named after. For a file it is the path of the file.
     pictures : tuple of Path
         The files of a sequence, in order.
+    is_member : bool
+        Whether a folder, a glob or a list named it. Options of time are ignored for photos that
+        were not named themselves.
     """
 
     kind: Kind
@@ -76,6 +79,7 @@ class SourceName:
     display_name: str
     path: Path
     pictures: tuple[Path, ...] = ()
+    is_member: bool = field(default=False, compare=False)
 
     @property
     def stem(self) -> str:
@@ -246,7 +250,7 @@ def expand(
         raise VidsalError(f"{source}: there is no {expected}")
     if is_sequence:
         return [_sequence(name, members)]
-    return [parse_source(one) for one in members]
+    return [replace(parse_source(one), is_member=True) for one in members]
 
 
 def _media_in(folder: Path, *, is_recursive: bool) -> Iterator[Path]:
