@@ -169,7 +169,9 @@ def _read(path: Path) -> Rgb:
     except UnidentifiedImageError as error:
         if header is None and (opencv := _read_tiff_by_opencv(path)) is not None:
             return opencv
-        raise VidsalError(f"{path} is a corrupt picture, or of an unknown kind: {_CONVERT}") from error
+        raise VidsalError(
+            f"{path} is a corrupt picture, or of an unknown kind: {_CONVERT}"
+        ) from error
     except Image.DecompressionBombError as error:
         raise VidsalError(f"{path} is too large a picture: {error}") from error
     except ImportError as error:

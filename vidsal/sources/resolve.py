@@ -236,13 +236,13 @@ def expand(
         return [name]
     members: Sequence[str | Path]
     if path.is_dir():
-        members = _natural_order(_media_in(path, is_recursive=is_recursive))
+        members = natural_order(_media_in(path, is_recursive=is_recursive))
         expected = "video or picture in this folder"
     elif path.suffix.lower() == ".txt" and path.is_file():
         members, expected = _listed(path), "name in this list"
     elif not path.exists() and has_magic(name.address):
         # Not `Path.glob`, which rejects absolute patterns.
-        members = _natural_order(Path(one) for one in glob(name.address, recursive=True))  # noqa: PTH207
+        members = natural_order(Path(one) for one in glob(name.address, recursive=True))  # noqa: PTH207
         expected = "file that matches"
     else:
         return [name]
@@ -327,8 +327,13 @@ def _listed(path: Path) -> list[str | Path]:
     ]  # fmt: skip
 
 
-def _natural_order(paths: Iterable[Path]) -> list[Path]:
-    """Return paths sorted with numbers as numbers: 2 before 10."""
+def natural_order(paths: Iterable[Path]) -> list[Path]:
+    """Return paths sorted with numbers as numbers: 2 before 10.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+    """
 
     def key(path: Path) -> list[tuple[int, str]]:
         parts = re.findall(r"\d+|\D+", str(path))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vidsal.errors import VidsalError, flat
 from vidsal.runtime.allocation import gc_paused
+from vidsal.runtime.fork import require_own_threads
 from vidsal.settings import Channels, Method, Score
 from vidsal.types import Map, Request, Rgb, Target
 
@@ -203,6 +204,7 @@ class GradientStage:
 
     def _graph(self, kind: str, trace: Callable[[int, int], Any], rgb: Rgb) -> Any:
         """Return a graph for pictures of this size; traced once, for any number of them."""
+        require_own_threads("TensorFlow")
         height, width = rgb.shape[1:3]
         # Which class is explained is an argument of a graph; how many together is not.
         key = kind, self.target.top if kind == "maps" else None, height, width
