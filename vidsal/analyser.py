@@ -106,7 +106,9 @@ class Analysis(Iterator[Saliency]):
 class Analyser:
     """Analyses videos, photos and arrays with one network that is loaded once.
 
-    The network is loaded on first use.
+    The network is loaded on first use. In processes of `multiprocessing`, use
+    ``get_context("spawn")`` and an analyser in each: TensorFlow does not work in a process that is
+    forked after it ran, and such a process raises `VidsalError`.
 
     Parameters
     ----------

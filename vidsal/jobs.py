@@ -13,7 +13,7 @@ from typing import Any
 from vidsal.errors import UsageError, VidsalError, one_line, option
 from vidsal.media import codecs
 from vidsal.pipeline import Outcome, process
-from vidsal.runtime.atomic_write import write_text
+from vidsal.runtime.atomic_write import shortened, write_text
 from vidsal.runtime.progress import Progress, choose_progress
 from vidsal.settings import OutputOptions, Settings, SourceOptions, settings_of
 from vidsal.sinks.image import IMAGE_SUFFIXES
@@ -191,14 +191,21 @@ def _stems(sources: Sequence[SourceName]) -> list[str]:
         # and files of one name in two folders must not either.
         [f"{path.absolute().parent.name}_{path.name}" for path in paths],
     ]
+    ways = [[_short_stem(name) for name in way] for way in ways]
     counts = [Counter(way) for way in ways]
     names: list[str] = []
     for n, path in enumerate(paths):
         single = (way[n] for way, times in zip(ways, counts, strict=True) if times[way[n]] == 1)
         # Names that are still equal are numbered.
-        numbered = (f"{number}_{path.name}" for number in count(n + 1))
+        numbered = (_short_stem(f"{number}_{path.name}") for number in count(n + 1))
         names.append(next(name for name in chain(single, numbered) if name not in names))
     return names
+
+
+def _short_stem(stem: str) -> str:
+    """Return a stem to which the longest ending of a result can be added."""
+    ending = f"_saliency{max((*codecs.SUFFIXES, *IMAGE_SUFFIXES), key=len)}"
+    return shortened(stem, ending).removesuffix(ending)
 
 
 def _require_apart(sources: set[str], options: OutputOptions) -> None:
@@ -214,8 +221,16 @@ def _output_name(source: SourceName, stem: str, options: OutputOptions) -> str:
     if source.kind == "url":
         is_photo = source.is_named_as_picture
     else:
-        is_photo = source.kind == "file" and _is_local(source) and is_image(source.path)
+        is_photo = source.kind == "file" and _is_local(source) and _is_photo(source.path)
     return f"{stem}_saliency{'.png' if is_photo else codecs.suffix_for(options.codec)}"
+
+
+def _is_photo(path: Path) -> bool:
+    """Return whether a file is a photo; the error of one that cannot be read comes later."""
+    try:
+        return is_image(path)
+    except VidsalError:
+        return True
 
 
 def _is_local(source: SourceName) -> bool:

@@ -101,6 +101,9 @@ class Outcome:
 def run(source: Any, settings: Settings | None = None, *, progress: bool | Progress = True) -> Path:
     """Write the annotated video, or picture, of a source, as ``vidsal run`` does.
 
+    In processes of `multiprocessing`, use ``get_context("spawn")``: TensorFlow does not work in a
+    process that is forked after it ran, and such a process raises `VidsalError`.
+
     Parameters
     ----------
     source : str, int, path-like, Pictures, array, PIL image, or iterable of arrays

@@ -35,6 +35,7 @@ from vidsal.settings import Settings
 from vidsal.sources import open_source
 from vidsal.sources.decoders import resized
 from vidsal.sources.image import is_image
+from vidsal.sources.resolve import natural_order
 from vidsal.types import Frame, Map, SourceInfo
 
 log = logging.getLogger(__name__)
@@ -283,6 +284,8 @@ def _photo(path: Path, folder: Path) -> Clip | None:
 def _sequence(folder: Path) -> Clip:
     """Return a clip of pictures, with masks of the same names."""
     pictures = _pictures(folder / "frames") if (folder / "frames").is_dir() else []
+    # The order of ``vidsal run --sequence``.
+    pictures = natural_order(pictures)
     masks = {path.stem: path for path in _files(folder / "masks")}
 
     def frames() -> Iterator[Frame]:

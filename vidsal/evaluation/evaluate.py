@@ -56,7 +56,9 @@ def evaluate(
         Ways to fuse; by default that of the settings.
     against : mapping of str to path, optional
         Folders with maps of other programs, by the names of their rows. The files are
-        ``CLIP/NNNNN.png`` (number of the frame, or name of its file) or ``PHOTO.png``.
+        ``CLIP/NNNNN.png`` (number of the frame, or name of its file) or ``PHOTO.png``. For
+        folders of ``vidsal run --maps``, which hold ``fused/NNNNNN.png``, the numbers are
+        positions: ``CLIP`` or ``PHOTO`` is such a folder, or the path itself for a single clip.
     frames_per_clip : int
         Number of frames scored in each clip, one from each of as many equal parts.
     seed : int
@@ -90,10 +92,10 @@ def evaluate(
     check_count("frames_per_clip", frames_per_clip)
     paths = [Path(folder) for folder in one_or_more(folders, "folders")]
     external = external_folders(against or {})
+    datasets = [dataset for path in paths for dataset in open_datasets(path)]
     collected = [
-        DatasetScores(dataset, frames_per_clip, seed, external)
-        for path in paths
-        for dataset in open_datasets(path)
+        DatasetScores(dataset, frames_per_clip, seed, external, is_only=len(datasets) == 1)
+        for dataset in datasets
     ]
     ways = _fusions(settings, fusions)
     networks = _open_networks(settings, models, progress=progress is not None)

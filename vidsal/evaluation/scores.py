@@ -32,6 +32,8 @@ class DatasetScores:
         Decides which frames.
     external : mapping of str to Path
         Folders of other programs' maps, by the names of their rows.
+    is_only : bool
+        Whether there is no other dataset.
 
     Attributes
     ----------
@@ -46,7 +48,13 @@ class DatasetScores:
     """
 
     def __init__(
-        self, dataset: Dataset, frames_per_clip: int, seed: int, external: Mapping[str, Path]
+        self,
+        dataset: Dataset,
+        frames_per_clip: int,
+        seed: int,
+        external: Mapping[str, Path],
+        *,
+        is_only: bool = True,
     ) -> None:
         self.dataset = dataset
         self.numbers: dict[str, list[int]] = {}
@@ -60,8 +68,9 @@ class DatasetScores:
             ]
         warn_skipped(dataset.name, [name for name, frames in self.numbers.items() if not frames])
         # Found before the first clip is scored: scoring may take an hour.
+        is_only_clip = is_only and len(dataset.clips) == 1
         self._external = {
-            (clip.name, number): find_maps(external, clip, number)
+            (clip.name, number): find_maps(external, clip, number, is_only_clip=is_only_clip)
             for clip in dataset.clips
             for number in self.numbers[clip.name]
         }

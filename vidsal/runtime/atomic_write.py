@@ -54,6 +54,24 @@ def resolve_symlink(path: Path) -> Path:
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
+def shortened(stem: str, ending: str = "") -> str:
+    """Return a file name, with a shorter stem if file systems would refuse the name.
+
+    Parameters
+    ----------
+    stem : str
+        Its end is cut off where the name is longer than 240 bytes.
+    ending : str
+        Stays as it is.
+    """
+    room = _LONGEST_NAME - len(os.fsencode(ending))
+    data = os.fsencode(stem)
+    if len(data) > room:
+        # No part of a character stays.
+        stem = data[:room].decode(errors="ignore")
+    return f"{stem}{ending}"
+
+
 def beside(path: Path, ending: str) -> Path:
     """Return `path` with another ending, shortened where the name is too long for the system.
 

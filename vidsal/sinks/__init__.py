@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vidsal.errors import UsageError, VidsalError, option
 from vidsal.media import codecs
-from vidsal.runtime.atomic_write import claim, resolve_symlink, writing
+from vidsal.runtime.atomic_write import claim, resolve_symlink, shortened, writing
 from vidsal.settings import OutputOptions, Settings
 from vidsal.sinks.base import AllSinks, PictureSink, SaliencySink
 from vidsal.sinks.checkpoint import RESULT, checkpoint_folder
@@ -47,7 +47,7 @@ def _unresolved_output_path(info: SourceInfo, options: OutputOptions) -> Path:
     if options.output is None:
         stem = info.name.replace(" ", "") if info.is_live else Path(info.name).stem
         suffix = codecs.suffix_for(options.codec) if info.fps else IMAGE_SUFFIXES[0]
-        return Path(f"{stem}_saliency{suffix}")
+        return Path(shortened(stem, f"_saliency{suffix}"))
     if info.fps:
         codecs.codec_of(options.output, options.codec)
     elif options.output.suffix.lower() not in IMAGE_SUFFIXES:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vidsal.errors import VidsalError, option
-from vidsal.runtime.atomic_write import claim, writing
+from vidsal.runtime.atomic_write import claim, shortened, writing
 from vidsal.types import Map, Saliency
 
 KINDS = ("static", "motion", "fused")
@@ -120,7 +120,7 @@ def maps_sink(folder: Path) -> Iterator[MapsSink]:
     VidsalError
         If the maps cannot be written.
     """
-    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    part = folder.with_name(shortened(f".{folder.name}", f".{os.getpid()}.part"))
     try:
         yield MapsSink(folder, part)
         with writing(folder):

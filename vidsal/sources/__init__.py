@@ -22,7 +22,8 @@ def open_source(source: SourceLike, settings: Settings, *, progress: bool = Fals
     source : str, int, path-like, Pictures or SourceName
         ``0`` (or ``"0"``, unless a file has this name) is the first camera. ``/dev/video0`` and
         ``rtsp://host/path`` (also http, https, udp, tcp, rtmp, srt) are live. A web address that
-        ends in the name of a video or picture file is downloaded if the server sends its length. A
+        ends in the name of a video or picture file is downloaded if the server sends its length.
+        Options of time are ignored for a photo that `expand` returned for a folder or list. A
         folder, a glob or a list is one source only with ``settings.sequence``.
     settings : Settings
         The options of a source, ``fps`` and ``audio``.
@@ -43,22 +44,24 @@ def open_source(source: SourceLike, settings: Settings, *, progress: bool = Fals
     if name.kind == "pictures":
         return SequenceSource(name.display_name, name.pictures, settings, fps=settings.fps)
     if name.kind == "url":
-        remote = open_remote(name, lambda path: _open_file(path, settings), progress=progress)
+        remote = open_remote(name, lambda path: _open_file(path, settings, name), progress=progress)
         return remote or _open_live(parse_live(name.address), settings)
     if name.kind == "file":
-        return _open_file(name.path, settings)
+        return _open_file(name.path, settings, name)
     return _open_live(name, settings)
 
 
-def _open_file(path: Path, settings: Settings) -> Source:
+def _open_file(path: Path, settings: Settings, name: SourceName) -> Source:
     _require_content(path)
     if not is_image(path):
         return VideoSource(path, settings, fps=settings.fps, audio=settings.audio)
-    _refuse(
-        settings,
-        ("start", "end", "duration", "every", "fps"),
-        f"{path} is a photo, which has no time",
-    )
+    # In a folder, these options are meant for the videos.
+    if not name.is_member:
+        _refuse(
+            settings,
+            ("start", "end", "duration", "every", "fps"),
+            f"{path} is a photo, which has no time",
+        )
     return ImageSource(path)
 
 

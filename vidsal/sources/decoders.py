@@ -369,7 +369,10 @@ def begin_if_alike(path: Path, stream: VideoStream) -> float:
                 raise VidsalError("ffmpeg decodes no picture of it")
             if number == 0:
                 begin_s = max(0.0, time_s)
-            rgb = tested.picture() if tested.grab() is not None else None
+            is_decoded = tested.grab() is not None
+            if not (is_decoded or number):
+                raise VidsalError("OpenCV decodes no picture of it")
+            rgb = tested.picture() if is_decoded else None
             expected = reference.picture()
             if rgb is None or expected is None:
                 break

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from glob import glob, has_magic
 from numbers import Integral
 from pathlib import Path
@@ -14,12 +14,13 @@ from vidsal.errors import UsageError, VidsalError, option
 from vidsal.sources.image import is_image
 
 _PICTURES = (
-    ".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2", ".tga",
-    ".avif",
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm",
+    ".pbm", ".pnm", ".jp2", ".j2k", ".tga", ".avif", ".heic", ".heif", ".hif",
 )  # fmt: skip
 _VIDEOS = (
     ".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts",
     ".wmv", ".flv", ".3gp", ".ogv", ".gif", ".264", ".h264", ".265", ".mxf", ".vob", ".y4m",
+    ".apng",
 )  # fmt: skip
 _STREAM = re.compile(r"(rtsps?|https?|udp|tcp|rtmp|srt)://", re.IGNORECASE)
 _WEB = re.compile(r"https?://", re.IGNORECASE)
@@ -68,6 +69,9 @@ class SourceName:
         What results are named after. For a file it is the path of the file.
     pictures : tuple of Path
         The files of a sequence, in order.
+    is_member : bool
+        Whether a folder, a glob or a list named it. Options of time are ignored for photos that
+        were not named themselves.
     """
 
     kind: Kind
@@ -75,6 +79,7 @@ class SourceName:
     display_name: str
     path: Path
     pictures: tuple[Path, ...] = ()
+    is_member: bool = field(default=False, compare=False)
 
     @property
     def stem(self) -> str:
@@ -231,13 +236,13 @@ def expand(
         return [name]
     members: Sequence[str | Path]
     if path.is_dir():
-        members = _natural_order(_media_in(path, is_recursive=is_recursive))
+        members = natural_order(_media_in(path, is_recursive=is_recursive))
         expected = "video or picture in this folder"
     elif path.suffix.lower() == ".txt" and path.is_file():
         members, expected = _listed(path), "name in this list"
     elif not path.exists() and has_magic(name.address):
         # Not `Path.glob`, which rejects absolute patterns.
-        members = _natural_order(Path(one) for one in glob(name.address, recursive=True))  # noqa: PTH207
+        members = natural_order(Path(one) for one in glob(name.address, recursive=True))  # noqa: PTH207
         expected = "file that matches"
     else:
         return [name]
@@ -245,7 +250,7 @@ def expand(
         raise VidsalError(f"{source}: there is no {expected}")
     if is_sequence:
         return [_sequence(name, members)]
-    return [parse_source(one) for one in members]
+    return [replace(parse_source(one), is_member=True) for one in members]
 
 
 def _media_in(folder: Path, *, is_recursive: bool) -> Iterator[Path]:
@@ -322,8 +327,13 @@ def _listed(path: Path) -> list[str | Path]:
     ]  # fmt: skip
 
 
-def _natural_order(paths: Iterable[Path]) -> list[Path]:
-    """Return paths sorted with numbers as numbers: 2 before 10."""
+def natural_order(paths: Iterable[Path]) -> list[Path]:
+    """Return paths sorted with numbers as numbers: 2 before 10.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+    """
 
     def key(path: Path) -> list[tuple[int, str]]:
         parts = re.findall(r"\d+|\D+", str(path))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from vidsal.errors import VidsalError, option
 from vidsal.runtime.allocation import gc_paused
+from vidsal.runtime.fork import require_own_threads
 from vidsal.settings import Channels, Method, Score
 from vidsal.static.keras_errors import cause
 from vidsal.types import Map, Request, Rgb, Target
@@ -265,6 +266,7 @@ class GradientStage:
 
     def _graph(self, kind: str, trace: Callable[[int, int], Any], rgb: Rgb) -> Any:
         """Return a graph for pictures of this size; it is traced once, for any number of them."""
+        require_own_threads("TensorFlow")
         height, width = rgb.shape[1:3]
         # The explained class is an argument of a graph; the number of classes is not.
         key = kind, self.target.top if kind == "maps" else None, height, width

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vidsal.errors import UsageError, VidsalError, option
 from vidsal.runtime.allocation import gc_paused
+from vidsal.runtime.fork import require_own_threads
 from vidsal.runtime.native_logs import native_stderr_logged, quiet_tensorflow
 from vidsal.runtime.progress import phase
 from vidsal.settings import NetworkOptions, Precision, Settings, is_saved
@@ -177,6 +178,7 @@ def open_static(
     """
     if choice.key == "none":
         return None
+    require_own_threads("TensorFlow")
     load_tensorflow()
     from vidsal.static.gradient import GradientStage, Recipe
 

@@ -7,6 +7,7 @@ module imports neither TensorFlow nor Keras, so that missing weights are reporte
 import hashlib
 import logging
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,7 +57,13 @@ RESNET50 = WeightsFile(
 
 def keras_home() -> Path:
     """Return Keras' folder of files: ``KERAS_HOME``, or ``.keras`` in the home folder."""
-    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    if folder := os.environ.get("KERAS_HOME"):
+        return Path(folder)
+    try:
+        return Path.home() / ".keras"
+    except RuntimeError:
+        # Users without a home directory, as in containers. Keras chooses this folder, too.
+        return Path(tempfile.gettempdir()) / ".keras"
 
 
 def fetch(weights: WeightsFile, *, progress: bool = False) -> Path:
