@@ -28,9 +28,11 @@ _WINDOW_PX = 9
 
 
 def brightness_ratio(previous: Rgb, current: Rgb) -> float:
-    """Return the factor by which the light changed: the median of the pixels' ratios.
+    """Return the factor by which the light changed.
 
-    Moving objects and a moving camera change single ratios up and down, and hardly the median.
+    Light changes both the median of the pixels' ratios and the ratio of the pictures' medians.
+    Motion of objects or of the camera changes at most one of the two much, so the one nearer to 1
+    counts.
 
     Parameters
     ----------
@@ -43,11 +45,16 @@ def brightness_ratio(previous: Rgb, current: Rgb) -> float:
         Brightness of `current` divided by that of `previous`; 1 if the change is below 2 %, or
         if too few pixels are neither dark nor clipped.
     """
-    usable = (previous > _DARKEST) & (previous < _BRIGHTEST)
-    usable &= (current > _DARKEST) & (current < _BRIGHTEST)
+    usable = (_DARKEST < previous) & (previous < _BRIGHTEST)
+    usable &= (_DARKEST < current) & (current < _BRIGHTEST)
     if np.count_nonzero(usable) < _FEWEST_PIXELS:
         return 1.0
-    ratio = float(np.median(current[usable].astype(np.float32) / previous[usable]))
+    before, now = previous[usable].astype(np.float32), current[usable]
+    of_pixels = float(np.median(now / before))
+    of_medians = float(np.median(now) / np.median(before))
+    if (of_pixels > 1) != (of_medians > 1):
+        return 1.0
+    ratio = min(of_pixels, of_medians, key=lambda one: abs(np.log(one)))
     return ratio if abs(ratio - 1) > _SMALLEST_CHANGE else 1.0
 
 
