@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
+import hypothesis
 import imageio_ffmpeg
 import numpy as np
 import psutil
@@ -24,6 +25,10 @@ from vidsal.render import draw, text
 from vidsal.static import models
 from vidsal.static.models import ModelChoice
 from vidsal.types import Map, Request, Rgb, Target
+
+# A loaded machine is slow now and then: that is not a failure of an example.
+hypothesis.settings.register_profile("vidsal", deadline=None)
+hypothesis.settings.load_profile("vidsal")
 
 ROOT = Path(__file__).resolve().parents[1]
 

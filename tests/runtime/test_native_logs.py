@@ -118,7 +118,7 @@ def test_the_library_imports_tensorflow_quietly_unless_asked_otherwise(
 def test_nothing_is_said_of_a_photo(sample_media: Path) -> None:
     code = (
         "import sys, vidsal; settings = vidsal.Settings(model='lite0', samples=1, short_side=64); "
-        "print([one.model_name for one in vidsal.analyse(sys.argv[1], settings)])"
+        "print([one.prediction.model_name for one in vidsal.analyse(sys.argv[1], settings)])"
     )
     done = _python(code, sample_media / "cat.jpg")
     assert (done.stdout, done.stderr) == ("['EfficientNet-Lite0']\n", "")

@@ -44,7 +44,7 @@ def test_every_network_of_keras_has_its_preprocessing(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("resnet51", "; did you mean ResNet50 or"), ("MobileNet2", "MobileNetV2"), ("zzzzz", None)],
+    [("resnet51", "; did you mean 'ResNet50'"), ("MobileNet2", "MobileNetV2"), ("zzzzz", None)],
 )
 def test_unknown_names_are_told_their_neighbours(name: str, hint: str | None) -> None:
     with pytest.raises(UsageError) as caught:
