@@ -238,3 +238,16 @@ def test_the_loop_of_the_slide(tmp_path: Path) -> None:
         frames = list(written)
         assert len(frames) == 9 and written.fps == 25
         assert frames[0].rgb.shape == (90, 160, 3)
+
+
+def test_a_model_object_cannot_be_resumed(tmp_path: Path) -> None:
+    class Model:
+        """Looks like a Keras model."""
+
+        layers: tuple[object, ...] = ()
+        inputs: tuple[object, ...] = ()
+        name = "mine"
+
+    settings = vidsal.Settings(model=Model(), resume=True, output=tmp_path / "o.mp4")
+    with pytest.raises(vidsal.UsageError, match="resume=True needs a model"):
+        vidsal.run(moving_patch(2), settings)

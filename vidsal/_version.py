@@ -1,3 +1,3 @@
-"""The version of vidsal; pyproject.toml reads it from here."""
+"""The version of vidsal; a test compares it with pyproject.toml."""
 
 __version__ = "0.1.0"

@@ -29,7 +29,7 @@ from vidsal.runtime.progress import Progress, choose_progress
 from vidsal.runtime.safe_pickle import dumps, loads
 from vidsal.saliency.normalization import Flicker
 from vidsal.saliency.state import STATE_CLASSES, StreamState
-from vidsal.settings import Settings, settings_of
+from vidsal.settings import Settings, is_model_object, settings_of
 from vidsal.sinks import claim_outputs, open_sinks
 from vidsal.sinks.fingerprint import identity
 from vidsal.sinks.segments import open_segments
@@ -163,6 +163,11 @@ def process(
             raise UsageError(
                 f"{option('resume', True)} is not for {info.name}: missed live frames cannot be "
                 "read again"
+            )
+        if settings.resume and is_model_object(settings.model):
+            raise UsageError(
+                f"{option('resume', True)} needs a model that a later run can load again: save it "
+                f"as .keras and give {option('model')} its path"
             )
         output = claim_outputs(info, settings)
         is_motion = settings.fusion == "motion" or network.choice.key == "none"

@@ -18,9 +18,8 @@ from render_help import (
     text_px,
 )
 
-from vidsal.image_ops import shrink
+from vidsal.image_ops import even, shrink
 from vidsal.render.draw import draw_saliency
-from vidsal.render.overlay import even
 from vidsal.render.style import Style
 from vidsal.settings import PANELS, Layout, Settings
 from vidsal.types import CameraMotion, Map, Rgb, Saliency

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from vidsal.image_ops import shrink
+from vidsal.image_ops import even, shrink
 from vidsal.motion.camera import camera_flow
-from vidsal.render.overlay import blend, colours, even, map_picture, part_picture
+from vidsal.render.overlay import blend, colours, map_picture, part_picture
 from vidsal.render.style import Style
 from vidsal.render.text import line_px, shortened, width_px, write
 from vidsal.runtime.opencv import cv2

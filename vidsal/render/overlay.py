@@ -166,24 +166,6 @@ def part_picture(rgb: Rgb, saliency_map: Map | None, *, colormap: Colormap, alph
     return blend(rgb, saliency_map, colormap=colormap, alpha=alpha)
 
 
-def even(picture: Rgb) -> Rgb:
-    """Return a picture with even sides, as video codecs need them.
-
-    Parameters
-    ----------
-    picture : (H, W, 3) uint8 array
-
-    Returns
-    -------
-    (H2, W2, 3) uint8 array
-        An odd side gains one pixel, a copy of the last one.
-    """
-    height, width = picture.shape[:2]
-    if height % 2 == 0 and width % 2 == 0:
-        return picture
-    return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-
-
 @lru_cache
 def colours(name: Colormap) -> Rgb:
     """Return the 256 colours of a colour map.
