@@ -201,7 +201,7 @@ def _read_tiff_by_opencv(path: Path) -> Rgb | None:
     if pixels is None:
         return None
     values = np.nan_to_num(np.asarray(pixels, np.float64))
-    full_range = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "ui" else 1.0
+    full_range = {"u1": 255.0, "u2": 65535.0}.get(pixels.dtype.str[1:], 1.0)
     white = max(float(full_range), float(values.max()))
     return np.clip(np.rint(values * (255 / white)), 0, 255).astype(np.uint8)
 
