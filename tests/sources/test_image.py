@@ -164,7 +164,18 @@ def test_every_format_is_turned_upright(suffix: str, orientation: int, tmp_path:
     assert np.abs(frame.rgb.astype(int) - upright).mean() < 2
 
 
-@pytest.mark.parametrize("suffix", [".png", ".gif", ".webp", ".avif"])
+def test_an_animated_avif_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.avif"
+    pictures = [Image.new("RGB", (64, 48), (50 * n, 0, 0)) for n in range(5)]
+    pictures[0].save(path, save_all=True, append_images=pictures[1:])
+    with pytest.raises(VidsalError, match="is an animated AVIF, which cannot be read: convert it"):
+        open_source(path, Settings())
+    pictures[0].save(path, save_all=True, append_images=[])
+    with open_source(path, Settings()) as source:
+        assert source.info.fps is None
+
+
+@pytest.mark.parametrize("suffix", [".png", ".gif", ".webp"])
 def test_one_frame_is_a_photo_and_several_are_a_video(
     suffix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 # Recognised by content, not by name.
 _FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "PPM", "GIF", "JPEG2000", "AVIF")
 # Formats whose files are videos if they have several pictures.
+# The MPO file of a phone is a photo followed by a smaller copy.
 _ANIMATED = ("PNG", "WEBP", "GIF", "AVIF")
 # TGA cannot be recognised by its content.
 _NAMED_FORMATS = {".tga": "TGA"}
@@ -69,8 +70,13 @@ def is_image(path: Path) -> bool:
         if is_still(path) or _first_bytes(path).startswith(_TIFF):
             return True
         with _opened(path) as image:
-            # The MPO file of a phone is a photo followed by a smaller copy.
-            return image.format not in _ANIMATED or getattr(image, "n_frames", 1) == 1
+            is_one = image.format not in _ANIMATED or getattr(image, "n_frames", 1) == 1
+            if image.format == "AVIF" and not is_one:
+                # ffmpeg would decode its still picture alone.
+                raise VidsalError(
+                    f"{path} is an animated AVIF, which cannot be read: convert it to MP4 or WebP"
+                )
+            return is_one
     except VidsalError:
         raise
     except Image.DecompressionBombError as error:
