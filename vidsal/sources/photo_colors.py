@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 _MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 # Profiles that change no colour by more than this are sRGB, rounded: the pixels stay as they are.
 _SAME = 2
+# Light that becomes white, in units of 100 cd/m2; the default of ffmpeg's tone mapping.
+_PEAK = 10.0
 # Rows that are converted at once.
 _STRIP = 256
 
@@ -91,7 +93,7 @@ def _is_srgb(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
 def coded_to_srgb(rgb: Image.Image, primaries: int, transfer: int) -> Image.Image:
     """Return a photo in sRGB, converted by its colour codes.
 
-    HDR is tone-mapped as that of videos: with Hable's curve, 100 cd/m2 being the white of SDR.
+    HDR is tone-mapped as that of videos is: with Hable's curve, 1000 cd/m2 becoming white.
 
     Parameters
     ----------
@@ -122,14 +124,17 @@ def coded_to_srgb(rgb: Image.Image, primaries: int, transfer: int) -> Image.Imag
 
 
 def _coded_to_srgb(pixels: Rgb, primaries: int, transfer: int) -> Rgb:
+    """Convert some rows; see `coded_to_srgb`."""
     linear = _linear(pixels, transfer)
     if primaries in _TO_SRGB:
         linear = linear @ np.array(_TO_SRGB[primaries], np.float32).T
     if transfer in (_PQ, _HLG):
-        linear = _tone_mapped(linear, 100.0 if transfer == _PQ else 10.0)
+        # As ffmpeg's zscale, which encodes the videos, for BT.709.
+        encoded = np.clip(_tone_mapped(linear), 0, 1) ** (1 / 2.4)
+        return np.asarray(np.rint(255 * encoded), np.uint8)
     linear = np.clip(linear, 0, 1)
     encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return np.rint(255 * encoded).astype(np.uint8)
+    return np.asarray(np.rint(255 * encoded), np.uint8)
 
 
 def _linear(pixels: Rgb, transfer: int) -> NDArray[np.float32]:
@@ -152,10 +157,10 @@ def _linear(pixels: Rgb, transfer: int) -> NDArray[np.float32]:
     return np.asarray(linear, np.float32)
 
 
-def _tone_mapped(linear: NDArray[np.float32], peak: float) -> NDArray[np.float32]:
+def _tone_mapped(linear: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return HDR light as light of [0, 1], with the hue kept."""
     largest = np.maximum(linear.max(axis=-1, keepdims=True), 1e-6)
-    return linear * (_hable(largest) / np.float32(_hable(peak)) / largest)
+    return np.asarray(linear * (_hable(largest) / np.float32(_hable(_PEAK)) / largest))
 
 
 def _hable(x: Any) -> Any:
