@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from vidsal.errors import VidsalError
 from vidsal.runtime import download
+from vidsal.runtime.atomic_write import shortened
 from vidsal.sources.base import Source
 from vidsal.sources.resolve import SourceName
 from vidsal.types import Findings, Frame
@@ -106,7 +107,7 @@ def open_remote(
     folder = Path(tempfile.mkdtemp(prefix="vidsal-"))
     opened = None
     try:
-        path = folder / name.path
+        path = folder / shortened(name.path.stem, name.path.suffix)
         if _download(name, path, progress=progress):
             opened = RemoteFile(name.display_name, path, open_file)
     finally:

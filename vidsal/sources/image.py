@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 # Recognised by content, not by name.
 _FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "PPM", "GIF", "JPEG2000", "AVIF")
 # Formats whose files are videos if they have several pictures.
+# The MPO file of a phone is a photo followed by a smaller copy.
 _ANIMATED = ("PNG", "WEBP", "GIF", "AVIF")
 # TGA cannot be recognised by its content.
 _NAMED_FORMATS = {".tga": "TGA"}
@@ -69,8 +70,13 @@ def is_image(path: Path) -> bool:
         if is_still(path) or _first_bytes(path).startswith(_TIFF):
             return True
         with _opened(path) as image:
-            # The MPO file of a phone is a photo followed by a smaller copy.
-            return image.format not in _ANIMATED or getattr(image, "n_frames", 1) == 1
+            is_one = image.format not in _ANIMATED or getattr(image, "n_frames", 1) == 1
+            if image.format == "AVIF" and not is_one:
+                # ffmpeg would decode its still picture alone.
+                raise VidsalError(
+                    f"{path} is an animated AVIF, which cannot be read: convert it to MP4 or WebP"
+                )
+            return is_one
     except VidsalError:
         raise
     except Image.DecompressionBombError as error:
@@ -201,7 +207,7 @@ def _read_tiff_by_opencv(path: Path) -> Rgb | None:
     if pixels is None:
         return None
     values = np.nan_to_num(np.asarray(pixels, np.float64))
-    full_range = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "ui" else 1.0
+    full_range = {"u1": 255.0, "u2": 65535.0}.get(pixels.dtype.str[1:], 1.0)
     white = max(float(full_range), float(values.max()))
     return np.clip(np.rint(values * (255 / white)), 0, 255).astype(np.uint8)
 
