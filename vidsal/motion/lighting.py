@@ -45,8 +45,8 @@ def brightness_ratio(previous: Rgb, current: Rgb) -> float:
         Brightness of `current` divided by that of `previous`; 1 if the change is below 2 %, or
         if too few pixels are neither dark nor clipped.
     """
-    usable = (_DARKEST < previous) & (previous < _BRIGHTEST)
-    usable &= (_DARKEST < current) & (current < _BRIGHTEST)
+    usable = (previous > _DARKEST) & (previous < _BRIGHTEST)
+    usable &= (current > _DARKEST) & (current < _BRIGHTEST)
     if np.count_nonzero(usable) < _FEWEST_PIXELS:
         return 1.0
     before, now = previous[usable].astype(np.float32), current[usable]
