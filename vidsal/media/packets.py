@@ -24,7 +24,7 @@ _REORDERED = 17
 _MOST_DUPLICATES = 0.05
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Stream:
     """The packets of one stream, in the order in which the file stores them.
 
@@ -36,6 +36,8 @@ class Stream:
         At least 0, in the same unit.
     is_corrupt, is_key : bytearray
         1 for packets that are incomplete, and for key frames.
+    discarded : int
+        Packets that the container discards: they are decoded and not shown.
     """
 
     show_ticks: "array[float]" = field(default_factory=lambda: array("d"))
@@ -43,6 +45,12 @@ class Stream:
     duration_ticks: "array[float]" = field(default_factory=lambda: array("d"))
     is_corrupt: bytearray = field(default_factory=bytearray)
     is_key: bytearray = field(default_factory=bytearray)
+    discarded: int = 0
+
+    @property
+    def is_in_storage_order(self) -> bool:
+        """Whether the presentation times increase from packet to packet."""
+        return bool((np.diff(np.array(self.show_ticks)) > 0).all())
 
     def add(self, packet: banner.Packet) -> None:
         """Append a packet."""
@@ -121,8 +129,12 @@ class Packets:
                 self.headers.setdefault(number, {})[name] = value
             return
         packet = banner.packet(line)
-        if packet is not None and not packet.is_discarded:
+        if packet is None:
+            return
+        if not packet.is_discarded:
             self.streams.setdefault(packet.stream, Stream()).add(packet)
+        elif self.headers.get(packet.stream, {}).get("media_type") == "video":
+            self.streams.setdefault(packet.stream, Stream()).discarded += 1
 
     @property
     def has_restart(self) -> bool:
@@ -167,6 +179,30 @@ class Packets:
         return len(jumps) == 2 and any(
             abs(one - other) < _SIMULTANEOUS_S for one in jumps[0] for other in jumps[1]
         )
+
+
+def without_leaps(times: NDArray[np.float64], tick_s: float) -> tuple[NDArray[np.float64], bool]:
+    """Return increasing times without leaps of hours, and whether there were any.
+
+    Parameters
+    ----------
+    times : (n,) float64 array
+        In increasing order, in ticks.
+    tick_s : float
+        Seconds per tick.
+
+    Returns
+    -------
+    times : (n,) float64 array
+        Instead of each leap there is the median step.
+    has_leap : bool
+    """
+    steps = np.diff(times)
+    is_leap = steps * tick_s > _LONGEST_PAUSE_S
+    if not is_leap.any():
+        return times, False
+    steps = np.where(is_leap, np.median(steps), steps)
+    return np.append(times[0], times[0] + np.cumsum(steps)), True
 
 
 def _without_outliers(

@@ -1,6 +1,9 @@
 """The frames of a video file in order: decoded by OpenCV, or by ffmpeg where OpenCV cannot."""
 
 import logging
+import math
+from contextlib import closing
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -8,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from vidsal.errors import VidsalError
-from vidsal.media.probe import VideoStream, may_be_interlaced
+from vidsal.media.probe import VideoStream, may_be_interlaced, may_be_reordered
 from vidsal.sources.corruption import DamageWatch
 from vidsal.sources.decoders import Decoding, FfmpegReader, OpencvReader, Reader, begin_if_alike
 from vidsal.sources.timestamps import FrameClock
@@ -19,6 +22,8 @@ log = logging.getLogger(__name__)
 # A decoder that ends this long before the file does is replaced; if the file has no timestamps,
 # one that ends before this share of its frames.
 _END_S, _END_SHARE = 0.3, 0.9
+# Reordered frames show in the timestamps of so many frames.
+_REORDER_FRAMES = 100
 # A seek aims this long before the frame that is wanted, and may end this long before that.
 _AIM_S, _EARLY_S = 1.0, 2.0
 
@@ -39,9 +44,14 @@ class FileDecoder:
     """
 
     def __init__(self, path: Path, stream: VideoStream, *, is_strict: bool = False) -> None:
+        counts = not stream.has_times or _has_wrong_order(path, stream)
+        if counts:
+            stream = replace(stream, has_times=False)
         self._path, self._stream, self._strict = path, stream, is_strict
         self._listed_s = stream.offsets_s
-        self._clock = FrameClock(self._listed_s, stream.rate)
+        self._clock = FrameClock(
+            self._listed_s, stream.rate, counts=counts, may_count=stream.is_in_storage_order
+        )
         self._reader: Reader | None = None
         self._watch: DamageWatch | None = None
 
@@ -228,3 +238,34 @@ class FileDecoder:
             return False
         self._clock.locate(time_s)
         return True
+
+
+def _has_wrong_order(path: Path, stream: VideoStream) -> bool:
+    """Return whether timestamps are in the order of storage, and the frames are not."""
+    if not stream.is_in_storage_order:
+        return False
+    is_reordered = may_be_reordered(path, stream)
+    if is_reordered is None:
+        is_reordered = _runs_backwards(path, stream)
+    if is_reordered:
+        log.info(
+            "%s: its timestamps are in decoding order, its frames are reordered; new timestamps "
+            "are made at %s frames per second", path, stream.rate,
+        )  # fmt: skip
+    return is_reordered
+
+
+def _runs_backwards(path: Path, stream: VideoStream) -> bool:
+    """Return whether timestamps of the first decoded frames run backwards."""
+    try:
+        reader = OpencvReader(path, stream)
+    except VidsalError:
+        return False
+    with closing(reader):
+        previous_s = -math.inf
+        for _ in range(_REORDER_FRAMES):
+            time_s = reader.grab()
+            if time_s is None or time_s < previous_s:
+                return time_s is not None
+            previous_s = time_s
+    return False
