@@ -24,7 +24,7 @@ _REORDERED = 17
 _MOST_DUPLICATES = 0.05
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class Stream:
     """The packets of one stream, in the order in which the file stores them.
 
@@ -36,8 +36,9 @@ class Stream:
         At least 0, in the same unit.
     is_corrupt, is_key : bytearray
         1 for packets that are incomplete, and for key frames.
-    discarded : int
-        Packets that the container discards: they are decoded and not shown.
+    hidden_ticks : array of float64
+        Presentation times of packets that are decoded and not shown, as an edit list says. They
+        are in none of the other attributes.
     """
 
     show_ticks: "array[float]" = field(default_factory=lambda: array("d"))
@@ -45,7 +46,7 @@ class Stream:
     duration_ticks: "array[float]" = field(default_factory=lambda: array("d"))
     is_corrupt: bytearray = field(default_factory=bytearray)
     is_key: bytearray = field(default_factory=bytearray)
-    discarded: int = 0
+    hidden_ticks: "array[float]" = field(default_factory=lambda: array("d"))
 
     @property
     def is_in_storage_order(self) -> bool:
@@ -59,6 +60,17 @@ class Stream:
         self.duration_ticks.append(max(0.0, packet.duration_ticks))
         self.is_corrupt.append(packet.is_corrupt)
         self.is_key.append(packet.is_key)
+
+    def hide_before(self, ticks: float) -> None:
+        """Move the packets that are shown before a time to `hidden_ticks`, unless that is all."""
+        early = [n for n, one in enumerate(self.show_ticks) if one < ticks]
+        if len(early) == len(self.show_ticks):
+            return
+        self.hidden_ticks.extend(self.show_ticks[n] for n in early)
+        for n in reversed(early):
+            for one in (self.show_ticks, self.decode_ticks, self.duration_ticks):
+                del one[n]
+            del self.is_corrupt[n], self.is_key[n]
 
     def count_corrupt(self, *, is_joined: bool) -> int:
         """Return how many packets are known to be incomplete.
@@ -133,8 +145,25 @@ class Packets:
             return
         if not packet.is_discarded:
             self.streams.setdefault(packet.stream, Stream()).add(packet)
-        elif self.headers.get(packet.stream, {}).get("media_type") == "video":
-            self.streams.setdefault(packet.stream, Stream()).discarded += 1
+        elif packet.stream in self.streams or self._is_video(packet.stream):
+            stream = self.streams.setdefault(packet.stream, Stream())
+            stream.hidden_ticks.append(packet.show_ticks)
+
+    def _is_video(self, number: int) -> bool:
+        return self.headers.get(number, {}).get("media_type") == "video"
+
+    def hide_before(self, begin_s: float) -> None:
+        """Count video packets that are shown before a time as discarded.
+
+        Parameters
+        ----------
+        begin_s : float
+            In the file's own time.
+        """
+        for number, stream in self.streams.items():
+            if self._is_video(number):
+                tick_s = float(Fraction(self.headers[number]["tb"]))
+                stream.hide_before(begin_s / tick_s - 0.5)
 
     @property
     def has_restart(self) -> bool:

@@ -6,7 +6,7 @@ packets are not. Listing them costs as much as reading the file.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -75,8 +75,8 @@ class VideoStream:
     is_in_storage_order : bool
         Whether the presentation times increase in the order of storage. They are wrong if the
         frames are reordered.
-    discarded : int
-        Packets that an edit list of the file discards; players do not show them.
+    hidden_s : (m,) float64 array
+        Times of frames that are decoded and not shown, as an edit list of the file says.
     has_leap : bool
         Whether the file's times leap by hours somewhere. `times_s` are without the leap.
     end_s : float
@@ -111,7 +111,7 @@ class VideoStream:
     repaired_alone: bool = False
     is_in_storage_order: bool = False
     has_leap: bool = False
-    discarded: int = 0
+    hidden_s: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
     @property
     def frames(self) -> int:
@@ -211,6 +211,9 @@ def inspect(path: Path | str, *, until_s: float | None = None) -> Media:
         ffmpeg.list_packets(
             path, packets.add_line, until_s=until_s, repairs_times=True, has_audio=not unusable
         )
+    elif format_name == "mov":
+        # ffmpeg does not mark all frames that the edit list leaves out.
+        packets.hide_before(begin_s)
     picture, sound = _streams(packets, text, restarts=restarts)
     if picture and not picture.has_times and not restarts:
         picture = _shifted(picture, ffmpeg.first_frame_s(path))
@@ -218,7 +221,7 @@ def inspect(path: Path | str, *, until_s: float | None = None) -> Media:
         banner.reports_truncation(stderr)
         or (picture is not None and picture.ends_corrupt)
         or is_truncated(Path(path), format_name)
-        or (duration_s is not None and until_s is None
+        or (duration_s is not None and until_s is None and not (picture and picture.has_leap)
             and _falls_short(picture, sound, text, begin_s + duration_s, duration_s))
     )  # fmt: skip
     return Media(
@@ -379,7 +382,7 @@ def _video_stream(
         ends_corrupt=bool(stream.is_corrupt[-1]),
         is_in_storage_order=timing.are_given and stream.is_in_storage_order,
         has_leap=timing.has_leap,
-        discarded=stream.discarded,
+        hidden_s=np.sort(np.array(stream.hidden_ticks)) * float(tick_s),
     )
 
 

@@ -368,7 +368,7 @@ def begin_if_alike(path: Path, stream: VideoStream) -> float:
             if time_s is None:
                 raise VidsalError("ffmpeg decodes no picture of it")
             if number == 0:
-                begin_s = max(0.0, time_s)
+                begin_s = time_s if len(stream.hidden_s) else max(0.0, time_s)
             rgb = tested.picture() if tested.grab() is not None else None
             expected = reference.picture()
             if rgb is None or expected is None:

@@ -14,7 +14,7 @@ from vidsal.errors import VidsalError
 from vidsal.media.probe import VideoStream, may_be_interlaced, may_be_reordered
 from vidsal.sources.corruption import DamageWatch
 from vidsal.sources.decoders import Decoding, FfmpegReader, OpencvReader, Reader, begin_if_alike
-from vidsal.sources.timestamps import FrameClock
+from vidsal.sources.timestamps import REORDERED, TOLERANCE_S, FrameClock
 from vidsal.types import Rgb
 
 log = logging.getLogger(__name__)
@@ -49,6 +49,7 @@ class FileDecoder:
             stream = replace(stream, has_times=False)
         self._path, self._stream, self._strict = path, stream, is_strict
         self._listed_s = stream.offsets_s
+        self._hidden_s = stream.hidden_s - stream.times_s[0]
         self._clock = FrameClock(
             self._listed_s, stream.rate, counts=counts, may_count=stream.is_in_storage_order
         )
@@ -86,10 +87,14 @@ class FileDecoder:
         VidsalError
             If no decoder can open the file, or at a corrupt frame if that is an error.
         """
-        pts_s = self._current().grab()
+        pts_s = self._next_shown()
         if pts_s is None and self._change_decoder():
-            pts_s = self._current().grab()
-        return None if pts_s is None else self._clock.advance(pts_s)
+            pts_s = self._next_shown()
+        if pts_s is None:
+            return None
+        # ffmpeg replaces timestamps that run backwards by decoding times.
+        is_replaced = isinstance(self._reader, FfmpegReader)
+        return self._clock.advance(pts_s, lead=REORDERED - 1 if is_replaced else 0)
 
     def picture(self) -> Rgb | None:
         """Return the current frame, (H, W, 3) uint8 RGB; None if it cannot be converted."""
@@ -143,6 +148,22 @@ class FileDecoder:
             self._reader.close()
         if self._watch is not None:
             self._watch.close()
+
+    def _next_shown(self) -> float | None:
+        """Go to the next frame that is shown; return its timestamp, or None at the end."""
+        reader = self._current()
+        while (pts_s := reader.grab()) is not None and self._is_hidden(pts_s):
+            pass
+        return pts_s
+
+    def _is_hidden(self, pts_s: float) -> bool:
+        """Return whether the file's edit list leaves out the frame of a timestamp."""
+        if not len(self._hidden_s) or not self._stream.has_times:
+            return False
+        return bool(
+            np.abs(self._hidden_s - pts_s).min() < TOLERANCE_S
+            and np.abs(self._listed_s - pts_s).min() > TOLERANCE_S
+        )
 
     def _current(self) -> Reader:
         """Return the open decoder; open one if there is none."""

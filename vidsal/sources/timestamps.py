@@ -14,7 +14,7 @@ OUTSIDE_S = 0.3
 TOLERANCE_S = 1e-4
 # A frame is shown after at most 16 frames that are decoded later (H.264, HEVC). Timestamps of so
 # many frames show how many frames were lost before them, in whatever order they are.
-_REORDERED = 17
+REORDERED = 17
 
 
 def repair_timestamp(
@@ -106,24 +106,26 @@ class FrameClock:
         self._listed_s, self._rate = listed_s, rate
         self._counts, self._may_count = counts, may_count
         # By how many places the last timestamps are late, and the last of them.
-        self._late: deque[float] = deque(maxlen=_REORDERED)
+        self._late: deque[float] = deque(maxlen=REORDERED)
         self._lost, self._pts_s = 0, -math.inf
         self.index, self.time_s = -1, -math.inf
 
-    def advance(self, pts_s: float) -> float:
+    def advance(self, pts_s: float, *, lead: int = 0) -> float:
         """Go to the next frame; return its repaired time.
 
         Parameters
         ----------
         pts_s : float
             Its timestamp from the decoder; see `repair_timestamp`.
+        lead : int
+            By how many frames a wrong timestamp may be late although no frame was lost.
         """
         self.index += 1
         if self._may_count and pts_s < self._pts_s - TOLERANCE_S:
             self._counts = True
             self._lost = max(0, int(min(self._late, default=0)))
         self._pts_s = pts_s
-        self._late.append(self._rank(pts_s) - self.index)
+        self._late.append(self._rank(pts_s) - self.index - lead)
         if self._counts:
             self.time_s = self._counted_s()
         else:
@@ -161,7 +163,7 @@ class FrameClock:
 
     def _counted_s(self) -> float:
         """Return the time that the file lists for the current frame, given the lost ones."""
-        if len(self._late) == _REORDERED:
+        if len(self._late) == REORDERED:
             late = min(self._late)
             self._lost = max(self._lost, int(late)) if math.isfinite(late) else self._lost
         number = self.index + self._lost
