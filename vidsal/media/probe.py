@@ -77,6 +77,8 @@ class VideoStream:
         frames are reordered.
     hidden_s : (m,) float64 array
         Times of frames that are decoded and not shown, as an edit list of the file says.
+    shown_from_s : float
+        Frames before this time are not shown, either; ``-inf`` in formats without edit lists.
     has_leap : bool
         Whether the file's times leap by hours somewhere. `times_s` are without the leap.
     end_s : float
@@ -112,6 +114,7 @@ class VideoStream:
     is_in_storage_order: bool = False
     has_leap: bool = False
     hidden_s: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    shown_from_s: float = -math.inf
 
     @property
     def frames(self) -> int:
@@ -215,6 +218,8 @@ def inspect(path: Path | str, *, until_s: float | None = None) -> Media:
         # ffmpeg does not mark all frames that the edit list leaves out.
         packets.hide_before(begin_s)
     picture, sound = _streams(packets, text, restarts=restarts)
+    if picture and picture.has_times and format_name == "mov" and not restarts:
+        picture = replace(picture, shown_from_s=min(begin_s, float(picture.times_s[0])))
     if picture and not picture.has_times and not restarts:
         picture = _shifted(picture, ffmpeg.first_frame_s(path))
     ends_early = (

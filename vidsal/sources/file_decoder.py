@@ -158,9 +158,11 @@ class FileDecoder:
 
     def _is_hidden(self, pts_s: float) -> bool:
         """Return whether the file's edit list leaves out the frame of a timestamp."""
-        if not len(self._hidden_s) or not self._stream.has_times:
+        if not self._stream.has_times:
             return False
-        return bool(
+        if pts_s + self._stream.times_s[0] < self._stream.shown_from_s - TOLERANCE_S:
+            return True
+        return len(self._hidden_s) > 0 and bool(
             np.abs(self._hidden_s - pts_s).min() < TOLERANCE_S
             and np.abs(self._listed_s - pts_s).min() > TOLERANCE_S
         )
