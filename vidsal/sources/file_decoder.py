@@ -41,6 +41,13 @@ class FileDecoder:
         The video stream of the file.
     is_strict : bool
         Whether the first corrupt frame is an error. Only ffmpeg reports these.
+
+    Attributes
+    ----------
+    decoded : int
+        Frames that the decoders handed out, from the place of the last seek on.
+    hidden : int
+        Those of them that the file's edit list leaves out.
     """
 
     def __init__(self, path: Path, stream: VideoStream, *, is_strict: bool = False) -> None:
@@ -55,6 +62,7 @@ class FileDecoder:
         )
         self._reader: Reader | None = None
         self._watch: DamageWatch | None = None
+        self.decoded = self.hidden = 0
 
     @property
     def name(self) -> str:
@@ -113,6 +121,7 @@ class FileDecoder:
         VidsalError
             As `grab`.
         """
+        self.decoded = self.hidden = 0
         # The timestamp of the next frame shows where the file is now; the request does not.
         if isinstance(self._reader, OpencvReader):
             has_worked = self._seek_opencv(self._reader, start_s)
@@ -123,6 +132,7 @@ class FileDecoder:
         log.info("%s: seeking failed, decoding from the beginning", self._path)
         self._close_reader()
         self._clock.restart()
+        self.decoded = self.hidden = 0
         self.grab()
 
     def watch_corruption(self, begin_s: float, end_s: float) -> None:
@@ -152,8 +162,11 @@ class FileDecoder:
     def _next_shown(self) -> float | None:
         """Go to the next frame that is shown; return its timestamp, or None at the end."""
         reader = self._current()
-        while (pts_s := reader.grab()) is not None and self._is_hidden(pts_s):
-            pass
+        while (pts_s := reader.grab()) is not None:
+            self.decoded += 1
+            if not self._is_hidden(pts_s):
+                break
+            self.hidden += 1
         return pts_s
 
     def _is_hidden(self, pts_s: float) -> bool:
@@ -238,6 +251,7 @@ class FileDecoder:
         if time_s is None or not aim_s - _EARLY_S < time_s <= start_s:
             return False
         self._clock.locate(time_s)
+        self.decoded = 1
         return True
 
     def _seek_ffmpeg(self, start_s: float) -> bool:
@@ -271,7 +285,7 @@ def _has_wrong_order(path: Path, stream: VideoStream) -> bool:
     if is_reordered is None:
         is_reordered = _runs_backwards(path, stream)
     if is_reordered:
-        log.info(
+        log.warning(
             "%s: its timestamps are in decoding order, its frames are reordered; new timestamps "
             "are made at %s frames per second", path, stream.rate,
         )  # fmt: skip
