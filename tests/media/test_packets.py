@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from vidsal.media.packets import Packets
+from vidsal.media.packets import Packets, without_leaps
 
 HEADERS = """\
 #software: Lavf63.1.102
@@ -119,4 +119,5 @@ def test_leaps_of_hours_are_taken_out() -> None:
     assert has_leap
     assert times.tolist() == [0, 40, 80, 120, 160]
     pause = np.array([0.0, 40, 3.6e6])
-    assert without_leaps(pause, 1e-3) == (pytest.approx(pause), False)
+    times, has_leap = without_leaps(pause, 1e-3)
+    assert times.tolist() == pause.tolist() and not has_leap

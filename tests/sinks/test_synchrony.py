@@ -1,5 +1,6 @@
 """Picture and sound stay together, whenever either begins: shown by flashes and beeps."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -19,8 +20,9 @@ _BEEP = "+".join(f"between(t,{at},{at + 0.2})" for at in AT_S)
 @pytest.fixture(scope="module")
 def flashes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("synchrony") / "flashes.mp4"
+    picture = f"color=black:s=64x48:r=25:d=3,geq=lum='16+219*({_FLASH})':cb=128:cr=128"
     run_ffmpeg(
-        "-f", "lavfi", "-i", f"color=black:s=64x48:r=25:d=3,geq=lum='16+219*({_FLASH})':cb=128:cr=128",
+        "-f", "lavfi", "-i", picture,
         "-f", "lavfi", "-i", f"aevalsrc='0.5*sin(6283*t)*({_BEEP})':s=48000:d=3",
         "-c:v", "libx264", "-qp", "6", "-g", "20", "-bf", "2", "-x264-params", "scenecut=0",
         "-c:a", "aac", str(path),
@@ -37,7 +39,7 @@ def _times(path: Path) -> tuple[np.ndarray, np.ndarray]:
             # Players show no frame of an MP4 file before 0.
             if frame.time > -1e-6 or path.suffix not in (".mp4", ".mov"):
                 levels.append((frame.time, frame.to_ndarray(format="gray").mean()))
-    flashes = [b[0] for a, b in zip(levels, levels[1:], strict=False) if a[1] < 128 <= b[1]]
+    flashes = [b[0] for a, b in pairwise(levels) if a[1] < 128 <= b[1]]
     at_s, loud = [], []
     with av.open(str(path)) as file:
         for sound in file.decode(audio=0):

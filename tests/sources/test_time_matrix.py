@@ -59,7 +59,7 @@ def _copy(original: Path, codec: str, container: str, times: str) -> Path:
 
 
 def _cases() -> list[object]:
-    cases = []
+    cases: list[object] = []
     for codec, (b_frames, gop), container, times in product(
         RAW,
         [(0, "closed"), (2, "closed"), (2, "open"), (3, "closed"), (3, "open")],
