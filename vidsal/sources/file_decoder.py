@@ -51,15 +51,16 @@ class FileDecoder:
     """
 
     def __init__(self, path: Path, stream: VideoStream, *, is_strict: bool = False) -> None:
-        counts = not stream.has_times or _has_wrong_order(path, stream)
-        if counts:
+        self._is_replaced = stream.has_times and _has_wrong_order(path, stream)
+        if self._is_replaced:
             stream = replace(stream, has_times=False)
         self._path, self._stream, self._strict = path, stream, is_strict
         self._listed_s = stream.offsets_s
         self._hidden_s = stream.hidden_s - stream.times_s[0]
         self._clock = FrameClock(
-            self._listed_s, stream.rate, counts=counts, may_count=stream.is_in_storage_order
-        )
+            self._listed_s, stream.rate,
+            counts=not stream.has_times, may_count=stream.is_in_storage_order,
+        )  # fmt: skip
         self._reader: Reader | None = None
         self._watch: DamageWatch | None = None
         self.decoded = self.hidden = 0
@@ -101,8 +102,8 @@ class FileDecoder:
         if pts_s is None:
             return None
         # ffmpeg replaces timestamps that run backwards by decoding times.
-        is_replaced = isinstance(self._reader, FfmpegReader)
-        return self._clock.advance(pts_s, lead=REORDERED - 1 if is_replaced else 0)
+        may_lead = isinstance(self._reader, FfmpegReader)
+        return self._clock.advance(pts_s, lead=REORDERED - 1 if may_lead else 0)
 
     def picture(self) -> Rgb | None:
         """Return the current frame, (H, W, 3) uint8 RGB; None if it cannot be converted."""
@@ -124,7 +125,8 @@ class FileDecoder:
         self.decoded = self.hidden = 0
         # The timestamp of the next frame shows where the file is now; the request does not.
         if isinstance(self._reader, OpencvReader):
-            has_worked = self._seek_opencv(self._reader, start_s)
+            # Wrong timestamps do not show where the file is.
+            has_worked = not self._is_replaced and self._seek_opencv(self._reader, start_s)
         else:
             has_worked = self._seek_ffmpeg(start_s)
         if has_worked:
