@@ -4,9 +4,9 @@ import dataclasses
 import logging
 import math
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -20,7 +20,7 @@ from vidsal.analyser import (
     source_opener,
     stream_of,
 )
-from vidsal.errors import UsageError, option
+from vidsal.errors import UsageError, VidsalError, option
 from vidsal.media import codecs
 from vidsal.runtime.allocation import keep_freed
 from vidsal.runtime.prefetch import prefetch
@@ -36,7 +36,7 @@ from vidsal.sinks.segments import open_segments
 from vidsal.sources.base import Source
 from vidsal.sources.interrupt import stopped_after, stopped_by_ctrl_c
 from vidsal.static.models import Network
-from vidsal.types import Frame, Saliency, SourceInfo, StaticStage
+from vidsal.types import Findings, Frame, Saliency, SourceInfo, StaticStage
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +58,10 @@ class Outcome:
         The reason of a failure, in one line.
     frames : int
         Number of frames that were analysed.
+    decoded : int
+        Number of frames that were decoded for that.
+    left_out : mapping of str to int
+        How many of these were not analysed, by reason.
     damaged : int
         Number of frames that could not be decoded, or are known to be incomplete.
     is_cut_off : bool
@@ -78,6 +82,8 @@ class Outcome:
     output: Path | None = None
     error: str | None = None
     frames: int = 0
+    decoded: int = 0
+    left_out: Mapping[str, int] = field(default_factory=dict)
     damaged: int = 0
     is_cut_off: bool = False
     decoder: str = ""
@@ -180,11 +186,14 @@ def process(
         found = opened.findings()
     for line in stages.lines(done.now):
         log.info(line)
+    _check_count(info.name, output, found, done)
     log.info("flicker: the display scale changed by %.2f %% a frame", 100 * done.flicker)
     return Outcome(
         source=info.name,
         output=output,
         frames=done.frames,
+        decoded=done.frames if found.decoded is None else found.decoded,
+        left_out=found.left_out,
         damaged=found.damaged,
         is_cut_off=found.is_cut_off,
         decoder=found.decoder,
@@ -194,6 +203,24 @@ def process(
         fps=info.fps and codecs.rate_of(output, info.fps),
         seconds=time.perf_counter() - began_s,
     )
+
+
+def _check_count(name: str, output: Path, found: Findings, done: "_Done") -> None:
+    """Log the numbers of frames; raise `VidsalError` if decoded ones are lost without a reason."""
+    if found.decoded is None or not done.now:
+        return
+    left_out = sum(found.left_out.values())
+    reasons = ", ".join(f"{count} {reason}" for reason, count in found.left_out.items() if count)
+    log.info(
+        "%d frames decoded, %d analysed, %d left out%s", found.decoded, done.frames,
+        left_out, f" ({reasons})" if reasons else "",
+    )  # fmt: skip
+    if lost := found.decoded - left_out - done.frames:
+        raise VidsalError(
+            f"{name}: {abs(lost)} of {found.decoded} decoded frames are "
+            f"{'lost' if lost > 0 else 'written twice'} in {output} without a reason: please "
+            "report this file"
+        )
 
 
 @dataclass(frozen=True, slots=True)

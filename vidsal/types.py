@@ -5,8 +5,8 @@ where it happens and not a wrong picture later. Their repr shows shapes, not pix
 (height, width), points (row, column), frame numbers start at 0.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
@@ -141,11 +141,17 @@ class Findings:
         Whether the file is truncated.
     decoder : str
         The program that decoded the frames; empty if it does not matter.
+    decoded : int or None
+        Frames that were decoded so far; ``None`` for a source that hands out all of them.
+    left_out : mapping of str to int
+        How many decoded frames were not handed out, by reason.
     """
 
     damaged: int = 0
     is_cut_off: bool = False
     decoder: str = ""
+    decoded: int | None = None
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 class CentreMotion(NamedTuple):

@@ -282,3 +282,18 @@ def test_sizes_and_aspects() -> None:
     assert banner.frame_size("") is None
     aspects = {"4/3": Fraction(4, 3), "0/1": 1, "1/0": 1, "": 1, "100/1": 1, "1/11": 1, "10/1": 10}
     assert {text: banner.sample_aspect(text) for text in aspects} == aspects
+
+
+@pytest.mark.parametrize(
+    ("headers", "count"),
+    [
+        ("211  max_num_reorder_frames      011 = 2", 2),
+        ("40  sps_max_num_reorder_pics[0]   1 = 0\n44  sps_max_num_reorder_pics[1]   011 = 3", 3),
+        ("8  profile_idc   01000010 = 66", 0),
+        ("41  pic_order_cnt_type   011 = 2", 0),
+        ("41  pic_order_cnt_type   1 = 0", None),
+        ("", None),
+    ],
+)
+def test_the_number_of_reordered_frames_is_in_the_headers(headers: str, count: int | None) -> None:
+    assert banner.reordered_frames(headers) == count

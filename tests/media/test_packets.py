@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from vidsal.media.packets import Packets
+from vidsal.media.packets import Packets, without_leaps
 
 HEADERS = """\
 #software: Lavf63.1.102
@@ -112,3 +112,12 @@ def test_the_seams_of_joined_recordings_are_not_corrupt(is_joined: bool, corrupt
     flags = [1, 2, 1, 0, 2, 0, 1, 0, 2, 0, 0]
     rows = [row(0, n, n, flag) for n, flag in enumerate(flags)]
     assert collect(*rows).streams[0].count_corrupt(is_joined=is_joined) == corrupt
+
+
+def test_leaps_of_hours_are_taken_out() -> None:
+    times, has_leap = without_leaps(np.array([0.0, 40, 80, 9e7, 9e7 + 40]), 1e-3)
+    assert has_leap
+    assert times.tolist() == [0, 40, 80, 120, 160]
+    pause = np.array([0.0, 40, 3.6e6])
+    times, has_leap = without_leaps(pause, 1e-3)
+    assert times.tolist() == pause.tolist() and not has_leap

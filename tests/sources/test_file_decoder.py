@@ -2,6 +2,7 @@
 
 import math
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -69,3 +70,23 @@ def test_a_seek_ends_shortly_before_its_aim(is_strict: bool, make_clip: MakeClip
         assert decoder.time_s == pytest.approx(decoder.index / 25)
         index = decoder.index
         assert decoder.grab() == pytest.approx((index + 1) / 25)
+
+
+@pytest.mark.parametrize("is_strict", [False, True])
+@pytest.mark.parametrize("way", ["begin", "list"])
+def test_frames_outside_the_edit_list_are_hidden_and_counted(
+    way: str, is_strict: bool, make_clip: MakeClip
+) -> None:
+    path = make_clip(frames=20)
+    stream = _stream(path)
+    hidden_s, times_s = stream.times_s[:4], stream.times_s[4:]
+    if way == "begin":
+        edited = replace(stream, times_s=times_s, shown_from_s=float(times_s[0]))
+    else:
+        edited = replace(stream, times_s=times_s, hidden_s=hidden_s)
+    with closing(FileDecoder(path, edited, is_strict=is_strict)) as decoder:
+        for number in range(16):
+            assert decoder.grab() == pytest.approx(number / 25)
+            assert decoder.index == number
+        assert decoder.grab() is None
+        assert (decoder.decoded, decoder.hidden) == (20, 4)

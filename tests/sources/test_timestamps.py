@@ -84,3 +84,45 @@ def test_a_clock_follows_jumps() -> None:
     assert (clock.index, clock.time_s) == (6, 0.25)
     clock.restart()
     assert (clock.index, clock.time_s) == (-1, -math.inf)
+
+
+# The places in the file of frames with two B-frames between others, in the order of display.
+STORED = [0, 2, 3, 1, 5, 6, 4, 8, 9, 7, *range(10, 60)]
+LONG_S = np.arange(60) / 25
+
+
+def test_counted_frames_come_at_the_listed_times() -> None:
+    clock = FrameClock(LONG_S, RATE, counts=True)
+    times_s = [clock.advance(place / 25) for place in STORED]
+    assert times_s == pytest.approx(LONG_S)
+
+
+def test_more_frames_than_listed_come_at_the_rate() -> None:
+    clock = FrameClock(LISTED_S, RATE, counts=True)
+    times_s = [clock.advance(math.nan) for _ in range(14)]
+    assert times_s == pytest.approx(np.arange(14) / 25)
+
+
+def test_lost_frames_are_found_in_counted_times() -> None:
+    clock = FrameClock(LONG_S, RATE, counts=True)
+    places = [place for place in STORED if place not in (12, 13, 14)]
+    times_s = [clock.advance(place / 25) for place in places]
+    assert (np.diff(times_s) > 0).all()
+    assert times_s[:12] == pytest.approx(LONG_S[:12])
+    # The loss is certain after as many frames as can be reordered.
+    assert times_s[30:] == pytest.approx(LONG_S[33:])
+
+
+def test_a_lead_of_the_timestamps_is_no_loss() -> None:
+    clock = FrameClock(LONG_S, RATE, counts=True)
+    times_s = [clock.advance((n + 3) / 25, lead=16) for n in range(50)]
+    assert times_s == pytest.approx(LONG_S[:50])
+
+
+def test_counting_begins_where_timestamps_run_backwards() -> None:
+    clock = FrameClock(LONG_S, RATE, may_count=True)
+    times_s = [clock.advance(place / 25) for place in STORED]
+    assert (np.diff(times_s) > 0).all()
+    assert times_s[4:] == pytest.approx(LONG_S[4:])
+    clock.restart()
+    assert (clock.index, clock.time_s) == (-1, -math.inf)

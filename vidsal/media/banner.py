@@ -294,6 +294,28 @@ def allows_fields(headers: str) -> bool:
     return re.search(r"frame_mbs_only_flag .*= 0$", headers, re.MULTILINE) is not None
 
 
+def reordered_frames(headers: str) -> int | None:
+    """Return how many frames may be decoded before a frame and shown after it.
+
+    Parameters
+    ----------
+    headers : str
+        Output of the bitstream filter ``trace_headers`` for H.264 or HEVC.
+
+    Returns
+    -------
+    int or None
+        ``None`` if the headers do not say it.
+    """
+    pattern = r"(?:max_num_reorder_frames|sps_max_num_reorder_pics\[\d+\]) .*= (\d+)$"
+    if counts := re.findall(pattern, headers, re.MULTILINE):
+        return max(map(int, counts))
+    # H.264 without reordering: the order of display is the order of decoding, or there are no
+    # B-frames (Baseline).
+    in_order = r"(?:pic_order_cnt_type .*= 2|profile_idc .*= 66)$"
+    return 0 if re.search(in_order, headers, re.MULTILINE) else None
+
+
 # Lists of packets and frames.
 
 

@@ -36,6 +36,9 @@ class Stream:
         At least 0, in the same unit.
     is_corrupt, is_key : bytearray
         1 for packets that are incomplete, and for key frames.
+    hidden_ticks : array of float64
+        Presentation times of packets that are decoded and not shown, as an edit list says. They
+        are in none of the other attributes.
     """
 
     show_ticks: "array[float]" = field(default_factory=lambda: array("d"))
@@ -43,6 +46,12 @@ class Stream:
     duration_ticks: "array[float]" = field(default_factory=lambda: array("d"))
     is_corrupt: bytearray = field(default_factory=bytearray)
     is_key: bytearray = field(default_factory=bytearray)
+    hidden_ticks: "array[float]" = field(default_factory=lambda: array("d"))
+
+    @property
+    def is_in_storage_order(self) -> bool:
+        """Whether the presentation times increase from packet to packet."""
+        return bool((np.diff(np.array(self.show_ticks)) > 0).all())
 
     def add(self, packet: banner.Packet) -> None:
         """Append a packet."""
@@ -51,6 +60,17 @@ class Stream:
         self.duration_ticks.append(max(0.0, packet.duration_ticks))
         self.is_corrupt.append(packet.is_corrupt)
         self.is_key.append(packet.is_key)
+
+    def hide_before(self, ticks: float) -> None:
+        """Move the packets that are shown before a time to `hidden_ticks`, unless that is all."""
+        early = [n for n, one in enumerate(self.show_ticks) if one < ticks]
+        if len(early) == len(self.show_ticks):
+            return
+        self.hidden_ticks.extend(self.show_ticks[n] for n in early)
+        for n in reversed(early):
+            for one in (self.show_ticks, self.decode_ticks, self.duration_ticks):
+                del one[n]
+            del self.is_corrupt[n], self.is_key[n]
 
     def count_corrupt(self, *, is_joined: bool) -> int:
         """Return how many packets are known to be incomplete.
@@ -121,8 +141,29 @@ class Packets:
                 self.headers.setdefault(number, {})[name] = value
             return
         packet = banner.packet(line)
-        if packet is not None and not packet.is_discarded:
+        if packet is None:
+            return
+        if not packet.is_discarded:
             self.streams.setdefault(packet.stream, Stream()).add(packet)
+        elif packet.stream in self.streams or self._is_video(packet.stream):
+            stream = self.streams.setdefault(packet.stream, Stream())
+            stream.hidden_ticks.append(packet.show_ticks)
+
+    def _is_video(self, number: int) -> bool:
+        return self.headers.get(number, {}).get("media_type") == "video"
+
+    def hide_before(self, begin_s: float) -> None:
+        """Count video packets that are shown before a time as discarded.
+
+        Parameters
+        ----------
+        begin_s : float
+            In the file's own time.
+        """
+        for number, stream in self.streams.items():
+            if self._is_video(number):
+                tick_s = float(Fraction(self.headers[number]["tb"]))
+                stream.hide_before(begin_s / tick_s - 0.5)
 
     @property
     def has_restart(self) -> bool:
@@ -167,6 +208,30 @@ class Packets:
         return len(jumps) == 2 and any(
             abs(one - other) < _SIMULTANEOUS_S for one in jumps[0] for other in jumps[1]
         )
+
+
+def without_leaps(times: NDArray[np.float64], tick_s: float) -> tuple[NDArray[np.float64], bool]:
+    """Return increasing times without leaps of hours, and whether there were any.
+
+    Parameters
+    ----------
+    times : (n,) float64 array
+        In increasing order, in ticks.
+    tick_s : float
+        Seconds per tick.
+
+    Returns
+    -------
+    times : (n,) float64 array
+        Instead of each leap there is the median step.
+    has_leap : bool
+    """
+    steps = np.diff(times)
+    is_leap = steps * tick_s > _LONGEST_PAUSE_S
+    if not is_leap.any():
+        return times, False
+    steps = np.where(is_leap, np.median(steps), steps)
+    return np.append(times[0], times[0] + np.cumsum(steps)), True
 
 
 def _without_outliers(

@@ -6,7 +6,7 @@ packets are not. Listing them costs as much as reading the file.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vidsal.media import banner, ffmpeg
 from vidsal.media.frame_rate import USUAL_FPS, measure_rate, snap_rate
-from vidsal.media.packets import Packets, Stream
+from vidsal.media.packets import Packets, Stream, without_leaps
 from vidsal.media.truncation import is_truncated
 
 # Video of at most this height and below this width is of standard definition (BT.601). VP8 has the
@@ -32,6 +32,10 @@ _LONGEST_FRAME_S = 60.0
 # In streams of these codecs, the last packet before a restart of the timestamps comes after the
 # first packets behind it. ffmpeg would repair the restart twice.
 _LATE_CODECS = ("ac3", "eac3")
+# Codecs whose frames may be shown in another order than they are stored.
+_REORDERING_CODECS = (
+    "h264", "hevc", "vvc", "mpeg4", "mpeg2video", "mpeg1video", "vc1", "wmv3", "cavs", "svq3",
+)  # fmt: skip
 # Codecs of television, where interlaced and progressive frames alternate.
 _TELEVISION_CODECS = ("mpeg2video", "vc1")
 
@@ -68,6 +72,15 @@ class VideoStream:
         Frames per second: exact if constant, else that of the most frequent step.
     is_variable : bool
         Whether the frames come at uneven times.
+    is_in_storage_order : bool
+        Whether the presentation times increase in the order of storage. They are wrong if the
+        frames are reordered.
+    hidden_s : (m,) float64 array
+        Times of frames that are decoded and not shown, as an edit list of the file says.
+    shown_from_s : float
+        Frames before this time are not shown, either; ``-inf`` in formats without edit lists.
+    has_leap : bool
+        Whether the file's times leap by hours somewhere. `times_s` are without the leap.
     end_s : float
         When the last frame ends, in the file's own time.
     corrupt_packets : int
@@ -98,6 +111,10 @@ class VideoStream:
     ends_corrupt: bool
     restarts: bool = False
     repaired_alone: bool = False
+    is_in_storage_order: bool = False
+    has_leap: bool = False
+    hidden_s: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    shown_from_s: float = -math.inf
 
     @property
     def frames(self) -> int:
@@ -197,14 +214,19 @@ def inspect(path: Path | str, *, until_s: float | None = None) -> Media:
         ffmpeg.list_packets(
             path, packets.add_line, until_s=until_s, repairs_times=True, has_audio=not unusable
         )
+    elif format_name == "mov":
+        # ffmpeg does not mark all frames that the edit list leaves out.
+        packets.hide_before(begin_s)
     picture, sound = _streams(packets, text, restarts=restarts)
+    if picture and picture.has_times and format_name == "mov" and not restarts:
+        picture = replace(picture, shown_from_s=min(begin_s, float(picture.times_s[0])))
     if picture and not picture.has_times and not restarts:
         picture = _shifted(picture, ffmpeg.first_frame_s(path))
     ends_early = (
         banner.reports_truncation(stderr)
         or (picture is not None and picture.ends_corrupt)
         or is_truncated(Path(path), format_name)
-        or (duration_s is not None and until_s is None
+        or (duration_s is not None and until_s is None and not (picture and picture.has_leap)
             and _falls_short(picture, sound, text, begin_s + duration_s, duration_s))
     )  # fmt: skip
     return Media(
@@ -259,6 +281,28 @@ def may_be_interlaced(path: Path | str, picture: VideoStream) -> bool:
     if picture.is_interlaced or picture.codec in _TELEVISION_CODECS:
         return True
     return picture.codec == "h264" and banner.allows_fields(ffmpeg.trace_headers(path))
+
+
+def may_be_reordered(path: Path | str, picture: VideoStream) -> bool | None:
+    """Return whether frames may be shown in another order than they are stored.
+
+    Parameters
+    ----------
+    path : Path or str
+    picture : VideoStream
+        The video stream of that file.
+
+    Returns
+    -------
+    bool or None
+        ``None`` if only decoded frames can tell.
+    """
+    if picture.codec not in _REORDERING_CODECS or picture.frames < 3:
+        return False
+    if picture.codec not in ("h264", "hevc"):
+        return None
+    count = banner.reordered_frames(ffmpeg.trace_headers(path))
+    return None if count is None else count > 0
 
 
 def _streams(
@@ -341,6 +385,9 @@ def _video_stream(
         end_s=float(timing.ticks[-1] * tick_s) + last_s,
         corrupt_packets=stream.count_corrupt(is_joined=restarts),
         ends_corrupt=bool(stream.is_corrupt[-1]),
+        is_in_storage_order=timing.are_given and stream.is_in_storage_order,
+        has_leap=timing.has_leap,
+        hidden_s=np.sort(np.array(stream.hidden_ticks)) * float(tick_s),
     )
 
 
@@ -353,6 +400,7 @@ class _Timing:
     are_given: bool
     rate: Fraction
     is_variable: bool
+    has_leap: bool = False
 
 
 def _timing(stream: Stream, tick_s: Fraction, claimed: Fraction) -> _Timing:
@@ -364,9 +412,13 @@ def _timing(stream: Stream, tick_s: Fraction, claimed: Fraction) -> _Timing:
         known = [one for one in stream.show_ticks if math.isfinite(one)]
         count = len(stream.show_ticks)
         ticks = min(known, default=0.0) + np.arange(count) / float(rate * tick_s)
-    elif len(ticks) > 1:
+        return _Timing(ticks, float(durations[-1]), are_given, rate, is_variable)
+    ticks, has_leap = without_leaps(ticks, float(tick_s))
+    if len(ticks) > 1:
         rate, is_variable = measure_rate(ticks, tick_s, claimed=claimed)
-    return _Timing(ticks, float(durations[-1]), are_given, rate, is_variable)
+    return _Timing(
+        ticks, float(durations[-1]), are_given and not has_leap, rate, is_variable, has_leap
+    )
 
 
 def _last_duration_s(timing: _Timing, tick_s: Fraction, audio_end_s: float) -> float:

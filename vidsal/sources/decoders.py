@@ -368,7 +368,9 @@ def begin_if_alike(path: Path, stream: VideoStream) -> float:
             if time_s is None:
                 raise VidsalError("ffmpeg decodes no picture of it")
             if number == 0:
-                begin_s = max(0.0, time_s)
+                # Frames before the first that is shown may be decoded (edit lists).
+                is_edited = math.isfinite(stream.shown_from_s)
+                begin_s = time_s if is_edited else max(0.0, time_s)
             is_decoded = tested.grab() is not None
             if not (is_decoded or number):
                 raise VidsalError("OpenCV decodes no picture of it")

@@ -1,6 +1,9 @@
 """The frames of a video file in order: decoded by OpenCV, or by ffmpeg where OpenCV cannot."""
 
 import logging
+import math
+from contextlib import closing
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -8,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from vidsal.errors import VidsalError
-from vidsal.media.probe import VideoStream, may_be_interlaced
+from vidsal.media.probe import VideoStream, may_be_interlaced, may_be_reordered
 from vidsal.sources.corruption import DamageWatch
 from vidsal.sources.decoders import Decoding, FfmpegReader, OpencvReader, Reader, begin_if_alike
-from vidsal.sources.timestamps import FrameClock
+from vidsal.sources.timestamps import REORDERED, TOLERANCE_S, FrameClock
 from vidsal.types import Rgb
 
 log = logging.getLogger(__name__)
@@ -19,6 +22,8 @@ log = logging.getLogger(__name__)
 # A decoder that ends this long before the file does is replaced; if the file has no timestamps,
 # one that ends before this share of its frames.
 _END_S, _END_SHARE = 0.3, 0.9
+# Reordered frames show in the timestamps of so many frames.
+_REORDER_FRAMES = 100
 # A seek aims this long before the frame that is wanted, and may end this long before that.
 _AIM_S, _EARLY_S = 1.0, 2.0
 
@@ -36,14 +41,29 @@ class FileDecoder:
         The video stream of the file.
     is_strict : bool
         Whether the first corrupt frame is an error. Only ffmpeg reports these.
+
+    Attributes
+    ----------
+    decoded : int
+        Frames that the decoders handed out, from the place of the last seek on.
+    hidden : int
+        Those of them that the file's edit list leaves out.
     """
 
     def __init__(self, path: Path, stream: VideoStream, *, is_strict: bool = False) -> None:
+        self._is_replaced = stream.has_times and _has_wrong_order(path, stream)
+        if self._is_replaced:
+            stream = replace(stream, has_times=False)
         self._path, self._stream, self._strict = path, stream, is_strict
         self._listed_s = stream.offsets_s
-        self._clock = FrameClock(self._listed_s, stream.rate)
+        self._hidden_s = stream.hidden_s - stream.times_s[0]
+        self._clock = FrameClock(
+            self._listed_s, stream.rate,
+            counts=not stream.has_times, may_count=stream.is_in_storage_order,
+        )  # fmt: skip
         self._reader: Reader | None = None
         self._watch: DamageWatch | None = None
+        self.decoded = self.hidden = 0
 
     @property
     def name(self) -> str:
@@ -76,10 +96,14 @@ class FileDecoder:
         VidsalError
             If no decoder can open the file, or at a corrupt frame if that is an error.
         """
-        pts_s = self._current().grab()
+        pts_s = self._next_shown()
         if pts_s is None and self._change_decoder():
-            pts_s = self._current().grab()
-        return None if pts_s is None else self._clock.advance(pts_s)
+            pts_s = self._next_shown()
+        if pts_s is None:
+            return None
+        # ffmpeg replaces timestamps that run backwards by decoding times.
+        may_lead = isinstance(self._reader, FfmpegReader)
+        return self._clock.advance(pts_s, lead=REORDERED - 1 if may_lead else 0)
 
     def picture(self) -> Rgb | None:
         """Return the current frame, (H, W, 3) uint8 RGB; None if it cannot be converted."""
@@ -98,9 +122,11 @@ class FileDecoder:
         VidsalError
             As `grab`.
         """
+        self.decoded = self.hidden = 0
         # The timestamp of the next frame shows where the file is now; the request does not.
         if isinstance(self._reader, OpencvReader):
-            has_worked = self._seek_opencv(self._reader, start_s)
+            # Wrong timestamps do not show where the file is.
+            has_worked = not self._is_replaced and self._seek_opencv(self._reader, start_s)
         else:
             has_worked = self._seek_ffmpeg(start_s)
         if has_worked:
@@ -108,6 +134,7 @@ class FileDecoder:
         log.info("%s: seeking failed, decoding from the beginning", self._path)
         self._close_reader()
         self._clock.restart()
+        self.decoded = self.hidden = 0
         self.grab()
 
     def watch_corruption(self, begin_s: float, end_s: float) -> None:
@@ -133,6 +160,27 @@ class FileDecoder:
             self._reader.close()
         if self._watch is not None:
             self._watch.close()
+
+    def _next_shown(self) -> float | None:
+        """Go to the next frame that is shown; return its timestamp, or None at the end."""
+        reader = self._current()
+        while (pts_s := reader.grab()) is not None:
+            self.decoded += 1
+            if not self._is_hidden(pts_s):
+                break
+            self.hidden += 1
+        return pts_s
+
+    def _is_hidden(self, pts_s: float) -> bool:
+        """Return whether the file's edit list leaves out the frame of a timestamp."""
+        if not self._stream.has_times:
+            return False
+        if pts_s + self._stream.times_s[0] < self._stream.shown_from_s - TOLERANCE_S:
+            return True
+        return len(self._hidden_s) > 0 and bool(
+            np.abs(self._hidden_s - pts_s).min() < TOLERANCE_S
+            and np.abs(self._listed_s - pts_s).min() > TOLERANCE_S
+        )
 
     def _current(self) -> Reader:
         """Return the open decoder; open one if there is none."""
@@ -205,6 +253,7 @@ class FileDecoder:
         if time_s is None or not aim_s - _EARLY_S < time_s <= start_s:
             return False
         self._clock.locate(time_s)
+        self.decoded = 1
         return True
 
     def _seek_ffmpeg(self, start_s: float) -> bool:
@@ -228,3 +277,34 @@ class FileDecoder:
             return False
         self._clock.locate(time_s)
         return True
+
+
+def _has_wrong_order(path: Path, stream: VideoStream) -> bool:
+    """Return whether timestamps are in the order of storage, and the frames are not."""
+    if not stream.is_in_storage_order:
+        return False
+    is_reordered = may_be_reordered(path, stream)
+    if is_reordered is None:
+        is_reordered = _runs_backwards(path, stream)
+    if is_reordered:
+        log.warning(
+            "%s: its timestamps are in decoding order, its frames are reordered; new timestamps "
+            "are made at %s frames per second", path, stream.rate,
+        )  # fmt: skip
+    return is_reordered
+
+
+def _runs_backwards(path: Path, stream: VideoStream) -> bool:
+    """Return whether timestamps of the first decoded frames run backwards."""
+    try:
+        reader = OpencvReader(path, stream)
+    except VidsalError:
+        return False
+    with closing(reader):
+        previous_s = -math.inf
+        for _ in range(_REORDER_FRAMES):
+            time_s = reader.grab()
+            if time_s is None or time_s < previous_s:
+                return time_s is not None
+            previous_s = time_s
+    return False

@@ -23,6 +23,9 @@ class LeftOut(Enum):
     AFTER_END = "after the end"
     NOT_NTH = "not an N-th frame"
     NOT_SHOWN = "another frame is shown in its step"
+    HIDDEN = "outside the edit list"
+    UNREADABLE = "cannot be converted"
+    STOPPED = "after a stop"
 
 
 class OutputSteps:
@@ -44,6 +47,8 @@ class OutputSteps:
         Frames from this time on are not used; may be infinite.
     every : int
         Only every N-th frame is used.
+    is_open : bool
+        Whether more frames than listed may come after the last listed one: the file has no times.
 
     Attributes
     ----------
@@ -60,7 +65,9 @@ class OutputSteps:
         listed_s: NDArray[np.float64],
         end_s: float = math.inf,
         every: int = 1,
+        is_open: bool = False,
     ) -> None:
+        self._is_open = is_open
         self._first_s, self._fps = first_s, float(fps)
         self._listed_s, self._end_s, self._every = listed_s, end_s, every
         self._last_step = -1
@@ -70,6 +77,8 @@ class OutputSteps:
     def is_shown(self, time_s: float) -> bool:
         """Return whether the frame at a time is shown, given the last one that was `take`-n."""
         place = self._place(time_s)
+        if self._is_open and place >= self.count - 1:
+            return step_at(place, 1) > self._last_step
         return step_at(place, 1) < self.count and is_shown(
             self._last_step, place, self._next_place(time_s)
         )

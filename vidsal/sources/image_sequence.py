@@ -55,6 +55,8 @@ class SequenceSource:
         selection = FrameSelection(*options.part_s, options.every)
         times_s = [float(number / rate) for number in range(len(paths))]
         self._pictures = [(number, paths[number]) for number in select(times_s, selection)]
+        self._handed_out = 0
+        self._left_out = {one.value: count for one, count in selection.left_out.items()}
         outside = selection.left_out[LeftOut.BEFORE_START] + selection.left_out[LeftOut.AFTER_END]
         in_part = len(paths) - outside
         if 1 < in_part < options.every:
@@ -104,6 +106,7 @@ class SequenceSource:
                 log.warning("%s is skipped: %s", path, error)
                 self._skipped += 1
                 continue
+            self._handed_out += 1
             yield Frame(resized(frame.rgb, self._size), number, float(number / self._rate))
 
     def stop(self) -> None:
@@ -112,7 +115,14 @@ class SequenceSource:
 
     def findings(self) -> Findings:
         """Return how many pictures could not be read so far."""
-        return Findings(damaged=self._skipped)
+        left_out = dict(self._left_out)
+        if self._skipped:
+            left_out[LeftOut.UNREADABLE.value] = self._skipped
+        return Findings(
+            damaged=self._skipped,
+            decoded=self._handed_out + sum(left_out.values()),
+            left_out=left_out,
+        )
 
     def __enter__(self) -> Self:
         return self

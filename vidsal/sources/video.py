@@ -62,6 +62,7 @@ class VideoSource:
         self._media = _inspected(path, self._end_s)
         self._stream = stream = _require_picture(path, self._media, is_strict=options.strict)
         self._stopped = self._is_at_end = False
+        self._used = 0
         self._decoder = FileDecoder(path, stream, is_strict=options.strict)
         self._selection = FrameSelection(self._start_s, self._end_s, options.every)
         try:
@@ -71,12 +72,14 @@ class VideoSource:
         except BaseException:
             self._decoder.close()
             raise
+        self._has_fps = fps is not None
         rate = fps or stream.rate / options.every
         file_end_s = stream.end_s - float(stream.times_s[0])
         duration_s = max(0.0, min(file_end_s, self._end_s) - self._first.time_s)
         self._selection.steps = steps = OutputSteps(
             first_s=self._first.time_s, fps=rate, duration_s=duration_s, end_s=self._end_s,
             listed_s=stream.offsets_s, every=options.every,
+            is_open=not stream.has_times and math.isinf(self._end_s),
         )  # fmt: skip
         height, width = self._first.rgb.shape[:2]
         sound = sound_part(path, self._media, self._first, self._end_s) if audio else None
@@ -95,14 +98,19 @@ class VideoSource:
         """
         self._decoder.watch_corruption(self._first.time_s, self._end_s)
         if self._selection.is_after_end(self._first.time_s):
+            self._selection.left_out[LeftOut.AFTER_END] += 1
             return
         size = self._first.rgb.shape[:2]
         frame: Frame | None = self._first
         while frame is not None and not self._stopped:
             self._selection.take(frame.time_s)
+            self._used += 1
             # Pictures of another size are scaled to that of the first.
             yield Frame(resized(frame.rgb, (size[0], size[1])), frame.index, frame.time_s)
             frame = self._next_frame()
+        if frame is not None:
+            self._selection.left_out[LeftOut.STOPPED] += 1
+        self._check_count()
         if self._is_at_end and not self._stopped:
             self._report()
 
@@ -112,12 +120,17 @@ class VideoSource:
 
     def findings(self) -> Findings:
         """Return what was wrong with the file, as far as it was read."""
-        return Findings(self._damaged(), self._media.is_truncated, self._decoder.name)
+        left_out = {reason.value: count for reason, count in self.left_out.items()}
+        return Findings(
+            self._damaged(), self._media.is_truncated, self._decoder.name, self._decoder.decoded,
+            left_out,
+        )  # fmt: skip
 
     @property
     def left_out(self) -> dict[LeftOut, int]:
         """How many decoded frames were left out so far, for each reason."""
-        return dict(self._selection.left_out)
+        hidden = {LeftOut.HIDDEN: self._decoder.hidden} if self._decoder.hidden else {}
+        return {reason: n for reason, n in self._selection.left_out.items() if n} | hidden
 
     def __enter__(self) -> Self:
         return self
@@ -133,8 +146,11 @@ class VideoSource:
             time_s = self._decoder.time_s
         while time_s is not None:
             # Frames before the start are decoded, since later ones depend on them.
-            is_early = self._selection.leave_out(time_s) is LeftOut.BEFORE_START
-            if not is_early and (frame := self._frame()):
+            reason = self._selection.leave_out(time_s)
+            if reason is LeftOut.AFTER_END:
+                # The part is empty: its frame is not handed out.
+                self._selection.left_out[reason] -= 1
+            if reason is not LeftOut.BEFORE_START and (frame := self._frame()):
                 return frame
             time_s = self._decoder.grab()
         last_s = self._decoder.time_s
@@ -157,9 +173,12 @@ class VideoSource:
         return None
 
     def _frame(self) -> Frame | None:
-        """Return the current frame; None if it cannot be converted."""
+        """Return the current frame; None if it cannot be converted, which is counted."""
         rgb = self._decoder.picture()
-        return None if rgb is None else Frame(rgb, self._decoder.index, self._decoder.time_s)
+        if rgb is None:
+            self._selection.left_out[LeftOut.UNREADABLE] += 1
+            return None
+        return Frame(rgb, self._decoder.index, self._decoder.time_s)
 
     def _require_enough(self, every: int) -> None:
         """Raise `UsageError` if the part has fewer frames than one step of ``every``."""
@@ -169,6 +188,15 @@ class VideoSource:
             raise UsageError(
                 f"{option('every', every)} is too large for the {frames} frames of "
                 f"{self._path}{part}"
+            )
+
+    def _check_count(self) -> None:
+        """Raise `VidsalError` if decoded frames are neither used nor left out for a reason."""
+        decoded, left_out = self._decoder.decoded, sum(self.left_out.values())
+        if decoded != self._used + left_out:
+            raise VidsalError(
+                f"{self._path}: {decoded} frames were decoded, {self._used} used and {left_out} "
+                "left out; the others are lost without a reason: please report this file"
             )
 
     def _lost(self) -> int:
@@ -184,6 +212,12 @@ class VideoSource:
 
     def _report(self) -> None:
         """Report what is wrong with the file, now that it was read to its end."""
+        if not self._has_fps and (count := self._selection.left_out[LeftOut.NOT_SHOWN]):
+            log.warning(
+                "%s: %d of %d frames are left out, they are too close to others for %s frames per "
+                "second; %s keeps more", self._path, count, self._decoder.decoded,
+                self.info.fps, option("fps"),
+            )  # fmt: skip
         is_truncated = self._media.is_truncated
         fault = corruption.describe(self._damaged(), self._lost(), is_truncated=is_truncated)
         if not fault:
