@@ -448,7 +448,8 @@ def evaluate(
     against: Annotated[
         list[str],
         Parameter(
-            help="NAME=DIR: also score another program's maps (CLIP/NNNNN.png, PHOTO.png).",
+            help="NAME=DIR: also score another program's maps (CLIP/NNNNN.png, PHOTO.png), or "
+            "those of vidsal run --maps.",
             negative=(),
         ),
     ]
