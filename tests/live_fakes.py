@@ -105,6 +105,8 @@ def length_of(path: Path) -> tuple[int, float]:
 class FakePreview:
     """Keeps what it is shown; a function names the pressed buttons."""
 
+    draws_stats = True
+
     def __init__(self, pressed: Callable[[LiveStats | None], list[Button]]) -> None:
         self.shown: list[tuple[Rgb, LiveStats]] = []
         self._pressed = pressed

@@ -76,6 +76,9 @@ class WebPreview:
         If the port is in use, or the address does not belong to this machine.
     """
 
+    # The page has them beside the picture.
+    draws_stats = False
+
     def __init__(self, host: str, port: int) -> None:
         # URLs have IPv6 addresses in brackets.
         host = host.strip("[]")
