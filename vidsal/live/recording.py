@@ -229,7 +229,8 @@ class _RecordedFile:
         self._step_s = 1 / float(info.fps)
         self._paths = [output, *([settings.table] if settings.table else [])]
         self.last: Rgb | None = None
-        # The newest picture waits for the end: only then it is known whether its step is inside.
+        # The newest picture and its time. It is written with the next one: only the end of the
+        # file tells whether its step is inside.
         self._waiting: tuple[Rgb, float] | None = None
         self._table: TableSink | None = None
         with ExitStack() as stack:
@@ -248,7 +249,7 @@ class _RecordedFile:
         if self.last is None and time_s > self.began_s:
             # The video's time starts with its first picture, the table's with the file.
             self.begin(picture)
-        self.last = picture
+        is_first, self.last = self.last is None, picture
         # A frame from before the beginning is displayed then, but has no time in this file.
         if self._table and time_s >= self.began_s:
             frame = replace(saliency.frame, time_s=self._file_time_s(time_s))
@@ -257,6 +258,8 @@ class _RecordedFile:
         # Repeated pictures that are already written stay.
         self.ended_s = max(time_s, self.ended_s)
         self._waiting = picture, self.ended_s
+        if is_first:
+            self._write_waiting(math.inf)
 
     def hold(self, now_s: float, *, least_s: float = 0.0) -> None:
         """Repeat the last picture until now, unless it is new."""
