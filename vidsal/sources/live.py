@@ -98,6 +98,8 @@ class LiveSource:
         self._mark = (0.0, clock())
         self._is_reconnecting, self._stale_s = False, _STALE_S
         self.late = 0
+        # Time of the last picture that is not late.
+        self._prompt_s = 0.0
         self._capture = open_capture(self._source_name)
         try:
             self._size, fps = self._connect()
@@ -160,7 +162,7 @@ class LiveSource:
             if rgb is None:
                 self._report_late()
                 # Lost since the last picture, which is earlier than it is noticed.
-                rgb = None if self._stopped else self._reconnected(lost_s=self._mark[0])
+                rgb = None if self._stopped else self._reconnected(lost_s=self._prompt_s)
             if rgb is None:
                 return
             before_s, stale_s, had_begun = self._mark[0], self._stale_s, self._began
@@ -169,6 +171,7 @@ class LiveSource:
                 return
             if had_begun and self._is_late(time_s - before_s, stale_s):
                 continue
+            self._prompt_s = time_s
             if self._selection.leave_out(time_s) is None:
                 self._selection.take(time_s)
                 yield Frame(resized(rgb, self._size), index, time_s)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from http.client import HTTPException
-from typing import Protocol
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import (
     HTTPBasicAuthHandler,
@@ -19,6 +19,9 @@ from vidsal.errors import VidsalError
 from vidsal.runtime.opencv import cv2
 from vidsal.sources.resolve import SourceName
 from vidsal.types import Rgb
+
+if TYPE_CHECKING:
+    from vidsal.sources.capture import Capture
 
 # Pictures are requested at this rate: often enough for motion, rare enough for a small camera.
 FPS = 5.0
@@ -47,18 +50,6 @@ def is_web(address: str) -> bool:
         return False
 
 
-class _Capture(Protocol):
-    """See `vidsal.sources.capture.Capture`."""
-
-    def open(self) -> tuple[int, int, float]: ...
-
-    def read(self) -> Rgb | None: ...
-
-    def stop(self) -> None: ...
-
-    def close(self) -> None: ...
-
-
 class WebCapture:
     """A web address: a stream, or one that sends one picture per request and is polled.
 
@@ -80,7 +71,7 @@ class WebCapture:
     def __init__(
         self,
         name: SourceName,
-        stream: Callable[[SourceName], _Capture],
+        stream: "Callable[[SourceName], Capture]",
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
