@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -112,7 +113,8 @@ class Adaptive:
         frames : iterable of Frame
         """
         stretches = _Stretches(frames, self._clock)
-        state = current = None
+        state: StreamState | None = None
+        current = self._current
         for first in stretches.firsts():
             if state is None or self._current is not current:
                 state, current = StreamState(), self._current
@@ -120,8 +122,11 @@ class Adaptive:
             else:
                 state = _after_gap(state, self.every)
             size, static = current
-            same = stretches.until(first, lambda current=current: self._current is current)
+            same = stretches.until(first, partial(self._is_current, current))
             yield from self._timed(stretches, same, static, self._at_size(size), state)
+
+    def _is_current(self, state: tuple[Size, StaticStage | None]) -> bool:
+        return self._current is state
 
     def adapt(self, now_s: float, stats: StatsCollector) -> None:
         """Change the size if the statistics call for it.

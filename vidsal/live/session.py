@@ -226,12 +226,12 @@ class _LiveLoop:
     def _show(self, picture: Rgb) -> Rgb:
         """Display a picture; return the one to record, with the statistics only on request."""
         stats = self._stats_with_state()
-        draws_stats = self._displayed is not None and self._settings.annotate
-        if draws_stats and (self._preview.draws_stats or self._records_stats):
-            with_stats = self._with_stats(picture, stats)
-        else:
-            with_stats = picture
-        self._preview.show(with_stats if self._preview.draws_stats else picture, stats)
+        is_displayed = self._preview.draws_stats and self._settings.annotate
+        if self._displayed is None or not (is_displayed or self._records_stats):
+            self._preview.show(picture, stats)
+            return picture
+        with_stats = self._with_stats(picture, stats)
+        self._preview.show(with_stats if is_displayed else picture, stats)
         return with_stats if self._records_stats else picture
 
     def _with_stats(self, picture: Rgb, stats: LiveStats) -> Rgb:

@@ -253,17 +253,22 @@ class _Backlog:
 
     def __init__(self, interval_s: float) -> None:
         self._interval_s, self._since_s = interval_s, 0.0
+        self._is_measured = False
         self.silence_s, self.count = 0.0, 0
 
     def holds(self, gap_s: float, *, is_silence: bool) -> bool:
         """Return whether the next picture may be older, given the time since the one before it."""
+        if not self._is_measured:
+            # A slow source. Claimed rates are often wrong, mostly too high.
+            self._is_measured, self._interval_s = True, max(self._interval_s, gap_s)
+            return False
         if is_silence:
             self.silence_s, self.count, self._since_s = gap_s, 1, 0.0
             return True
         if self.count:
             self._since_s += gap_s
             is_even = gap_s >= _BACKLOG_SHARE * self._interval_s
-            is_settled = self.count >= _HELD_COUNT and self._since_s >= _HELD_S and is_even
+            is_settled = self.count >= _HELD_COUNT and self._since_s > _HELD_S - 1e-6 and is_even
             if not is_settled and self._since_s < _LONGEST_BACKLOG_S:
                 self.count += 1
                 return True

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from http.client import HTTPException
-from typing import TYPE_CHECKING
+from typing import Protocol
 from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import (
     HTTPBasicAuthHandler,
@@ -19,9 +19,6 @@ from vidsal.errors import VidsalError
 from vidsal.runtime.opencv import cv2
 from vidsal.sources.resolve import SourceName
 from vidsal.types import Rgb
-
-if TYPE_CHECKING:
-    from vidsal.sources.capture import Capture
 
 # Pictures are requested at this rate: often enough for motion, rare enough for a small camera.
 FPS = 5.0
@@ -50,6 +47,18 @@ def is_web(address: str) -> bool:
         return False
 
 
+class _Stream(Protocol):
+    """What `WebCapture` uses of `vidsal.sources.capture.Capture`, which imports this module."""
+
+    def open(self) -> tuple[int, int, float]: ...
+
+    def read(self) -> Rgb | None: ...
+
+    def stop(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
 class WebCapture:
     """A web address: a stream, or one that sends one picture per request and is polled.
 
@@ -71,7 +80,7 @@ class WebCapture:
     def __init__(
         self,
         name: SourceName,
-        stream: "Callable[[SourceName], Capture]",
+        stream: Callable[[SourceName], _Stream],
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
