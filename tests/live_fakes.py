@@ -86,12 +86,13 @@ def live_settings(**options: Any) -> Settings:
 
 
 def faked_source(
-    captures: Sequence[FakeCapture], clock: Clock, *, keeps_trying: bool = False, **options: Any
-) -> LiveSource:
+    captures: Sequence[FakeCapture], clock: Clock, *, keeps_trying: bool = False,
+    name: str = "7", **options: Any,
+) -> LiveSource:  # fmt: skip
     """A source that reconnects to one capture after the other."""
     following = iter(captures)
     return LiveSource(
-        "7", live_settings(**options), keeps_trying=keeps_trying,
+        name, live_settings(**options), keeps_trying=keeps_trying,
         open_capture=lambda address: next(following), clock=clock, sleep=clock.sleep,
     )  # fmt: skip
 
@@ -104,6 +105,8 @@ def length_of(path: Path) -> tuple[int, float]:
 
 class FakePreview:
     """Keeps what it is shown; a function names the pressed buttons."""
+
+    draws_stats = True
 
     def __init__(self, pressed: Callable[[LiveStats | None], list[Button]]) -> None:
         self.shown: list[tuple[Rgb, LiveStats]] = []

@@ -612,6 +612,8 @@ class LiveOptions(Options):
     warmup: Warmup = _option(
         "5f", "Seconds, or frames (30f), not counted or recorded at the start.",
         parse=parse_warmup)
+    stats: bool = _option(
+        False, "Write rates, latency and dropped frames into the recording.")
     # fmt: on
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
+import pytest
 from conftest import BrightnessStage
 from live_fakes import INFO, SIZE, live_settings
 from stream_help import analyse_frames
@@ -60,8 +61,8 @@ def test_targets_come_in_turn_and_begin_the_analysis_anew() -> None:
         cuts.append(one.frame.index)
         analysis.next_target(one.prediction)
     assert targets == ["top 5", "bright", "bright", "bright", "top 5"]
-    # With each change one frame is left out.
-    assert cuts == [0, 2, 4, 6, 8]
+    # No change loses a frame.
+    assert cuts == [0, 1, 2, 3, 4]
 
 
 def test_a_smaller_size_is_used_from_the_next_frame_on() -> None:
@@ -76,3 +77,58 @@ def test_a_smaller_size_is_used_from_the_next_frame_on() -> None:
         analysis.adapt(n / 5, stats)
     assert analysis.size.working_width < 128
     assert next(results).fused.shape[1] == analysis.size.working_width
+
+
+def _moving(times_s: list[float], *, jump_px: int = 0) -> Iterator[Frame]:
+    """A square that moves by 2 pixels a frame, and by more across a gap in time."""
+    rng = np.random.default_rng(1)
+    ground = rng.integers(60, 120, (*SIZE, 3), np.uint8)
+    square = rng.integers(150, 255, (24, 24, 3), np.uint8)
+    for n, time_s in enumerate(times_s):
+        rgb = ground.copy()
+        column = 4 + 2 * n + (jump_px if time_s > 2 else 0)
+        rgb[30:54, column : column + 24] = square
+        yield Frame(rgb, n, time_s)
+
+
+@pytest.mark.parametrize("gap_s", [1.2, 3.0, 6.5, 600.0])
+@pytest.mark.parametrize("jump_px", [0, 30])
+@pytest.mark.parametrize("has_network", [False, True])
+def test_a_gap_leaves_the_scales_as_they_were(
+    gap_s: float, jump_px: int, has_network: bool
+) -> None:
+    even = [n / 20 for n in range(30)]
+    late = [time_s if n < 20 else time_s + gap_s for n, time_s in enumerate(even)]
+    stage = BrightnessStage() if has_network else None
+    without, across = (
+        list(Adaptive(stage, live_settings(), INFO).results(_moving(times_s, jump_px=jump)))
+        for times_s, jump in ((even, 0), (late, jump_px))
+    )
+    # The frames keep their own times.
+    assert [one.frame.time_s for one in across] == late
+    for n in range(20, 30):
+        assert across[n].motion_high == pytest.approx(without[n].motion_high, rel=0.12)
+        assert across[n].fused_high == pytest.approx(without[n].fused_high, rel=0.12)
+        assert (across[n].static is None) == (not has_network)
+        if across[n].static is not None:
+            assert np.any(across[n].static)
+        top = float((across[n].fused >= 1).mean())
+        assert top <= float((without[n].fused >= 1).mean()) + 0.03
+    # No motion across the gap; from the next frame on it is measured again.
+    assert not across[20].speed.any()
+    assert across[22].speed.max() == pytest.approx(without[22].speed.max(), rel=0.25)
+
+
+def test_a_slow_source_is_no_gap() -> None:
+    slow = [1.5 * n for n in range(6)]
+    results = list(Adaptive(None, live_settings(), INFO).results(_moving(slow)))
+    assert [bool(one.speed.any()) for one in results] == [False, False, True, True, True, True]
+
+
+def test_another_scene_after_a_gap_has_scales_of_its_own() -> None:
+    frames = [
+        Frame(np.full((*SIZE, 3), 40 if time_s < 2 else 220, np.uint8), n, time_s)
+        for n, time_s in enumerate([0.0, 0.05, 0.1, 7.0, 7.05])
+    ]
+    results = list(Adaptive(None, live_settings(), INFO).results(frames))
+    assert [one.is_cut for one in results] == [False, False, False, True, False]

@@ -239,10 +239,10 @@ def test_a_page_at_an_address_of_ipv6(host: str) -> None:
 
 def test_two_who_look_get_the_same_picture(page: WebPreview) -> None:
     page.show(np.full((96, 128, 3), 90, np.uint8), STATS)
-    one, other = (next(page.jpegs()) for _ in range(2))
+    one, other = (next(page.pictures()) for _ in range(2))
     assert one is other
     page.show(np.full((96, 128, 3), 190, np.uint8), STATS)
-    later = next(page.jpegs())
+    later, _ = next(page.pictures())
     grey = cv2.imdecode(np.frombuffer(later, np.uint8), cv2.IMREAD_GRAYSCALE)
     assert grey is not None and abs(float(grey.mean()) - 190) < 2
 

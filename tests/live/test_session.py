@@ -172,8 +172,8 @@ def test_a_smooth_stream_is_adapted_to_and_shows_its_statistics(
     # Every 0.25 s, at the next frame: 21 frames count.
     assert len(adapted) == 7
     assert np.diff(adapted) == pytest.approx(0.3, abs=1e-6)
-    # All but the first that counts, and the one before it.
-    assert len(lines) == len(kept[0].shown) - 2 == 20
+    # All but the one that ends the warm-up.
+    assert len(lines) == len(kept[0].shown) - 1 == 21
     assert lines[-1].startswith("in 10/s  out 10/s  0 ms  dropped 0%")
     assert kept[0].shown[-1][1].fps_out == pytest.approx(10, abs=0.01)
 
@@ -350,8 +350,7 @@ def test_warming_up_is_neither_counted_nor_recorded(simulation: Simulation, tmp_
     assert summary.seconds == pytest.approx(1.0, abs=0.051)
     assert summary.seen == pytest.approx(20, abs=1)
     assert 40 <= capture.reads <= 44
-    # The last frame is shown for one more step.
-    assert length_of(out)[1] == pytest.approx(1.05, abs=0.051)
+    assert length_of(out)[1] == pytest.approx(1.0, abs=0.001)
 
 
 def test_buttons(simulation: Simulation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

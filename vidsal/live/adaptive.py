@@ -3,13 +3,14 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from itertools import chain, takewhile
+from functools import partial
 
 import numpy as np
 
 from vidsal.live.resolution import Size, SizeController, sizes
 from vidsal.live.statistics import StatsCollector
 from vidsal.saliency.schedule import GradientSchedule
+from vidsal.saliency.state import MotionState, SamplingState, StaticState, StreamState
 from vidsal.saliency.static_stage import network_picture
 from vidsal.saliency.stream import SaliencyStream
 from vidsal.settings import Settings
@@ -28,6 +29,9 @@ from vidsal.types import (
 _HEADROOM = 1.25
 # Weight of a new measurement in the running mean of the time that a frame takes.
 _NEW_WEIGHT = 0.1
+# Two frames with more than this time between them, and so many times the one before it, show no
+# motion that could be measured.
+_GAP_S, _GAP_INTERVALS = 1.0, 3
 
 
 class Adaptive:
@@ -99,20 +103,30 @@ class Adaptive:
             static.maps(picture, [request])
 
     def results(self, frames: Iterable[Frame]) -> Iterator[Saliency]:
-        """Yield one `Saliency` for each frame, except for frames at which size or target change.
+        """Yield one `Saliency` for each frame.
+
+        After a gap in time no motion is measured, and the gap does not count for the memory of the
+        scales: the slow "motion" across it would lower the scale, and amplify the next frames.
 
         Parameters
         ----------
         frames : iterable of Frame
         """
-        frames = iter(frames)
-        for first in frames:
-            state = self._current
-            size, static = state
-            self._schedule.restart()
-            # takewhile drops the frame at which it notices a change.
-            same = takewhile(lambda _, state=state: self._current is state, frames)  # type: ignore[misc]
-            yield from self._timed(chain([first], same), static, self._at_size(size))
+        stretches = _Stretches(frames, self._clock)
+        state: StreamState | None = None
+        current = self._current
+        for first in stretches.firsts():
+            if state is None or self._current is not current:
+                state, current = StreamState(), self._current
+                self._schedule.restart()
+            else:
+                state = _after_gap(state, self.every)
+            size, static = current
+            same = stretches.until(first, partial(self._is_current, current))
+            yield from self._timed(stretches, same, static, self._at_size(size), state)
+
+    def _is_current(self, state: tuple[Size, StaticStage | None]) -> bool:
+        return self._current is state
 
     def adapt(self, now_s: float, stats: StatsCollector) -> None:
         """Change the size if the statistics call for it.
@@ -156,22 +170,84 @@ class Adaptive:
         return replace(self._settings, working_width=size.working_width, short_side=size.short_side)
 
     def _timed(
-        self, frames: Iterable[Frame], static: StaticStage | None, settings: Settings
+        self,
+        stretches: "_Stretches",
+        frames: Iterable[Frame],
+        static: StaticStage | None,
+        settings: Settings,
+        state: StreamState,
     ) -> Iterator[Saliency]:
         """Analyse frames, and measure the time from reading a frame to its result."""
-        read_s = self._clock()
-
-        def timed() -> Iterator[Frame]:
-            nonlocal read_s
-            for frame in frames:
-                read_s = self._clock()
-                yield frame
-
         stream = SaliencyStream(
             static, settings, batch=1, model_name=self._model_name, schedule=self._schedule,
-            looks_ahead=False, clock=self._clock,
+            looks_ahead=False, clock=self._clock, state=state,
         )  # fmt: skip
-        for saliency in stream.analyse(timed()):
-            cost_s = self._clock() - read_s
+        for saliency in stream.analyse(frames):
+            cost_s = self._clock() - stretches.read_s
             self._cost_s += _NEW_WEIGHT * (cost_s - self._cost_s)
-            yield saliency
+            yield replace(saliency, frame=stretches.frame)
+
+
+def _after_gap(state: StreamState, every: int) -> StreamState:
+    """Return the state after a gap: scenes, classes and scales continue, pictures do not."""
+    return StreamState(
+        motion=MotionState(scenes=state.motion.scenes),
+        # The next frame draws gradients.
+        sampling=SamplingState(frames_without=every),
+        static=StaticState(locks=state.static.locks),
+        fusion=state.fusion,
+    )
+
+
+class _Stretches:
+    """Splits frames where time has a gap, and gives them times without the gaps.
+
+    Attributes
+    ----------
+    frame : Frame
+        The last frame, with its own time.
+    read_s : float
+        When it was read, on the clock.
+    """
+
+    frame: Frame
+
+    def __init__(self, frames: Iterable[Frame], clock: Callable[[], float]) -> None:
+        self._frames, self._clock = iter(frames), clock
+        self._next: Frame | None = None
+        self._before: Frame | None = None
+        self._interval_s = self._gaps_s = 0.0
+        self.read_s = clock()
+
+    def firsts(self) -> Iterator[Frame]:
+        """Yield the first frame of each stretch."""
+        self._read()
+        while self._next is not None:
+            yield self._next
+
+    def until(self, first: Frame, is_same: Callable[[], bool]) -> Iterator[Frame]:
+        """Yield the frames from the first one until a gap, or until a condition fails."""
+        following: Frame | None = first
+        while following is not None:
+            self.frame, self._next = following, None
+            yield replace(following, time_s=following.time_s - self._gaps_s)
+            is_gap = self._read()
+            following = self._next
+            if is_gap or not is_same():
+                return
+
+    def _read(self) -> bool:
+        """Read the next frame; return whether there is a gap before it."""
+        self._next = following = next(self._frames, None)
+        self.read_s = self._clock()
+        before, self._before = self._before, following
+        if before is None or following is None:
+            return False
+        interval_s = following.time_s - before.time_s
+        is_gap = interval_s > max(_GAP_S, _GAP_INTERVALS * self._interval_s)
+        if is_gap:
+            # The next frame follows as if it were on time.
+            self._gaps_s += interval_s - self._interval_s
+        # A slower rate from now on is a gap only once.
+        self._interval_s = interval_s
+        return is_gap

@@ -16,7 +16,15 @@ KEYS: dict[str, Button] = {
 
 
 class Preview(Protocol):
-    """Displays the newest picture, without blocking, and has buttons."""
+    """Displays the newest picture, without blocking, and has buttons.
+
+    Attributes
+    ----------
+    draws_stats : bool
+        Whether pictures need the statistics on them, as there is no other place for them.
+    """
+
+    draws_stats: bool
 
     def show(self, picture: Rgb, stats: LiveStats) -> None:
         """Display a picture and the statistics.

@@ -229,6 +229,9 @@ class _RecordedFile:
         self._step_s = 1 / float(info.fps)
         self._paths = [output, *([settings.table] if settings.table else [])]
         self.last: Rgb | None = None
+        # The newest picture and its time. It is written with the next one: only the end of the
+        # file tells whether its step is inside.
+        self._waiting: tuple[Rgb, float] | None = None
         self._table: TableSink | None = None
         with ExitStack() as stack:
             if settings.table:
@@ -246,21 +249,32 @@ class _RecordedFile:
         if self.last is None and time_s > self.began_s:
             # The video's time starts with its first picture, the table's with the file.
             self.begin(picture)
-        self.last = picture
+        is_first, self.last = self.last is None, picture
         # A frame from before the beginning is displayed then, but has no time in this file.
         if self._table and time_s >= self.began_s:
             frame = replace(saliency.frame, time_s=self._file_time_s(time_s))
             self._table.write(replace(saliency, frame=frame), shown)
+        self._write_waiting(math.inf)
         # Repeated pictures that are already written stay.
         self.ended_s = max(time_s, self.ended_s)
-        self._video.write(picture, self._file_time_s(self.ended_s))
+        self._waiting = picture, self.ended_s
+        if is_first:
+            self._write_waiting(math.inf)
 
     def hold(self, now_s: float, *, least_s: float = 0.0) -> None:
         """Repeat the last picture until now, unless it is new."""
         if self.last is not None and now_s - self.ended_s > max(least_s, self._step_s):
+            self._write_waiting(math.inf)
             # A frame is shown for one step after its time.
             self._video.write(self.last, self._file_time_s(now_s - self._step_s))
             self.ended_s = now_s
+
+    def _write_waiting(self, end_s: float) -> None:
+        """Write the newest picture, in a step that begins before the end."""
+        if self._waiting is not None:
+            picture, time_s = self._waiting
+            self._waiting = None
+            self._video.write(picture, self._file_time_s(min(time_s, end_s - self._step_s)))
 
     def finish(self, now_s: float | None) -> list[Path]:
         """Close the files and return their names."""
@@ -268,6 +282,7 @@ class _RecordedFile:
         with self._stack:
             if now_s is not None:
                 self.hold(now_s)
+            self._write_waiting(math.inf if now_s is None else now_s)
         return self._paths
 
     def _file_time_s(self, time_s: float) -> float:

@@ -26,7 +26,7 @@ from vidsal.render.style import Style
 from vidsal.runtime.allocation import keep_freed
 from vidsal.runtime.atomic_write import free_names
 from vidsal.runtime.latest import Slot, newest
-from vidsal.settings import Layout, LiveOptions, Settings, Warmup
+from vidsal.settings import Layout, LiveOptions, Settings
 from vidsal.sinks.image import image_sink
 from vidsal.sources.capture import capture_of
 from vidsal.sources.interrupt import stopped_after, stopped_by_ctrl_c
@@ -111,8 +111,8 @@ def live(
         )
         analysis.prepare()
         loop = _LiveLoop(
-            source, frames, analysis, preview, recording, settings,
-            warmup=options.warmup, model_name=model_name, unix_time=unix_time,
+            source, frames, analysis, preview, recording, settings, options,
+            model_name=model_name, clock=clock, unix_time=unix_time,
         )  # fmt: skip
         with (
             # Before this, there is nothing to keep: Ctrl-C interrupts the loading of the network.
@@ -151,15 +151,18 @@ class _LiveLoop:
         preview: Preview,
         recording: Recording,
         settings: Settings,
+        options: LiveOptions,
         *,
-        warmup: Warmup,
         model_name: str | None,
+        clock: Callable[[], float],
         unix_time: Callable[[], float],
     ) -> None:
         self._source, self._frames, self._analysis = source, frames, analysis
         self._preview, self._recording = preview, recording
         self._settings, self._style = settings, Style.of(settings)
-        self._warmup, self._model_name, self._unix_time = warmup, model_name, unix_time
+        self._fps = float(source.info.fps or 1)
+        self._warmup, self._records_stats = options.warmup, options.stats
+        self._model_name, self._clock, self._unix_time = model_name, clock, unix_time
         self._records, self._record_since_s = settings.output is not None, 0.0
         # Errors of a recording that a button started are warnings.
         self._started_by_button = False
@@ -172,12 +175,14 @@ class _LiveLoop:
 
     def run(self, results: Slot[Saliency]) -> None:
         """Run until the user quits, the results end, or the duration is over."""
-        while not self._has_quit and not results.is_over and not self._is_due():
+        began_s = self._clock()
+        while not self._has_quit and not results.is_over and not self._is_due(began_s):
             saliency = results.take(_POLL_S)
-            if saliency is not None and not self._is_paused:
-                self._process(saliency)
-            else:
+            if saliency is None or self._is_paused:
+                self.stats.unshown += saliency is not None and self.stats.has_begun
                 self._wait()
+            elif saliency.frame.time_s < self._due_s():
+                self._process(saliency)
             for button in self._preview.pressed():
                 with _errors_as_warnings():
                     self._handle(button)
@@ -185,8 +190,15 @@ class _LiveLoop:
         end_s = min(self._source.now_s(), self._due_s())
         self._record(lambda: self._recording.end(end_s))
 
-    def _is_due(self) -> bool:
-        """Return whether the requested duration is over."""
+    def _is_due(self, began_s: float) -> bool:
+        """Return whether the requested duration is over.
+
+        A source that is lost before the warm-up ends does not delay the end of the run.
+        """
+        duration_s = self._settings.duration
+        if duration_s is not None and not self.stats.has_begun and self._source.is_lost:
+            warmup_s = max(self._warmup.seconds, self._warmup.frames / self._fps)
+            return self._clock() - began_s >= warmup_s + duration_s
         return self._source.now_s() >= self._due_s()
 
     def _due_s(self) -> float:
@@ -198,26 +210,36 @@ class _LiveLoop:
 
     def _process(self, saliency: Saliency) -> None:
         """Draw, display and record one analysed frame."""
-        picture = self._draw(saliency)
+        picture = draw_saliency(saliency, self._style)
         now_s = self._source.now_s()
         age_s = now_s - saliency.frame.time_s
         shown = Shown(self._unix_time(), 1000 * age_s)
         self._last = saliency
         self._count(now_s, age_s)
-        self._preview.show(picture, self._stats_with_state())
+        recorded = self._show(picture)
         if self._records and self.stats.has_begun:
             since_s = self._record_since_s
             self._record(
-                lambda: self._recording.write(saliency, picture, shown=shown, since_s=since_s)
+                lambda: self._recording.write(saliency, recorded, shown=shown, since_s=since_s)
             )
 
-    def _draw(self, saliency: Saliency) -> Rgb:
-        """Return the picture of a frame, with the statistics on it."""
-        picture = draw_saliency(saliency, self._style)
-        if self._displayed is not None and self._settings.annotate:
-            below = self._style.layout in ("side-by-side", "triptych", "quad")
-            write_line(picture, self._stats_with_state().line(), below=below)
-        return picture
+    def _show(self, picture: Rgb) -> Rgb:
+        """Display a picture; return the one to record, with the statistics only on request."""
+        stats = self._stats_with_state()
+        is_displayed = self._preview.draws_stats and self._settings.annotate
+        if self._displayed is None or not (is_displayed or self._records_stats):
+            self._preview.show(picture, stats)
+            return picture
+        with_stats = self._with_stats(picture, stats)
+        self._preview.show(with_stats if is_displayed else picture, stats)
+        return with_stats if self._records_stats else picture
+
+    def _with_stats(self, picture: Rgb, stats: LiveStats) -> Rgb:
+        """Return a copy of a picture with the statistics on it."""
+        copy = picture.copy()
+        below = self._style.layout in ("side-by-side", "triptych", "quad")
+        write_line(copy, stats.line(), below=below)
+        return copy
 
     def _count(self, now_s: float, age_s: float) -> None:
         """Count a frame that is displayed now, after the warm-up."""
@@ -226,7 +248,8 @@ class _LiveLoop:
             self._first_shown_s = self._first_shown_s or now_s
             is_warm = now_s - self._first_shown_s >= self._warmup.seconds
             if self._warmup_frames > self._warmup.frames and is_warm:
-                self.stats.begin(now_s, self._frames.seen, self._frames.dropped)
+                dropped = self._dropped()
+                self.stats.begin(now_s, self._warmup_frames + dropped, dropped)
                 self._record_since_s = now_s
             return
         if self._is_idle:
@@ -234,7 +257,7 @@ class _LiveLoop:
             self._is_idle, self._displayed_since_s = False, -math.inf
             self.stats.resume()
             self._analysis.resume()
-        self.stats.update(now_s, self._frames.seen, self._frames.dropped, age_s)
+        self.stats.update(now_s, self._seen(), self._dropped(), age_s)
         if self._displayed is None or now_s - self._displayed_since_s >= _STATS_S:
             self._analysis.adapt(now_s, self.stats)
             self._displayed, self._displayed_since_s = self._current_stats(), now_s
@@ -243,19 +266,38 @@ class _LiveLoop:
         """Update time, display and recording while there is no new frame."""
         now_s, is_idle = self._source.now_s(), self._is_paused or self._source.is_lost
         self._is_idle |= is_idle
-        self.stats.update(now_s, self._frames.seen, self._frames.dropped, is_idle=is_idle)
+        self.stats.update(now_s, self._seen(), self._dropped(), is_idle=is_idle)
         if self._last is None or not is_idle:
             return
         if now_s - self._displayed_since_s >= _STATS_S:
             self._displayed, self._displayed_since_s = self._current_stats(), now_s
             # Drawn again: the layout may have changed, and the state is marked.
-            picture = self._draw(self._last)
-            self._preview.show(picture, self._stats_with_state())
+            picture = self._show(draw_saliency(self._last, self._style))
             self._record(lambda: self._recording.hold(now_s, picture))
+
+    def _seen(self) -> int:
+        """Return the number of frames that arrived, also of those that the source left out."""
+        return self._frames.seen + self._source.late
+
+    def _dropped(self) -> int:
+        """Return the number of frames that arrived and are not analysed."""
+        return self._frames.dropped + self._source.late
 
     def _current_stats(self) -> LiveStats:
         """Return the statistics of this moment."""
         stats, analysis = self.stats, self._analysis
+        return LiveStats(
+            time_s=stats.seconds, fps_in=stats.rates[0], fps_out=stats.rates[1],
+            latency_ms=stats.latency_ms, dropped_share=stats.dropped_share,
+            every=analysis.every, size=str(analysis.size), model=self._model_name or "none",
+            target="", top_class="", layout=self._style.layout,
+        )  # fmt: skip
+
+    def _stats_with_state(self) -> LiveStats:
+        """Return the displayed statistics, which change slowly, with the state of this moment.
+
+        Classes are those of the displayed frame, as in its caption.
+        """
         prediction = self._last.prediction if self._last else None
         target = top_class = ""
         if prediction:
@@ -263,18 +305,11 @@ class _LiveLoop:
             top_class = f"{prediction.names[0]} {prediction.probabilities[0]:.0%}"
         if prediction is None or self._settings.fusion == "motion":
             target = "motion"
-        return LiveStats(
-            time_s=stats.seconds, fps_in=stats.rates[0], fps_out=stats.rates[1],
-            latency_ms=stats.latency_ms, dropped_share=stats.dropped_share,
-            every=analysis.every, size=str(analysis.size), model=self._model_name or "none",
-            target=target, top_class=top_class, layout=self._style.layout,
-        )  # fmt: skip
-
-    def _stats_with_state(self) -> LiveStats:
-        """Return the displayed statistics, which change slowly, with the state of this moment."""
         return replace(
-            self._displayed or self._current_stats(), is_recording=self._recording.is_on,
-            is_paused=self._is_paused, is_lost=self._source.is_lost,
+            self._displayed or self._current_stats(), target=target, top_class=top_class,
+            layout=self._style.layout, is_captioned=self._settings.annotate,
+            is_recording=self._recording.is_on, is_paused=self._is_paused,
+            is_lost=self._source.is_lost,
         )  # fmt: skip
 
     def _handle(self, button: Button) -> None:
@@ -313,5 +348,5 @@ class _LiveLoop:
         """Write the picture of a frame to a new file."""
         (path,) = free_names(Path("snapshot.png"))
         with image_sink(path) as sink:
-            sink.write(self._draw(saliency), saliency.frame.time_s)
+            sink.write(draw_saliency(saliency, self._style), saliency.frame.time_s)
         log.warning("wrote %s", path)

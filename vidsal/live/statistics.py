@@ -99,6 +99,8 @@ class LiveStats:
         Names; ``top_class`` has the probability of the class as well.
     is_recording, is_paused, is_lost : bool
         State of the recording, of the display and of the source.
+    is_captioned : bool
+        Whether the picture has a caption with the classes.
     """
 
     time_s: float
@@ -115,6 +117,7 @@ class LiveStats:
     is_recording: bool = False
     is_paused: bool = False
     is_lost: bool = False
+    is_captioned: bool = False
 
     def line(self) -> str:
         """Return the statistics as one line for a picture."""
@@ -133,7 +136,8 @@ class Summary:
     Attributes
     ----------
     seen, analysed, dropped : int
-        Numbers of frames that arrived, were analysed, and were dropped.
+        Numbers of frames that arrived, were analysed, and were dropped; the first is the sum of the
+        others.
     seconds : float
         Length of the run without its warm-up.
     latency_ms, latency_p95_ms : float or None
@@ -173,6 +177,8 @@ class StatsCollector:
         When the warm-up ended.
     shown : int
         Number of frames shown since then.
+    unshown : int
+        Number of frames analysed since then and not shown, as in a pause.
     rates : tuple of float
         Frames a second that arrived, were shown, and were dropped, over the last two seconds.
     """
@@ -187,7 +193,7 @@ class StatsCollector:
         # Frames that arrived and were dropped, at the end of the warm-up and now.
         self._first_counts = self._counts = (0, 0)
         self._now_s = 0.0
-        self.shown = 0
+        self.shown = self.unshown = 0
         self.rates = (0.0, 0.0, 0.0)
 
     def begin(self, now_s: float, seen: int, dropped: int) -> None:
@@ -197,7 +203,8 @@ class StatsCollector:
         ----------
         now_s : float
         seen, dropped : int
-            Frames that arrived and were dropped so far.
+            Frames that arrived and were dropped so far, without those whose analysis is pending:
+            they are shown after the warm-up.
         """
         self.began_s = self._now_s = now_s
         self.has_begun = True
@@ -254,10 +261,14 @@ class StatsCollector:
         return min(1.0, self.rates[2] / self.rates[0]) if self.rates[0] else 0.0
 
     def summary(self, files: tuple[str, ...] = ()) -> Summary:
-        """Return the statistics of the whole run, with the names of its files."""
-        pairs = zip(self._counts, self._first_counts, strict=True)
-        seen, dropped = (now - first for now, first in pairs)
+        """Return the statistics of the whole run, with the names of its files.
+
+        Frames whose analysis is pending at the end count as dropped.
+        """
+        analysed = self.shown + self.unshown
+        # A frame may arrive, and be shown, after the last count.
+        seen = max(analysed, self._counts[0] - self._first_counts[0])
         return Summary(
-            seen, self.shown, dropped, self.seconds,
+            seen, analysed, seen - analysed, self.seconds,
             self._latencies.percentile(0.5), self._latencies.percentile(0.95), files,
         )  # fmt: skip

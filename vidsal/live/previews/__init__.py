@@ -15,6 +15,8 @@ from vidsal.types import Rgb
 class NoPreview:
     """Displays nothing and has no buttons."""
 
+    draws_stats = False
+
     def show(self, picture: Rgb, stats: LiveStats) -> None:
         """Do nothing."""
 

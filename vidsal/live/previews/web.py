@@ -76,12 +76,15 @@ class WebPreview:
         If the port is in use, or the address does not belong to this machine.
     """
 
+    # The page has them beside the picture.
+    draws_stats = False
+
     def __init__(self, host: str, port: int) -> None:
         # URLs have IPv6 addresses in brackets.
         host = host.strip("[]")
         self.token = None if is_loopback(host) else secrets.token_urlsafe(16)
-        self._pictures = Latest(_jpeg)
-        self._stats: dict[str, Any] = {}
+        self._pictures: Latest[tuple[Rgb, bytes], tuple[bytes, bytes]] = Latest(_encoded)
+        self._stats = b"{}"
         self._pressed: deque[Button] = deque(maxlen=32)
         self.is_over = False
         authority = f"[{host}]" if ":" in host else host
@@ -112,8 +115,8 @@ class WebPreview:
             RGB.
         stats : LiveStats
         """
-        self._stats = asdict(stats)
-        self._pictures.put(picture)
+        self._stats = json.dumps(asdict(stats)).encode()
+        self._pictures.put((picture, self._stats))
 
     def pressed(self) -> list[Button]:
         """Return the buttons pressed since the last call."""
@@ -128,22 +131,31 @@ class WebPreview:
 
     def stats(self) -> bytes:
         """Return the statistics as JSON."""
-        return json.dumps(self._stats).encode()
+        return self._stats
 
-    def jpegs(self) -> Iterator[bytes]:
-        """Yield each new picture as JPEG, or the newest of several, until the preview is closed."""
+    def pictures(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield each new picture, or the newest of several, until the preview is closed.
+
+        Yields
+        ------
+        jpeg : bytes
+        stats : bytes
+            The statistics that belong to it, as JSON.
+        """
         number = 0
         while not self.is_over:
-            newest, jpeg = self._pictures.after(number, _POLL_S)
-            if jpeg is not None and newest != number:
+            newest, encoded = self._pictures.after(number, _POLL_S)
+            if encoded is not None and newest != number:
                 number = newest
-                yield jpeg
+                yield encoded
 
 
-def _jpeg(picture: Rgb) -> bytes:
+def _encoded(moment: tuple[Rgb, bytes]) -> tuple[bytes, bytes]:
+    """Return a picture as JPEG, with its statistics."""
+    picture, stats = moment
     bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
     _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    return data.tobytes()
+    return data.tobytes(), stats
 
 
 class _Server(ThreadingHTTPServer):
@@ -247,9 +259,12 @@ class _Page(BaseHTTPRequestHandler):
         self._send_common(f"multipart/x-mixed-replace; boundary={_BOUNDARY}")
         self.end_headers()
         with suppress(OSError):
-            for data in self.server.preview.jpegs():
-                head = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}"
-                self.wfile.write(f"{head}\r\n\r\n".encode() + data + b"\r\n")
+            for jpeg, stats in self.server.preview.pictures():
+                head = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\n".encode()
+                # The page shows a picture and its statistics at once. JSON is ASCII in one line.
+                head += b"Vidsal-Stats: " + stats + b"\r\n"
+                head += f"Content-Length: {len(jpeg)}\r\n\r\n".encode()
+                self.wfile.write(head + jpeg + b"\r\n")
 
     def _send_common(self, kind: str) -> None:
         self.send_header("Content-Type", kind)

@@ -39,6 +39,8 @@ def has_window() -> bool:
 class WindowPreview:
     """Displays pictures in a window and reads its keys, both in the main thread."""
 
+    draws_stats = True
+
     def __init__(self) -> None:
         self._is_open = False
         self._size = (0, 0)
