@@ -28,6 +28,8 @@ from vidsal.types import Rgb
 _SILENCE_S = 5.0
 # Size of the pipe from ffmpeg: a large one needs fewer context switches per frame.
 _PIPE_BYTES = 1 << 20
+# ffmpeg measures the rate of a stream for this long; 0 would mean five seconds.
+_ANALYSIS_S = 0.5
 # How often ffmpeg's log is read until ffmpeg has described a stream.
 _LOG_POLL_S = 0.005
 
@@ -204,8 +206,8 @@ class StreamCapture:
     def __init__(self, name: SourceName) -> None:
         self._name = name
         self._processes: list[_Ffmpeg] = []
-        # Size of the picture that comes next, if its header was read.
-        self._next_px: tuple[int, int] | None = None
+        # The picture that `read` returns next, if it has arrived.
+        self._next: Rgb | None = None
         self._stopped = False
 
     def open(self) -> tuple[int, int, float]:
@@ -224,21 +226,16 @@ class StreamCapture:
         else:
             traits = PictureTraits.of_live(line, banner.codec(line))
             decoder.write_stdin(",".join(picture_filters(traits)))
-        self._next_px = self._read_size()
-        if self._next_px is None:
+        fps = float(banner.base_fps(line) or banner.claimed_fps(line) or 0)
+        self._next = self._first_live_picture(fps)
+        if self._next is None:
             raise VidsalError(f"{self._name.display_name} cannot be read: {self._failure()}")
-        return *self._next_px, float(banner.base_fps(line) or banner.claimed_fps(line) or 0)
+        return self._next.shape[0], self._next.shape[1], fps
 
     def read(self) -> Rgb | None:
         """Wait for the next picture; see `Capture.read`."""
-        size, self._next_px = self._next_px or self._read_size(), None
-        if size is None:
-            return None
-        rgb = np.empty((*size, 3), np.uint8)
-        # A broken stream ends within a picture.
-        if self._processes[-1].stdout.readinto(rgb.data.cast("B")) != rgb.size:  # type: ignore[attr-defined]
-            return None
-        return rgb
+        rgb, self._next = self._next, None
+        return self._read_picture() if rgb is None else rgb
 
     def stop(self) -> None:
         """End the processes; see `Capture.stop`."""
@@ -282,13 +279,33 @@ class StreamCapture:
         # Only the other ffmpeg reads from it, so that the first one ends with the other.
         decoder.stdout.close()
 
-    def _read_size(self) -> tuple[int, int] | None:
-        """Return (height, width) from the header of the next picture; None if none comes."""
+    def _first_live_picture(self, fps: float) -> Rgb | None:
+        """Return the first picture that was not sent before ffmpeg had described the stream.
+
+        Earlier ones arrive all at once. Later ones depend on them, so that ffmpeg decodes them.
+        """
+        rgb = self._read_picture()
+        for _ in range(round(_ANALYSIS_S * fps)):
+            began_s = time.monotonic()
+            following = self._read_picture()
+            if following is None:
+                break
+            rgb = following
+            if time.monotonic() - began_s > 0.5 / fps:
+                break
+        return rgb
+
+    def _read_picture(self) -> Rgb | None:
+        """Wait for a picture; None if no more come."""
         pipe = self._processes[-1].stdout
+        # A broken stream ends within a picture.
         if pipe.closed or pipe.readline() != b"P6\n":
             return None
         sides, depth = pipe.readline().split(), pipe.readline()
-        return (int(sides[1]), int(sides[0])) if depth else None
+        if not depth:
+            return None
+        rgb = np.empty((int(sides[1]), int(sides[0]), 3), np.uint8)
+        return rgb if pipe.readinto(rgb.data.cast("B")) == rgb.size else None  # type: ignore[attr-defined]
 
     def _failure(self) -> str:
         """Return why ffmpeg ended."""
@@ -381,7 +398,6 @@ def stream_arguments(address: str) -> list[str]:
     return [
         *_LOGGED,
         # One thread: each further thread delays the output by one picture.
-        "-fflags", "nobuffer", "-flags", "low_delay", "-threads", "1",
-        # Half a second to measure the rate; 0 would mean five seconds.
-        "-analyzeduration", "500000", *timeout, "-i", address,
+        "-flags", "low_delay", "-threads", "1",
+        "-analyzeduration", f"{_ANALYSIS_S * 1e6:.0f}", *timeout, "-i", address,
     ]  # fmt: skip
