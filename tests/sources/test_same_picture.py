@@ -22,7 +22,7 @@ from vidsal.types import Rgb
 
 # Flat bars of saturated colours, and a white square that moves to and fro by 2 pixels per field.
 COLORS = [(255, 0, 0), (255, 255, 0), (0, 128, 0), (0, 0, 255)]
-H264 = ["-c:v", "libx264", "-crf", "1", "-preset", "veryfast", "-g", "20"]
+H264 = ["-c:v", "libx264", "-qp", "1", "-preset", "veryfast", "-g", "20"]
 HDR = "color_primaries=bt2020:colorspace=bt2020nc:range=tv"
 BT709 = "setparams=colorspace=bt709:range=tv"
 UNTAGGED = "h264_metadata=colour_primaries=2:transfer_characteristics=2:matrix_coefficients=2"
