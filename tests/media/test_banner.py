@@ -191,7 +191,7 @@ def test_codec_size_and_rate_of_a_stream_line() -> None:
     line = f"{VIDEO}hevc (Main) (hvc1 / 0x31637668), yuv420p(tv), 640x360, 24.5 fps, 25 tbr"
     assert banner.codec(line) == "hevc"
     assert banner.coded_size(line) == (360, 640)
-    assert (banner.claimed_fps(line), banner.base_fps(line)) == (Fraction(49, 2), 25)
+    assert (banner.claimed_fps(line), banner.base_fps(line)) == (Fraction(49, 2), Fraction(25))
     assert not banner.is_progressive(line)
     unknown = f"{VIDEO}h264 ([27][0][0][0] / 0x001B), none, 25 fps, 25 tbr, 90k tbn"
     assert banner.coded_size(unknown) is None

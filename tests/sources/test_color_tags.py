@@ -97,10 +97,9 @@ def test_primaries_change_no_level(
     matrix = tags.partition("=")[2].partition(":")[0]
     matrix = {"smpte170m": "bt601", "bt470bg": "bt601", "bt2020nc": "bt2020"}.get(matrix, matrix)
     path = _bars(tmp_path / "a.mp4", SIZES["SD"], matrix, "yuv420p", f"{tags}:range=tv")
-    assert _largest_error(path, is_strict=is_strict) == (
-        pytest.approx(1, abs=1),
-        "ffmpeg" if is_strict else decoder,
-    )
+    error, found = _largest_error(path, is_strict=is_strict)
+    assert error <= 2
+    assert found == ("ffmpeg" if is_strict else decoder)
 
 
 def test_grey_pictures_with_wide_primaries_are_decoded_by_ffmpeg(tmp_path: Path) -> None:
