@@ -4,6 +4,7 @@ OpenCV's stream reader cannot be interrupted, and its buffering cannot be set pe
 process can be ended at any time.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -30,6 +31,10 @@ _SILENCE_S = 5.0
 _PIPE_BYTES = 1 << 20
 # ffmpeg measures the rate of a stream for this long; 0 would mean five seconds.
 _ANALYSIS_S = 0.5
+# The base rate counts if the measured one differs by at most this share.
+_BASE_TOLERANCE = 0.1
+# ffmpeg's log is emptied when it exceeds this size, since a stream may last for days.
+_LOG_BYTES = 1 << 20
 # How often ffmpeg's log is read until ffmpeg has described a stream.
 _LOG_POLL_S = 0.005
 
@@ -226,7 +231,7 @@ class StreamCapture:
         else:
             traits = PictureTraits.of_live(line, banner.codec(line))
             decoder.write_stdin(",".join(picture_filters(traits)))
-        fps = float(banner.base_fps(line) or banner.claimed_fps(line) or 0)
+        fps = _claimed_fps(line)
         self._next = self._first_live_picture(fps)
         if self._next is None:
             raise VidsalError(f"{self._name.display_name} cannot be read: {self._failure()}")
@@ -235,6 +240,8 @@ class StreamCapture:
     def read(self) -> Rgb | None:
         """Wait for the next picture; see `Capture.read`."""
         rgb, self._next = self._next, None
+        for process in self._processes:
+            process.trim_log()
         return self._read_picture() if rgb is None else rgb
 
     def stop(self) -> None:
@@ -334,6 +341,11 @@ class _Ffmpeg:
         """Return what ffmpeg has printed."""
         return banner.without_levels(self._text())
 
+    def trim_log(self) -> None:
+        """Empty the log if it is long."""
+        if os.fstat(self._stderr.fileno()).st_size > _LOG_BYTES:
+            self._stderr.truncate(0)
+
     def wait_for(self, pattern: re.Pattern[str]) -> None:
         """Wait until the log has a text, or ffmpeg has ended."""
         while self._process.poll() is None and not pattern.search(self.log()):
@@ -374,6 +386,15 @@ class _Ffmpeg:
         if self._process.stdin is not None:
             with suppress(OSError):
                 self._process.stdin.close()
+
+
+def _claimed_fps(line: str) -> float:
+    """Return the rate of a stream line in frames per second; 0 if it has none."""
+    measured, base = banner.claimed_fps(line), banner.base_fps(line)
+    # Half a second of pictures does not give an exact rate. The base may be that of fields.
+    if measured and base and abs(measured / base - 1) > _BASE_TOLERANCE:
+        return float(measured)
+    return float(base or measured or 0)
 
 
 def stream_arguments(address: str) -> list[str]:
