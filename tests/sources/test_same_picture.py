@@ -112,8 +112,8 @@ def _free_port() -> int:
 
 
 @contextmanager
-def _sent(path: Path, way: str) -> Iterator[str]:
-    """Send a file in real time, again and again, for 20 s at most; yield the address."""
+def _sent(path: Path, way: str, seconds: float = 20) -> Iterator[str]:
+    """Send a file in real time, again and again, for some seconds; yield the address."""
     port = _free_port()
     address = f"udp://127.0.0.1:{port}"
     target = [f"{address}?pkt_size=1316"]
@@ -123,7 +123,8 @@ def _sent(path: Path, way: str) -> Iterator[str]:
         target = ["-listen", "1", address]
     process = subprocess.Popen(
         [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "quiet", "-nostdin", "-re",
-         "-stream_loop", "-1", "-i", str(path), "-t", "20", "-c", "copy", "-f", "mpegts", *target],
+         "-stream_loop", "-1", "-i", str(path), "-t", str(seconds), "-c", "copy", "-f", "mpegts",
+         *target],
         stdin=subprocess.DEVNULL,
     )  # fmt: skip
     try:
@@ -234,3 +235,15 @@ def test_a_stream_that_is_joined_before_its_key_frame_gives_the_same(
         finally:
             capture.close()
     _require_same([rgb for rgb in pictures if rgb is not None], expected, kind)
+
+
+@pytest.mark.slow
+def test_a_stream_that_ends_before_a_key_frame_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vidsal.sources.capture._SILENCE_S", 1.0)
+    path = _made(tmp_path / "a.mp4", "PQ", "-g", "500", "-sc_threshold", "0", seconds=9)
+    with _sent(path, "UDP", seconds=4) as address:
+        time.sleep(0.5)
+        with pytest.raises(VidsalError, match=r"ended before a key frame arrived$"):
+            LiveSource(address, Settings())

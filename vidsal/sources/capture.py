@@ -35,6 +35,8 @@ _ANALYSIS_S = 0.5
 _BASE_TOLERANCE = 0.1
 # ffmpeg's log is emptied when it exceeds this size, since a stream may last for days.
 _LOG_BYTES = 1 << 20
+# ffmpeg's last error if it decoded no picture.
+_NOTHING_DECODED = "received no packets."
 # How often ffmpeg's log is read until ffmpeg has described a stream.
 _LOG_POLL_S = 0.005
 
@@ -213,6 +215,7 @@ class StreamCapture:
         self._processes: list[_Ffmpeg] = []
         # The picture that `read` returns next, if it has arrived.
         self._next: Rgb | None = None
+        self._lacks_key_frame = False
         self._stopped = False
 
     def open(self) -> tuple[int, int, float]:
@@ -274,6 +277,7 @@ class StreamCapture:
         decoder.wait_for(_OUTPUT_DESCRIBED)
         described = _OUTPUT_DESCRIBED.search(decoder.log())
         if described is None:
+            self._lacks_key_frame = not self._stopped
             return
         line = described.group(1)
         traits = replace(PictureTraits.of_live(line, codec), may_be_interlaced=False)
@@ -318,6 +322,8 @@ class StreamCapture:
         """Return why ffmpeg ended."""
         for process in self._processes:
             cause = process.failure()
+            if self._lacks_key_frame and cause.endswith(_NOTHING_DECODED):
+                return "it ended before a key frame arrived"
             if cause:
                 return cause
         return f"nothing arrived within {_SILENCE_S:g} s: is the sender on?"
