@@ -146,6 +146,73 @@ def test_fields_in_h264_headers() -> None:
     assert not banner.allows_fields("")
 
 
+@pytest.mark.parametrize(
+    ("cancels", "flips", "rotation", "degrees"),
+    [
+        (0, (0, 0), 16384, 90),
+        (0, (0, 0), 49152, 270),
+        (0, (1, 0), 0, 0),
+        (0, (1, 1), 0, 0),
+        (0, (0, 0), 0, None),
+        (1, (1, 0), 16384, None),
+    ],
+)
+def test_display_orientation(
+    cancels: int, flips: tuple[int, int], rotation: int, degrees: int | None
+) -> None:
+    fields = {
+        "display_orientation_cancel_flag": cancels, "hor_flip": flips[0], "ver_flip": flips[1],
+        "anticlockwise_rotation": rotation,
+    }  # fmt: skip
+    lines = [f"[trace_headers @ 0x5] 5 {name}   {one:b} = {one}" for name, one in fields.items()]
+    text = "\n".join(["[trace_headers @ 0x5] Display Orientation", *lines])
+    assert banner.display_orientation(text) == degrees
+    assert banner.display_orientation("[trace_headers @ 0x5] Slice Header") is None
+
+
+@pytest.mark.parametrize(
+    ("pixels", "tags"),
+    [
+        ("yuv420p", {}),
+        ("yuv420p(tv, unknown/bt2020/bt709, progressive)",
+         {"range": "tv", "color_primaries": "bt2020", "color_trc": "bt709"}),
+        ("yuvj420p(pc, bt470bg/unknown/unknown)", {"range": "pc", "colorspace": "bt470bg"}),
+        ("yuv420p10le(bt709, top first)",
+         {"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709"}),
+    ],
+)  # fmt: skip
+def test_color_tags(pixels: str, tags: dict[str, str]) -> None:
+    line = f"{VIDEO}h264 (High) (avc1 / 0x31637661), {pixels}, 1920x1080 [SAR 1:1 DAR 16:9]"
+    assert banner.color_tags(line) == tags
+    assert banner.has_wide_gamut(line) == (tags.get("color_primaries") == "bt2020")
+
+
+def test_codec_size_and_rate_of_a_stream_line() -> None:
+    line = f"{VIDEO}hevc (Main) (hvc1 / 0x31637668), yuv420p(tv), 640x360, 24.5 fps, 25 tbr"
+    assert banner.codec(line) == "hevc"
+    assert banner.coded_size(line) == (360, 640)
+    assert (banner.claimed_fps(line), banner.base_fps(line)) == (Fraction(49, 2), Fraction(25))
+    assert not banner.is_progressive(line)
+    unknown = f"{VIDEO}h264 ([27][0][0][0] / 0x001B), none, 25 fps, 25 tbr, 90k tbn"
+    assert banner.coded_size(unknown) is None
+    assert (banner.codec(""), banner.base_fps("")) == ("", None)
+
+
+def test_levels_are_taken_off_and_only_errors_are_kept() -> None:
+    text = (
+        "[h264 @ 0x55] [error] no frame!\n[info] Input #0, mpegts, from 'udp://a':\n"
+        "[info]   Stream #0:0: Video: h264\n[in#0 @ 0x5] [tcp @ 0x7] [fatal] refused\n"
+        "[vf#0 @ 0x1] [warning] late\n"
+    )
+    assert banner.without_levels(text).splitlines() == [
+        "[h264 @ 0x55] no frame!", "Input #0, mpegts, from 'udp://a':",
+        "  Stream #0:0: Video: h264", "[in#0 @ 0x5] [tcp @ 0x7] refused", "[vf#0 @ 0x1] late",
+    ]  # fmt: skip
+    assert banner.only_errors(text).splitlines() == [
+        "[h264 @ 0x55] no frame!", "[in#0 @ 0x5] [tcp @ 0x7] refused",
+    ]  # fmt: skip
+
+
 # Errors.
 
 

@@ -1,13 +1,14 @@
 """Cameras through OpenCV, streams through ffmpeg."""
 
 import csv
+import json
 import os
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -21,6 +22,7 @@ from vidsal.live import session
 from vidsal.live.preview import Button
 from vidsal.live.session import live
 from vidsal.live.statistics import LiveStats
+from vidsal.media import ffmpeg
 from vidsal.settings import LiveOptions, Warmup
 from vidsal.sources.capture import (
     CameraCapture,
@@ -172,3 +174,57 @@ def test_a_stream_that_was_killed_and_comes_back_is_one_recording(
     assert 1.0 < gaps.max() < 4.0
     assert sorted(gaps)[-2] < gaps.max()
     assert summary.seen < count
+
+
+_PROGRAM = """
+import json, sys, time
+if "-version" in sys.argv:
+    sys.exit(print("ffmpeg version {version} Copyright (c) the FFmpeg developers"))
+sys.stderr.write(
+    "[info] Input #0, mpegts, from 'a':\\n"
+    "[info]   Stream #0:0: Video: h264, yuv420p(tv, top first), 4x2, {rates}, 90k tbn\\n"
+    "[info] Input #1, lavfi\\n"
+)
+sys.stderr.flush()
+with open({log!r}, "w") as log:
+    json.dump([sys.argv, sys.stdin.read()], log)
+picture = lambda n: b"P6\\n4 2\\n255\\n" + bytes([n]) * 24
+sys.stdout.buffer.write(b"".join(map(picture, range(8))))
+sys.stdout.flush()
+for n in (8, 9):
+    time.sleep(0.1)
+    sys.stdout.buffer.write(picture(n))
+    sys.stdout.flush()
+"""
+
+
+@pytest.mark.parametrize(
+    ("version", "rates", "option", "fps"),
+    [
+        ("n9.0.2-17", "24.9 fps, 25 tbr", "-/filter:v", 25.0),
+        ("7.0.2-static", "25 fps, 50 tbr", "-/filter:v", 25.0),
+        ("6.1.1-3ubuntu5", "25 tbr", "-filter_script:v", 25.0),
+        ("N-110000-gabc", "29.97 fps", "-/filter:v", 29.97),
+    ],
+)
+def test_the_filters_follow_the_description_and_the_backlog_is_skipped(
+    version: str,
+    rates: str,
+    option: str,
+    fps: float,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    program, log = tmp_path / "ffmpeg", tmp_path / "log"
+    script = _PROGRAM.format(version=version, rates=rates, log=str(log))
+    program.write_text(f"#!{sys.executable}\n{script}")
+    program.chmod(0o755)
+    monkeypatch.setattr(ffmpeg, "executable", lambda: str(program))
+    with closing(StreamCapture(parse_live("udp://a:1"))) as capture:
+        assert capture.open() == (2, 4, fps)
+        pictures = [capture.read() for _ in range(3)]
+    arguments, filters = json.loads(log.read_text())
+    assert _after(arguments, option) == "pipe:0"
+    assert filters.startswith("bwdif=send_frame:auto:interlaced,scale=")
+    # The first eight were sent before the stream was described.
+    assert [rgb[0, 0, 0] if rgb is not None else None for rgb in pictures] == [8, 9, None]

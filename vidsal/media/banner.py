@@ -19,6 +19,11 @@ _NO_YUV = r"[0x]?(rgb|bgr|argb|abgr|gbr|gray|ya\d|pal8|mono|xyz|bayer|none)"
 # Names of color standards begin like this.
 _COLOR_STANDARDS = "bt|smpte|fcc|ycgco|ictcp|gbr|ipt|chroma"
 _UNKNOWN = {"unknown", "reserved"}
+# Primaries that are shown like those of sRGB.
+_NARROW_PRIMARIES = {"bt709", "bt470m", "bt470bg", "smpte170m", "smpte240m", *_UNKNOWN}
+# The components that a line names, and its level at ``-loglevel level+info``.
+_LEVEL = r"^((?:\[[^]]* @ \w+\] )*)\[(\w+)\] "
+_ERROR_LEVELS = ("error", "fatal", "panic")
 
 # Messages about a truncated file, and about an MP4 file whose index was never written.
 _TRUNCATED = ("partial file", "ended prematurely", "truncated")
@@ -110,6 +115,18 @@ def connection_error(stderr: str) -> str:
     if not lines or lines[-1].endswith(_TIMEOUTS):
         return ""
     return lines[-1].rpartition(": ")[2]
+
+
+def without_levels(stderr: str) -> str:
+    """Return what ffmpeg prints at ``-loglevel level+info``, without the level of each line."""
+    return re.sub(_LEVEL, r"\1", stderr, flags=re.MULTILINE)
+
+
+def only_errors(stderr: str) -> str:
+    """Return the errors in what ffmpeg prints at ``-loglevel level+info``, without their level."""
+    levels = ((line, re.match(_LEVEL, line)) for line in stderr.splitlines())
+    errors = (line for line, level in levels if level and level.group(2) in _ERROR_LEVELS)
+    return without_levels("\n".join(errors))
 
 
 def count_corrupt_frames(lines: Iterable[bytes]) -> int:
@@ -225,6 +242,24 @@ def claimed_fps(line: str) -> Fraction | None:
     return Fraction(match.group(1).replace("k", "000")) if match else None
 
 
+def base_fps(line: str) -> Fraction | None:
+    """Return the rate in which all times of a stream line can be told, in frames per second."""
+    match = re.search(r" ([\d.]+k?) tbr", line)
+    return Fraction(match.group(1).replace("k", "000")) if match else None
+
+
+def codec(line: str) -> str:
+    """Return ffmpeg's name of the codec of a stream line, such as "h264"; empty if unknown."""
+    match = re.search(r"Video: (\w+)", line)
+    return match.group(1) if match else ""
+
+
+def coded_size(line: str) -> tuple[int, int] | None:
+    """Return (height, width) in pixels of a stream line; None if no picture was decoded yet."""
+    match = re.search(r", (\d+)x(\d+)\b", line)
+    return (int(match.group(2)), int(match.group(1))) if match else None
+
+
 def rotation_deg(details: str) -> int:
     """Return the counter-clockwise rotation of a display matrix: 0, 90, 180 or 270 degrees."""
     # The name of a tag is followed by spaces, so a tag cannot match.
@@ -237,9 +272,43 @@ def is_interlaced(line: str) -> bool:
     return re.search(r"\b(top|bottom) (coded )?first", line) is not None
 
 
+def is_progressive(line: str) -> bool:
+    """Return whether a stream line calls the pictures progressive."""
+    return re.search(r"\bprogressive\)", line) is not None
+
+
 def is_hdr(line: str) -> bool:
     """Return whether the transfer function of a stream line is PQ or HLG."""
     return any(f"/{name}" in line or f"{name}," in line for name in _HDR_TRANSFERS)
+
+
+def color_tags(line: str) -> dict[str, str]:
+    """Return the color tags of a stream line.
+
+    Parameters
+    ----------
+    line : str
+
+    Returns
+    -------
+    dict of str to str
+        Values of ``range``, ``colorspace``, ``color_primaries`` and ``color_trc``, which are the
+        names of ffmpeg's filter ``setparams``. Tags that are unknown are missing.
+    """
+    tags = {}
+    for part in _pixel_format(line)[1]:
+        if part in ("tv", "pc"):
+            tags["range"] = part
+        elif "/" in part or re.match(_COLOR_STANDARDS, part):
+            # One name stands for all three.
+            values = part.split("/") if "/" in part else [part] * 3
+            tags |= dict(zip(("colorspace", "color_primaries", "color_trc"), values, strict=True))
+    return {name: value for name, value in tags.items() if value not in _UNKNOWN}
+
+
+def has_wide_gamut(line: str) -> bool:
+    """Return whether the primaries of a stream line are wider than those of sRGB, as BT.2020's."""
+    return color_tags(line).get("color_primaries", "unknown") not in _NARROW_PRIMARIES
 
 
 def missing_hdr_tags(line: str) -> tuple[str, ...]:
@@ -272,15 +341,16 @@ def lacks_color_matrix(line: str) -> bool:
     ----------
     line : str
     """
-    pixels = re.search(r", (\w+)(?:\(([^)]*)\))?(?=,| |$)", line.partition("Video: ")[2])
-    if pixels is None or re.match(_NO_YUV, pixels.group(1)):
-        return False
-    matrices = {
-        part.partition("/")[0]
-        for part in (pixels.group(2) or "").split(", ")
-        if "/" in part or re.match(_COLOR_STANDARDS, part)
-    }
-    return matrices <= _UNKNOWN
+    pixels, _ = _pixel_format(line)
+    return (
+        re.match(_NO_YUV, pixels) is None and bool(pixels) and "colorspace" not in color_tags(line)
+    )
+
+
+def _pixel_format(line: str) -> tuple[str, list[str]]:
+    """Return pixel format of a stream line, and what stands in brackets behind it."""
+    match = re.search(r", (\w+)(?:\(([^)]*)\))?(?=,| |$)", line.partition("Video: ")[2])
+    return (match.group(1), (match.group(2) or "").split(", ")) if match else ("", [])
 
 
 def allows_fields(headers: str) -> bool:
@@ -314,6 +384,29 @@ def reordered_frames(headers: str) -> int | None:
     # B-frames (Baseline).
     in_order = r"(?:pic_order_cnt_type .*= 2|profile_idc .*= 66)$"
     return 0 if re.search(in_order, headers, re.MULTILINE) else None
+
+
+def display_orientation(headers: str) -> int | None:
+    """Return the rotation that the headers of an H.264 or HEVC packet ask for.
+
+    Parameters
+    ----------
+    headers : str
+        Output of the bitstream filter ``trace_headers``.
+
+    Returns
+    -------
+    int or None
+        Counter-clockwise: 0, 90, 180 or 270 degrees. ``None`` if the pictures are shown as they
+        are. With 0 they are mirrored.
+    """
+    message = headers.partition("] Display Orientation")[2]
+    fields = dict(re.findall(r"\b(\w+) +[01]+ = (\d+)$", message, re.MULTILINE)[:4])
+    if not message or fields.get("display_orientation_cancel_flag") == "1":
+        return None
+    rotation = round(int(fields.get("anticlockwise_rotation", 0)) / 2**14) * 90 % 360
+    is_mirrored = "1" in (fields.get("hor_flip"), fields.get("ver_flip"))
+    return rotation if rotation or is_mirrored else None
 
 
 # Lists of packets and frames.

@@ -68,6 +68,29 @@ def _check_version(program: str) -> None:
         )
 
 
+def filters_from_stdin(program: str) -> list[str]:
+    """Return the arguments by which ffmpeg reads the video filters of an output from its stdin.
+
+    It reads them after it has opened and described its inputs.
+
+    Parameters
+    ----------
+    program : str
+        Path of ffmpeg.
+    """
+    if Path(program).is_relative_to(_BUNDLED) or _reads_options_from_files(program):
+        return ["-/filter:v", "pipe:0"]
+    return ["-filter_script:v", "pipe:0"]
+
+
+@cache
+def _reads_options_from_files(program: str) -> bool:
+    """Return whether an ffmpeg is of version 7.0 or newer."""
+    number = banner.version(_run(program, ["-version"]).stdout.decode(errors="replace"))
+    # Builds between versions are named by their date or commit, and are newer.
+    return not number.rpartition(" ")[2].lstrip("n").startswith("6.")
+
+
 @cache
 def encoders(program: str) -> frozenset[str]:
     """Return the names of the encoders in an ffmpeg build.

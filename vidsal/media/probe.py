@@ -37,7 +37,7 @@ _REORDERING_CODECS = (
     "h264", "hevc", "vvc", "mpeg4", "mpeg2video", "mpeg1video", "vc1", "wmv3", "cavs", "svq3",
 )  # fmt: skip
 # Codecs of television, where interlaced and progressive frames alternate.
-_TELEVISION_CODECS = ("mpeg2video", "vc1")
+TELEVISION_CODECS = ("mpeg2video", "vc1")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,6 +92,8 @@ class VideoStream:
         that they increase from 0.
     repaired_alone : bool
         Whether ffmpeg repairs them without reading the audio stream.
+    has_wide_gamut : bool
+        Whether the primaries are wider than those of BT.709 and BT.601, such as BT.2020.
     """
 
     codec: str
@@ -115,6 +117,7 @@ class VideoStream:
     has_leap: bool = False
     hidden_s: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     shown_from_s: float = -math.inf
+    has_wide_gamut: bool = False
 
     @property
     def frames(self) -> int:
@@ -269,8 +272,8 @@ def _falls_short(
     )
 
 
-def may_be_interlaced(path: Path | str, picture: VideoStream) -> bool:
-    """Return whether a video stream may contain interlaced frames, whatever its first frames are.
+def read_headers(path: Path | str, picture: VideoStream) -> str:
+    """Return the headers of the first packet, as text; empty if the codec has none of interest.
 
     Parameters
     ----------
@@ -278,9 +281,21 @@ def may_be_interlaced(path: Path | str, picture: VideoStream) -> bool:
     picture : VideoStream
         The video stream of that file.
     """
-    if picture.is_interlaced or picture.codec in _TELEVISION_CODECS:
+    return ffmpeg.trace_headers(path) if picture.codec in ("h264", "hevc") else ""
+
+
+def may_be_interlaced(picture: VideoStream, headers: str) -> bool:
+    """Return whether a video stream may contain interlaced frames, whatever its first frames are.
+
+    Parameters
+    ----------
+    picture : VideoStream
+    headers : str
+        Its headers; see `read_headers`.
+    """
+    if picture.is_interlaced or picture.codec in TELEVISION_CODECS:
         return True
-    return picture.codec == "h264" and banner.allows_fields(ffmpeg.trace_headers(path))
+    return picture.codec == "h264" and banner.allows_fields(headers)
 
 
 def may_be_reordered(path: Path | str, picture: VideoStream) -> bool | None:
@@ -301,7 +316,7 @@ def may_be_reordered(path: Path | str, picture: VideoStream) -> bool | None:
         return False
     if picture.codec not in ("h264", "hevc"):
         return None
-    count = banner.reordered_frames(ffmpeg.trace_headers(path))
+    count = banner.reordered_frames(read_headers(path, picture))
     return None if count is None else count > 0
 
 
@@ -376,7 +391,7 @@ def _video_stream(
         sample_aspect=banner.sample_aspect(header.get("sar", "")),
         is_hdr=banner.is_hdr(line),
         missing_hdr_tags=banner.missing_hdr_tags(line),
-        lacks_matrix=_lacks_matrix(coded_px, header["codec_id"], line),
+        lacks_matrix=lacks_matrix(coded_px, header["codec_id"], line),
         is_interlaced=banner.is_interlaced(line),
         times_s=timing.ticks * float(tick_s),
         has_times=timing.are_given,
@@ -388,6 +403,7 @@ def _video_stream(
         is_in_storage_order=timing.are_given and stream.is_in_storage_order,
         has_leap=timing.has_leap,
         hidden_s=np.sort(np.array(stream.hidden_ticks)) * float(tick_s),
+        has_wide_gamut=banner.has_wide_gamut(line),
     )
 
 
@@ -433,7 +449,17 @@ def _last_duration_s(timing: _Timing, tick_s: Fraction, audio_end_s: float) -> f
     return last_s
 
 
-def _lacks_matrix(coded_px: tuple[int, int], codec: str, line: str) -> bool:
-    """Return whether a high-definition stream does not name its color matrix."""
+def lacks_matrix(coded_px: tuple[int, int], codec: str, line: str) -> bool:
+    """Return whether a high-definition stream does not name its color matrix.
+
+    Parameters
+    ----------
+    coded_px : (int, int)
+        (height, width) in pixels.
+    codec : str
+        ffmpeg's name.
+    line : str
+        The line of the stream in ffmpeg's banner.
+    """
     is_sd = coded_px[0] <= _SD_HEIGHT_PX and coded_px[1] < _HD_WIDTH_PX
     return not is_sd and codec not in _BT601_CODECS and banner.lacks_color_matrix(line)

@@ -4,12 +4,15 @@ OpenCV's stream reader cannot be interrupted, and its buffering cannot be set pe
 process can be ended at any time.
 """
 
+import os
+import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import suppress
-from fractions import Fraction
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -18,6 +21,7 @@ import numpy as np
 from vidsal.errors import VidsalError
 from vidsal.media import banner, ffmpeg
 from vidsal.runtime.opencv import cv2
+from vidsal.sources.filters import DEINTERLACE, INTERLACED_CODECS, PictureTraits, picture_filters
 from vidsal.sources.resolve import SourceName
 from vidsal.sources.snapshot import WebCapture, is_web
 from vidsal.types import Rgb
@@ -26,6 +30,37 @@ from vidsal.types import Rgb
 _SILENCE_S = 5.0
 # Size of the pipe from ffmpeg: a large one needs fewer context switches per frame.
 _PIPE_BYTES = 1 << 20
+# ffmpeg measures the rate of a stream for this long; 0 would mean five seconds.
+_ANALYSIS_S = 0.5
+# The base rate counts if the measured one differs by at most this share.
+_BASE_TOLERANCE = 0.1
+# ffmpeg's log is emptied when it exceeds this size, since a stream may last for days.
+_LOG_BYTES = 1 << 20
+# ffmpeg's last error if it decoded no picture.
+_NOTHING_DECODED = "received no packets."
+# How often ffmpeg's log is read until ffmpeg has described a stream.
+_LOG_POLL_S = 0.005
+
+# Log all that describes the streams, and the level of each line.
+_LOGGED = ("-hide_banner", "-loglevel", "level+info", "-nostats", "-nostdin")
+# The first video stream that is no cover, each picture as soon as it is decoded.
+_VIDEO = ("-map", "0:V:0", "-fps_mode", "passthrough")
+# Pictures with a header each: the size, then 8-bit RGB. If the size changes later, ffmpeg scales
+# the pictures to the first size.
+_PPM_TO_STDOUT = (
+    "-pix_fmt", "rgb24", "-c:v", "ppm", "-f", "image2pipe", "-flush_packets", "1", "pipe:1",
+)  # fmt: skip
+# Pictures as they were decoded, for another ffmpeg.
+_RAW_TO_STDOUT = ("-c:v", "rawvideo", "-f", "nut", "-flush_packets", "1", "pipe:1")
+_RAW_FROM_STDIN = (
+    "-probesize", "32", "-analyzeduration", "0", "-fflags", "nobuffer", "-f", "nut", "-i", "pipe:0",
+)  # fmt: skip
+# A second input that is never read: its description follows the complete one of the first.
+_SECOND_INPUT = ("-f", "lavfi", "-i", "color=size=16x16")
+_INPUT_DESCRIBED = re.compile(r"^Input #1", re.MULTILINE)
+_OUTPUT_DESCRIBED = re.compile(
+    r"^Output #0.*^  (Stream #0:0.*: Video: .*)\n", re.MULTILINE | re.DOTALL
+)
 
 
 class Capture(Protocol):
@@ -167,6 +202,11 @@ def permission_hint() -> str:
 class StreamCapture:
     """A stream, decoded by an ffmpeg process that buffers nothing.
 
+    ffmpeg describes the stream, then reads the filters that suit this description from its stdin.
+    So one connection serves for both. A stream that is joined long before its next key frame has
+    no description yet. Then one ffmpeg decodes and describes the first picture, and another one
+    applies the filters.
+
     Parameters
     ----------
     name : SourceName
@@ -175,72 +215,199 @@ class StreamCapture:
 
     def __init__(self, name: SourceName) -> None:
         self._name = name
-        self._process: subprocess.Popen[bytes] | None = None
-        self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
-        self._size = (0, 0)
+        self._processes: list[_Ffmpeg] = []
+        # The picture that `read` returns next, if it has arrived.
+        self._next: Rgb | None = None
+        self._lacks_key_frame = False
         self._stopped = False
 
     def open(self) -> tuple[int, int, float]:
         """Connect; see `Capture.open`."""
-        self._process = subprocess.Popen(
-            [ffmpeg.executable(), *stream_arguments(self._name.address)],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._stderr,
-            pipesize=_PIPE_BYTES, **ffmpeg.OWN_SESSION,
+        filters = ffmpeg.filters_from_stdin(ffmpeg.executable())
+        decoder = self._start(
+            [*stream_arguments(self._name.address), *_SECOND_INPUT, *_VIDEO, *filters,
+             *_PPM_TO_STDOUT],
         )  # fmt: skip
-        if self._stopped:
-            self.stop()
-        assert self._process.stdout is not None
-        header = self._process.stdout.readline().decode(errors="replace")
-        fields = {field[0]: field[1:] for field in header.split()[1:]}
-        if not header.startswith("YUV4MPEG2") or "W" not in fields:
+        decoder.wait_for(_INPUT_DESCRIBED)
+        line, _ = banner.video_stream(decoder.log())
+        if line and banner.coded_size(line) is None:
+            self._processes.remove(decoder)
+            decoder.close()
+            self._open_undescribed(banner.codec(line))
+        else:
+            traits = PictureTraits.of_live(line, banner.codec(line))
+            decoder.write_stdin(",".join(picture_filters(traits)))
+        fps = _claimed_fps(line)
+        self._next = self._first_live_picture(fps)
+        if self._next is None:
             raise VidsalError(f"{self._name.display_name} cannot be read: {self._failure()}")
-        self._size = int(fields["H"]), int(fields["W"])
-        rate = fields.get("F", "0:1").split(":")
-        return *self._size, float(Fraction(int(rate[0]), max(1, int(rate[1]))))
+        return self._next.shape[0], self._next.shape[1], fps
 
     def read(self) -> Rgb | None:
         """Wait for the next picture; see `Capture.read`."""
-        assert self._process is not None and self._process.stdout is not None
-        height, width = self._size
-        planes = np.empty((height * 3 // 2, width), np.uint8)
-        pipe = self._process.stdout
-        # A broken stream ends within a picture.
-        if not pipe.readline().startswith(b"FRAME"):
-            return None
-        if pipe.readinto(planes.data.cast("B")) != planes.size:  # type: ignore[attr-defined]
-            return None
-        return np.asarray(cv2.cvtColor(planes, cv2.COLOR_YUV2RGB_I420), np.uint8)
+        rgb, self._next = self._next, None
+        for process in self._processes:
+            process.trim_log()
+        return self._read_picture() if rgb is None else rgb
 
     def stop(self) -> None:
-        """End the process; see `Capture.stop`."""
+        """End the processes; see `Capture.stop`."""
         self._stopped = True
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
+        for process in list(self._processes):
+            process.kill()
 
     def close(self) -> None:
-        """End the process and close its pipes."""
+        """End the processes and close their pipes."""
         self.stop()
-        if self._process is not None:
-            if self._process.stdout is not None:
-                self._process.stdout.close()
-            self._process.wait()
-        with suppress(OSError):
-            self._stderr.close()
+        for process in self._processes:
+            process.close()
+
+    def _start(
+        self, arguments: list[str], *, stdin: IO[bytes] | int = subprocess.PIPE
+    ) -> "_Ffmpeg":
+        """Start another ffmpeg."""
+        process = _Ffmpeg(arguments, stdin=stdin)
+        self._processes.append(process)
+        if self._stopped:
+            process.kill()
+        return process
+
+    def _open_undescribed(self, codec: str) -> None:
+        """Connect again; describe the stream by its first decoded picture."""
+        deinterlacing = ["-vf", DEINTERLACE] if codec in INTERLACED_CODECS else []
+        arguments = [*stream_arguments(self._name.address), *_VIDEO, *deinterlacing]
+        decoder = self._start([*arguments, *_RAW_TO_STDOUT])
+        decoder.wait_for(_OUTPUT_DESCRIBED)
+        described = _OUTPUT_DESCRIBED.search(decoder.log())
+        if described is None:
+            self._lacks_key_frame = not self._stopped
+            return
+        line = described.group(1)
+        traits = replace(PictureTraits.of_live(line, codec), may_be_interlaced=False)
+        filters = picture_filters(traits)
+        if tags := banner.color_tags(line):
+            # Raw pictures do not keep their tags.
+            filters.insert(0, "setparams=" + ":".join(f"{key}={tags[key]}" for key in tags))
+        arguments = [*_LOGGED, *_RAW_FROM_STDIN, *_VIDEO, "-vf", ",".join(filters)]
+        self._start([*arguments, *_PPM_TO_STDOUT], stdin=decoder.stdout)
+        # Only the other ffmpeg reads from it, so that the first one ends with the other.
+        decoder.stdout.close()
+
+    def _first_live_picture(self, fps: float) -> Rgb | None:
+        """Return the first picture that was not sent before ffmpeg had described the stream.
+
+        Earlier ones arrive all at once. Later ones depend on them, so that ffmpeg decodes them.
+        """
+        rgb = self._read_picture()
+        for _ in range(round(_ANALYSIS_S * fps)):
+            began_s = time.monotonic()
+            following = self._read_picture()
+            if following is None:
+                break
+            rgb = following
+            if time.monotonic() - began_s > 0.5 / fps:
+                break
+        return rgb
+
+    def _read_picture(self) -> Rgb | None:
+        """Wait for a picture; None if no more come."""
+        pipe = self._processes[-1].stdout
+        # A broken stream ends within a picture.
+        if pipe.closed or pipe.readline() != b"P6\n":
+            return None
+        sides, depth = pipe.readline().split(), pipe.readline()
+        if not depth:
+            return None
+        rgb = np.empty((int(sides[1]), int(sides[0]), 3), np.uint8)
+        return rgb if pipe.readinto(rgb.data.cast("B")) == rgb.size else None  # type: ignore[attr-defined]
 
     def _failure(self) -> str:
         """Return why ffmpeg ended."""
-        assert self._process is not None
+        for process in self._processes:
+            cause = process.failure()
+            if self._lacks_key_frame and cause.endswith(_NOTHING_DECODED):
+                return "it ended before a key frame arrived"
+            if cause:
+                return cause
+        return f"nothing arrived within {_SILENCE_S:g} s: is the sender on?"
+
+
+class _Ffmpeg:
+    """An ffmpeg process that writes pictures to its stdout, and its log to a file."""
+
+    def __init__(self, arguments: list[str], *, stdin: IO[bytes] | int) -> None:
+        # ffmpeg appends, wherever this file is read.
+        self._stderr: IO[bytes] = tempfile.TemporaryFile("a+b")  # noqa: SIM115
+        self._process = subprocess.Popen(
+            [ffmpeg.executable(), *arguments],
+            stdin=stdin, stdout=subprocess.PIPE, stderr=self._stderr,
+            pipesize=_PIPE_BYTES, **ffmpeg.OWN_SESSION,
+        )  # fmt: skip
+        assert self._process.stdout is not None
+        self.stdout: IO[bytes] = self._process.stdout
+
+    def log(self) -> str:
+        """Return what ffmpeg has printed."""
+        return banner.without_levels(self._text())
+
+    def trim_log(self) -> None:
+        """Empty the log if it is long."""
+        if os.fstat(self._stderr.fileno()).st_size > _LOG_BYTES:
+            self._stderr.truncate(0)
+
+    def wait_for(self, pattern: re.Pattern[str]) -> None:
+        """Wait until the log has a text, or ffmpeg has ended."""
+        while self._process.poll() is None and not pattern.search(self.log()):
+            time.sleep(_LOG_POLL_S)
+
+    def write_stdin(self, text: str) -> None:
+        """Write a text to ffmpeg's stdin, and close it."""
+        assert self._process.stdin is not None
+        with suppress(OSError):
+            self._process.stdin.write(text.encode())
+        self._close_stdin()
+
+    def failure(self) -> str:
+        """Return why ffmpeg ended, once it has; empty if no sender was found."""
+        self._close_stdin()
         self._process.wait()
+        return banner.connection_error(banner.only_errors(self._text()))
+
+    def kill(self) -> None:
+        """End ffmpeg."""
+        if self._process.poll() is None:
+            self._process.kill()
+
+    def close(self) -> None:
+        """End ffmpeg and close its pipes."""
+        self.kill()
+        self._close_stdin()
+        self.stdout.close()
+        self._process.wait()
+        with suppress(OSError):
+            self._stderr.close()
+
+    def _text(self) -> str:
         self._stderr.seek(0)
-        cause = banner.connection_error(self._stderr.read().decode(errors="replace"))
-        return cause or f"nothing arrived within {_SILENCE_S:g} s: is the sender on?"
+        return self._stderr.read().decode(errors="replace")
+
+    def _close_stdin(self) -> None:
+        if self._process.stdin is not None:
+            with suppress(OSError):
+                self._process.stdin.close()
+
+
+def _claimed_fps(line: str) -> float:
+    """Return the rate of a stream line in frames per second; 0 if it has none."""
+    measured, base = banner.claimed_fps(line), banner.base_fps(line)
+    # Half a second of pictures does not give an exact rate. The base may be that of fields.
+    if measured and base and abs(measured / base - 1) > _BASE_TOLERANCE:
+        return float(measured)
+    return float(base or measured or 0)
 
 
 def stream_arguments(address: str) -> list[str]:
-    """Return ffmpeg's arguments to decode a stream to yuv4mpeg on stdout without delay.
-
-    The header of yuv4mpeg has the size and the rate. If the size changes later, ffmpeg scales the
-    pictures to the first size.
+    """Return ffmpeg's arguments to read a stream without delay.
 
     Parameters
     ----------
@@ -259,13 +426,8 @@ def stream_arguments(address: str) -> list[str]:
         separator = "&" if "?" in address else "?"
         address += f"{separator}overrun_nonfatal=1&fifo_size=100000&timeout={silence_us}"
     return [
-        "-hide_banner", "-loglevel", "error", "-nostdin",
+        *_LOGGED,
         # One thread: each further thread delays the output by one picture.
-        "-fflags", "nobuffer", "-flags", "low_delay", "-threads", "1",
-        # Half a second to measure the rate; 0 would mean five seconds.
-        "-analyzeduration", "500000", *timeout, "-i", address,
-        "-map", "0:v:0", "-fps_mode", "passthrough",
-        "-vf", "crop=trunc(iw/2)*2:trunc(ih/2)*2,"
-        "scale=out_color_matrix=bt601:out_range=tv,format=yuv420p",
-        "-strict", "-1", "-f", "yuv4mpegpipe", "-flush_packets", "1", "pipe:1",
+        "-flags", "low_delay", "-threads", "1",
+        "-analyzeduration", f"{_ANALYSIS_S * 1e6:.0f}", *timeout, "-i", address,
     ]  # fmt: skip

@@ -15,20 +15,12 @@ import numpy as np
 
 from vidsal.errors import VidsalError, option
 from vidsal.media import banner, ffmpeg
-from vidsal.media.color import BT601, BT709, rgb_to_yuv_matrix
 from vidsal.media.probe import VideoStream, square_size
 from vidsal.media.retiming import ROUNDING_S
 from vidsal.runtime.opencv import cv2
 from vidsal.sources.corruption import REPORT_EACH
+from vidsal.sources.filters import PictureTraits, picture_filters
 from vidsal.types import Map, Rgb
-
-# HDR to SDR: to linear light, a tone curve that keeps bright parts apart, the usual transfer.
-_TONE_MAP = (
-    "zscale=t=linear:npl=100,format=gbrpf32le,zscale=p=bt709,tonemap=hable:desat=0,"
-    "zscale=t=bt709:m=bt709:r=tv,format=yuv444p10le"
-)
-# The colours of HDR pictures that do not name them, by the HDR standard.
-_HDR_COLOURS = {"colorspace": "bt2020nc", "color_primaries": "bt2020"}
 
 # Two decoders count as alike after this many pictures in which no difference would show, as in a
 # fade from black.
@@ -39,9 +31,6 @@ _THUMB, _ALIKE = (32, 32), 4.0
 
 # After a jump into a file, pictures of this time may depend on ones that were not decoded.
 _SETTLED_S = 5.0
-
-# From blue, green and red, converted as if by BT.601, to red, green and blue by BT.709.
-_AS_BT709 = (np.linalg.inv(rgb_to_yuv_matrix(*BT709)) @ rgb_to_yuv_matrix(*BT601))[:, ::-1]
 
 
 class Reader(Protocol):
@@ -104,7 +93,6 @@ class OpencvReader:
         if not self._capture.isOpened():
             self.close()
             raise VidsalError(f"{path} is not a video that OpenCV can read")
-        self._lacks_matrix = stream.lacks_matrix
         self._aspect = stream.sample_aspect
         if stream.rotation_deg in (90, 270):
             self._aspect = 1 / self._aspect
@@ -125,11 +113,7 @@ class OpencvReader:
         ok, bgr = self._capture.retrieve()
         if not ok:
             return None
-        if self._lacks_matrix:
-            # OpenCV ignores the matrix and converts by BT.601.
-            rgb = np.asarray(cv2.transform(bgr, _AS_BT709), np.uint8)
-        else:
-            rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+        rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
         return resized(rgb, square_size(rgb.shape[0], rgb.shape[1], self._aspect))
 
     def jump(self, time_s: float) -> float | None:
@@ -234,19 +218,8 @@ def _filters(stream: VideoStream, decoding: Decoding) -> list[str]:
         if (first_s := _first_s(stream)) is not None:
             wanted = f"gt(t,{first_s + decoding.after_s + ROUNDING_S:.6f})"
         filters.append(f"select='{wanted}'")
-    if decoding.deinterlaces:
-        # Before filters that mix rows.
-        filters.append("bwdif=send_frame:auto:interlaced")
-    if stream.is_hdr:
-        if stream.missing_hdr_tags:
-            colours = ":".join(f"{key}={_HDR_COLOURS[key]}" for key in stream.missing_hdr_tags)
-            filters.append(f"setparams={colours}")
-        filters.append(_TONE_MAP)
-    height, width = stream.upright_px
-    matrix = ":in_color_matrix=bt709" if stream.lacks_matrix else ""
-    # Full chroma: else scaled pictures become two levels darker.
-    scale = f"scale={width}:{height}:flags=bicubic+full_chroma_int{matrix},setsar=1"
-    return [*filters, scale]
+    traits = PictureTraits.of_file(stream, may_be_interlaced=decoding.deinterlaces)
+    return [*filters, *picture_filters(traits, stream.upright_px)]
 
 
 class FfmpegReader:

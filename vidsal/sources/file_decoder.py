@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from vidsal.errors import VidsalError
-from vidsal.media.probe import VideoStream, may_be_interlaced, may_be_reordered
+from vidsal.media import banner
+from vidsal.media.probe import VideoStream, may_be_interlaced, may_be_reordered, read_headers
 from vidsal.sources.corruption import DamageWatch
 from vidsal.sources.decoders import Decoding, FfmpegReader, OpencvReader, Reader, begin_if_alike
+from vidsal.sources.filters import reason_against_opencv
 from vidsal.sources.timestamps import REORDERED, TOLERANCE_S, FrameClock
 from vidsal.types import Rgb
 
@@ -194,7 +196,7 @@ class FileDecoder:
     def _ffmpeg(self, **options: Any) -> FfmpegReader:
         """Return a new ffmpeg, with these options of `Decoding`."""
         decoding = Decoding(deinterlaces=self._is_interlaced, **options)
-        return FfmpegReader(self._path, self._stream, decoding)
+        return FfmpegReader(self._path, self._upright_stream, decoding)
 
     def _close_reader(self) -> None:
         if self._reader is not None:
@@ -202,8 +204,24 @@ class FileDecoder:
         self._reader = None
 
     @cached_property
+    def _headers(self) -> str:
+        return read_headers(self._path, self._stream)
+
+    @cached_property
+    def _orientation_deg(self) -> int | None:
+        """Rotation that the coded pictures ask for; None if the container's counts."""
+        return banner.display_orientation(self._headers)
+
+    @cached_property
+    def _upright_stream(self) -> VideoStream:
+        """The stream with the rotation that ffmpeg applies."""
+        if self._orientation_deg is None:
+            return self._stream
+        return replace(self._stream, rotation_deg=self._orientation_deg)
+
+    @cached_property
     def _is_interlaced(self) -> bool:
-        return may_be_interlaced(self._path, self._stream)
+        return may_be_interlaced(self._stream, self._headers)
 
     @cached_property
     def _begin_s(self) -> float | None:
@@ -220,11 +238,11 @@ class FileDecoder:
         """Return why OpenCV is not even tried; empty if it is."""
         if self._strict:
             return "OpenCV does not report corrupt frames"
-        if self._stream.is_hdr:
-            return "it is HDR and needs tone mapping"
         if self._stream.restarts:
             return "its timestamps restart"
-        return "it may be interlaced" if self._is_interlaced else ""
+        if self._orientation_deg is not None:
+            return "its pictures say that they are rotated or mirrored, which OpenCV ignores"
+        return reason_against_opencv(self._stream, may_be_interlaced=self._is_interlaced)
 
     def _change_decoder(self) -> bool:
         """Let ffmpeg decode the rest if OpenCV ended long before the file does."""
