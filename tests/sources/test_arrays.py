@@ -24,7 +24,9 @@ def test_one_array_is_a_photo_without_time() -> None:
     assert np.array_equal(frame.rgb, picture()) and not frame.has_time and frame.time_s == 0
 
 
-@pytest.mark.parametrize("kind", [list, tuple, iter, np.stack], ids=str)
+@pytest.mark.parametrize(
+    "kind", [list, tuple, iter, np.stack], ids=["list", "tuple", "iterator", "array"]
+)
 def test_iterables_of_arrays_are_videos(kind: Any) -> None:
     pictures = [picture(n) for n in range(3)]
     source = ArraySource(kind(pictures), fps="30000/1001")
