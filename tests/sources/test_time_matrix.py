@@ -125,3 +125,23 @@ def test_a_raw_stream_with_lost_packets_keeps_all_that_is_decoded(
     assert 8 <= decoded <= 25
     assert len(frames) == found.decoded == decoded
     assert [frame.time_s for frame in frames] == pytest.approx(np.arange(decoded) / RATE)
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_late_part_of_a_file_with_wrong_times_is_that_of_the_whole(
+    strict: bool, tmp_path: Path
+) -> None:
+    original, path = tmp_path / "original.mp4", tmp_path / "a.mp4"
+    run_ffmpeg(
+        "-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25:duration=16", "-c:v", "libx264",
+        "-qp", "10", "-bf", "3", "-g", "50", str(original),
+    )  # fmt: skip
+    run_ffmpeg("-i", str(original), "-c", "copy", "-bsf:v", "setts=pts=DTS", str(path))
+    with open_source(path, Settings(strict=strict)) as source:
+        whole = {frame.index: frame for frame in source.frames()}
+    with open_source(path, Settings(start=12.0, end=13.0, strict=strict)) as source:
+        part = list(source.frames())
+    assert [frame.index for frame in part] == list(range(300, 325))
+    for frame in part:
+        assert frame.time_s == pytest.approx(whole[frame.index].time_s)
+        np.testing.assert_array_equal(frame.rgb, whole[frame.index].rgb)
