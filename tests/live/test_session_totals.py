@@ -1,7 +1,6 @@
 """Live runs: totals, durations, and what is written into a recording."""
 
 import csv
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +18,11 @@ from live_fakes import (
     previewing,
     taking_turns,
 )
-from test_recording import _saliencies
 
 from vidsal.live import session
-from vidsal.live.recording import Recording
 from vidsal.live.session import live
 from vidsal.live.statistics import StatsCollector, Summary
 from vidsal.settings import LiveOptions, Warmup
-from vidsal.types import SourceInfo
 
 
 def _live(
@@ -166,25 +162,6 @@ class _Lent:
 
     def __exit__(self, *_: object) -> None:
         pass
-
-
-@pytest.mark.parametrize("fps", [Fraction(25), Fraction(30000, 1001), Fraction(10)])
-@pytest.mark.parametrize("last_s", [2.9, 2.96, 2.985, 2.999])
-def test_a_recording_has_no_frame_after_its_end(
-    last_s: float, fps: Fraction, tmp_path: Path
-) -> None:
-    out, table = tmp_path / "o.mp4", tmp_path / "t.csv"
-    info = SourceInfo("camera 7", 96, 128, fps, is_live=True)
-    times_s = [0.0, 0.5, 1.2, 2.5, last_s]
-    with Recording(info, live_settings(output=out, table=table)) as recording:
-        for one in _saliencies(times_s):
-            recording.write(one, one.frame.rgb)
-        recording.end(3.0)
-    assert length_of(out)[0] == round(3 * fps)
-    rows = [float(row["time_s"]) for row in csv.DictReader(table.open())]
-    assert rows == pytest.approx(times_s, abs=1e-6)
-    # The last picture is there: its level is that of the last frame.
-    assert float(iio.imread(out, plugin="pyav")[-1].mean()) == pytest.approx(8, abs=3)
 
 
 @pytest.mark.parametrize("duration", [1.0, 2.5])
