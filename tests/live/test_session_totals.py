@@ -170,7 +170,10 @@ def test_a_run_records_its_duration(
 ) -> None:
     clock, out, table = Clock(), tmp_path / "o.mp4", tmp_path / "t.csv"
     capture = FakeCapture(9999, clock=clock, step_s=0.0)
-    _live(monkeypatch, [capture], clock, step_s=0.043, output=out, table=table, duration=duration)
+    summary = _live(
+        monkeypatch, [capture], clock, step_s=0.043, output=out, table=table, duration=duration
+    )
+    assert duration - 0.05 < summary.seconds <= duration
     assert length_of(out)[0] == round(20 * duration)
     times_s = [float(row["time_s"]) for row in csv.DictReader(table.open())]
     assert max(times_s) < duration
