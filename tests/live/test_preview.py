@@ -7,6 +7,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -301,3 +302,26 @@ def test_a_display_that_does_not_answer_aborts_another_process(
     monkeypatch.setenv("DISPLAY", ":987")
     monkeypatch.delenv("QT_QPA_PLATFORM", raising=False)
     assert not window.has_window()
+
+
+def test_each_picture_comes_with_its_own_statistics(page: WebPreview) -> None:
+    for level in (60, 180):
+        page.show(np.full((96, 128, 3), level, np.uint8), replace(STATS, latency_ms=float(level)))
+        jpeg, stats = next(page.pictures())
+        picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
+        assert picture is not None
+        assert picture.mean() == pytest.approx(json.loads(stats)["latency_ms"], abs=2)
+    connection = http.client.HTTPConnection("127.0.0.1", urlsplit(page.address).port or 0)
+    connection.request("GET", "/pictures")
+    answer = connection.getresponse()
+    head = [answer.fp.readline() for _ in range(5)]
+    connection.close()
+    (sent,) = (line for line in head if line.startswith(b"Vidsal-Stats: "))
+    assert json.loads(sent.partition(b" ")[2])["latency_ms"] == 180
+
+
+def test_text_is_on_the_page_once(page: WebPreview) -> None:
+    # Statistics are beside the picture, and classes in its caption, if it has one.
+    assert not page.draws_stats
+    text = _ask(page, "/")[1].decode()
+    assert 'class="class" id="top_class"' in text and "stats.is_captioned" in text

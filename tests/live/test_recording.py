@@ -3,6 +3,7 @@
 import csv
 from collections import namedtuple
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -14,7 +15,7 @@ from stream_help import analyse_frames
 
 from vidsal.errors import VidsalError
 from vidsal.live.recording import Recording
-from vidsal.types import Saliency
+from vidsal.types import Saliency, SourceInfo
 
 
 def _saliencies(times: Sequence[float], size: tuple[int, int] = SIZE) -> Iterator[Saliency]:
@@ -205,3 +206,22 @@ def test_a_name_in_use_is_said_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "o.mp4").write_bytes(b"mine")
     with pytest.raises(VidsalError, match="exists"):
         Recording(INFO, live_settings(output=tmp_path / "o.mp4"))
+
+
+@pytest.mark.parametrize("fps", [Fraction(25), Fraction(30000, 1001), Fraction(10)])
+@pytest.mark.parametrize("last_s", [2.9, 2.96, 2.985, 2.999])
+def test_a_recording_has_no_frame_after_its_end(
+    last_s: float, fps: Fraction, tmp_path: Path
+) -> None:
+    out, table = tmp_path / "o.mp4", tmp_path / "t.csv"
+    info = SourceInfo("camera 7", 96, 128, fps, is_live=True)
+    times_s = [0.0, 0.5, 1.2, 2.5, last_s]
+    with Recording(info, live_settings(output=out, table=table)) as recording:
+        for one in _saliencies(times_s):
+            recording.write(one, one.frame.rgb)
+        recording.end(3.0)
+    assert length_of(out)[0] == round(3 * fps)
+    rows = [float(row["time_s"]) for row in csv.DictReader(table.open())]
+    assert rows == pytest.approx(times_s, abs=1e-6)
+    # The last picture is there: its level is that of the last frame.
+    assert float(iio.imread(out, plugin="pyav")[-1].mean()) == pytest.approx(8, abs=3)

@@ -257,14 +257,15 @@ class _LiveLoop:
             self._is_idle, self._displayed_since_s = False, -math.inf
             self.stats.resume()
             self._analysis.resume()
-        self.stats.update(now_s, self._seen(), self._dropped(), age_s)
+        self.stats.update(min(now_s, self._due_s()), self._seen(), self._dropped(), age_s)
         if self._displayed is None or now_s - self._displayed_since_s >= _STATS_S:
             self._analysis.adapt(now_s, self.stats)
             self._displayed, self._displayed_since_s = self._current_stats(), now_s
 
     def _wait(self) -> None:
         """Update time, display and recording while there is no new frame."""
-        now_s, is_idle = self._source.now_s(), self._is_paused or self._source.is_lost
+        now_s = min(self._source.now_s(), self._due_s())
+        is_idle = self._is_paused or self._source.is_lost
         self._is_idle |= is_idle
         self.stats.update(now_s, self._seen(), self._dropped(), is_idle=is_idle)
         if self._last is None or not is_idle:
