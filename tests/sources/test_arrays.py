@@ -69,6 +69,7 @@ def test_frames_keep_their_times() -> None:
         ("clip.mp4", "vidsal.run_all takes several names"),
         (b"a.png", "got the name"),
         (None, "expected a"),
+        ((picture(0, (4, 5)), 0.5), "got tuple: give times in times="),
     ],
 )
 def test_other_values_are_refused_with_a_hint(value: Any, hint: str) -> None:

@@ -58,7 +58,13 @@ def as_rgb(value: Any, name: str = "picture") -> Rgb:
             f"{name}: expected an array, got the name {value!r}: vidsal.run_all takes several "
             "names, vidsal.Pictures makes one video of picture files"
         )
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise UsageError(
+            f"{name}: expected a (H, W, 3) uint8 array, got {type(value).__name__}: give times in "
+            "times="
+        ) from error
     if array.ndim == 3 and array.shape[-1] == 3 and array.dtype == np.uint8 and array.size:
         return np.ascontiguousarray(array)
     got = f"{array.dtype} {array.shape}"
