@@ -15,6 +15,7 @@ import vidsal
 MOTION_ONLY = vidsal.Settings(model="none", working_width=160)
 LITE0 = vidsal.Settings(model="lite0", short_side=64, samples=2, working_width=160)
 SIZE = (90, 160)
+GREY = np.full((3, 4), 0.5, np.float32)
 
 
 def texture(seed: int = 0, size: tuple[int, int] = SIZE) -> NDArray[np.uint8]:
@@ -186,7 +187,28 @@ def test_overlay_keeps_the_size_and_cold_pixels() -> None:
             "static is .* but motion is",
         ),
         (lambda: vidsal.optical_flow(texture(), texture(0, (10, 10))), "previous is"),
-        (lambda: vidsal.motion_saliency(texture(), texture(), fps=0), "fps must be above 0"),
+        (
+            lambda: vidsal.motion_saliency(texture(), texture(), fps=0),
+            "fps must be a number above 0",
+        ),
+        (
+            lambda: vidsal.motion_saliency(texture(), texture(), working_width=3),
+            "working_width= must",
+        ),
+        (lambda: vidsal.optical_flow(texture(), texture(), method="x"), "flow= must be one of"),  # type: ignore[arg-type]
+        (lambda: vidsal.fuse(GREY, GREY, method="x"), "fusion= must be one of"),  # type: ignore[arg-type]
+        (lambda: vidsal.Analyser(model=5), "got int; a model without an input shape"),
+        (lambda: vidsal.fuse(GREY, GREY, gain=-1), "gain= must be 0 to 100"),
+        (lambda: vidsal.Analyser(MOTION_ONLY).photo("cat.jpg"), r"use analyse\(\)"),
+        (lambda: vidsal.draw(texture()), "vidsal.overlay draws arrays"),  # type: ignore[arg-type]
+        (
+            lambda: vidsal.analyse([texture()], vidsal.Settings(model="none", every=2)),
+            "every= cannot be used for arrays",
+        ),
+        (
+            lambda: vidsal.run([texture()], vidsal.Settings(model="none", resume=True)),
+            "resume=True is for files",
+        ),
         (lambda: vidsal.static_saliency(texture(), MOTION_ONLY), "needs a network"),
         (lambda: vidsal.analyse("clip.mp4", fps=25), "are for arrays"),
         (
@@ -251,3 +273,9 @@ def test_a_model_object_cannot_be_resumed(tmp_path: Path) -> None:
     settings = vidsal.Settings(model=Model(), resume=True, output=tmp_path / "o.mp4")
     with pytest.raises(vidsal.UsageError, match="resume=True needs a model"):
         vidsal.run(moving_patch(2), settings)
+
+
+def test_the_rate_of_the_settings_is_that_of_arrays() -> None:
+    settings = vidsal.Settings(model="none", fps=Fraction(5))
+    results = list(vidsal.analyse(moving_patch(3), settings))
+    assert [one.frame.time_s for one in results] == pytest.approx([0, 0.2, 0.4])

@@ -8,7 +8,7 @@ from functools import partial
 from os import PathLike
 from typing import Any, Self, TypeVar
 
-from vidsal.errors import UsageError
+from vidsal.errors import UsageError, option
 from vidsal.render import notebook
 from vidsal.render.draw import draw_saliency
 from vidsal.render.style import Style
@@ -113,7 +113,8 @@ class Analyser:
     Parameters
     ----------
     settings : Settings, optional
-        Options of output and picture have no effect here.
+        Options of output and picture have no effect here, but for ``fps``, the default rate of
+        arrays.
     model : str, path or Keras model, optional
         The network; replaces ``settings.model``.
     progress : bool
@@ -140,6 +141,9 @@ class Analyser:
         settings = settings_of(settings)
         self.settings = settings if model is None else replace(settings, model=model)
         self._network = Network(self.settings, progress=progress)
+
+    def __repr__(self) -> str:
+        return f"Analyser(model={self.settings.model!r})"
 
     @property
     def model_name(self) -> str | None:
@@ -188,7 +192,7 @@ class Analyser:
             RGB, red first, all of one size. A generator is read in the caller's thread, up to two
             batches ahead (``Settings(batch=1)`` reads one frame ahead).
         fps : float, Fraction or str, optional
-            Frames per second; 25 by default.
+            Frames per second; by default that of the settings, or 25.
         times : iterable of float, optional
             Time of each frame in seconds, increasing; instead of `fps`.
 
@@ -197,8 +201,9 @@ class Analyser:
         UsageError
             If the arguments are invalid; an invalid frame raises it when it is reached.
         """
-        source = ArraySource(frames, fps=fps, times=times)
-        return Analysis(lambda: source, self._results)
+        if isinstance(frames, (str, PathLike)):
+            raise UsageError(f"expected arrays, got the name {str(frames)!r}: use analyse()")
+        return self.analyse(frames, fps=fps, times=times)
 
     def photo(self, rgb: Any) -> Saliency:
         """Return the saliency of one picture.
@@ -213,11 +218,17 @@ class Analyser:
         UsageError
             If it is not such a picture.
         """
-        with self.frames(as_rgb(rgb)) as analysis:
+        if isinstance(rgb, (str, PathLike)):
+            raise UsageError(f"expected an array, got the name {str(rgb)!r}: use analyse()")
+        with self.analyse(as_rgb(rgb)) as analysis:
             return next(analysis)
 
     def draw(self, saliency: Saliency) -> Rgb:
         """Return the picture of one frame, drawn with this analyser's settings.
+
+        Parameters
+        ----------
+        saliency : Saliency
 
         Returns
         -------
@@ -263,6 +274,12 @@ def source_opener(
         return lambda: source
     is_named = isinstance(source, (Pictures, SourceName))
     if is_picture(source) or (is_frames(source) and not is_named):
+        changed = settings.changed(("Part of the source",))
+        if unused := [name for name in changed if name not in ("strict", "recursive")]:
+            names = ", ".join(map(option, unused))
+            raise UsageError(f"{names} cannot be used for arrays: choose the frames yourself")
+        if fps is None and times is None and not is_picture(source):
+            fps = settings.fps
         arrays = ArraySource(source, fps=fps, times=times)
         return lambda: arrays
     if fps is not None or times is not None:
@@ -387,5 +404,15 @@ def draw(saliency: Saliency, settings: Settings | None = None) -> Rgb:
     (H, W, 3) uint8 array
         RGB with even sides, as video needs them: an odd side gains one pixel, a copy of the last.
         Layouts of several panels are larger accordingly.
+
+    Raises
+    ------
+    UsageError
+        If `saliency` or `settings` is something else.
     """
+    if not isinstance(saliency, Saliency):
+        raise UsageError(
+            f"expected a Saliency of vidsal.analyse, got {type(saliency).__name__}: vidsal.overlay "
+            "draws arrays"
+        )
     return draw_saliency(saliency, Style.of(settings_of(settings)))

@@ -5,6 +5,7 @@ loaded. `vidsal.Analyser` analyses whole videos better: it averages along the op
 keeps scales steady.
 """
 
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
@@ -18,7 +19,15 @@ from vidsal.render import overlay as overlays
 from vidsal.saliency import fusion
 from vidsal.saliency.fusion_stage import QUIET_SPEED
 from vidsal.saliency.normalization import DisplayScale, clipped
-from vidsal.settings import Camera, Colormap, Flow, Fusion, Settings, settings_of
+from vidsal.settings import (
+    Camera,
+    Colormap,
+    Flow,
+    Fusion,
+    Settings,
+    checked_option,
+    settings_of,
+)
 from vidsal.sources.arrays import as_rgb
 from vidsal.types import Map, Rgb
 
@@ -97,6 +106,7 @@ def optical_flow(previous: Any, current: Any, *, method: Flow = "farneback") -> 
     G. Farneback, "Two-frame motion estimation based on polynomial expansion", SCIA 2003.
     https://doi.org/10.1007/3-540-45103-X_50
     """
+    checked_option("flow", method)
     return flow.optical_flow(*_grey_pair(previous, current), method=method)
 
 
@@ -135,13 +145,15 @@ def motion_saliency(
     UsageError
         If a picture is invalid, the sizes differ, or `fps` is not above 0.
     """
-    if not fps > 0:
-        raise UsageError(f"fps must be above 0, got {fps}")
+    for name, value in (("flow", flow), ("camera", camera), ("working_width", working_width)):
+        checked_option(name, value)
+    if not isinstance(fps, (int, float, Fraction)) or not fps > 0:
+        raise UsageError(f"fps must be a number above 0, got {fps!r}")
     first, second = _grey_pair(previous, current)
     size = image_ops.working_size(second.shape[0], second.shape[1], working_width)
     small = (image_ops.shrink(one, size) for one in (first, second))
     motion = compensated.measure(*small, model=camera, method=flow)
-    speed = compensated.diagonals_per_second(motion.speed, 1 / fps)
+    speed = compensated.diagonals_per_second(motion.speed, 1 / float(fps))
     return clipped(DisplayScale("frame", floor=QUIET_SPEED)(speed, 0.0).values)
 
 
@@ -167,6 +179,8 @@ def fuse(static: Map, motion: Map, *, method: Fusion = "gain", gain: float = 4.0
     UsageError
         If the maps are invalid, or their sizes differ.
     """
+    checked_option("fusion", method)
+    checked_option("gain", gain)
     one, other = _map(static, "static"), _map(motion, "motion")
     if one.shape != other.shape:
         raise UsageError(f"static is {one.shape}, but motion is {other.shape}")

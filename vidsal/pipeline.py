@@ -33,6 +33,7 @@ from vidsal.settings import Settings, is_model_object, settings_of
 from vidsal.sinks import claim_outputs, open_sinks
 from vidsal.sinks.fingerprint import identity
 from vidsal.sinks.segments import open_segments
+from vidsal.sources.arrays import ArraySource
 from vidsal.sources.base import Source
 from vidsal.sources.interrupt import stopped_after, stopped_by_ctrl_c
 from vidsal.static.models import Network
@@ -175,6 +176,8 @@ def process(
                 f"{option('resume', True)} needs a model that a later run can load again: save it "
                 f"as .keras and give {option('model')} its path"
             )
+        if settings.resume and isinstance(opened, ArraySource):
+            raise UsageError(f"{option('resume', True)} is for files: arrays cannot be read again")
         output = claim_outputs(info, settings)
         is_motion = settings.fusion == "motion" or network.choice.key == "none"
         if is_motion and info.fps is None:

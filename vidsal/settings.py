@@ -209,6 +209,12 @@ def parse_model(value: Model) -> Model:
     """Return a network's name, vidsal's own ones in lower case; a model object stays as it is."""
     if is_model_object(value):
         return value
+    if not isinstance(value, (str, Path)):
+        raise UsageError(
+            "expected a name, a path or a built Keras model, got "
+            f"{type(value).__name__}; a model without an input shape is built by "
+            "model.build((None, height, width, 3))"
+        )
     name = str(value).strip()
     return name.lower() if name.lower() in ("auto", "resnet50", "lite0", "none") else name
 

@@ -1,5 +1,6 @@
 """Pictures in memory as a source: what is taken, what is refused, and how refusals help."""
 
+import io
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
@@ -96,9 +97,9 @@ def test_wrong_arguments_are_refused_at_once(
 @pytest.mark.parametrize(
     ("times", "message"),
     [
-        ([0.0, 0.0], "times must increase"),
+        ([0.0, 0.0], "times must be finite and increase"),
         ([1.0, 0.5], "frame 1 has 0.5 s after 1.0 s"),
-        ([0.0, float("nan")], "times must increase"),
+        ([0.0, float("nan")], "times must be finite and increase"),
         ([0.0], "there is no time for frame 1"),
     ],
 )
@@ -132,3 +133,35 @@ def test_a_generator_is_read_frame_by_frame_and_closed() -> None:
         source.stop()
         assert next(frames, None) is None
     assert events[-1] == "closed"
+
+
+def test_a_reused_buffer_does_not_change_earlier_frames() -> None:
+    def camera() -> Iterator[Rgb]:
+        buffer = np.empty((6, 8, 3), np.uint8)
+        for n in range(3):
+            buffer[:] = n
+            yield buffer
+
+    frames = list(ArraySource(camera()).frames())
+    assert [int(frame.rgb.max()) for frame in frames] == [0, 1, 2]
+
+
+def test_pil_images_are_turned_upright_like_their_files() -> None:
+    image = Image.fromarray(picture())
+    exif = image.getexif()
+    exif[0x0112] = 6
+    data = io.BytesIO()
+    image.save(data, "PNG", exif=exif)
+    with Image.open(data) as rotated:
+        assert np.array_equal(as_rgb(rotated), np.rot90(picture(), -1))
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I", "F"])
+def test_pil_images_without_a_known_range_are_refused(mode: str) -> None:
+    with pytest.raises(UsageError, match=f"a PIL image of mode {mode} has no known range"):
+        as_rgb(Image.new(mode, (8, 6)))
+
+
+def test_a_dictionary_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"give its \.values\(\)"):
+        ArraySource({"a": picture()})

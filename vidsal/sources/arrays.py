@@ -1,6 +1,6 @@
 """Frames that the caller already has: arrays, PIL pictures, or an iterator of them."""
 
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from fractions import Fraction
 from itertools import chain
 from os import PathLike
@@ -52,7 +52,7 @@ def as_rgb(value: Any, name: str = "picture") -> Rgb:
     if isinstance(value, Frame):
         return value.rgb
     if _is_pil(value):
-        return np.ascontiguousarray(value.convert("RGB"), np.uint8)
+        return _of_pil(value, name)
     if isinstance(value, _NAMES):
         raise UsageError(
             f"{name}: expected an array, got the name {value!r}: vidsal.run_all takes several "
@@ -78,6 +78,18 @@ def as_rgb(value: Any, name: str = "picture") -> Rgb:
     elif array.ndim == 3 and array.shape[0] == 3:
         hint = "move the channels to the end with .transpose(1, 2, 0)"
     raise UsageError(f"{name}: expected a (H, W, 3) uint8 array, got {got}: {hint}")
+
+
+def _of_pil(image: Any, name: str) -> Rgb:
+    """Return a PIL image upright, as `vidsal.analyse` reads the same file."""
+    from PIL import ImageOps
+
+    if image.mode.startswith(("I", "F")):
+        raise UsageError(
+            f"{name}: a PIL image of mode {image.mode} has no known range: scale it to 0..255 and "
+            "convert it to RGB, or give the name of the file"
+        )
+    return np.ascontiguousarray(ImageOps.exif_transpose(image).convert("RGB"), np.uint8)
 
 
 def _is_pil(value: object) -> bool:
@@ -116,10 +128,12 @@ class ArraySource:
             raise UsageError("give fps= or times=, not both")
         if self._is_photo and (fps is not None or times is not None):
             raise UsageError("fps= and times= are for several frames; a single picture has no time")
+        if isinstance(frames, Mapping):
+            raise UsageError("expected an iterable of arrays, got a dictionary: give its .values()")
         if not self._is_photo and not is_frames(frames):
             kind = type(frames).__name__
             raise UsageError(f"expected an array or an iterable of arrays, got {kind}")
-        if isinstance(frames, Sequence) and frames and isinstance(frames[0], _NAMES):
+        if isinstance(frames, Sequence) and len(frames) and isinstance(frames[0], _NAMES):
             as_rgb(frames[0], "frame 0")  # Raises: a list of names is known to be wrong at once.
         self._count = len(frames) if isinstance(frames, Sized) and not self._is_photo else None
         self._given: Iterator[Any] = iter([frames] if self._is_photo else frames)
@@ -160,6 +174,9 @@ class ArraySource:
             if self._stopped:
                 return
             rgb = as_rgb(value, f"frame {index}")
+            if rgb is value:
+                # The caller may fill the same array again, as `cv2.VideoCapture.read` can.
+                rgb = rgb.copy()
             if rgb.shape[:2] != size:
                 raise UsageError(
                     f"frame {index} is {rgb.shape[1]}x{rgb.shape[0]}, but frame 0 is "
@@ -168,7 +185,9 @@ class ArraySource:
             time_s = self._time_s(index, value)
             if not before_s < time_s < np.inf:
                 raise UsageError(
-                    f"times: frame {index} has {time_s} s after {before_s} s; times must increase"
+                    f"times: frame {index} has {time_s} s"
+                    + (f" after {before_s} s" if index else "")
+                    + "; times must be finite and increase"
                 )
             before_s = time_s
             yield Frame(rgb, index, time_s, has_time=not self._is_photo)
