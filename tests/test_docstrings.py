@@ -42,18 +42,26 @@ def has_arguments(function: Function, *, is_method: bool) -> bool:
 
 
 def raised_errors(function: Function) -> set[str]:
-    """Return the errors of `ERRORS` that the function itself raises."""
-    nested = {
-        id(inner)
-        for node in ast.walk(function)
-        if isinstance(node, Function | ast.Lambda) and node is not function
-        for inner in ast.walk(node)
-    }
-    raised = set()
-    for node in ast.walk(function):
-        if isinstance(node, ast.Raise) and id(node) not in nested and node.exc is not None:
+    """Return the errors of `ERRORS` that the function itself raises and does not catch."""
+    raised: set[str] = set()
+    pending: list[tuple[ast.AST, str]] = [(node, "") for node in function.body]
+    while pending:
+        node, caught = pending.pop()
+        if isinstance(node, Function | ast.Lambda | ast.ClassDef):
+            continue
+        if isinstance(node, ast.Raise) and node.exc is not None:
             error = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
-            raised.add(ast.unparse(error).rpartition(".")[2])
+            name = ast.unparse(error).rpartition(".")[2]
+            if not re.search(rf"\b{name}\b", caught):
+                raised.add(name)
+        if isinstance(node, ast.Try):
+            types = (ast.unparse(one.type) for one in node.handlers if one.type)
+            inner = " ".join([caught, *types])
+            pending += [(one, inner) for one in node.body]
+            rest = [*node.handlers, *node.orelse, *node.finalbody]
+            pending += [(one, caught) for one in rest]
+        else:
+            pending += [(one, caught) for one in ast.iter_child_nodes(node)]
     return raised & ERRORS
 
 

@@ -64,6 +64,11 @@ _OTHER_NAMES = {
 def parse_time(text: str | float | None) -> float | None:
     """Return seconds from ``12.5``, ``"12.5"``, ``"1:02.5"`` or ``"00:01:02.5"``.
 
+    Parameters
+    ----------
+    text : str, float or None
+        Seconds, or [hours:]minutes:seconds. None stays None.
+
     Raises
     ------
     UsageError
@@ -84,6 +89,11 @@ def parse_time(text: str | float | None) -> float | None:
 
 def parse_rate(text: str | float | Fraction | None) -> Fraction | None:
     """Return an exact rate from ``25``, ``"30000/1001"``, or ``"29.97"``, which stands for that.
+
+    Parameters
+    ----------
+    text : str, float, Fraction or None
+        Frames per second. None stays None.
 
     Raises
     ------
@@ -109,7 +119,11 @@ def parse_rate(text: str | float | Fraction | None) -> Fraction | None:
 
 
 def parse_path(name: str | Path) -> Path:
-    """Return a path; no name at all would be the current folder's.
+    """Return a path. An empty name is refused, as it would mean the current folder.
+
+    Parameters
+    ----------
+    name : str or Path
 
     Raises
     ------
@@ -129,7 +143,12 @@ class Warmup(NamedTuple):
 
 
 def parse_warmup(text: str | float | tuple[float, int]) -> Warmup:
-    """Return what ``2`` (seconds, any time) or ``30f`` (frames) stands for.
+    """Return the `Warmup` for ``2`` (seconds) or ``30f`` (frames).
+
+    Parameters
+    ----------
+    text : str, float or tuple
+        Seconds, frames followed by ``f``, or (seconds, frames).
 
     Raises
     ------
@@ -188,12 +207,24 @@ def _kind(annotation: Any) -> str:
 
 
 def is_saved(model: Model) -> TypeGuard[str]:
-    """Say whether a network's name is that of a saved model; a model object is none."""
+    """Return whether a network is named by the file of a saved model.
+
+    Parameters
+    ----------
+    model : str or Keras model
+        A value of ``Settings.model``.
+    """
     return isinstance(model, str) and model.endswith((".keras", ".h5"))
 
 
 def is_model_object(model: Any) -> bool:
-    """Say whether a value is a Keras model object, without importing Keras."""
+    """Return whether a value is a Keras model object, without importing Keras.
+
+    Parameters
+    ----------
+    model : object
+        Any value.
+    """
     return hasattr(model, "layers") and hasattr(model, "inputs")
 
 
@@ -206,7 +237,12 @@ def _word(value: str | int | Path) -> str:
 
 
 def parse_model(value: Model) -> Model:
-    """Return a network's name, vidsal's own ones in lower case; a model object stays as it is."""
+    """Return a network's name, vidsal's own ones in lower case; a model object stays as it is.
+
+    Parameters
+    ----------
+    value : str or Keras model
+    """
     if is_model_object(value):
         return value
     name = str(value).strip()
@@ -214,7 +250,18 @@ def parse_model(value: Model) -> Model:
 
 
 def parse_every(value: str | int) -> int | str:
-    """Return a step between frames, or the word ``auto``."""
+    """Return a step between frames, or the word ``auto``.
+
+    Parameters
+    ----------
+    value : str or int
+        ``auto``, or a whole number of at most 9 digits.
+
+    Raises
+    ------
+    UsageError
+        If it is something else.
+    """
     if value == "auto" or (isinstance(value, int) and not isinstance(value, bool)):
         return value
     if re.fullmatch(r"[0-9]{1,9}", str(value)):
@@ -554,7 +601,13 @@ class Settings(PictureOptions, AnalysisOptions, NetworkOptions, SourceOptions, O
             )
 
     def changed(self, groups: Collection[str]) -> dict[str, Any]:
-        """Return the options of some groups that are not at their defaults, by name."""
+        """Return the options of some groups that are not at their defaults, by name.
+
+        Parameters
+        ----------
+        groups : collection of str
+            Names of option groups, as in the metadata of the fields.
+        """
         return {
             field.name: value
             for field in dataclasses.fields(self)
@@ -563,7 +616,13 @@ class Settings(PictureOptions, AnalysisOptions, NetworkOptions, SourceOptions, O
         }
 
     def idle(self, names: Collection[str]) -> Iterator[str]:
-        """Yield, for some options that are given, which of them change nothing, and why."""
+        """Yield a line for each given option that has no effect, with the reason.
+
+        Parameters
+        ----------
+        names : collection of str
+            Names of the given options.
+        """
         groups = {field.name: field.metadata["group"] for field in dataclasses.fields(self)}
         model, is_object = option("model", self.model_name), is_model_object(self.model)
         sampling = {"fresh", "noise", "seed"}
@@ -618,7 +677,11 @@ class LiveOptions(Options):
 
 
 def settings_of(given: Any) -> Settings:
-    """Return the settings that are given to a function, for ``None`` those that are usual.
+    """Return the given settings, or the default ones for ``None``.
+
+    Parameters
+    ----------
+    given : Settings or None
 
     Raises
     ------
@@ -639,6 +702,15 @@ def panel_px(size: tuple[int, int], layout: Layout, most_px: int) -> tuple[int, 
     """Return the (height, width) that a panel of a picture of some size is drawn at.
 
     All panels together are at most `most_px` wide; with 0 they keep the picture's size.
+
+    Parameters
+    ----------
+    size : tuple of int
+        (height, width) of the picture in pixels.
+    layout : str
+        Decides how many panels lie side by side.
+    most_px : int
+        Largest width of all panels together in pixels, or 0.
     """
     height, width = size
     _, columns = PANELS[layout]
@@ -651,7 +723,13 @@ def panel_px(size: tuple[int, int], layout: Layout, most_px: int) -> tuple[int, 
 
 
 def flag(name: str) -> str:
-    """Return an option as it is typed: ``short_side`` -> ``--short-side``."""
+    """Return an option as it is typed: ``short_side`` -> ``--short-side``.
+
+    Parameters
+    ----------
+    name : str
+        Name of the field.
+    """
     return "--" + name.replace("_", "-")
 
 
@@ -694,6 +772,13 @@ def _checked(field: Any, value: Any) -> Any:
 def checked_option(name: str, value: Any) -> Any:
     """Return a value as the type of an option of `Settings` or `LiveOptions`.
 
+    Parameters
+    ----------
+    name : str
+        Name of the field.
+    value : object
+        As it is read from a file.
+
     Raises
     ------
     UsageError
@@ -707,6 +792,11 @@ def checked_option(name: str, value: Any) -> Any:
 
 def preset_options(name: str) -> dict[str, Any]:
     """Return the options that a preset stands for.
+
+    Parameters
+    ----------
+    name : str
+        Name of the preset.
 
     Raises
     ------
@@ -729,7 +819,13 @@ def preset_help() -> str:
 
 
 def choices_of(annotation: Any) -> tuple[str, ...]:
-    """Return the words that an option takes where these are all, as those of ``--layout``."""
+    """Return the values of an option with a fixed set of words, such as ``--layout``, else ().
+
+    Parameters
+    ----------
+    annotation : type
+        Annotation of a field of `Settings`.
+    """
     if get_origin(annotation) is Literal:
         return get_args(annotation)
     kinds = [one for one in get_args(annotation) if one is not type(None)]

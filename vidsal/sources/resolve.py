@@ -97,12 +97,24 @@ SourceLike = str | int | os.PathLike[str] | Pictures | SourceName
 
 
 def is_named_as_media(name: str) -> bool:
-    """Return whether a file name has the suffix of a video or a picture."""
+    """Return whether a file name has the suffix of a video or a picture.
+
+    Parameters
+    ----------
+    name : str
+        File name or path.
+    """
     return Path(name).suffix.lower() in (*_PICTURES, *_VIDEOS)
 
 
 def is_named_as_picture(name: str) -> bool:
-    """Return whether a file name has the suffix of a picture."""
+    """Return whether a file name has the suffix of a picture.
+
+    Parameters
+    ----------
+    name : str
+        File name or path.
+    """
     return Path(name).suffix.lower() in _PICTURES
 
 
