@@ -1,4 +1,4 @@
-"""What the tests of the command line share: a process, its environment, and its messages."""
+"""Helpers for tests of the command line: a process, its environment, and its messages."""
 
 import os
 import re

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "vidsal"
 # Every wing may import these, beside itself.
 GROUND = {"errors", "types", "settings", "runtime", "_version"}
 
-# What else each wing may import; see docs/architecture.md.
+# Other wings that each wing may import; see docs/architecture.md.
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "_version": set(),

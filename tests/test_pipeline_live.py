@@ -133,11 +133,11 @@ def test_a_later_ctrl_c_is_an_interrupt(plug_in: PlugIn, monkeypatch: pytest.Mon
     monkeypatch.setattr(interrupt, "_REPEAT_S", 0.2)
     real, calls = draw_saliency, itertools.count()
 
-    def draw(*words: Any) -> Rgb:
+    def draw(*args: Any) -> Rgb:
         if next(calls) in (3, 4):
             _interrupt()
             time.sleep(0.3)
-        return real(*words)
+        return real(*args)
 
     monkeypatch.setattr(analyser, "draw_saliency", draw)
     before = signal.getsignal(signal.SIGINT)

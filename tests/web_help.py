@@ -14,10 +14,10 @@ class Server:
     ----------
     answer : str
         ``whole``, ``other`` (bytes than the published ones), ``half``, ``stall`` in the middle,
-        ``silence``, ``endless`` (no length is told), or the code of an error.
+        ``silence``, ``endless`` (no Content-Length), or the code of an error.
     content : bytes
     place : str
-        What the address ends in.
+        End of the URL.
     headers : mapping
         Sent beside the length.
     """

@@ -1,10 +1,10 @@
-"""What can go wrong, in words a user can act on. Only ``cli.py`` turns them into exit codes."""
+"""Errors with messages that a user can act on. Only ``cli.py`` turns them into exit codes."""
 
 import re
 
 
 class VidsalError(Exception):
-    """The world did not play along: one line that says what failed and what to do about it."""
+    """An expected failure. The message is one line: what failed, why, and what to do."""
 
 
 class UsageError(VidsalError, ValueError):

@@ -54,7 +54,7 @@ PRESETS: dict[Preset, dict[str, Any]] = {
         "predict_every": 1.0,
     },
 }  # fmt: skip
-# What people type for names that an option has, and what the option calls them.
+# Other names that people type for the values of an option.
 _OTHER_NAMES = {
     "h265": "hevc", "x265": "hevc", "avc": "h264", "x264": "h264", "av01": "av1", "aom": "av1",
     "vp09": "vp9", "gray": "grey", "jet": "turbo", "vanilla": "gradient",
@@ -136,7 +136,7 @@ def parse_path(name: str | Path) -> Path:
 
 
 class Warmup(NamedTuple):
-    """What does not count at the start of something live, whichever lasts longer."""
+    """Seconds and frames to leave out at the start of a live run; the longer of both counts."""
 
     seconds: float = 0.0
     frames: int = 0
@@ -153,7 +153,7 @@ def parse_warmup(text: str | float | tuple[float, int]) -> Warmup:
     Raises
     ------
     UsageError
-        If it is neither.
+        If the text has another form.
     """
     if isinstance(text, tuple):
         return Warmup(*text)
@@ -310,7 +310,7 @@ def _group(name: str) -> Callable[[type[T]], type[T]]:
 @_group("Output")
 @dataclass(frozen=True, kw_only=True)
 class OutputOptions(Options):
-    """What to write, and how to encode it."""
+    """Outputs and their encoding."""
 
     # fmt: off
     output: Path | None = _option(
@@ -569,7 +569,7 @@ class PictureOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class AnalysisOptions(FusionOptions, MotionOptions, StaticOptions):
-    """What decides the maps of given frames and a given network."""
+    """The options that decide the maps, for given frames and a given network."""
 
 
 # Fields come in the reverse order of the bases: help texts begin with the output.

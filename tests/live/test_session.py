@@ -109,7 +109,7 @@ def simulation(monkeypatch: pytest.MonkeyPatch) -> Simulation:
 def test_latency_does_not_grow_when_analysis_is_slow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of forty frames a second some six can be analysed. Each shown frame is as old as its
+    """About six of forty frames a second can be analysed. Each shown frame is as old as its
     analysis and the wait for it, and the recording keeps real time."""
     simulation = Simulation(monkeypatch, step_s=0.025)
     out, table = tmp_path / "o.mp4", tmp_path / "t.csv"
@@ -246,7 +246,7 @@ def test_told_to_end_it_keeps_the_recording(name: str, tmp_path: Path) -> None:
     out, number = tmp_path / "o.mp4", getattr(signal, name)
     # Twice in a row is once.
     kill = {n: lambda: os.kill(os.getpid(), number) for n in (30, 31)}
-    # What runs the tests may have been told to ignore it, as nohup does.
+    # The parent process may ignore the signal, as nohup does.
     before = signal.signal(number, signal.SIG_DFL)
     try:
         summary = _live(FakeCapture(9999, at=kill), output=out)
@@ -428,7 +428,7 @@ def test_what_is_no_camera_and_no_stream_is_said() -> None:
 
 
 def test_options_that_cannot_be() -> None:
-    for words in ({"port": 70000}, {"latency_target": 0.0}, {"segment_minutes": -1.0},
+    for options in ({"port": 70000}, {"latency_target": 0.0}, {"segment_minutes": -1.0},
                   {"warmup": "-1"}, {"warmup": "f"}):  # fmt: skip
         with pytest.raises(UsageError):
-            LiveOptions(**words)
+            LiveOptions(**options)

@@ -114,7 +114,7 @@ def test_sound_that_begins_before_the_picture(
     assert _first(clip, "click")[0] - _first(clip, "picture")[0] == pytest.approx(2.5, abs=0.03)
     out = run_vidsal(clip, tmp_path / "o.mp4", start=start)
     before_s = _first(clip, "click")[0] - _first(clip, "picture")[0] - (start or 0)
-    # What begins the sound before the picture is kept, unless a later part was asked for.
+    # Audio before the first frame is kept, unless `start` is given.
     picture_s = 0 if start else 0.5
     assert _first(out, "picture")[0] == pytest.approx(picture_s, abs=0.05)
     after_s = _first(out, "click")[0] - _first(out, "picture")[0]

@@ -106,7 +106,7 @@ def test_odd_sides_gain_one_pixel(
 
 
 def _number(frame: Any) -> int:
-    """What `_numbered` wrote into a picture."""
+    """Return the number that `_numbered` wrote into a picture."""
     return round(float(rgb_of(frame).mean()) / 8)
 
 

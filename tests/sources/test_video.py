@@ -144,8 +144,8 @@ def _patch_capture(
     real = cv2.VideoCapture
     opened: list[Any] = []
 
-    def fake(*words: Any) -> _Patched:
-        capture = real(*words)
+    def fake(*args: Any) -> _Patched:
+        capture = real(*args)
         opened.append(capture)
         return _Patched(capture, **answers(capture))
 

@@ -119,7 +119,7 @@ def _chain(*layers: Any) -> Any:
     ids=str,
 )
 def test_a_pair_becomes_one_layer(layers: tuple[Any, ...]) -> None:
-    # What comes behind must stay what it is, too.
+    # The next layer must stay unchanged, too.
     slim = _assert_folds(_chain(*layers, L.ReLU()), 1)
     assert _normalisations(slim) == 0
 

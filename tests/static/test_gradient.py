@@ -249,7 +249,7 @@ def _recording() -> tuple[Classifier, list[int]]:
 def test_calls_are_full_or_of_four_rows(total: int, size: int, expected: list[int]) -> None:
     classifier, calls = _recording()
     maps = maps_of(stage_of(classifier, rows=size), pictures(1), total)
-    # What fills a call up is not counted.
+    # The rows that pad a call are not counted.
     assert maps == pytest.approx(np.full((1, H, W), 1 / (H * W)), rel=1e-5)
     assert calls == expected
 

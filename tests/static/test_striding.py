@@ -96,7 +96,7 @@ def test_residual_blocks(free: bool) -> None:
     model = keras.Model(inputs, L.Dense(7)(L.GlobalAveragePooling2D()(x)))
     slim = _assert_same(model, free=free)
     if not free:
-        # Of the second stage all, and of the first what comes after the last look around.
+        # Half the height: the second stage, and the first one after its last 3x3 convolution.
         assert sorted(_heights(slim)) == [7] * 9 + [13] * 5
     made = [one for one in stridings(model).values() if one.stride == 2]
     assert made == [Striding((1,), 2, 1)]
@@ -172,7 +172,7 @@ def test_what_a_layer_that_is_used_twice_is_given_is_made_whole(joined: bool) ->
     keras.utils.set_random_seed(0)
     inputs = keras.Input((12, 12, 4))
     shared, first, second = _conv(4, 3), _conv(3, strides=2), _conv(3, strides=2)
-    # Of the two uses the deeper one decides where the layer stands among all.
+    # The deeper of the two uses decides the place of the layer in the order.
     x = _conv(4, 3)(L.ReLU()(shared(inputs)))
     ends = [first(x), second(shared(x))]
     if not joined:

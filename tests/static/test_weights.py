@@ -245,7 +245,7 @@ def resnet() -> Any:
 
 
 def _keras_logits(model: Any, rgb: np.ndarray) -> np.ndarray:
-    """What Keras' own network makes of RGB pixels after Keras' own preprocessing."""
+    """Return the output of Keras' own network for RGB pixels, with Keras' own preprocessing."""
     import keras
 
     pixels = keras.applications.resnet50.preprocess_input(rgb.astype(np.float32))
@@ -457,7 +457,7 @@ def test_a_file_without_these_weights_is_one_line(
         other.save_weights(path)
     if kind == "half":
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    # What Keras had to say about writing the file is not vidsal's.
+    # Keras' messages about writing the file are not vidsal's.
     recwarn.clear()
     with pytest.raises(VidsalError) as caught:
         open_static(choose(Settings(weights=path)), Settings())

@@ -92,7 +92,7 @@ class SourceName:
         return self.kind in ("file", "url") and is_named_as_picture(self.path.name)
 
 
-# What callers of the library may give for one source.
+# The types that callers of the library may pass for one source.
 SourceLike = str | int | os.PathLike[str] | Pictures | SourceName
 
 

@@ -81,7 +81,7 @@ def suggest_classes(text: str, classes: Sequence[Named], *, at_most: int = 6) ->
     Parameters
     ----------
     text : str
-        What was typed, which is no class.
+        The typed text, which is not the name of a class.
     classes : sequence of Named
     at_most : int
         How many to return.
@@ -98,7 +98,7 @@ def suggest(text: str, names: Iterable[str], *, at_most: int = 3) -> list[str]:
     Parameters
     ----------
     text : str
-        What was typed, which is none of the names.
+        The typed text, which equals none of `names`.
     names : iterable of str
     at_most : int
         How many to return.
