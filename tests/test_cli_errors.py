@@ -224,7 +224,7 @@ def test_wrong_command_is_exit_code_2(
 def test_a_failure_in_the_middle_is_one_line_and_leaves_nothing(
     make_clip: MakeClip, here: Path
 ) -> None:
-    # An ffmpeg that answers when it is asked about a file, and fails when it is to write one.
+    # An ffmpeg that can describe a file, but fails to write one.
     fake = here.parent / "ffmpeg"
     real = shutil.which(imageio_ffmpeg.get_ffmpeg_exe())
     assert real

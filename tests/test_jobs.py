@@ -248,8 +248,8 @@ def test_a_folder_that_is_there_takes_even_one_result(here: Path, make_clip: Mak
 def test_one_name_may_come_alone(make_clip: MakeClip, tmp_path: Path) -> None:
     clip = make_clip(frames=3)
     sources: list[str | Path] = [clip, str(clip)]
-    for n, word in enumerate(sources):
-        (outcome,) = run_all(word, Settings(model="none", output=tmp_path / f"{n}.mp4"))
+    for n, source in enumerate(sources):
+        (outcome,) = run_all(source, Settings(model="none", output=tmp_path / f"{n}.mp4"))
         assert outcome.output == tmp_path / f"{n}.mp4" and outcome.frames == 3
 
 

@@ -157,7 +157,7 @@ def test_draw_is_the_picture_that_run_writes(
     assert picture.shape == (122, 320, 3) and picture.dtype == np.uint8
     with Image.open(out) as image:
         assert (picture == np.asarray(image)).all()
-    # As the options are where nothing is said of them.
+    # Without settings, the defaults apply.
     assert vidsal.draw(saliency).shape == (122, 160, 3)
     assert (vidsal.draw(saliency) == vidsal.draw(saliency, Settings())).all()
     (frame,) = vidsal.analyse(make_clip(frames=1), settings)

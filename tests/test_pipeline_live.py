@@ -119,7 +119,7 @@ def test_ctrl_c_on_a_camera_is_the_end_of_a_recording_that_is_kept(plug_in: Plug
     before = signal.getsignal(signal.SIGINT)
     out = vidsal.run(0, pipeline_settings(annotate=False, table=Path("t.csv")))
     levels = _levels(out)
-    # Frame 30 was being read; what was read until the signal arrived is there, and all in order.
+    # Frame 30 was being read. All frames read before the signal are written, in order.
     assert 30 <= len(levels) <= 32
     assert levels == pytest.approx([2 * n for n in range(len(levels))], abs=2)
     assert len(table_rows(Path("t.csv"))) == len(levels)

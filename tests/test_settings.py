@@ -1,4 +1,4 @@
-"""Options: what each may be, what it is called, and how it says what is wrong."""
+"""Options: accepted values, names, and error messages."""
 
 from __future__ import annotations
 
@@ -284,7 +284,7 @@ def test_no_more_fresh_samples_than_samples() -> None:
     with pytest.raises(UsageError, match=r"^fresh= must be at most samples=, got 5 of 4$"):
         Settings(fresh=5, samples=4)
     assert Settings(fresh=4, samples=4).fresh == 4
-    # Where nothing is remembered there is nothing to be fresh.
+    # Methods without accumulation have no fresh gradients.
     assert Settings(fresh=5, samples=4, method="integrated").samples == 4
 
 

@@ -1,4 +1,4 @@
-"""A web server on loopback, for tests of what is downloaded."""
+"""A web server on loopback, for tests of downloads."""
 
 import threading
 from collections.abc import Iterator, Mapping
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Server:
-    """A web server that answers in one way and counts what it is asked.
+    """A web server that always answers in one way and counts its requests.
 
     Parameters
     ----------

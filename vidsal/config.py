@@ -50,7 +50,7 @@ def read_config(folder: Path = Path()) -> dict[str, Any]:
 
 
 def _table(folder: Path) -> tuple[str, dict[str, Any]]:
-    """Return the name of the file and table that is read, and what is in it."""
+    """Return the name of the file and table that is read, and its content."""
     own, project = folder / _OWN_FILE, folder / _PROJECT_FILE
     if own.is_file():
         return str(own), _parsed(own)

@@ -8,7 +8,7 @@ class VidsalError(Exception):
 
 
 class UsageError(VidsalError, ValueError):
-    """An argument is wrong: the line names the argument, what was expected and what came."""
+    """An argument is wrong. The message names the argument, the expected and the given value."""
 
 
 def flat(text: object) -> str:

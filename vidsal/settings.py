@@ -192,8 +192,8 @@ def _described(field: Any) -> str:
     """Return one option as numpydoc has a parameter."""
     default = "optional" if field.default is None else f"default {field.default!r}"
     # No wider than the declaration, once pydoc has indented it.
-    told = textwrap.wrap(field.metadata["help"], 88)
-    return "\n    ".join([f"{field.name} : {_kind(field.type)}, {default}", *told])
+    help_lines = textwrap.wrap(field.metadata["help"], 88)
+    return "\n    ".join([f"{field.name} : {_kind(field.type)}, {default}", *help_lines])
 
 
 def _kind(annotation: Any) -> str:
@@ -810,12 +810,12 @@ def preset_options(name: str) -> dict[str, Any]:
 
 
 def preset_help() -> str:
-    """Return what each preset stands for, as the command line would have it."""
-    told = [
+    """Return the options of each preset, as flags of the command line."""
+    described = [
         f"{name} ({', '.join(f'{flag(key)} {value}' for key, value in options.items())})"
         for name, options in PRESETS.items()
     ]
-    return f"Options that go together: {'; '.join(told)}. Options that are given win."
+    return f"Options that go together: {'; '.join(described)}. Options that are given win."
 
 
 def choices_of(annotation: Any) -> tuple[str, ...]:

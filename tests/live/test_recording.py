@@ -137,7 +137,7 @@ def test_a_disk_that_fills_up_ends_the_recording_while_it_can_be_ended(
         for one in saliencies:
             recording.write(one, one.frame.rgb)
             written += 1
-    # It is looked at once a second, one of which the claim of the name took.
+    # The free space is checked once a second; claiming the name used one of the checks.
     assert 20 <= written <= 50
     assert recording.files == [tmp_path / "o.mp4", tmp_path / "t.csv"]
     assert length_of(tmp_path / "o.mp4")[1] == pytest.approx(written / 10, abs=0.15)

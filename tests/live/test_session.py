@@ -172,7 +172,7 @@ def test_a_smooth_stream_is_adapted_to_and_shows_its_statistics(
     # Every 0.25 s, at the next frame: 21 frames count.
     assert len(adapted) == 7
     assert np.diff(adapted) == pytest.approx(0.3, abs=1e-6)
-    # All but the one that ends the warm-up.
+    # All frames except the one that ends the warm-up.
     assert len(lines) == len(kept[0].shown) - 1 == 21
     assert lines[-1].startswith("in 10/s  out 10/s  0 ms  dropped 0%")
     assert kept[0].shown[-1][1].fps_out == pytest.approx(10, abs=0.01)
@@ -244,7 +244,7 @@ def test_ctrl_c_ends_it_and_keeps_the_recording(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_told_to_end_it_keeps_the_recording(name: str, tmp_path: Path) -> None:
     out, number = tmp_path / "o.mp4", getattr(signal, name)
-    # Twice in a row is once.
+    # Two signals in a row count as one.
     kill = {n: lambda: os.kill(os.getpid(), number) for n in (30, 31)}
     # The parent process may ignore the signal, as nohup does.
     before = signal.signal(number, signal.SIG_DFL)

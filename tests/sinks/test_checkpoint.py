@@ -261,7 +261,7 @@ def test_a_result_is_kept_until_it_is_dropped(output: Path, three: Path) -> None
         begun = checkpoint.new_folder()
         (begun / "cat.mp4").write_bytes(b"whole")
         checkpoint.finish_result(begun)
-        # In the middle of being put to its places.
+        # Killed while the files are moved to their places.
         raise KeyboardInterrupt
     with open_checkpoint(output, IDENTITY) as checkpoint:
         assert checkpoint.result is not None and checkpoint.segments == ()

@@ -135,7 +135,7 @@ def test_recordings_of_which_some_are_silent(silent: tuple[int, ...], tmp_path: 
 
 @pytest.mark.parametrize("kept", [slice(30, None), slice(None, 80), slice(20, 85)])
 def test_sound_is_in_time_in_recordings_that_were_cut(kept: slice, tmp_path: Path) -> None:
-    # In the middle of what belongs together: pictures that are listed cannot be decoded.
+    # The cut is inside a group of pictures: some listed pictures cannot be decoded.
     joined = tmp_path / "joined.ts"
     data = _recording(tmp_path / "one.ts", sound_s=4)
     packets = [data[n : n + 188] for n in range(0, len(data), 188)]

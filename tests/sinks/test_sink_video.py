@@ -154,7 +154,7 @@ def test_a_live_recording_keeps_real_time(
     [
         ({"duration_s": 3.0, "frame_count_hint": 10}, 10, 3.0),
         ({"duration_s": 3.0, "frame_count_hint": 10}, 11, 3.0),
-        # Stopped, or cut off: what is left is the time of frames that never came.
+        # Stopped or truncated: the remaining time belongs to frames that never arrived.
         ({"duration_s": 3600.0, "frame_count_hint": 90000}, 10, None),
         ({"duration_s": 3.0}, 10, None),
         ({"duration_s": None, "frame_count_hint": 10}, 10, None),

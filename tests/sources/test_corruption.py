@@ -1,4 +1,4 @@
-"""Corrupt files: what can be decoded is yielded, what is lost is counted."""
+"""Corrupt files: decodable frames are yielded, lost frames are counted."""
 
 import os
 import signal

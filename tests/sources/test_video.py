@@ -168,7 +168,7 @@ def test_a_far_start_is_sought_not_decoded(
     opened = _patch_capture(monkeypatch, counted)
     frames = _frames(long_clip, start=13.9)
     assert frames[0].index == 417
-    # Once to see that it can be trusted, once to read.
+    # Opened once for the check and once to read.
     assert len(opened) == 2
     # From a second before the start, not from the beginning 417 frames before it.
     assert len(grabbed) < 60
@@ -279,7 +279,7 @@ def test_absurd_frame_count_is_no_hint(
 
     _patch_capture(monkeypatch, claims)
     with open_source(path, Settings()) as source:
-        # The packets are counted; what is claimed is not asked for.
+        # The packets are counted; the claimed count is ignored.
         assert source.info.frame_count_hint == 4
         assert len(list(source.frames())) == 4
 

@@ -24,7 +24,7 @@ def _randomised(model: Any) -> Any:
     rng = np.random.default_rng(0)
     for layer in model.layers:
         if isinstance(layer, L.BatchNormalization):
-            # In the order gamma, beta, mean, variance, as far as there are.
+            # Those of gamma, beta, mean and variance that exist, in this order.
             ranges = [(0.6, 1.6)] * layer.scale + [(-0.5, 0.5)] * layer.center
             ranges += [(-0.3, 0.3), (0.5, 2.0)]
             weights = layer.get_weights()
@@ -154,7 +154,7 @@ def test_a_convolution_that_feeds_something_else_stays() -> None:
     inputs = keras.Input((12, 12, 3))
     made = L.Conv2D(4, 3)(inputs)
     _assert_folds(keras.Model(inputs, L.Add()([L.BatchNormalization()(made), made])), 0)
-    # Also where that is no layer but a sum in the code.
+    # The same holds for a sum in the code, which is not a layer.
     _assert_folds(keras.Model(inputs, L.BatchNormalization()(made) + made), 0)
 
 

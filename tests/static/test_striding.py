@@ -37,7 +37,7 @@ def _score_and_gradient(model: Any, x: Any) -> tuple[Any, Any]:
     with tf.GradientTape() as tape:
         tape.watch(x)
         made = model(x, training=False)
-        # Weights that differ from place to place: none can stand in for another.
+        # The weights differ between places, so that exchanged places are noticed.
         weights = tf.reshape(tf.linspace(1.0, 2.0, tf.size(made)), tf.shape(made))
         total = tf.reduce_sum(weights * made**2)
     return made.numpy(), tape.gradient(total, x).numpy()
@@ -100,7 +100,7 @@ def test_residual_blocks(free: bool) -> None:
         assert sorted(_heights(slim)) == [7] * 9 + [13] * 5
     made = [one for one in stridings(model).values() if one.stride == 2]
     assert made == [Striding((1,), 2, 1)]
-    # The sum is given half of what goes around its block, of which the block needs all.
+    # The shortcut of a block is halved before the sum; the block itself needs all pixels.
     assert Striding((2, 1)) in stridings(model).values()
 
 
