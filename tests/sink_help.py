@@ -112,7 +112,7 @@ def boxes_of(data: bytes) -> list[str]:
 
 
 def run_vidsal(clip: Path, output: Path, **options: Any) -> Path:
-    """Run the whole programme without a network."""
+    """Run the program without a network."""
     return vidsal.run(clip, Settings(model="none", output=output, **options))
 
 

@@ -1,4 +1,4 @@
-"""The architecture: imports point down only, and nothing heavy comes unasked."""
+"""The architecture: imports point down only, and heavy libraries are imported late."""
 
 import ast
 import subprocess
@@ -11,7 +11,7 @@ import vidsal
 
 PACKAGE = Path(__file__).parent.parent / "vidsal"
 
-# Every wing may import these, beside itself.
+# Every wing may import these, and itself.
 GROUND = {"errors", "types", "settings", "runtime", "_version"}
 
 # Other wings that each wing may import; see docs/architecture.md.

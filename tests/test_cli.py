@@ -197,7 +197,7 @@ def test_interrupt_removes_the_unfinished_output(
     assert messages(stderr) == ["vidsal: interrupted"]
     assert names_in(here) == []
     assert programs and not any(one.is_running() for one in programs)
-    # It takes a tenth of a second; a machine that others share may stand still for some.
+    # It takes a tenth of a second, but a shared machine may pause for seconds.
     assert took_s < 15
 
 

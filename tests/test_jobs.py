@@ -22,7 +22,7 @@ from vidsal.sources.resolve import parse_source
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to work in, beside the clips."""
+    """A working folder next to the clips."""
     folder = tmp_path / "work"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -157,7 +157,7 @@ def test_a_folder_with_one_file_is_a_folder_all_the_same(here: Path, make_clip: 
     # A name of a file is one, where there is one source.
     run_all([str(source / "*.mp4")], _settings(output=Path("b.mp4"), table=Path("b.csv")))
     assert (here / "b.mp4").is_file() and (here / "b.csv").is_file()
-    # A folder for the output says nothing of the table.
+    # A folder for the output does not apply to the table.
     run_all([clip], _settings(output=Path("out"), table=Path("c.csv"), overwrite=True))
     assert (here / "c.csv").is_file()
 

@@ -163,7 +163,7 @@ def test_failure_in_analyse_comes_after_the_results_before_it(
             for one in vidsal.analyse(make_clip(frames=30), pipeline_settings(batch=4))
         )
     assert caught.value is error
-    # `extend` keeps what came before the error: of the call that fails nothing comes.
+    # `extend` keeps the items before the error. The failed call yields none.
     assert got == list(range(8 if stage == "source" else 5))
 
 

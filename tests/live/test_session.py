@@ -409,7 +409,7 @@ def test_a_pause_is_marked_and_takes_a_new_layout(
     assert [picture.shape for picture, _ in shown[12:14]] == [(height, width, 3)] * 2
     assert shown[15][0].shape == shown[-1][0].shape == (height, 2 * width, 3)
     marked = [line.startswith("PAUSED  in ") for line in lines]
-    # From the first picture of the pause to the last one, and no further.
+    # Exactly the pictures of the pause are marked.
     first, last = marked.index(True), len(marked) - marked[::-1].index(True)
     assert all(marked[first:last]) and last - first == sum(one.is_paused for _, one in shown)
     assert len(marked) - last >= 3

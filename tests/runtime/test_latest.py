@@ -150,5 +150,5 @@ def test_the_latest_value_reaches_every_reader_once() -> None:
 
     with background_thread(later):
         assert latest.after(2, 5) == (3, "C")
-    # Once for all who ask, and never for what nobody saw.
+    # Made once for all readers, and never for an item that nobody read.
     assert made == ["b", "c"]

@@ -20,7 +20,7 @@ NAMES = ("TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS", "OPENCV_LOG_LEVEL")
 def unset(monkeypatch: pytest.MonkeyPatch) -> None:
     """No variable is set, no TensorFlow imported, and both are put back afterwards."""
     for name in (*native_logs._TENSORFLOW, *native_logs._OPENCV):
-        # Set first, so that what a test sets itself is taken back as well.
+        # Set first, so that variables set by a test are restored, too.
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     monkeypatch.delitem(sys.modules, "tensorflow", raising=False)

@@ -122,7 +122,7 @@ def test_time_goes_on_across_segments(
     vidsal.run(clip, resumable("plain.mp4", resume=False))
     times = [time for time, _ in pictures_of(Path("plain.mp4"))]
     assert times == [time for time, _ in pictures_of(Path("o.mp4"))]
-    # 52 steps of 1/25 s and a little, where 30 frames came.
+    # The 30 frames last for slightly more than 52 steps of 1/25 s.
     assert times[-1] == pytest.approx(2.05, abs=0.2) and len(times) == round(times[-1] * rate) + 1
 
 

@@ -88,7 +88,7 @@ def test_no_frame_is_an_error(tmp_path: Path) -> None:
 def test_a_killed_ffmpeg_is_one_line(tmp_path: Path) -> None:
     begin_s = time.monotonic()
     with (
-        pytest.raises(VidsalError, match=r"ffmpeg failed: it was ended by signal 9") as caught,
+        pytest.raises(VidsalError, match=r"ffmpeg failed: it was killed by signal 9") as caught,
         video_sink(tmp_path / "o.mp4", make_info(), Settings()) as sink,
     ):
         sink.write(make_picture(0), 0.0)
@@ -103,7 +103,7 @@ def test_a_killed_ffmpeg_is_one_line(tmp_path: Path) -> None:
 
 def test_an_ffmpeg_killed_at_the_end_is_one_line(tmp_path: Path) -> None:
     with (
-        pytest.raises(VidsalError, match=r"ffmpeg failed: it was ended by signal 9"),
+        pytest.raises(VidsalError, match=r"ffmpeg failed: it was killed by signal 9"),
         video_sink(tmp_path / "o.mp4", make_info(), Settings()) as sink,
     ):
         sink.write(make_picture(0), 0.0)
@@ -113,7 +113,7 @@ def test_an_ffmpeg_killed_at_the_end_is_one_line(tmp_path: Path) -> None:
 
 
 def _part(final: Path, suffix: str = "") -> Path:
-    """The name that a file, or what leads to it, has until it is whole."""
+    """Return the temporary name of a file, or of a folder above it."""
     with temporary_sibling(final, suffix or final.suffix) as part:
         return part
 

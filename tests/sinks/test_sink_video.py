@@ -128,7 +128,7 @@ def _live(tmp_path: Path, times_s: Iterable[float], fps: int = 10) -> list[int]:
 @pytest.mark.parametrize(
     ("times_s", "numbers"),
     [
-        # As promised.
+        # At the declared rate.
         ([0.0, 0.1, 0.2, 0.3], [0, 1, 2, 3]),
         # Jitter of less than half a frame changes nothing.
         ([0.0, 0.14, 0.17, 0.31], [0, 1, 2, 3]),

@@ -1,4 +1,4 @@
-"""Live sources: cameras and streams that come, go, and come back."""
+"""Live sources: cameras and streams that connect, fail, and reconnect."""
 
 import itertools
 import math
@@ -161,7 +161,7 @@ def test_camera_stop_and_a_pulled_cable_end_the_recording(
 
 
 def _after(clock: Clock, seconds: float) -> Callable[[], None]:
-    """Return what lets time pass before a picture."""
+    """Return a function that advances the clock before a picture."""
 
     def wait() -> None:
         clock.now_s += seconds

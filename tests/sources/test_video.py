@@ -1,4 +1,4 @@
-"""Which frames of a video file come is what PyAV says."""
+"""A video file yields the same frames as PyAV."""
 
 import math
 from collections.abc import Callable
@@ -170,7 +170,7 @@ def test_a_far_start_is_sought_not_decoded(
     assert frames[0].index == 417
     # Opened once for the check and once to read.
     assert len(opened) == 2
-    # From a second before the start, not from the beginning 417 frames before it.
+    # Decoding begins a second before the start, not at the first of the 417 frames before it.
     assert len(grabbed) < 60
 
 

@@ -1,4 +1,4 @@
-"""Times that are uneven, odd or none: each frame comes when the file shows it."""
+"""Uneven, odd or missing times: each frame has the time at which the file shows it."""
 
 import math
 from fractions import Fraction

@@ -20,7 +20,7 @@ L = keras.layers
 
 
 def _randomised(model: Any) -> Any:
-    """Give every normalisation numbers of its own, so that none can be left out or mixed up."""
+    """Give each normalisation other weights, so that omitted or swapped ones are noticed."""
     rng = np.random.default_rng(0)
     for layer in model.layers:
         if isinstance(layer, L.BatchNormalization):
@@ -45,7 +45,7 @@ def _normalisations(model: Any) -> int:
 
 
 def _assert_folds(model: Any, pairs: int, *, size: int = 12) -> Any:
-    """Check how many pairs are folded, that the scores stay, and the given model, too."""
+    """Check the number of folded pairs, and that the scores and the given model stay the same."""
     _randomised(model)
     kept = [np.array(w) for w in model.get_weights()]
     config = model.get_config()

@@ -1,4 +1,4 @@
-"""Finding a class by what a person types."""
+"""Find a class by the text that a person types."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_numbers_outside_are_refused(text: str) -> None:
         ("egyptain cat", "Egyptian cat"),
         ("goldfsh", "goldfish"),
         ("Chihuaha", "Chihuahua"),
-        # A part of the name, as people would say it.
+        # A part of the name, in plain language.
         ("cat", "tabby"),
         ("dog", "Maltese dog"),
     ],

@@ -44,7 +44,7 @@ def _score_and_gradient(model: Any, x: Any) -> tuple[Any, Any]:
 
 
 def _assert_same(model: Any, *, free: bool = False) -> Any:
-    """Check that the scores and the gradient stay; return what became of the network."""
+    """Check that scores and gradient stay the same; return the changed network."""
     x = tf.constant(np.random.default_rng(0).normal(size=(2, *model.input_shape[1:])), tf.float32)
     slim, _ = fold(model, input_tensors=keras.Input((None, None, 4)) if free else None)
     (wanted, gradient), (found, ours) = _score_and_gradient(model, x), _score_and_gradient(slim, x)
@@ -55,7 +55,7 @@ def _assert_same(model: Any, *, free: bool = False) -> Any:
 
 
 def _heights(model: Any) -> list[int]:
-    """Return the height of what each convolution makes."""
+    """Return the height of the output of each convolution."""
     return [one.output.shape[1] for one in model.layers if isinstance(one, L.Conv2D)]
 
 

@@ -1,4 +1,4 @@
-"""ResNet50's weights: had from the cache, a server or a file; whole, or one line says why not."""
+"""ResNet50's weights: from the cache, a server or a file; complete, or an error of one line."""
 
 import hashlib
 import logging
@@ -222,7 +222,7 @@ def test_local_weights_with_another_suffix(name: str, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def resnet() -> Any:
-    """Keras' own ResNet50 with random numbers in every weight, so that none can be mistaken."""
+    """Keras' own ResNet50 with random numbers in every weight, so that swapped ones show."""
     import keras
 
     model = keras.applications.ResNet50(weights=None, classifier_activation=None)
