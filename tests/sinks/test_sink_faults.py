@@ -213,7 +213,7 @@ def test_a_file_that_came_out_wrong_is_told_with_both_numbers(
         args[at] += ",scale=32:24"
         return [*args[:-1], "-frames:v", "5", args[-1]]
 
-    monkeypatch.setattr(codecs, "arguments", wrong)
+    monkeypatch.setattr(codecs, "encoder_args", wrong)
     with pytest.raises(VidsalError) as caught:
         write_video(tmp_path / "o.mp4", [make_picture(n) for n in range(7)], make_info())
     said = str(caught.value)
