@@ -43,7 +43,7 @@ STRIP_POSITIONS = (0.3, 0.6)
 
 
 class PageStats(NamedTuple):
-    """What was measured while the page's pictures were read.
+    """Measurements while the page's pictures were read.
 
     `cpu_s` is the processor time of vidsal and its child processes.
     """

@@ -1,4 +1,4 @@
-"""What the tests of the command line share: a process, its environment, and its messages."""
+"""Helpers for tests of the command line: a process, its environment, and its messages."""
 
 import os
 import re
@@ -14,7 +14,7 @@ _NOISE = ("TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS", "OPENCV_LOG_LEVEL", "
 
 
 def clean_environment(**others: str) -> dict[str, str]:
-    """The environment of a person who has set none of the variables that quiet libraries."""
+    """The environment without the variables that silence libraries."""
     kept = {name: value for name, value in os.environ.items() if name not in _NOISE}
     return kept | others
 

@@ -1,4 +1,4 @@
-"""What tests of the evaluation share: clips and photos with ground truth, and their scores."""
+"""Helpers for tests of the evaluation: clips and photos with ground truth, and their scores."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What tests of odd files share: how they are made, read and compared."""
+"""Helpers that make, read and compare unusual files."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,9 +17,9 @@ H264 = ["-c:v", "libx264", "-crf", "12"]
 FRAMES = 12
 
 
-def make(path: Path, words: list[str]) -> Path:
+def make(path: Path, args: list[str]) -> Path:
     picture = f"testsrc2=size=64x48:rate=25:duration={FRAMES / 25}"
-    run_ffmpeg("-f", "lavfi", "-i", picture, *words, str(path))
+    run_ffmpeg("-f", "lavfi", "-i", picture, *args, str(path))
     return path
 
 
@@ -43,8 +43,8 @@ def read_whole(path: Path, **options: Any) -> list[Frame]:
 class EndsEarly:
     """A capture of OpenCV that ends after some frames."""
 
-    def __init__(self, real: Callable[..., Any], after: int, *words: Any) -> None:
-        self._capture, self._left = real(*words), after
+    def __init__(self, real: Callable[..., Any], after: int, *args: Any) -> None:
+        self._capture, self._left = real(*args), after
 
     def grab(self) -> bool:
         self._left -= 1

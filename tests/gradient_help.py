@@ -1,4 +1,4 @@
-"""What tests of gradients share: networks with known derivatives, stages and their maps."""
+"""Helpers for tests of gradients: networks with known derivatives, stages and their maps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tests of Keras models share: small networks, pictures, and how a stage is opened."""
+"""Helpers for tests of Keras models: small networks, pictures, and opened stages."""
 
 from __future__ import annotations
 

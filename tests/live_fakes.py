@@ -104,7 +104,7 @@ def length_of(path: Path) -> tuple[int, float]:
 
 
 class FakePreview:
-    """Keeps what it is shown; a function names the pressed buttons."""
+    """Keeps the shown pictures; a function names the pressed buttons."""
 
     draws_stats = True
 

@@ -1,4 +1,4 @@
-"""What the tests of the pipeline share."""
+"""Helpers for tests of the pipeline."""
 
 import csv
 from fractions import Fraction

@@ -1,4 +1,4 @@
-"""What tests of pictures share: pictures, maps and saliency made up, and what changed."""
+"""Helpers for tests of drawing: synthetic pictures, maps and saliency, and their changes."""
 
 from __future__ import annotations
 

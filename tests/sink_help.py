@@ -28,7 +28,7 @@ def make_saliency(
     fused: Map | None = None,
     **others: Any,
 ) -> Saliency:
-    """A result of black pictures and empty maps, but for what is given."""
+    """A result of black pictures and empty maps, except for the given parts."""
     zeros = np.zeros((12, 16), np.float32)
     frame = Frame(np.zeros((*size, 3), np.uint8), index, index / 25 if time_s is None else time_s)
     values: dict[str, Any] = {
@@ -112,7 +112,7 @@ def boxes_of(data: bytes) -> list[str]:
 
 
 def run_vidsal(clip: Path, output: Path, **options: Any) -> Path:
-    """Run the whole programme without a network."""
+    """Run the program without a network."""
     return vidsal.run(clip, Settings(model="none", output=output, **options))
 
 

@@ -1,4 +1,4 @@
-"""The architecture: imports point down only, and nothing heavy comes unasked."""
+"""The architecture: imports point down only, and heavy libraries are imported late."""
 
 import ast
 import subprocess
@@ -11,10 +11,10 @@ import vidsal
 
 PACKAGE = Path(__file__).parent.parent / "vidsal"
 
-# Every wing may import these, beside itself.
+# Every wing may import these, and itself.
 GROUND = {"errors", "types", "settings", "runtime", "_version"}
 
-# What else each wing may import; see docs/architecture.md.
+# Other wings that each wing may import; see docs/architecture.md.
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "_version": set(),

@@ -57,7 +57,7 @@ def test_run_prints_the_path_alone_and_needsno_tensorflow(
     with av.open(str(here / "clip_saliency.mp4")) as file:
         assert file.streams.video[0].frames == 10
     assert names_in(here) == ["clip_saliency.mp4"]
-    # A second time it is kept; asked to, it is replaced.
+    # The output is kept by default, and replaced with --overwrite.
     again = vidsal("run", clip, "--model", "none", cwd=here, env=environment)
     assert again.returncode == 1
     assert "clip_saliency.mp4 exists" in again.stderr
@@ -167,7 +167,7 @@ def _begun(clip: Path, here: Path) -> Iterator["subprocess.Popen[str]"]:
     )  # fmt: skip
     end_s = time.monotonic() + 60
     try:
-        # The table's file appears earlier, while ffmpeg is still asked about the sound.
+        # The file of the table appears earlier, while ffmpeg still reads the audio.
         while not list(here.glob(".clip_saliency.*")):
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < end_s
@@ -197,11 +197,11 @@ def test_interrupt_removes_the_unfinished_output(
     assert messages(stderr) == ["vidsal: interrupted"]
     assert names_in(here) == []
     assert programs and not any(one.is_running() for one in programs)
-    # It takes a tenth of a second; a machine that others share may stand still for some.
+    # It takes a tenth of a second, but a shared machine may pause for seconds.
     assert took_s < 15
 
 
-# Where the arguments go.
+# Where the arguments go
 
 _posix = pytest.mark.skipif(sys.platform == "win32", reason="a shell of another kind")
 

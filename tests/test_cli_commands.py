@@ -1,4 +1,4 @@
-"""Commands beside run, help texts, and start-up time."""
+"""Commands other than run, help texts, and start-up time."""
 
 import os
 import re
@@ -30,7 +30,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_clip(tmp_path_factory)
 
 
-# The other commands, and what is fast.
+# The other commands, and start-up time
 
 
 def test_models_lists_every_model(tmp_path: Path, here: Path) -> None:

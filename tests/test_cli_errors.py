@@ -117,8 +117,8 @@ def test_bad_output_is_one_line_and_exit_code_1(
         (["--layout", "round"], "--layout must be one of overlay, side-by-side, .*, got 'round'"),
         (["--model", "resnet51"], "--model resnet51 is not in keras.applications; did you mean "
          "'ResNet50', "),
-        (["--model", "no such"], "--model no such is neither auto, resnet50, lite0, none, a name "
-         "in keras.applications, nor a file that ends in .keras or .h5"),
+        (["--model", "no such"], "--model no such is not a network: expected auto, resnet50, "
+         "lite0, none, a name in keras.applications, or a file that ends in .keras or .h5"),
         (["--static-every", "0"], "--static-every must be auto or a whole number of 1 or more"),
         (["--static-every", "often"], "--static-every: expected auto or a whole number, got"),
         (["--static-every", "1.5"], r"--static-every: expected auto or a whole number, got '1\.5'"),
@@ -224,7 +224,7 @@ def test_wrong_command_is_exit_code_2(
 def test_a_failure_in_the_middle_is_one_line_and_leaves_nothing(
     make_clip: MakeClip, here: Path
 ) -> None:
-    # An ffmpeg that answers when it is asked about a file, and fails when it is to write one.
+    # An ffmpeg that can describe a file, but fails to write one.
     fake = here.parent / "ffmpeg"
     real = shutil.which(imageio_ffmpeg.get_ffmpeg_exe())
     assert real

@@ -32,8 +32,8 @@ def blocks(page: Path, language: str) -> list[str]:
 def commands(page: Path) -> list[list[str]]:
     """Return the arguments of every ``vidsal`` command of a page."""
     lines = "".join(blocks(page, "sh")).replace("\\\n", " ").splitlines()
-    words = [shlex.split(line, comments=True) for line in lines]
-    return [one[1:] for one in words if one[:1] == ["vidsal"]]
+    split = [shlex.split(line, comments=True) for line in lines]
+    return [one[1:] for one in split if one[:1] == ["vidsal"]]
 
 
 def name_of(page: Path) -> str:

@@ -22,7 +22,7 @@ from vidsal.sources.resolve import parse_source
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to work in, beside the clips."""
+    """A working folder next to the clips."""
     folder = tmp_path / "work"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -42,16 +42,16 @@ def test_a_bad_file_does_not_stop_the_others(here: Path, make_clip: MakeClip) ->
     first, last = make_clip("a.mp4", frames=4), make_clip("b.mkv", frames=5)
     bad = first.with_name("bad.mp4")
     bad.write_text("no video")
-    told: list[Outcome] = []
-    outcomes = run_all([first, bad, "gone*.mp4", last], _settings(), tell=told.append)
-    # What means nothing is told first.
-    assert [Path(one.source).name for one in told] == ["gone*.mp4", "a.mp4", "bad.mp4", "b.mkv"]
-    assert outcomes == told
-    assert [one.error is None for one in told] == [False, True, False, True]
-    assert told[2].error == f"{bad} is not a video or picture that can be read"
-    assert [one.frames for one in told] == [0, 4, 0, 5]
+    reported: list[Outcome] = []
+    outcomes = run_all([first, bad, "gone*.mp4", last], _settings(), tell=reported.append)
+    # Sources that match no file are reported first.
+    assert [Path(one.source).name for one in reported] == ["gone*.mp4", "a.mp4", "bad.mp4", "b.mkv"]
+    assert outcomes == reported
+    assert [one.error is None for one in reported] == [False, True, False, True]
+    assert reported[2].error == f"{bad} is not a video or picture that can be read"
+    assert [one.frames for one in reported] == [0, 4, 0, 5]
     assert sorted(path.name for path in here.iterdir()) == ["a_saliency.mp4", "b_saliency.mp4"]
-    done = told[3]
+    done = reported[3]
     assert (done.height_px, done.width_px, done.fps) == (48, 64, Fraction(25))
     assert (done.decoder, done.model, done.damaged, done.is_cut_off) == ("OpenCV", "none", 0, False)
     assert done.seconds > 0
@@ -157,7 +157,7 @@ def test_a_folder_with_one_file_is_a_folder_all_the_same(here: Path, make_clip: 
     # A name of a file is one, where there is one source.
     run_all([str(source / "*.mp4")], _settings(output=Path("b.mp4"), table=Path("b.csv")))
     assert (here / "b.mp4").is_file() and (here / "b.csv").is_file()
-    # A folder for the output says nothing of the table.
+    # A folder for the output does not apply to the table.
     run_all([clip], _settings(output=Path("out"), table=Path("c.csv"), overwrite=True))
     assert (here / "c.csv").is_file()
 
@@ -199,15 +199,15 @@ def test_an_error_of_whoever_is_told_is_not_one_of_the_source(
     here: Path, make_clip: MakeClip
 ) -> None:
     clips = [make_clip("a.mp4", frames=2), make_clip("b.mp4", frames=2)]
-    told: list[Outcome] = []
+    reported: list[Outcome] = []
 
     def tell(outcome: Outcome) -> None:
-        told.append(outcome)
+        reported.append(outcome)
         raise OSError("nobody listens")
 
     with pytest.raises(OSError, match="nobody listens"):
         run_all(clips, _settings(), tell=tell)
-    assert [one.error for one in told] == [None]
+    assert [one.error for one in reported] == [None]
 
 
 def test_no_result_replaces_a_source(here: Path, make_clip: MakeClip) -> None:
@@ -225,10 +225,10 @@ def test_an_error_that_nobody_worded_stops_nothing(
 ) -> None:
     clips = [make_clip("a.mp4", frames=2), make_clip("b.mp4", frames=3)]
 
-    def failing(source: Any, *words: Any, **others: Any) -> Outcome:
+    def failing(source: Any, *args: Any, **others: Any) -> Outcome:
         if source.path == clips[0]:
             raise MemoryError("no\nroom")
-        return process(source, *words, **others)
+        return process(source, *args, **others)
 
     monkeypatch.setattr(jobs, "process", failing)
     names = here / "long.txt"
@@ -247,9 +247,9 @@ def test_a_folder_that_is_there_takes_even_one_result(here: Path, make_clip: Mak
 
 def test_one_name_may_come_alone(make_clip: MakeClip, tmp_path: Path) -> None:
     clip = make_clip(frames=3)
-    words: list[str | Path] = [clip, str(clip)]
-    for n, word in enumerate(words):
-        (outcome,) = run_all(word, Settings(model="none", output=tmp_path / f"{n}.mp4"))
+    sources: list[str | Path] = [clip, str(clip)]
+    for n, source in enumerate(sources):
+        (outcome,) = run_all(source, Settings(model="none", output=tmp_path / f"{n}.mp4"))
         assert outcome.output == tmp_path / f"{n}.mp4" and outcome.frames == 3
 
 

@@ -34,7 +34,7 @@ def _in_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return out
 
 
-# What comes out.
+# Outputs
 
 
 @pytest.mark.parametrize(
@@ -105,9 +105,9 @@ def test_output_is_the_same_without_threads(
     threads = set()
     real = draw_saliency
 
-    def draw(*words: Any) -> Rgb:
+    def draw(*args: Any) -> Rgb:
         threads.add(threading.current_thread().name)
-        return real(*words)
+        return real(*args)
 
     monkeypatch.setattr(analyser, "draw_saliency", draw)
     vidsal.run(clip, pipeline_settings(output="alone.mp4", table="alone.csv", **options))
@@ -157,7 +157,7 @@ def test_draw_is_the_picture_that_run_writes(
     assert picture.shape == (122, 320, 3) and picture.dtype == np.uint8
     with Image.open(out) as image:
         assert (picture == np.asarray(image)).all()
-    # As the options are where nothing is said of them.
+    # Without settings, the defaults apply.
     assert vidsal.draw(saliency).shape == (122, 160, 3)
     assert (vidsal.draw(saliency) == vidsal.draw(saliency, Settings())).all()
     (frame,) = vidsal.analyse(make_clip(frames=1), settings)
@@ -230,7 +230,7 @@ def test_flicker_is_told_at_the_end(
     assert [row["cut"] for row in rows] == ["0"] * 7 + ["1"] + ["0"] * 6
     highs = np.array([float(row["fused_high"]) for row in rows])
     changes = np.abs(np.diff(highs)) / highs[:-1]
-    # What a cut changes is no flicker, nor what the first motion after a start does.
+    # Changes by a cut, or by the first motion after a start, are not flicker.
     flicker = 100 * np.delete(changes, [0, 6, 7]).mean()
     assert abs(flicker - 100 * changes.mean()) > 0.1
     (said,) = [one.getMessage() for one in caplog.records if "flicker" in one.getMessage()]
@@ -274,13 +274,13 @@ def test_same_seed_same_output_and_batches_do_not_matter(sample_media: Path) -> 
 
 
 def test_progress_gets_every_result_and_the_number_of_them(make_clip: MakeClip) -> None:
-    told: list[Any] = []
+    reported: list[Any] = []
 
     def progress(items: Iterable[Any], total: int | None) -> Iterator[Any]:
-        told.append(total)
+        reported.append(total)
         for item in items:
-            told.append(item.frame.index)
+            reported.append(item.frame.index)
             yield item
 
     vidsal.run(make_clip(frames=6), pipeline_settings(), progress=progress)
-    assert told == [6, 0, 1, 2, 3, 4, 5]
+    assert reported == [6, 0, 1, 2, 3, 4, 5]

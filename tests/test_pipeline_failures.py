@@ -63,10 +63,10 @@ def _failing(real: Callable[..., Any], error: BaseException, after: int) -> Call
     """The same function, which raises once it has been called `after` times."""
     calls = itertools.count()
 
-    def call(*words: Any) -> Any:
+    def call(*args: Any) -> Any:
         if next(calls) == after:
             raise error
-        return real(*words)
+        return real(*args)
 
     return call
 
@@ -99,8 +99,8 @@ def _break_sink(monkeypatch: pytest.MonkeyPatch, error: BaseException, after: in
     real = sinks.open_sinks
 
     @contextmanager
-    def broken(*words: Any) -> Iterator[Any]:
-        with real(*words) as opened:
+    def broken(*args: Any) -> Iterator[Any]:
+        with real(*args) as opened:
             opened.write = _failing(opened.write, error, after)  # type: ignore[method-assign]
             yield opened
 
@@ -163,7 +163,7 @@ def test_failure_in_analyse_comes_after_the_results_before_it(
             for one in vidsal.analyse(make_clip(frames=30), pipeline_settings(batch=4))
         )
     assert caught.value is error
-    # `extend` keeps what came before the error: of the call that fails nothing comes.
+    # `extend` keeps the items before the error. The failed call yields none.
     assert got == list(range(8 if stage == "source" else 5))
 
 
@@ -193,7 +193,7 @@ def test_what_is_wrong_with_a_call_is_told_at_once(
 ) -> None:
     clip = make_clip(frames=2)
     make_clip("other.mp4", frames=2)
-    for words, says in [
+    for args, says in [
         ((clip, "lite0"), "settings: expected vidsal.Settings"),
         ((clip, ""), "settings: expected vidsal.Settings"),
         (
@@ -204,8 +204,8 @@ def test_what_is_wrong_with_a_call_is_told_at_once(
         ((clip.parent, pipeline_settings()), "means 2 sources, one is expected"),
     ]:
         with pytest.raises(UsageError, match=says):
-            # Of `analyse` not even the first frame is asked for.
-            function(*words)
+            # `analyse` fails before its first frame is requested.
+            function(*args)
     assert names_left() == []
 
 
@@ -250,10 +250,10 @@ def test_ctrl_c_on_a_file_removes_what_was_begun(
 ) -> None:
     real, calls = draw_saliency, itertools.count()
 
-    def draw(*words: Any) -> Rgb:
+    def draw(*args: Any) -> Rgb:
         if next(calls) == 10:
             os.kill(os.getpid(), signal.SIGINT)
-        return real(*words)
+        return real(*args)
 
     monkeypatch.setattr(analyser, "draw_saliency", draw)
     with pytest.raises(KeyboardInterrupt):

@@ -119,7 +119,7 @@ def test_ctrl_c_on_a_camera_is_the_end_of_a_recording_that_is_kept(plug_in: Plug
     before = signal.getsignal(signal.SIGINT)
     out = vidsal.run(0, pipeline_settings(annotate=False, table=Path("t.csv")))
     levels = _levels(out)
-    # Frame 30 was being read; what was read until the signal arrived is there, and all in order.
+    # Frame 30 was being read. All frames read before the signal are written, in order.
     assert 30 <= len(levels) <= 32
     assert levels == pytest.approx([2 * n for n in range(len(levels))], abs=2)
     assert len(table_rows(Path("t.csv"))) == len(levels)
@@ -133,11 +133,11 @@ def test_a_later_ctrl_c_is_an_interrupt(plug_in: PlugIn, monkeypatch: pytest.Mon
     monkeypatch.setattr(interrupt, "_REPEAT_S", 0.2)
     real, calls = draw_saliency, itertools.count()
 
-    def draw(*words: Any) -> Rgb:
+    def draw(*args: Any) -> Rgb:
         if next(calls) in (3, 4):
             _interrupt()
             time.sleep(0.3)
-        return real(*words)
+        return real(*args)
 
     monkeypatch.setattr(analyser, "draw_saliency", draw)
     before = signal.getsignal(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""The set-up scripts and the files beside the package, as far as no network is needed."""
+"""The set-up scripts and the files outside the package, where no network is needed."""
 
 import ast
 import importlib

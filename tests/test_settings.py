@@ -1,4 +1,4 @@
-"""Options: what each may be, what it is called, and how it says what is wrong."""
+"""Options: accepted values, names, and error messages."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_bad_value_is_refused_by_the_name_of_its_option(name: str, value: Any) -
     assert "\n" not in message
     assert isinstance(caught.value, ValueError) and isinstance(caught.value, VidsalError)
     if value is not None:
-        # What came stands in the line, too; of what can be no path, the type.
+        # The line names the value, or its type if it cannot be a path.
         assert str(value) in message or f"not {type(value).__name__}" in message
 
 
@@ -239,7 +239,7 @@ def test_values_come_out_as_the_options_own_type() -> None:
     assert made.output == Path("a/b.mp4")
     assert (made.start, made.end, made.target) == (62.5, 120.0, "285")
     assert Settings(target="  tench ").target == "tench"
-    # What has been checked stays as it is when it is checked again.
+    # A second check leaves checked values unchanged.
     assert dataclasses.replace(made) == made
     with pytest.raises(dataclasses.FrozenInstanceError):
         made.batch = 1  # type: ignore[misc]
@@ -284,7 +284,7 @@ def test_no_more_fresh_samples_than_samples() -> None:
     with pytest.raises(UsageError, match=r"^fresh= must be at most samples=, got 5 of 4$"):
         Settings(fresh=5, samples=4)
     assert Settings(fresh=4, samples=4).fresh == 4
-    # Where nothing is remembered there is nothing to be fresh.
+    # Methods without accumulation have no fresh gradients.
     assert Settings(fresh=5, samples=4, method="integrated").samples == 4
 
 
@@ -413,10 +413,10 @@ def test_help_of_the_class_says_what_every_field_means(options: Any) -> None:
     head, _, listed = about.partition("Parameters\n----------\n")
     parameters, _, raised = listed.partition("\n\nRaises\n------\nUsageError\n")
     assert head and raised
-    told = re.split(r"\n(?=\w+ : )", parameters)
+    entries = re.split(r"\n(?=\w+ : )", parameters)
     fields = dataclasses.fields(options)
-    assert [one.partition(" : ")[0] for one in told] == [field.name for field in fields]
-    for one, field in zip(told, fields, strict=True):
+    assert [one.partition(" : ")[0] for one in entries] == [field.name for field in fields]
+    for one, field in zip(entries, fields, strict=True):
         _, *lines = one.splitlines()
         assert all(line.startswith("    ") for line in lines)
         assert " ".join(line.strip() for line in lines) == field.metadata["help"]
@@ -464,7 +464,7 @@ def test_networks_of_its_own_are_found_in_any_case(given: str, name: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "expected"),
     [
         ({"model": "none", "working_width": 64, "overwrite": True}, []),
         (
@@ -486,5 +486,7 @@ def test_networks_of_its_own_are_found_in_any_case(given: str, name: str) -> Non
         ({"fusion": "static", "gain": 1.0}, ["gain=: without effect with fusion='static'"]),
     ],
 )
-def test_options_that_change_nothing_are_named(options: dict[str, Any], told: list[str]) -> None:
-    assert list(Settings(**options).idle(options)) == told
+def test_options_that_change_nothing_are_named(
+    options: dict[str, Any], expected: list[str]
+) -> None:
+    assert list(Settings(**options).idle(options)) == expected

@@ -1,4 +1,4 @@
-"""A web server on loopback, for tests of what is downloaded."""
+"""A web server on loopback, for tests of downloads."""
 
 import threading
 from collections.abc import Iterator, Mapping
@@ -8,16 +8,16 @@ from typing import Any
 
 
 class Server:
-    """A web server that answers in one way and counts what it is asked.
+    """A web server that always answers in one way and counts its requests.
 
     Parameters
     ----------
     answer : str
         ``whole``, ``other`` (bytes than the published ones), ``half``, ``stall`` in the middle,
-        ``silence``, ``endless`` (no length is told), or the code of an error.
+        ``silence``, ``endless`` (no Content-Length), or the code of an error.
     content : bytes
     place : str
-        What the address ends in.
+        End of the URL.
     headers : mapping
         Sent beside the length.
     """

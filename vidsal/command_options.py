@@ -59,7 +59,13 @@ def options_of(
 
 
 def with_options(options: Options) -> Callable[[Command], Command]:
-    """Give a command, which takes keywords, some options in its signature, after its own ones."""
+    """Return a decorator that appends options to the signature of a command with ``**kwargs``.
+
+    Parameters
+    ----------
+    options : dict of str to inspect.Parameter
+        The added parameters, by name.
+    """
 
     def extended(command: Command) -> Command:
         own = inspect.signature(command).parameters.values()

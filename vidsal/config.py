@@ -50,7 +50,7 @@ def read_config(folder: Path = Path()) -> dict[str, Any]:
 
 
 def _table(folder: Path) -> tuple[str, dict[str, Any]]:
-    """Return the name of the file and table that is read, and what is in it."""
+    """Return the name of the file and table that is read, and its content."""
     own, project = folder / _OWN_FILE, folder / _PROJECT_FILE
     if own.is_file():
         return str(own), _parsed(own)
@@ -63,7 +63,7 @@ def _table(folder: Path) -> tuple[str, dict[str, Any]]:
 
 def _parsed(path: Path) -> dict[str, Any]:
     """Return the content of a TOML file."""
-    # A fortieth of the time that ``vidsal --help`` takes.
+    # This import takes a fortieth of the time of ``vidsal --help``.
     import tomllib
 
     try:

@@ -1,23 +1,46 @@
-"""What can go wrong, in words a user can act on. Only ``cli.py`` turns them into exit codes."""
+"""Errors with messages that a user can act on. Only ``cli.py`` turns them into exit codes."""
 
 import re
 
 
 class VidsalError(Exception):
-    """The world did not play along: one line that says what failed and what to do about it."""
+    """An expected failure. The message is one line: what failed, why, and what to do."""
 
 
 class UsageError(VidsalError, ValueError):
-    """An argument is wrong: the line names the argument, what was expected and what came."""
+    """An argument is wrong. The message names the argument, the expected and the given value."""
 
 
 def flat(text: object) -> str:
-    """Return a text in one line, without a terminal's colours."""
+    """Return a text in one line, without a terminal's colour codes.
+
+    Parameters
+    ----------
+    text : object
+        Converted with `str`.
+
+    Returns
+    -------
+    str
+        With each run of white space as one space.
+    """
     return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(text)).split())
 
 
 def one_line(error: BaseException, *, hint: str = "") -> str:
-    """Return what an error says in one line; one that nobody worded says what it is, and a hint."""
+    """Return an error's message in one line, with the type of unexpected errors.
+
+    Parameters
+    ----------
+    error : BaseException
+    hint : str, optional
+        Added in the brackets, for errors other than `VidsalError`.
+
+    Returns
+    -------
+    str
+        The message; for errors other than `VidsalError` followed by the type in brackets.
+    """
     if isinstance(error, VidsalError):
         return flat(error)
     return f"{flat(error)} ({type(error).__name__}{hint})"

@@ -1,4 +1,4 @@
-"""One source, from its name to the output file: what is opened, chained and closed."""
+"""Process one source, from its name to the output file: open, chain and close all stages."""
 
 import dataclasses
 import logging

@@ -54,7 +54,7 @@ PRESETS: dict[Preset, dict[str, Any]] = {
         "predict_every": 1.0,
     },
 }  # fmt: skip
-# What people type for names that an option has, and what the option calls them.
+# Other names that people type for the values of an option.
 _OTHER_NAMES = {
     "h265": "hevc", "x265": "hevc", "avc": "h264", "x264": "h264", "av01": "av1", "aom": "av1",
     "vp09": "vp9", "gray": "grey", "jet": "turbo", "vanilla": "gradient",
@@ -63,6 +63,11 @@ _OTHER_NAMES = {
 
 def parse_time(text: str | float | None) -> float | None:
     """Return seconds from ``12.5``, ``"12.5"``, ``"1:02.5"`` or ``"00:01:02.5"``.
+
+    Parameters
+    ----------
+    text : str, float or None
+        Seconds, or [hours:]minutes:seconds. None stays None.
 
     Raises
     ------
@@ -84,6 +89,11 @@ def parse_time(text: str | float | None) -> float | None:
 
 def parse_rate(text: str | float | Fraction | None) -> Fraction | None:
     """Return an exact rate from ``25``, ``"30000/1001"``, or ``"29.97"``, which stands for that.
+
+    Parameters
+    ----------
+    text : str, float, Fraction or None
+        Frames per second. None stays None.
 
     Raises
     ------
@@ -109,7 +119,11 @@ def parse_rate(text: str | float | Fraction | None) -> Fraction | None:
 
 
 def parse_path(name: str | Path) -> Path:
-    """Return a path; no name at all would be the current folder's.
+    """Return a path. An empty name is refused, as it would mean the current folder.
+
+    Parameters
+    ----------
+    name : str or Path
 
     Raises
     ------
@@ -122,19 +136,24 @@ def parse_path(name: str | Path) -> Path:
 
 
 class Warmup(NamedTuple):
-    """What does not count at the start of something live, whichever lasts longer."""
+    """Seconds and frames to leave out at the start of a live run; the longer of both counts."""
 
     seconds: float = 0.0
     frames: int = 0
 
 
 def parse_warmup(text: str | float | tuple[float, int]) -> Warmup:
-    """Return what ``2`` (seconds, any time) or ``30f`` (frames) stands for.
+    """Return the `Warmup` for ``2`` (seconds) or ``30f`` (frames).
+
+    Parameters
+    ----------
+    text : str, float or tuple
+        Seconds, frames followed by ``f``, or (seconds, frames).
 
     Raises
     ------
     UsageError
-        If it is neither.
+        If the text has another form.
     """
     if isinstance(text, tuple):
         return Warmup(*text)
@@ -173,8 +192,8 @@ def _described(field: Any) -> str:
     """Return one option as numpydoc has a parameter."""
     default = "optional" if field.default is None else f"default {field.default!r}"
     # No wider than the declaration, once pydoc has indented it.
-    told = textwrap.wrap(field.metadata["help"], 88)
-    return "\n    ".join([f"{field.name} : {_kind(field.type)}, {default}", *told])
+    help_lines = textwrap.wrap(field.metadata["help"], 88)
+    return "\n    ".join([f"{field.name} : {_kind(field.type)}, {default}", *help_lines])
 
 
 def _kind(annotation: Any) -> str:
@@ -188,12 +207,24 @@ def _kind(annotation: Any) -> str:
 
 
 def is_saved(model: Model) -> TypeGuard[str]:
-    """Say whether a network's name is that of a saved model; a model object is none."""
+    """Return whether a network is named by the file of a saved model.
+
+    Parameters
+    ----------
+    model : str or Keras model
+        A value of ``Settings.model``.
+    """
     return isinstance(model, str) and model.endswith((".keras", ".h5"))
 
 
 def is_model_object(model: Any) -> bool:
-    """Say whether a value is a Keras model object, without importing Keras."""
+    """Return whether a value is a Keras model object, without importing Keras.
+
+    Parameters
+    ----------
+    model : object
+        Any value.
+    """
     return hasattr(model, "layers") and hasattr(model, "inputs")
 
 
@@ -206,7 +237,12 @@ def _word(value: str | int | Path) -> str:
 
 
 def parse_model(value: Model) -> Model:
-    """Return a network's name, vidsal's own ones in lower case; a model object stays as it is."""
+    """Return a network's name, vidsal's own ones in lower case; a model object stays as it is.
+
+    Parameters
+    ----------
+    value : str or Keras model
+    """
     if is_model_object(value):
         return value
     if not isinstance(value, (str, Path)):
@@ -220,7 +256,18 @@ def parse_model(value: Model) -> Model:
 
 
 def parse_every(value: str | int) -> int | str:
-    """Return a step between frames, or the word ``auto``."""
+    """Return a step between frames, or the word ``auto``.
+
+    Parameters
+    ----------
+    value : str or int
+        ``auto``, or a whole number of at most 9 digits.
+
+    Raises
+    ------
+    UsageError
+        If it is something else.
+    """
     if value == "auto" or (isinstance(value, int) and not isinstance(value, bool)):
         return value
     if re.fullmatch(r"[0-9]{1,9}", str(value)):
@@ -269,7 +316,7 @@ def _group(name: str) -> Callable[[type[T]], type[T]]:
 @_group("Output")
 @dataclass(frozen=True, kw_only=True)
 class OutputOptions(Options):
-    """What to write, and how to encode it."""
+    """Outputs and their encoding."""
 
     # fmt: off
     output: Path | None = _option(
@@ -528,7 +575,7 @@ class PictureOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class AnalysisOptions(FusionOptions, MotionOptions, StaticOptions):
-    """What decides the maps of given frames and a given network."""
+    """The options that decide the maps, for given frames and a given network."""
 
 
 # Fields come in the reverse order of the bases: help texts begin with the output.
@@ -560,7 +607,13 @@ class Settings(PictureOptions, AnalysisOptions, NetworkOptions, SourceOptions, O
             )
 
     def changed(self, groups: Collection[str]) -> dict[str, Any]:
-        """Return the options of some groups that are not at their defaults, by name."""
+        """Return the options of some groups that are not at their defaults, by name.
+
+        Parameters
+        ----------
+        groups : collection of str
+            Names of option groups, as in the metadata of the fields.
+        """
         return {
             field.name: value
             for field in dataclasses.fields(self)
@@ -569,7 +622,13 @@ class Settings(PictureOptions, AnalysisOptions, NetworkOptions, SourceOptions, O
         }
 
     def idle(self, names: Collection[str]) -> Iterator[str]:
-        """Yield, for some options that are given, which of them change nothing, and why."""
+        """Yield a line for each given option that has no effect, with the reason.
+
+        Parameters
+        ----------
+        names : collection of str
+            Names of the given options.
+        """
         groups = {field.name: field.metadata["group"] for field in dataclasses.fields(self)}
         model, is_object = option("model", self.model_name), is_model_object(self.model)
         sampling = {"fresh", "noise", "seed"}
@@ -624,7 +683,11 @@ class LiveOptions(Options):
 
 
 def settings_of(given: Any) -> Settings:
-    """Return the settings that are given to a function, for ``None`` those that are usual.
+    """Return the given settings, or the default ones for ``None``.
+
+    Parameters
+    ----------
+    given : Settings or None
 
     Raises
     ------
@@ -645,6 +708,15 @@ def panel_px(size: tuple[int, int], layout: Layout, most_px: int) -> tuple[int, 
     """Return the (height, width) that a panel of a picture of some size is drawn at.
 
     All panels together are at most `most_px` wide; with 0 they keep the picture's size.
+
+    Parameters
+    ----------
+    size : tuple of int
+        (height, width) of the picture in pixels.
+    layout : str
+        Decides how many panels lie side by side.
+    most_px : int
+        Largest width of all panels together in pixels, or 0.
     """
     height, width = size
     _, columns = PANELS[layout]
@@ -657,7 +729,13 @@ def panel_px(size: tuple[int, int], layout: Layout, most_px: int) -> tuple[int, 
 
 
 def flag(name: str) -> str:
-    """Return an option as it is typed: ``short_side`` -> ``--short-side``."""
+    """Return an option as it is typed: ``short_side`` -> ``--short-side``.
+
+    Parameters
+    ----------
+    name : str
+        Name of the field.
+    """
     return "--" + name.replace("_", "-")
 
 
@@ -700,6 +778,13 @@ def _checked(field: Any, value: Any) -> Any:
 def checked_option(name: str, value: Any) -> Any:
     """Return a value as the type of an option of `Settings` or `LiveOptions`.
 
+    Parameters
+    ----------
+    name : str
+        Name of the field.
+    value : object
+        As it is read from a file.
+
     Raises
     ------
     UsageError
@@ -714,6 +799,11 @@ def checked_option(name: str, value: Any) -> Any:
 def preset_options(name: str) -> dict[str, Any]:
     """Return the options that a preset stands for.
 
+    Parameters
+    ----------
+    name : str
+        Name of the preset.
+
     Raises
     ------
     UsageError
@@ -726,16 +816,22 @@ def preset_options(name: str) -> dict[str, Any]:
 
 
 def preset_help() -> str:
-    """Return what each preset stands for, as the command line would have it."""
-    told = [
+    """Return the options of each preset, as flags of the command line."""
+    described = [
         f"{name} ({', '.join(f'{flag(key)} {value}' for key, value in options.items())})"
         for name, options in PRESETS.items()
     ]
-    return f"Options that go together: {'; '.join(told)}. Options that are given win."
+    return f"Options that go together: {'; '.join(described)}. Options that are given win."
 
 
 def choices_of(annotation: Any) -> tuple[str, ...]:
-    """Return the words that an option takes where these are all, as those of ``--layout``."""
+    """Return the values of an option with a fixed set of words, such as ``--layout``, else ().
+
+    Parameters
+    ----------
+    annotation : type
+        Annotation of a field of `Settings`.
+    """
     if get_origin(annotation) is Literal:
         return get_args(annotation)
     kinds = [one for one in get_args(annotation) if one is not type(None)]

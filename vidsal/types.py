@@ -419,10 +419,24 @@ class SaliencyViewer(Protocol):
     """Draws saliency for notebooks; `vidsal.render.notebook` is one."""
 
     def png(self, saliency: "Saliency") -> bytes:
-        """Return the annotated picture as a PNG file."""
+        """Return the annotated picture as a PNG file.
+
+        Parameters
+        ----------
+        saliency : Saliency
+            Maps of one frame, with its picture.
+        """
 
     def plot(self, saliency: "Saliency", ax: Any = None) -> Any:
-        """Draw the panels with matplotlib."""
+        """Draw the panels with matplotlib.
+
+        Parameters
+        ----------
+        saliency : Saliency
+            Maps of one frame, with its picture.
+        ax : matplotlib.axes.Axes, optional
+            Draw the fused map alone into these axes.
+        """
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

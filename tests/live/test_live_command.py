@@ -13,9 +13,9 @@ from vidsal.live.statistics import Summary
 from vidsal.settings import LiveOptions, Settings
 
 
-def _vidsal(*words: str, folder: Path) -> "subprocess.CompletedProcess[str]":
+def _vidsal(*args: str, folder: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-m", "vidsal", *words], cwd=folder, capture_output=True, text=True,
+        [sys.executable, "-m", "vidsal", *args], cwd=folder, capture_output=True, text=True,
         timeout=60, stdin=subprocess.DEVNULL,
     )  # fmt: skip
 
@@ -27,8 +27,8 @@ def test_what_cannot_be_is_one_line_and_an_exit_code(tmp_path: Path) -> None:
         ("live", "--static-every", "0"): "--static-every must be auto or",
         ("live", "--start", "3"): "--start",
     }
-    for words, said in wrong.items():
-        result = _vidsal(*words, folder=tmp_path)
+    for args, said in wrong.items():
+        result = _vidsal(*args, folder=tmp_path)
         assert result.returncode == 2
         assert said in result.stderr
         assert "Try `vidsal live --help`" in result.stderr

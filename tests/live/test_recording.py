@@ -98,7 +98,7 @@ def test_segments_follow_one_another_without_a_gap(tmp_path: Path) -> None:
             recording.write(one, one.frame.rgb)
         recording.end(10.0)
     videos = [path for path in recording.files if path.suffix == ".mp4"]
-    # What is there is never replaced: the second file has another number.
+    # Existing files are never replaced: the second file has another number.
     assert [path.name for path in videos] == ["o.mp4", "o_003.mp4", "o_004.mp4"]
     assert (tmp_path / "o_002.mp4").read_bytes() == b"mine"
     assert sum(length_of(path)[1] for path in videos) == pytest.approx(10.0, abs=0.1)
@@ -121,7 +121,7 @@ def test_a_recording_begun_while_nothing_comes_lasts_from_then_on(tmp_path: Path
 def test_a_disk_that_fills_up_ends_the_recording_while_it_can_be_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # What the encoder still holds has to go somewhere: 64 MB are left alone.
+    # The encoder flushes its buffered frames at the end: 64 MB stay free for them.
     free = [10**12] * 3 + [80_000_000, 50_000_000]
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(
@@ -137,7 +137,7 @@ def test_a_disk_that_fills_up_ends_the_recording_while_it_can_be_ended(
         for one in saliencies:
             recording.write(one, one.frame.rgb)
             written += 1
-    # It is looked at once a second, one of which the claim of the name took.
+    # The free space is checked once a second; claiming the name used one of the checks.
     assert 20 <= written <= 50
     assert recording.files == [tmp_path / "o.mp4", tmp_path / "t.csv"]
     assert length_of(tmp_path / "o.mp4")[1] == pytest.approx(written / 10, abs=0.15)

@@ -109,7 +109,7 @@ def simulation(monkeypatch: pytest.MonkeyPatch) -> Simulation:
 def test_latency_does_not_grow_when_analysis_is_slow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of forty frames a second some six can be analysed. Each shown frame is as old as its
+    """About six of forty frames a second can be analysed. Each shown frame is as old as its
     analysis and the wait for it, and the recording keeps real time."""
     simulation = Simulation(monkeypatch, step_s=0.025)
     out, table = tmp_path / "o.mp4", tmp_path / "t.csv"
@@ -172,7 +172,7 @@ def test_a_smooth_stream_is_adapted_to_and_shows_its_statistics(
     # Every 0.25 s, at the next frame: 21 frames count.
     assert len(adapted) == 7
     assert np.diff(adapted) == pytest.approx(0.3, abs=1e-6)
-    # All but the one that ends the warm-up.
+    # All frames except the one that ends the warm-up.
     assert len(lines) == len(kept[0].shown) - 1 == 21
     assert lines[-1].startswith("in 10/s  out 10/s  0 ms  dropped 0%")
     assert kept[0].shown[-1][1].fps_out == pytest.approx(10, abs=0.01)
@@ -244,9 +244,9 @@ def test_ctrl_c_ends_it_and_keeps_the_recording(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_told_to_end_it_keeps_the_recording(name: str, tmp_path: Path) -> None:
     out, number = tmp_path / "o.mp4", getattr(signal, name)
-    # Twice in a row is once.
+    # Two signals in a row count as one.
     kill = {n: lambda: os.kill(os.getpid(), number) for n in (30, 31)}
-    # What runs the tests may have been told to ignore it, as nohup does.
+    # The parent process may ignore the signal, as nohup does.
     before = signal.signal(number, signal.SIG_DFL)
     try:
         summary = _live(FakeCapture(9999, at=kill), output=out)
@@ -409,7 +409,7 @@ def test_a_pause_is_marked_and_takes_a_new_layout(
     assert [picture.shape for picture, _ in shown[12:14]] == [(height, width, 3)] * 2
     assert shown[15][0].shape == shown[-1][0].shape == (height, 2 * width, 3)
     marked = [line.startswith("PAUSED  in ") for line in lines]
-    # From the first picture of the pause to the last one, and no further.
+    # Exactly the pictures of the pause are marked.
     first, last = marked.index(True), len(marked) - marked[::-1].index(True)
     assert all(marked[first:last]) and last - first == sum(one.is_paused for _, one in shown)
     assert len(marked) - last >= 3
@@ -428,7 +428,7 @@ def test_what_is_no_camera_and_no_stream_is_said() -> None:
 
 
 def test_options_that_cannot_be() -> None:
-    for words in ({"port": 70000}, {"latency_target": 0.0}, {"segment_minutes": -1.0},
+    for options in ({"port": 70000}, {"latency_target": 0.0}, {"segment_minutes": -1.0},
                   {"warmup": "-1"}, {"warmup": "f"}):  # fmt: skip
         with pytest.raises(UsageError):
-            LiveOptions(**words)
+            LiveOptions(**options)

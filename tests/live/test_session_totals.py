@@ -1,4 +1,4 @@
-"""Live runs: totals, durations, and what is written into a recording."""
+"""Live runs: totals, durations, and the texts in a recording."""
 
 import csv
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Packet lists, and what their timestamps say."""
+"""Packet lists, and the decisions made from their timestamps."""
 
 import math
 
@@ -65,7 +65,7 @@ def test_many_equal_times_are_a_restart(equal: int, has_restart: bool, stream: i
         # Both jump at 1 s, and 0.5 s apart.
         ([0, 1, 21], [0, 1, 21], True),
         ([0, 1, 21], [0, 0.5, 21], True),
-        # Only one, or at other times.
+        # Only one of them jumps, or they jump at other times.
         ([0, 1, 21], [0, 1, 10, 19, 21], False),
         ([0, 1, 21], [0, 10, 19, 40], False),
         # Hours are too long for any stream.

@@ -79,7 +79,7 @@ def test_flicker_is_not_motion(factor: float) -> None:
 
 @pytest.mark.parametrize("factor", [0.8, 1.15])
 def test_clipped_highlights_are_not_motion(factor: float) -> None:
-    # Where the picture is clipped the light changes nothing, beside places where it does.
+    # Light does not change clipped pixels, but changes their neighbours.
     picture = texture()
     rows, columns = np.mgrid[: SIZE[0], : SIZE[1]]
     picture += 500 * np.exp(-((rows - 90) ** 2 + (columns - 160) ** 2) / 800)

@@ -50,7 +50,7 @@ def test_captions_fit(size: tuple[int, int], name: str | None) -> None:
     assert not marked[height - margin + 1 :].any()
     assert not marked[:, : margin - 1].any()
     assert not marked[:, width - margin + 1 :].any()
-    # The letters are white with a black outline; neither is the background.
+    # The letters are white with a black outline; the background has other colours.
     assert picture.max() == 255 and picture[marked].min() < GREY // 2
 
 

@@ -11,7 +11,7 @@ from vidsal.runtime.latest import Latest, background_thread, newest
 
 
 class Source:
-    """Numbers that come when they are let; remembers how far it was asked, and its end."""
+    """Yields numbers when the test releases them; records the requests and its end."""
 
     def __init__(self) -> None:
         self.let = threading.Semaphore(0)
@@ -96,7 +96,7 @@ def test_what_failed_is_not_over_before_somebody_knows() -> None:
 
 
 def test_a_slow_taker_gets_items_no_older_than_one_period() -> None:
-    """Latency does not grow: after any wait what is taken has just come."""
+    """Latency does not grow: after any wait, the taken item has just arrived."""
 
     def clock() -> Iterator[float]:
         while True:
@@ -150,5 +150,5 @@ def test_the_latest_value_reaches_every_reader_once() -> None:
 
     with background_thread(later):
         assert latest.after(2, 5) == (3, "C")
-    # Once for all who ask, and never for what nobody saw.
+    # Made once for all readers, and never for an item that nobody read.
     assert made == ["b", "c"]

@@ -1,4 +1,4 @@
-"""What native libraries say: asked for silence in time, kept where they say it all the same."""
+"""Log lines of native libraries: silenced before import, otherwise captured."""
 
 import logging
 import os
@@ -20,7 +20,7 @@ NAMES = ("TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS", "OPENCV_LOG_LEVEL")
 def unset(monkeypatch: pytest.MonkeyPatch) -> None:
     """No variable is set, no TensorFlow imported, and both are put back afterwards."""
     for name in (*native_logs._TENSORFLOW, *native_logs._OPENCV):
-        # Set first, so that what a test sets itself is taken back as well.
+        # Set first, so that variables set by a test are restored, too.
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
@@ -77,11 +77,11 @@ def test_without_room_stderr_is_as_it_was(
     assert capfd.readouterr().err == "within\n"
 
 
-def _python(code: str, *words: Path, **variables: str) -> "subprocess.CompletedProcess[str]":
+def _python(code: str, *args: Path, **variables: str) -> "subprocess.CompletedProcess[str]":
     """Run some code as that of a person who has set no variables but these."""
     kept = {name: value for name, value in os.environ.items() if name not in NAMES}
     return subprocess.run(
-        [sys.executable, "-c", code, *map(str, words)],
+        [sys.executable, "-c", code, *map(str, args)],
         env=kept | variables, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
 
@@ -91,7 +91,7 @@ def _python(code: str, *words: Path, **variables: str) -> "subprocess.CompletedP
     [
         ("", {}, ""),
         ("", {"TF_CPP_MIN_LOG_LEVEL": "0"}, "chatter\n"),
-        # It has said all by then, and is not told to be quiet afterwards.
+        # TensorFlow has logged by then, and is not silenced afterwards.
         ("import tensorflow; ", {}, "chatter\n"),
     ],
 )

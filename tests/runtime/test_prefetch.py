@@ -17,7 +17,7 @@ def _threads() -> list[threading.Thread]:
 
 
 class _Counted:
-    """A generator that tells how many items were asked of it and how it was closed."""
+    """A generator that records how many items were requested and which thread closed it."""
 
     def __init__(self, count: int) -> None:
         self.made = 0
@@ -121,7 +121,7 @@ def test_leaving_early_stops_joins_and_closes(depth: int) -> None:
     assert time.monotonic() - begin_s < 1
     assert not _threads()
     assert source.made <= 3 + depth + 1
-    # In the thread that used it: what is open there belongs there.
+    # The thread that used the source closes it.
     expected = "vidsal-prefetch" if depth else threading.current_thread().name
     assert source.closed_by == expected
 

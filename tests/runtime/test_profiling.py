@@ -1,4 +1,4 @@
-"""Where the time goes, on a clock that goes only when told."""
+"""The seconds of each stage, measured with a simulated clock."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from vidsal.types import Request
 
 
 class Clock:
-    """Seconds that go when they are told to."""
+    """A clock that is advanced by hand."""
 
     def __init__(self) -> None:
         self.now_s = 0.0

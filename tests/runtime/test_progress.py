@@ -1,4 +1,4 @@
-"""Progress bars: where they are shown, and what they say."""
+"""Progress bars: where they are shown, and their texts."""
 
 import io
 import logging
@@ -118,7 +118,7 @@ def test_a_notebook_shows_bars(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
     assert is_shown()
     assert list(progress_bar([1, 2], 2)) == [1, 2]
-    # IPython in a terminal is none.
+    # IPython in a terminal is not a notebook.
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))
     assert not is_shown()
 

@@ -134,7 +134,7 @@ def test_the_marker_stays_until_another_place_is_clearly_brighter(
     values = _two_spots(near, far)
     top = peak(values)
     assert top == pytest.approx(NEAR if near > far else FAR)
-    # The last marker is a little beside it: the marker follows a moving object.
+    # The last marker is slightly off the peak: the marker follows a moving object.
     last = NEAR[0] + 0.05, NEAR[1] - 0.05
     assert stabilized_peak(values, top, last) == pytest.approx(NEAR if stays else FAR)
 

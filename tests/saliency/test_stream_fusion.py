@@ -342,7 +342,7 @@ def test_centre_prior_weights_the_fused_map(clip: list[Rgb], strength: float) ->
         both = 0.25 * (1 + 2 * result.motion)
         assert result.fused == pytest.approx(both * prior, abs=1e-5)
         assert result.static == pytest.approx(flat, abs=1e-6)
-        # Motion's share is of what is shown.
+        # The share of motion refers to the shown map.
         share = (0.5 * result.motion * prior).sum() / (both * prior).sum()
         assert result.motion_share == pytest.approx(share, abs=1e-5)
     settings = dataclasses.replace(settings, scale="fixed:0,0.2")

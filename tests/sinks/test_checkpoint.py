@@ -55,11 +55,11 @@ def test_segments_come_back_as_they_were(output: Path, three: Path) -> None:
         assert _texts(checkpoint) == ["rows 0", "rows 1", "rows 2"]
         assert [one.frames for one in checkpoint.segments] == [10, 20, 30]
         assert checkpoint.segments[-1].metadata == {"shown": 30, "is_last": False}
-        # States hold pictures: of old ones nothing is left.
+        # States hold pictures: old ones are removed.
         assert [one.state for one in checkpoint.segments] == [None, b"after 1", b"after 2"]
         assert checkpoint.damaged == 0 and checkpoint.result is None
         _segment(checkpoint, "rows 3", 40)
-        # Nor does a long run gather them.
+        # A long run keeps no states in memory.
         assert checkpoint.segments[-1].state is None
     with open_checkpoint(output, IDENTITY) as checkpoint:
         assert _texts(checkpoint)[-1] == "rows 3"
@@ -121,7 +121,7 @@ def test_a_hole_ends_what_counts(output: Path, three: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("now", "words"),
+    ("now", "message"),
     [
         ({**IDENTITY, "layout": "quad"}, "layout= was overlay and is quad"),
         ({**IDENTITY, "NumPy": "2.2"}, "NumPy was 2.1 and is 2.2"),
@@ -130,11 +130,11 @@ def test_a_hole_ends_what_counts(output: Path, three: Path) -> None:
     ],
 )
 def test_another_run_is_refused_by_what_is_not_the_same(
-    output: Path, three: Path, now: dict[str, str], words: str
+    output: Path, three: Path, now: dict[str, str], message: str
 ) -> None:
     with pytest.raises(VidsalError) as caught, open_checkpoint(output, now):
         pass
-    assert words in str(caught.value) and str(three) in str(caught.value)
+    assert message in str(caught.value) and str(three) in str(caught.value)
     assert str(caught.value).endswith("run as before, or remove the folder")
     with open_checkpoint(output, IDENTITY) as checkpoint:
         assert len(checkpoint.segments) == 3
@@ -261,7 +261,7 @@ def test_a_result_is_kept_until_it_is_dropped(output: Path, three: Path) -> None
         begun = checkpoint.new_folder()
         (begun / "cat.mp4").write_bytes(b"whole")
         checkpoint.finish_result(begun)
-        # In the middle of being put to its places.
+        # Killed while the files are moved to their places.
         raise KeyboardInterrupt
     with open_checkpoint(output, IDENTITY) as checkpoint:
         assert checkpoint.result is not None and checkpoint.segments == ()

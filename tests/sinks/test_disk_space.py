@@ -1,4 +1,4 @@
-"""Room on the disk: how much is needed, and that too little is said before any work."""
+"""Disk space: how much is needed, and the error before any work if there is too little."""
 
 import shutil
 from dataclasses import replace

@@ -50,7 +50,7 @@ def test_a_changed_input_is_refused(make_clip: MakeClip, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "message"),
     [
         ({"layout": "quad"}, "layout= was overlay and is quad"),
         ({"batch": 8}, "batch= was 4 and is 8"),
@@ -59,14 +59,14 @@ def test_a_changed_input_is_refused(make_clip: MakeClip, monkeypatch: pytest.Mon
     ],
 )
 def test_changed_settings_are_refused_before_the_network_is_loaded(
-    options: dict[str, Any], words: str, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+    options: dict[str, Any], message: str, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clip = make_clip(frames=16)
     with broken_drawing(monkeypatch, 9), pytest.raises(RuntimeError):
         vidsal.run(clip, resumable())
     with monkeypatch.context() as patch:
         patch.setattr(models, "open_static", lambda *_: pytest.fail("was loaded"))
-        with pytest.raises(VidsalError, match=f"{words}.*run as before, or remove the folder"):
+        with pytest.raises(VidsalError, match=f"{message}.*run as before, or remove the folder"):
             vidsal.run(clip, resumable(**options))
     vidsal.run(clip, resumable())
 

@@ -81,7 +81,7 @@ def test_maps_never_replace_what_is_not_a_map(tmp_path: Path, foreign: str) -> N
         theirs.write_text("mine")
     with pytest.raises(VidsalError, match=f"other files than maps .{foreign}"):
         claim_folder(tmp_path, overwrite=True)
-    # Even where it came there after the check.
+    # The file survives even if it appears after the check.
     with maps_sink(tmp_path) as sink:
         sink.write(make_saliency(1))
     assert theirs.exists()

@@ -114,7 +114,7 @@ def test_sound_that_begins_before_the_picture(
     assert _first(clip, "click")[0] - _first(clip, "picture")[0] == pytest.approx(2.5, abs=0.03)
     out = run_vidsal(clip, tmp_path / "o.mp4", start=start)
     before_s = _first(clip, "click")[0] - _first(clip, "picture")[0] - (start or 0)
-    # What begins the sound before the picture is kept, unless a later part was asked for.
+    # Audio before the first frame is kept, unless `start` is given.
     picture_s = 0 if start else 0.5
     assert _first(out, "picture")[0] == pytest.approx(picture_s, abs=0.05)
     after_s = _first(out, "click")[0] - _first(out, "picture")[0]
@@ -176,7 +176,7 @@ def test_the_click_stays_where_it_was_in_every_container(
     clip = _clip_with_click(tmp_path / "a.mkv", sound=given, codec="libx264")
     seen = probe.inspect(clip)
     assert seen.sound is not None and seen.picture is not None
-    # Old versions of ffmpeg let the file begin with what a decoder is to skip of its sound.
+    # In old versions of ffmpeg the file begins with audio that decoders skip.
     delay_s = float(seen.picture.times_s[0]) - seen.begin_s
     sound = SoundPart(str(clip), seen.sound.codec, begin_s + delay_s, picture_at_s, duration_s)
     out = write_with_sound(sound, tmp_path / f"o{suffix}", frames=50)
@@ -268,7 +268,7 @@ def test_sound_that_cannot_be_read_is_told(
 def test_sound_that_cannot_be_copied_is_encoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # The table says yes, and MP4 says no.
+    # The table allows a copy, but MP4 refuses the codec.
     clip = _clip_with_click(tmp_path / "a.mkv", sound="pcm_s16le", codec="libx264")
     monkeypatch.setitem(mux._COPIED_CODECS, ".mp4", ("pcm_mulaw",))
     run_ffmpeg("-i", str(clip), "-c:v", "copy", "-c:a", "pcm_mulaw", str(tmp_path / "b.mkv"))

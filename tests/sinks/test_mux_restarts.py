@@ -30,7 +30,7 @@ def test_sound_goes_on_where_time_begins_anew(
     assert seen.picture is not None and seen.sound is not None
     assert seen.picture.frames == round(length_s * 25)
     assert seen.sound.end_s - seen.picture.times_s[0] == pytest.approx(length_s, abs=0.1)
-    # It is heard to the end.
+    # The audio is not silent before the end.
     pcm = tmp_path / "o.s16"
     run_ffmpeg("-i", str(out), "-vn", "-ac", "1", "-ar", "8000", "-f", "s16le", str(pcm))
     loudness = np.abs(np.fromfile(pcm, np.int16).astype(float))
@@ -108,7 +108,7 @@ def test_a_late_part_of_several_recordings_has_its_own_sound(
     part: dict[str, float], count: int, suffix: str, tmp_path: Path
 ) -> None:
     joined = tmp_path / "joined.ts"
-    # At uneven times, so that no other part's sound fits.
+    # The times are uneven, so that the audio of another part does not fit.
     at_s = [1.0, 2.2, 1.4, 3.0, 1.2, 2.6]
     ones = [_recording(tmp_path / f"{n}.ts", sound_s=4, at_s=one) for n, one in enumerate(at_s)]
     joined.write_bytes(b"".join(ones))
@@ -135,7 +135,7 @@ def test_recordings_of_which_some_are_silent(silent: tuple[int, ...], tmp_path: 
 
 @pytest.mark.parametrize("kept", [slice(30, None), slice(None, 80), slice(20, 85)])
 def test_sound_is_in_time_in_recordings_that_were_cut(kept: slice, tmp_path: Path) -> None:
-    # In the middle of what belongs together: pictures that are listed cannot be decoded.
+    # The cut is inside a group of pictures: some listed pictures cannot be decoded.
     joined = tmp_path / "joined.ts"
     data = _recording(tmp_path / "one.ts", sound_s=4)
     packets = [data[n : n + 188] for n in range(0, len(data), 188)]

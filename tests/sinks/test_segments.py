@@ -122,7 +122,7 @@ def test_time_goes_on_across_segments(
     vidsal.run(clip, resumable("plain.mp4", resume=False))
     times = [time for time, _ in pictures_of(Path("plain.mp4"))]
     assert times == [time for time, _ in pictures_of(Path("o.mp4"))]
-    # 52 steps of 1/25 s and a little, where 30 frames came.
+    # The 30 frames last for slightly more than 52 steps of 1/25 s.
     assert times[-1] == pytest.approx(2.05, abs=0.2) and len(times) == round(times[-1] * rate) + 1
 
 
@@ -164,7 +164,7 @@ def test_the_progress_is_of_what_is_left(
     assert totals == [8]
 
 
-# What is in the way of going on
+# Refusals to resume
 
 
 def test_ctrl_c_says_how_to_go_on(
@@ -173,20 +173,20 @@ def test_ctrl_c_says_how_to_go_on(
     # Restored afterwards: the command line lets messages name options as flags.
     monkeypatch.setattr(errors, "_names_flags", False)
     clip = make_clip(frames=16)
-    words = ["run", str(clip), "--resume", "--batch", "4", "--working-width", "64", "-o", "o.mp4"]
+    args = ["run", str(clip), "--resume", "--batch", "4", "--working-width", "64", "-o", "o.mp4"]
     with broken_drawing(monkeypatch, 9, KeyboardInterrupt()), pytest.raises(SystemExit) as left:
-        cli.main(words)
+        cli.main(args)
     assert left.value.code == 130
     assert capsys.readouterr().err == (
         "vidsal: interrupted: the same command continues after the 8 frames that are done\n"
     )
     with broken_drawing(monkeypatch, 0, KeyboardInterrupt()), pytest.raises(SystemExit):
-        cli.main([*words[:-1], "other.mp4"])
+        cli.main([*args[:-1], "other.mp4"])
     # Nothing was done, so there is nothing to go on with.
     assert capsys.readouterr().err == "vidsal: interrupted\n"
     assert names_here() == {"o.mp4.parts"}
     with pytest.raises(SystemExit) as left:
-        cli.main(words)
+        cli.main(args)
     assert left.value.code == 0
     assert "continuing after the 8 frames that are done" in capsys.readouterr().err
     assert names_here() == {"o.mp4"}
@@ -215,10 +215,10 @@ def test_a_full_disk_keeps_what_is_done(
     vidsal.run(clip, resumable("whole.mp4"))
     calls, real = itertools.count(), table.table_sink
 
-    def table_sink(*words: Any) -> Any:
+    def table_sink(*args: Any) -> Any:
         if next(calls) == 2:
             raise VidsalError("cannot write: no space left on the disk")
-        return real(*words)
+        return real(*args)
 
     with monkeypatch.context() as patch:
         patch.setattr(segments, "table_sink", table_sink)
@@ -253,10 +253,10 @@ def test_room_is_needed_for_the_segments_that_are_not_there(
 def _fails_once(real: Callable[..., Any], at: int) -> Callable[..., Any]:
     calls = itertools.count()
 
-    def call(*words: Any, **options: Any) -> Any:
+    def call(*args: Any, **options: Any) -> Any:
         if next(calls) == at:
             raise RuntimeError("broken")
-        return real(*words, **options)
+        return real(*args, **options)
 
     return call
 
@@ -287,7 +287,7 @@ def test_an_interrupted_end_is_gone_on_with(
         with pytest.raises(RuntimeError, match="broken"):
             vidsal.run(clip, resumable())
     stage.requests.clear()
-    # What was written before counts as well.
+    # Frames of the earlier run count, too.
     assert pipeline.process(clip, resumable()).frames == 14
     assert stage.asked == []
     assert names_here() == {"whole.mp4", "whole.csv", "whole maps", "o.mp4", "o.csv", "o maps"}
@@ -310,7 +310,7 @@ def test_an_output_that_is_there_is_kept_and_one_to_replace_is_replaced(
     assert names_here() == {"o.mp4", "o.csv", "o maps"}
 
 
-# What cannot go on
+# Runs that are not resumed
 
 
 def test_a_photo_is_done_at_once(tmp_path: Path) -> None:
@@ -351,8 +351,8 @@ def test_runs_that_are_killed_go_on(
     # Few frames a second are many segments.
     clip = make_clip(frames=90, rate="5", sound="aac", size=(180, 320))
     script = load_script("kill_and_resume")
-    words = [str(clip), "--kills", "4", "--model", "none", "--batch", "1", "--layout", "quad"]
-    assert script.main(words) == 0
+    args = [str(clip), "--kills", "4", "--model", "none", "--batch", "1", "--layout", "quad"]
+    assert script.main(args) == 0
     out = capsys.readouterr().out
     assert "90 pictures, 272 items to compare" in out
     assert "complete, 0 differences" in out

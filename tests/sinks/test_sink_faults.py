@@ -88,7 +88,7 @@ def test_no_frame_is_an_error(tmp_path: Path) -> None:
 def test_a_killed_ffmpeg_is_one_line(tmp_path: Path) -> None:
     begin_s = time.monotonic()
     with (
-        pytest.raises(VidsalError, match=r"ffmpeg failed: it was ended by signal 9") as caught,
+        pytest.raises(VidsalError, match=r"ffmpeg failed: it was killed by signal 9") as caught,
         video_sink(tmp_path / "o.mp4", make_info(), Settings()) as sink,
     ):
         sink.write(make_picture(0), 0.0)
@@ -103,7 +103,7 @@ def test_a_killed_ffmpeg_is_one_line(tmp_path: Path) -> None:
 
 def test_an_ffmpeg_killed_at_the_end_is_one_line(tmp_path: Path) -> None:
     with (
-        pytest.raises(VidsalError, match=r"ffmpeg failed: it was ended by signal 9"),
+        pytest.raises(VidsalError, match=r"ffmpeg failed: it was killed by signal 9"),
         video_sink(tmp_path / "o.mp4", make_info(), Settings()) as sink,
     ):
         sink.write(make_picture(0), 0.0)
@@ -113,7 +113,7 @@ def test_an_ffmpeg_killed_at_the_end_is_one_line(tmp_path: Path) -> None:
 
 
 def _part(final: Path, suffix: str = "") -> Path:
-    """The name that a file, or what leads to it, has until it is whole."""
+    """Return the temporary name of a file, or of a folder above it."""
     with temporary_sibling(final, suffix or final.suffix) as part:
         return part
 
@@ -190,9 +190,9 @@ def test_a_limit_on_file_sizes_is_one_line_and_leaves_nothing(
         "runpy.run_module('vidsal', run_name='__main__')"
     )
     clip = str(sample_media / "moving_square.mp4")
-    words = ["run", clip, "-o", str(tmp_path / "o.mp4"), "--model", "none"]
+    args = ["run", clip, "-o", str(tmp_path / "o.mp4"), "--model", "none"]
     done = subprocess.run(
-        [sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code, *args], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 1
     last = done.stderr.replace("\r", "\n").splitlines()[-1]
@@ -208,12 +208,12 @@ def test_a_file_that_came_out_wrong_is_told_with_both_numbers(
     real = codecs.encoder_args
 
     def wrong(size: tuple[int, int], fps: Fraction, path: Path, settings: Settings) -> list[str]:
-        words = real(size, fps, path, settings)
-        at = words.index("-vf") + 1
-        words[at] += ",scale=32:24"
-        return [*words[:-1], "-frames:v", "5", words[-1]]
+        args = real(size, fps, path, settings)
+        at = args.index("-vf") + 1
+        args[at] += ",scale=32:24"
+        return [*args[:-1], "-frames:v", "5", args[-1]]
 
-    monkeypatch.setattr(codecs, "arguments", wrong)
+    monkeypatch.setattr(codecs, "encoder_args", wrong)
     with pytest.raises(VidsalError) as caught:
         write_video(tmp_path / "o.mp4", [make_picture(n) for n in range(7)], make_info())
     said = str(caught.value)
@@ -252,20 +252,20 @@ def test_another_codec_than_meant_is_told(make_clip: MakeClip, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("args", "said"),
     [
         (["-t", "1"], r"expected audio from 0\.00 to 2\.00 s of the picture, found 0\.00 to 1\.0"),
         (["-map", "-1:a"], "expected some audio of the source, found no audio"),
     ],
 )
 def test_sound_that_came_out_wrong_is_told(
-    words: list[str], said: str,
+    args: list[str], said: str,
     make_clip: MakeClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     clip, out = make_clip(frames=50, sound="aac"), tmp_path / "out"
     out.mkdir()
     real = ffmpeg.convert
-    monkeypatch.setattr(ffmpeg, "convert", lambda given: real([*given[:-1], *words, given[-1]]))
+    monkeypatch.setattr(ffmpeg, "convert", lambda given: real([*given[:-1], *args, given[-1]]))
     with pytest.raises(VidsalError, match=said) as caught:
         write_with_sound(SoundPart(str(clip), "aac"), out / "o.mp4")
     assert str(caught.value).endswith(f"the picture without audio is in {out / 'o.silent.mp4'}")
@@ -278,9 +278,9 @@ def test_a_gif_that_fails_leaves_nothing(
 ) -> None:
     real, calls = ffmpeg.convert, []
 
-    def failing(words: list[str]) -> None:
-        calls.append(words)
-        real(["-no_such_option", *words] if len(calls) == call else words)
+    def failing(args: list[str]) -> None:
+        calls.append(args)
+        real(["-no_such_option", *args] if len(calls) == call else args)
 
     monkeypatch.setattr(ffmpeg, "convert", failing)
     with pytest.raises(VidsalError, match="ffmpeg failed: ") as caught:
@@ -295,8 +295,8 @@ def out_without_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder; to no file sound can be added."""
     real = ffmpeg.convert
 
-    def failing(words: list[str], **options: Any) -> None:
-        real(["-no_such_option", *words] if "1:a:0" in words else words, **options)
+    def failing(args: list[str], **options: Any) -> None:
+        real(["-no_such_option", *args] if "1:a:0" in args else args, **options)
 
     monkeypatch.setattr(ffmpeg, "convert", failing)
     out = tmp_path / "out"
@@ -340,7 +340,7 @@ def test_sound_that_cannot_be_added_at_last_can_be_left_out(
 def test_a_name_may_be_as_long_as_the_system_takes(
     is_resumed: bool, make_clip: MakeClip, tmp_path: Path
 ) -> None:
-    # What lies beside it while it is made would have a longer name, where segments are kept.
+    # The folder of segments beside the output would have a longer name.
     name = "n" * 247 + ".mp4"
     clip = make_clip(frames=5)
     assert run_vidsal(clip, tmp_path / name, resume=is_resumed).name == name

@@ -106,7 +106,7 @@ def test_odd_sides_gain_one_pixel(
 
 
 def _number(frame: Any) -> int:
-    """What `_numbered` wrote into a picture."""
+    """Return the number that `_numbered` wrote into a picture."""
     return round(float(rgb_of(frame).mean()) / 8)
 
 
@@ -128,7 +128,7 @@ def _live(tmp_path: Path, times_s: Iterable[float], fps: int = 10) -> list[int]:
 @pytest.mark.parametrize(
     ("times_s", "numbers"),
     [
-        # As promised.
+        # At the declared rate.
         ([0.0, 0.1, 0.2, 0.3], [0, 1, 2, 3]),
         # Jitter of less than half a frame changes nothing.
         ([0.0, 0.14, 0.17, 0.31], [0, 1, 2, 3]),
@@ -154,7 +154,7 @@ def test_a_live_recording_keeps_real_time(
     [
         ({"duration_s": 3.0, "frame_count_hint": 10}, 10, 3.0),
         ({"duration_s": 3.0, "frame_count_hint": 10}, 11, 3.0),
-        # Stopped, or cut off: what is left is the time of frames that never came.
+        # Stopped or truncated: the remaining time belongs to frames that never arrived.
         ({"duration_s": 3600.0, "frame_count_hint": 90000}, 10, None),
         ({"duration_s": 3.0}, 10, None),
         ({"duration_s": None, "frame_count_hint": 10}, 10, None),

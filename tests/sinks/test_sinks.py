@@ -16,7 +16,7 @@ from vidsal.types import SourceInfo
 pytestmark = pytest.mark.usefixtures("own_folder")
 
 
-# All together, and their names.
+# All sinks together, and their file names
 
 
 def test_all_sinks_fail_together(tmp_path: Path) -> None:

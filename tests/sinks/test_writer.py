@@ -103,7 +103,7 @@ def test_an_array_may_be_changed_after_it_is_written(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "o.mp4", 25) as video:
         for n in range(5):
             canvas[:] = 40 * n
-            # Every other column, mirrored: neither contiguous nor in order.
+            # Every other column, mirrored: not contiguous, and with negative strides.
             video.write(canvas[:, ::-2])
     frames = [picture for _, picture in _frames(tmp_path / "o.mp4")]
     assert [_level(picture) for picture in frames] == [0, 1, 2, 3, 4]

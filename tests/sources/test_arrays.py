@@ -1,4 +1,4 @@
-"""Pictures in memory as a source: what is taken, what is refused, and how refusals help."""
+"""Pictures in memory as a source: accepted types, refused ones, and the messages."""
 
 import io
 from collections.abc import Iterator

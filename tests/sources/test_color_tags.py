@@ -1,4 +1,4 @@
-"""Saturated bars of all color tags have the levels that were coded, whoever decodes them."""
+"""Saturated bars of all color tags have the coded levels with each decoder."""
 
 from itertools import product
 from pathlib import Path

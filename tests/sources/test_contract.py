@@ -74,7 +74,7 @@ def test_contract(kind: str, make_clip: MakeClip, tmp_path: Path) -> None:
         assert frame.rgb.shape == (height, width, 3)
         assert frame.rgb.dtype == np.uint8
         assert frame.rgb.flags.c_contiguous
-    # A raw stream does not say, and of a program stream it is guessed from the bytes.
+    # A raw stream has no frame count; for a program stream it is estimated from the bytes.
     if kind not in ("raw h264", "mpeg2.mpg"):
         assert info.frame_count_hint == (None if info.is_live else count)
 

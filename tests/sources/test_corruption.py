@@ -1,4 +1,4 @@
-"""Corrupt files: what can be decoded is yielded, what is lost is counted."""
+"""Corrupt files: decodable frames are yielded, lost frames are counted."""
 
 import os
 import signal
@@ -72,8 +72,8 @@ def _flipped(data: bytes, number: int, bit: int) -> bytes:
 def test_one_wrong_timestamp_affects_one_frame(
     number: int, bit: int, frames_between: int, make_clip: MakeClip, tmp_path: Path
 ) -> None:
-    words = ["-bf", str(frames_between), "-g", "25"]
-    clip = make_clip("one.ts", frames=100, sound="aac", options=words)
+    args = ["-bf", str(frames_between), "-g", "25"]
+    clip = make_clip("one.ts", frames=100, sound="aac", options=args)
     bad = tmp_path / "bad.ts"
     bad.write_bytes(_flipped(clip.read_bytes(), number, bit))
     expected = read_whole(clip)
@@ -208,7 +208,7 @@ def test_a_killed_decoder_is_not_reported_as_corruption(
 
 # A few bytes of every fourth picture of the second half are overwritten; decoders conceal that.
 @pytest.mark.parametrize(
-    ("name", "words", "decoder"),
+    ("name", "args", "decoder"),
     [
         ("clip.mp4", ["-c:v", "libx264", "-g", "10", "-bf", "2"], "OpenCV"),
         ("clip.mkv", ["-c:v", "libx264", "-g", "10", "-bf", "2"], "OpenCV"),
@@ -217,11 +217,11 @@ def test_a_killed_decoder_is_not_reported_as_corruption(
     ],
 )
 def test_concealed_errors_are_counted(
-    name: str, words: list[str], decoder: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    name: str, args: list[str], decoder: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / name
     picture = "testsrc2=size=128x96:rate=25:duration=2"
-    run_ffmpeg("-f", "lavfi", "-i", picture, *words, str(path))
+    run_ffmpeg("-f", "lavfi", "-i", picture, *args, str(path))
     with av.open(str(path)) as file:
         packets = [packet for packet in file.demux(video=0) if packet.size]
     data = bytearray(path.read_bytes())
@@ -254,12 +254,12 @@ import os, subprocess, time
 from vidsal.sources import corruption
 
 real = subprocess.Popen
-def endless(words, **rest):
-    if "framecrc" not in words:
-        return real(words, **rest)
-    at = words.index("-i")
+def endless(args, **rest):
+    if "framecrc" not in args:
+        return real(args, **rest)
+    at = args.index("-i")
     given = ["-re", "-f", "lavfi", "-i", "testsrc2=size=64x48"]
-    process = real([*words[:at], *given, *words[at + 2 :]], **rest)
+    process = real([*args[:at], *given, *args[at + 2 :]], **rest)
     print(process.pid, flush=True)
     return process
 subprocess.Popen = endless
@@ -270,8 +270,8 @@ os.kill(os.getpid(), 9)
 
 
 def test_the_damage_watch_ends_when_its_reader_was_killed() -> None:
-    words = [sys.executable, "-c", _WATCHES]
-    done = subprocess.run(words, capture_output=True, check=False, text=True)
+    args = [sys.executable, "-c", _WATCHES]
+    done = subprocess.run(args, capture_output=True, check=False, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
     number = int(done.stdout)
     for _ in range(100):

@@ -65,8 +65,8 @@ KINDS: dict[str, tuple[list[str], tuple[int, int]]] = {
 
 @pytest.mark.parametrize("name", KINDS)
 def test_every_kind_of_file_gives_its_frames_upright_and_in_time(name: str, tmp_path: Path) -> None:
-    words, size = KINDS[name]
-    path = make(tmp_path / name, words)
+    args, size = KINDS[name]
+    path = make(tmp_path / name, args)
     frames = read_whole(path)
     assert len(frames) == FRAMES
     assert frames[0].rgb.shape[:2] == size
@@ -189,15 +189,15 @@ def test_a_mirrored_clip_that_begins_with_its_own_mirror_image_is_mirrored(
     assert square.mean() > 230 and last.rgb[4:20, 4:20].mean() < 80
 
 
-@pytest.mark.parametrize("words", [["mpeg2video", "-q:v", "2"], ["libx264", "-crf", "8"]])
-def test_interlaced_pictures_are_deinterlaced(words: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("args", [["mpeg2video", "-q:v", "2"], ["libx264", "-crf", "8"]])
+def test_interlaced_pictures_are_deinterlaced(args: list[str], tmp_path: Path) -> None:
     # A white bar that moves by 3 pixels from one field to the next.
     bar = "geq=lum='16+219*between(X,8+3*N,16+3*N)':cb=128:cr=128"
     path = tmp_path / "a.ts"
     run_ffmpeg(
         "-f", "lavfi", "-i", "nullsrc=size=96x48:rate=50:d=0.4", "-vf",
         f"{bar},format=yuv420p,interlace=lowpass=off,setfield=tff",
-        "-c:v", *words, "-flags", "+ildct+ilme", str(path),
+        "-c:v", *args, "-flags", "+ildct+ilme", str(path),
     )  # fmt: skip
     frames = read_whole(path)
     assert len(frames) == 10
@@ -230,9 +230,9 @@ def test_files_that_may_be_interlaced_are_decoded_by_ffmpeg(
 
 
 def test_decoders_are_compared_after_a_fade_from_black(tmp_path: Path) -> None:
-    words, _ = KINDS["fields.mp4"]
+    args, _ = KINDS["fields.mp4"]
     fade = ["-vf", "fade=in:start_frame=4:nb_frames=4"]
-    frames = read_whole(make(tmp_path / "fields.mp4", [*words, *fade]))
+    frames = read_whole(make(tmp_path / "fields.mp4", [*args, *fade]))
     truth = read_whole(make(tmp_path / "truth.mkv", ["-c:v", "ffv1", *fade]))
     assert frames[0].rgb.max() < 20 and frames[-1].rgb.max() > 200
     for one, other in zip(frames, truth, strict=True):
@@ -265,11 +265,11 @@ def test_hdr_without_colour_tags_is_bt2020(
         ((), names if missing_hdr_tags == "both" else (missing_hdr_tags,))
     ):
         path = tmp_path / f"{number}.mkv"
-        told = [f"{what}={name}" for what, name in names.items() if what not in left_out]
-        told += [f"{what}=unknown" for what in left_out]
+        tags = [f"{what}={name}" for what, name in names.items() if what not in left_out]
+        tags += [f"{what}=unknown" for what in left_out]
         run_ffmpeg(
             "-f", "lavfi", "-i", "testsrc2=size=64x48:duration=0.2", "-vf",
-            f"format=yuv420p10le,setparams={':'.join(told)}:color_trc={transfer}:range=tv",
+            f"format=yuv420p10le,setparams={':'.join(tags)}:color_trc={transfer}:range=tv",
             *H264, str(path),
         )  # fmt: skip
         pictures.append(read_whole(path)[0].rgb)

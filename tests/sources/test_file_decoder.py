@@ -1,4 +1,4 @@
-"""One decoder in front of two: its frames are in order and in time, whoever decodes them."""
+"""One decoder that wraps two: frames are in order and have the right times with each."""
 
 import math
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""The filters that pictures need, from what is known about their stream."""
+"""The filters that pictures need, chosen by the description of their stream."""
 
 from fractions import Fraction
 from typing import Any

@@ -1,4 +1,4 @@
-"""HEIF and AVIF photos: grids of tiles, rotation, and files that are not whole."""
+"""HEIF and AVIF photos: grids of tiles, rotation, and truncated files."""
 
 from pathlib import Path
 from typing import Any

@@ -112,10 +112,10 @@ def test_an_incomplete_download_is_one_line(
     answer: str, why: str, make_clip: MakeClip, temp: Path
 ) -> None:
     with serving(answer, make_clip().read_bytes(), "clip.mp4?key=1") as server:
-        told = server.url.partition("?")[0]
+        public_url = server.url.partition("?")[0]
         with pytest.raises(VidsalError, match=why) as caught:
             open_source(server.url.replace("//", "//me:secret@"), Settings())
-    assert str(caught.value).startswith(f"{told} cannot be downloaded: ")
+    assert str(caught.value).startswith(f"{public_url} cannot be downloaded: ")
     assert "secret" not in str(caught.value)
     assert not list(temp.iterdir())
 

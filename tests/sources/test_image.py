@@ -1,4 +1,4 @@
-"""Photos: every kind of picture comes upright, in its own colours."""
+"""Photos: pictures of all formats are upright and have the right colours."""
 
 import logging
 from pathlib import Path
@@ -128,7 +128,7 @@ def test_a_large_photo_comes_without_warnings(
 
 
 def test_targa_is_recognised_by_its_suffix(tmp_path: Path) -> None:
-    # Its first bytes say nothing, and many files begin with such ones.
+    # Targa has no signature: many other files begin with the same bytes.
     Image.new("RGB", (40, 30), (200, 20, 20)).save(tmp_path / "a.tga")
     with open_source(tmp_path / "a.tga", Settings()) as source:
         (frame,) = source.frames()

@@ -45,7 +45,7 @@ def test_a_bad_picture_of_a_sequence_is_left_out_or_an_error(folder: Path) -> No
         frames = list(source.frames())
         assert source.findings().damaged == 1
     assert [frame.index for frame in frames] == [0, 1, 2, 4, 5, 6, 7, 8, 9]
-    # One of another size is brought to that of the first.
+    # Pictures of other sizes are resized to the first one.
     assert {frame.rgb.shape for frame in frames} == {(8, 12, 3)}
     with (
         pytest.raises(VidsalError, match=r"shot4\.png is a corrupt picture"),

@@ -1,4 +1,4 @@
-"""Live sources: cameras and streams that come, go, and come back."""
+"""Live sources: cameras and streams that connect, fail, and reconnect."""
 
 import itertools
 import math
@@ -161,7 +161,7 @@ def test_camera_stop_and_a_pulled_cable_end_the_recording(
 
 
 def _after(clock: Clock, seconds: float) -> Callable[[], None]:
-    """Return what lets time pass before a picture."""
+    """Return a function that advances the clock before a picture."""
 
     def wait() -> None:
         clock.now_s += seconds
@@ -176,7 +176,7 @@ def _levels(source: LiveSource) -> list[int]:
 @pytest.mark.parametrize(
     ("step_s", "gap_s", "left_out"),
     [
-        # One to three pictures that the decoder held, and what comes within 0.2 s.
+        # One to three pictures buffered by the decoder, and those that arrive within 0.2 s.
         (0.05, 5.7, [5, 6, 7, 8]), (0.05, 1.2, [5, 6, 7, 8]), (0.4, 3.0, [5, 6, 7]),
         # No silence; and a slow source, which delivers nothing for 2 s at most.
         (0.05, 0.9, []), (0.4, 0.7, []), (1.5, 9.0, [5, 6]),

@@ -1,4 +1,4 @@
-"""Which kind of source a name opens, and what cannot be opened."""
+"""Names open the right kind of source; others are refused with a reason."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What names mean: how they are parsed, and expanded to sources."""
+"""Names of sources are parsed and expanded."""
 
 import os
 from pathlib import Path

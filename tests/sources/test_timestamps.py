@@ -45,7 +45,7 @@ def test_a_late_timestamp_of_the_last_frame_stays() -> None:
 
 
 def test_a_timestamp_that_runs_backwards_is_replaced() -> None:
-    # By the time 0.04 s two frames are due, and three were decoded: a whole interval follows.
+    # Two frames are due at 0.04 s, and three were decoded: a whole interval follows.
     assert _repaired([0.0, 0.04, 0.04, 0.12]) == pytest.approx([0, 0.04, 0.08, 0.12])
 
 

@@ -1,4 +1,4 @@
-"""Which frames of a video file come is what PyAV says."""
+"""A video file yields the same frames as PyAV."""
 
 import math
 from collections.abc import Callable
@@ -144,8 +144,8 @@ def _patch_capture(
     real = cv2.VideoCapture
     opened: list[Any] = []
 
-    def fake(*words: Any) -> _Patched:
-        capture = real(*words)
+    def fake(*args: Any) -> _Patched:
+        capture = real(*args)
         opened.append(capture)
         return _Patched(capture, **answers(capture))
 
@@ -168,9 +168,9 @@ def test_a_far_start_is_sought_not_decoded(
     opened = _patch_capture(monkeypatch, counted)
     frames = _frames(long_clip, start=13.9)
     assert frames[0].index == 417
-    # Once to see that it can be trusted, once to read.
+    # Opened once for the check and once to read.
     assert len(opened) == 2
-    # From a second before the start, not from the beginning 417 frames before it.
+    # Decoding begins a second before the start, not at the first of the 417 frames before it.
     assert len(grabbed) < 60
 
 
@@ -279,7 +279,7 @@ def test_absurd_frame_count_is_no_hint(
 
     _patch_capture(monkeypatch, claims)
     with open_source(path, Settings()) as source:
-        # The packets are counted; what is claimed is not asked for.
+        # The packets are counted; the claimed count is ignored.
         assert source.info.frame_count_hint == 4
         assert len(list(source.frames())) == 4
 

@@ -1,4 +1,4 @@
-"""Times that are uneven, odd or none: each frame comes when the file shows it."""
+"""Uneven, odd or missing times: each frame has the time at which the file shows it."""
 
 import math
 from fractions import Fraction
@@ -210,7 +210,7 @@ def test_a_long_gap_in_the_sound_is_not_a_gap_of_timestamps(tmp_path: Path) -> N
 def test_a_last_slide_stands_as_long_as_somebody_talks(
     sound_s: float, length_s: float, tmp_path: Path
 ) -> None:
-    # At 0, 1 and 9 s; the last is said to last for 90. Without words to it that is hard to believe.
+    # Frames at 0, 1 and 9 s. The file claims 90 s for the last; only long audio confirms that.
     talk = tmp_path / "talk.mp4"
     sound = ["-f", "lavfi", "-i", f"sine=d={sound_s}", "-c:a", "aac"] if sound_s else []
     run_ffmpeg(
@@ -273,7 +273,7 @@ HLG = (
 
 
 @pytest.mark.parametrize(
-    ("name", "words"),
+    ("name", "args"),
     [
         ("hlg.mp4", ["-vf", HLG, *H264]),
         # A jump that lands late, since there is one place only to land at.
@@ -289,10 +289,10 @@ HLG = (
 )  # fmt: skip
 @pytest.mark.parametrize("strict", [False, True])
 def test_a_late_part_through_ffmpeg_is_that_of_the_whole(
-    strict: bool, name: str, words: list[str], tmp_path: Path
+    strict: bool, name: str, args: list[str], tmp_path: Path
 ) -> None:
     path = tmp_path / name
-    run_ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25:duration=16", *words, str(path))
+    run_ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25:duration=16", *args, str(path))
     whole = read_whole(path)
     expected = [frame for frame in whole if 13.1 - 1e-6 <= frame.time_s < 14.5 - 1e-6]
     with open_source(path, Settings(start=13.1, end=14.5, strict=strict)) as source:

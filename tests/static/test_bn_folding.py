@@ -20,11 +20,11 @@ L = keras.layers
 
 
 def _randomised(model: Any) -> Any:
-    """Give every normalisation numbers of its own, so that none can be left out or mixed up."""
+    """Give each normalisation other weights, so that omitted or swapped ones are noticed."""
     rng = np.random.default_rng(0)
     for layer in model.layers:
         if isinstance(layer, L.BatchNormalization):
-            # In the order gamma, beta, mean, variance, as far as there are.
+            # Those of gamma, beta, mean and variance that exist, in this order.
             ranges = [(0.6, 1.6)] * layer.scale + [(-0.5, 0.5)] * layer.center
             ranges += [(-0.3, 0.3), (0.5, 2.0)]
             weights = layer.get_weights()
@@ -45,7 +45,7 @@ def _normalisations(model: Any) -> int:
 
 
 def _assert_folds(model: Any, pairs: int, *, size: int = 12) -> Any:
-    """Check how many pairs are folded, that the scores stay, and the given model, too."""
+    """Check the number of folded pairs, and that the scores and the given model stay the same."""
     _randomised(model)
     kept = [np.array(w) for w in model.get_weights()]
     config = model.get_config()
@@ -119,7 +119,7 @@ def _chain(*layers: Any) -> Any:
     ids=str,
 )
 def test_a_pair_becomes_one_layer(layers: tuple[Any, ...]) -> None:
-    # What comes behind must stay what it is, too.
+    # The next layer must stay unchanged, too.
     slim = _assert_folds(_chain(*layers, L.ReLU()), 1)
     assert _normalisations(slim) == 0
 
@@ -154,7 +154,7 @@ def test_a_convolution_that_feeds_something_else_stays() -> None:
     inputs = keras.Input((12, 12, 3))
     made = L.Conv2D(4, 3)(inputs)
     _assert_folds(keras.Model(inputs, L.Add()([L.BatchNormalization()(made), made])), 0)
-    # Also where that is no layer but a sum in the code.
+    # The same holds for a sum in the code, which is not a layer.
     _assert_folds(keras.Model(inputs, L.BatchNormalization()(made) + made), 0)
 
 

@@ -128,7 +128,7 @@ def test_batches_do_not_matter(size: int, score: Score) -> None:
     whole = maps_of(stage, rgb)
     maps = np.concatenate([maps_of(stage, rgb[n : n + size]) for n in range(0, 16, size)])
     assert whole.max() > 0
-    # A softmax near 1 leaves its derivative the rounding of what cancels.
+    # With a softmax near 1, cancellation leaves rounding errors in the derivative.
     assert maps == pytest.approx(whole, rel=1e-4, abs=1e-5 * float(whole.max()))
     parts = [one for n in range(0, 16, size) for one in predictions_of(stage, rgb[n : n + size])]
     for one, other in zip(parts, predictions_of(stage, rgb), strict=True):
@@ -249,7 +249,7 @@ def _recording() -> tuple[Classifier, list[int]]:
 def test_calls_are_full_or_of_four_rows(total: int, size: int, expected: list[int]) -> None:
     classifier, calls = _recording()
     maps = maps_of(stage_of(classifier, rows=size), pictures(1), total)
-    # What fills a call up is not counted.
+    # The rows that pad a call are not counted.
     assert maps == pytest.approx(np.full((1, H, W), 1 / (H * W)), rel=1e-5)
     assert calls == expected
 

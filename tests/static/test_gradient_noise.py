@@ -51,7 +51,7 @@ def test_noise_belongs_to_seed_frame_and_sample() -> None:
     keys = [(seed, frame) for seed in (0, 1, 2**31 - 1) for frame in (0, 1, 2, 1_000_000)]
     drawn = [noise_of(rgb, seed=seed, frame=frame).ravel() for seed, frame in keys]
     assert np.array_equal(drawn[5], noise_of(rgb, seed=1, frame=1).ravel())
-    # No two share their noise; neither do a seed's next frame and the next seed's frame.
+    # All differ, also a seed's next frame and the next seed's frame.
     alike = np.abs(np.corrcoef(np.stack(drawn)) - np.eye(len(keys)))
     assert alike.max() < 0.06
     # A frame's first sample is the same however many follow it.
@@ -89,7 +89,7 @@ def test_maps_do_not_depend_on_neighbours_or_calls(
     for order in ([0], [1], [2], [2, 0, 1]):
         part = calm.maps(rgb[order], [wanted[n] for n in order])
         assert part == pytest.approx(whole[order], rel=1e-4, abs=1e-6 * float(whole.max()))
-    # How many samples there are does matter.
+    # The number of samples matters.
     more = stage.maps(rgb, [Request(one.frame, one.samples + 1) for one in wanted])
     assert (np.abs(more - whole).max(axis=(1, 2)) > 1e-3 * whole.max()).all()
 

@@ -113,7 +113,7 @@ def test_top_five_are_sorted_and_are_the_softmax() -> None:
 def test_a_class_that_is_named_is_explained_at_every_sample(
     method: Literal["smoothgrad", "integrated"],
 ) -> None:
-    # Of a noisy copy, or on the way from black, another one may be on top.
+    # A noisy copy, or a step of the path from black, may have another top class.
     rgb = pictures(6)
     named, unnamed = ([Request(n, 8, one) for n in range(6)] for one in (3, None))
     top, third = (

@@ -226,7 +226,7 @@ def test_few_classes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [(32, 40), (64, 32), (96, 96)])
 def test_a_network_of_any_size_takes_any_size(size: tuple[int, int], tmp_path: Path) -> None:
-    # Also if it was saved with a size that none of its layers needs.
+    # The saved size is ignored if no layer needs it.
     model = model_of("Softmax", size=(48, 48))
     stage = open_saved(saved(model, tmp_path / "mine.keras"))
     assert stage.input_size is None

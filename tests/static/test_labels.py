@@ -1,4 +1,4 @@
-"""Finding a class by what a person types."""
+"""Find a class by the text that a person types."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_classes_are_the_thousand_in_order() -> None:
 @pytest.mark.parametrize("text", ["auto", "AUTO", " Auto "])
 def test_auto_is_the_five_largest(text: str) -> None:
     assert find_target(text) == Target(top=5)
-    # Of few classes fewer: the sum of all says nothing of any.
+    # With few classes, fewer are summed: the sum over all classes is constant.
     assert [find_target(text, numbered(n)).top for n in (2, 3, 9, 10, 24, 25)] == [1, 1, 1, 2, 4, 5]
 
 
@@ -109,7 +109,7 @@ def test_shared_names_are_refused_with_the_indices(text: str, indices: tuple[int
     message = str(caught.value)
     assert message.startswith(f"target={text!r} is the name of several classes: take ")
     for index in indices:
-        # Each is told with all its synonyms, which is how a person tells them apart.
+        # Each is listed with all its synonyms, so that a person can distinguish them.
         assert f"{index} ({', '.join(imagenet_classes()[index].synonyms)}, the " in message
         assert find_target(str(index)) == Target(class_id=index)
 
@@ -126,7 +126,7 @@ def test_numbers_outside_are_refused(text: str) -> None:
         ("egyptain cat", "Egyptian cat"),
         ("goldfsh", "goldfish"),
         ("Chihuaha", "Chihuahua"),
-        # A part of the name, as people would say it.
+        # A part of the name, in plain language.
         ("cat", "tabby"),
         ("dog", "Maltese dog"),
     ],

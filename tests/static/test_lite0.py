@@ -1,4 +1,4 @@
-"""The ImageNet network: its data files, its arithmetic and what it sees in a photo."""
+"""The ImageNet network: its data files, its arithmetic and its classes for a photo."""
 
 from __future__ import annotations
 

@@ -26,6 +26,8 @@ from vidsal.static import keras_errors, keras_models
 from vidsal.static.models import check_target, choose
 from vidsal.types import Request
 
+_NO_NETWORK = r"is not a network: expected auto, resnet50, lite0, none, a name in"
+
 
 def test_a_picture_that_is_too_small_for_a_network_is_one_line(tmp_path: Path) -> None:
     inputs = keras.Input((None, None, 3))
@@ -120,7 +122,7 @@ def test_a_missing_file_is_found_before_keras_looks(name: str, tmp_path: Path) -
 
 @pytest.mark.parametrize("name", ["../resnet", "two words", "model.pkl", ""])
 def test_words_that_are_no_names(name: str) -> None:
-    with pytest.raises(UsageError, match=r"is neither auto, resnet50, lite0, none, a name in"):
+    with pytest.raises(UsageError, match=_NO_NETWORK):
         choose(Settings(model=name))
 
 
@@ -156,7 +158,7 @@ def test_other_formats_are_named_with_a_way_to_convert_them(
 
 
 def test_a_folder_without_a_saved_model_is_no_model(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"is neither auto, resnet50, lite0, none, a name in"):
+    with pytest.raises(UsageError, match=_NO_NETWORK):
         choose(Settings(model=str(tmp_path)))
 
 

@@ -37,14 +37,14 @@ def _score_and_gradient(model: Any, x: Any) -> tuple[Any, Any]:
     with tf.GradientTape() as tape:
         tape.watch(x)
         made = model(x, training=False)
-        # Weights that differ from place to place: none can stand in for another.
+        # The weights differ between places, so that exchanged places are noticed.
         weights = tf.reshape(tf.linspace(1.0, 2.0, tf.size(made)), tf.shape(made))
         total = tf.reduce_sum(weights * made**2)
     return made.numpy(), tape.gradient(total, x).numpy()
 
 
 def _assert_same(model: Any, *, free: bool = False) -> Any:
-    """Check that the scores and the gradient stay; return what became of the network."""
+    """Check that scores and gradient stay the same; return the changed network."""
     x = tf.constant(np.random.default_rng(0).normal(size=(2, *model.input_shape[1:])), tf.float32)
     slim, _ = fold(model, input_tensors=keras.Input((None, None, 4)) if free else None)
     (wanted, gradient), (found, ours) = _score_and_gradient(model, x), _score_and_gradient(slim, x)
@@ -55,7 +55,7 @@ def _assert_same(model: Any, *, free: bool = False) -> Any:
 
 
 def _heights(model: Any) -> list[int]:
-    """Return the height of what each convolution makes."""
+    """Return the height of the output of each convolution."""
     return [one.output.shape[1] for one in model.layers if isinstance(one, L.Conv2D)]
 
 
@@ -96,11 +96,11 @@ def test_residual_blocks(free: bool) -> None:
     model = keras.Model(inputs, L.Dense(7)(L.GlobalAveragePooling2D()(x)))
     slim = _assert_same(model, free=free)
     if not free:
-        # Of the second stage all, and of the first what comes after the last look around.
+        # Half the height: the second stage, and the first one after its last 3x3 convolution.
         assert sorted(_heights(slim)) == [7] * 9 + [13] * 5
     made = [one for one in stridings(model).values() if one.stride == 2]
     assert made == [Striding((1,), 2, 1)]
-    # The sum is given half of what goes around its block, of which the block needs all.
+    # The shortcut of a block is halved before the sum; the block itself needs all pixels.
     assert Striding((2, 1)) in stridings(model).values()
 
 
@@ -172,7 +172,7 @@ def test_what_a_layer_that_is_used_twice_is_given_is_made_whole(joined: bool) ->
     keras.utils.set_random_seed(0)
     inputs = keras.Input((12, 12, 4))
     shared, first, second = _conv(4, 3), _conv(3, strides=2), _conv(3, strides=2)
-    # Of the two uses the deeper one decides where the layer stands among all.
+    # The deeper of the two uses decides the place of the layer in the order.
     x = _conv(4, 3)(L.ReLU()(shared(inputs)))
     ends = [first(x), second(shared(x))]
     if not joined:

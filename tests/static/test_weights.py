@@ -1,4 +1,4 @@
-"""ResNet50's weights: had from the cache, a server or a file; whole, or one line says why not."""
+"""ResNet50's weights: from the cache, a server or a file; complete, or an error of one line."""
 
 import hashlib
 import logging
@@ -222,7 +222,7 @@ def test_local_weights_with_another_suffix(name: str, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def resnet() -> Any:
-    """Keras' own ResNet50 with random numbers in every weight, so that none can be mistaken."""
+    """Keras' own ResNet50 with random numbers in every weight, so that swapped ones show."""
     import keras
 
     model = keras.applications.ResNet50(weights=None, classifier_activation=None)
@@ -245,7 +245,7 @@ def resnet() -> Any:
 
 
 def _keras_logits(model: Any, rgb: np.ndarray) -> np.ndarray:
-    """What Keras' own network makes of RGB pixels after Keras' own preprocessing."""
+    """Return the output of Keras' own network for RGB pixels, with Keras' own preprocessing."""
     import keras
 
     pixels = keras.applications.resnet50.preprocess_input(rgb.astype(np.float32))
@@ -457,7 +457,7 @@ def test_a_file_without_these_weights_is_one_line(
         other.save_weights(path)
     if kind == "half":
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    # What Keras had to say about writing the file is not vidsal's.
+    # Keras' messages about writing the file are not vidsal's.
     recwarn.clear()
     with pytest.raises(VidsalError) as caught:
         open_static(choose(Settings(weights=path)), Settings())

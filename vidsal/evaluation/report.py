@@ -106,7 +106,7 @@ class EvaluationReport:
 
     @property
     def head(self) -> str:
-        """What was evaluated, in one line."""
+        """The evaluated data in one line."""
         about = f" ({self.about})" if self.about else ""
         names = ", ".join(self.models)
         return f"{names}{about}; mean [95 % interval over clips], seed {self.seed}"

@@ -53,7 +53,13 @@ class Latencies:
         self._counts = np.zeros(_BINS, np.int64)
 
     def add(self, seconds: float) -> None:
-        """Add the latency of one frame, in seconds."""
+        """Add the latency of one frame, in seconds.
+
+        Parameters
+        ----------
+        seconds : float
+            Negative latencies count as 0.
+        """
         index = int(max(0.0, seconds) * 1000 / _BIN_MS)
         self._counts[min(index, _BINS - 1)] += 1
 
@@ -264,6 +270,11 @@ class StatsCollector:
         """Return the statistics of the whole run, with the names of its files.
 
         Frames whose analysis is pending at the end count as dropped.
+
+        Parameters
+        ----------
+        files : tuple of str
+            Names of the files that the run wrote.
         """
         analysed = self.shown + self.unshown
         # A frame may arrive, and be shown, after the last count.

@@ -91,7 +91,13 @@ def error_cause(stderr: str) -> str:
 
 
 def is_disk_full(stderr: str) -> bool:
-    """Return whether ffmpeg failed for want of disk space."""
+    """Return whether ffmpeg failed for want of disk space.
+
+    Parameters
+    ----------
+    stderr : str
+        Output of ffmpeg.
+    """
     return _DISK_FULL in stderr
 
 
@@ -118,12 +124,24 @@ def connection_error(stderr: str) -> str:
 
 
 def without_levels(stderr: str) -> str:
-    """Return what ffmpeg prints at ``-loglevel level+info``, without the level of each line."""
+    """Return what ffmpeg prints at ``-loglevel level+info``, without the level of each line.
+
+    Parameters
+    ----------
+    stderr : str
+        Output of ffmpeg with a level on each line.
+    """
     return re.sub(_LEVEL, r"\1", stderr, flags=re.MULTILINE)
 
 
 def only_errors(stderr: str) -> str:
-    """Return the errors in what ffmpeg prints at ``-loglevel level+info``, without their level."""
+    """Return the errors in what ffmpeg prints at ``-loglevel level+info``, without their level.
+
+    Parameters
+    ----------
+    stderr : str
+        Output of ffmpeg with a level on each line.
+    """
     levels = ((line, re.match(_LEVEL, line)) for line in stderr.splitlines())
     errors = (line for line, level in levels if level and level.group(2) in _ERROR_LEVELS)
     return without_levels("\n".join(errors))
@@ -141,13 +159,25 @@ def count_corrupt_frames(lines: Iterable[bytes]) -> int:
 
 
 def reports_truncation(stderr: str) -> bool:
-    """Return whether ffmpeg found that the file ends too early."""
+    """Return whether ffmpeg found that the file ends too early.
+
+    Parameters
+    ----------
+    stderr : str
+        Output of ffmpeg.
+    """
     messages = _messages(stderr)
     return any(text in messages for text in _TRUNCATED)
 
 
 def lacks_index(stderr: str) -> bool:
-    """Return whether ffmpeg cannot read an MP4 file because its index is missing."""
+    """Return whether ffmpeg cannot read an MP4 file because its index is missing.
+
+    Parameters
+    ----------
+    stderr : str
+        Output of ffmpeg.
+    """
     return _NO_INDEX in _messages(stderr)
 
 
@@ -157,12 +187,24 @@ def _messages(stderr: str) -> str:
 
 
 def encoder_names(text: str) -> frozenset[str]:
-    """Return the names of the encoders in the output of ``ffmpeg -encoders``."""
+    """Return the names of the encoders in the output of ``ffmpeg -encoders``.
+
+    Parameters
+    ----------
+    text : str
+        Output of ``ffmpeg -encoders``.
+    """
     return frozenset(re.findall(r"^ [VAS][A-Z.]{5} ([\w-]+)", text, re.MULTILINE))
 
 
 def version(text: str) -> str:
-    """Return program and version, such as "ffmpeg version 7.1", from ``ffmpeg -version``."""
+    """Return program and version, such as "ffmpeg version 7.1", from ``ffmpeg -version``.
+
+    Parameters
+    ----------
+    text : str
+        Output of ``ffmpeg -version``.
+    """
     return " ".join(text.splitlines()[0].split()[:3])
 
 
@@ -170,12 +212,24 @@ def version(text: str) -> str:
 
 
 def input_banner(stderr: str) -> str:
-    """Return the part of stderr that describes the input, not the output."""
+    """Return the part of stderr that describes the input, not the output.
+
+    Parameters
+    ----------
+    stderr : str
+        Output of ffmpeg.
+    """
     return stderr.partition("Stream mapping:")[0]
 
 
 def format_name(banner: str) -> str:
-    """Return ffmpeg's name of the container, the first one of several; empty if unknown."""
+    """Return ffmpeg's name of the container, the first one of several; empty if unknown.
+
+    Parameters
+    ----------
+    banner : str
+        ffmpeg's description of a file, as it prints it for ``-i``.
+    """
     match = re.search(r"^Input #0, (\w+)", banner, re.MULTILINE)
     return match.group(1) if match else ""
 
@@ -203,12 +257,24 @@ def container_times(banner: str) -> tuple[float, float | None]:
 
 
 def count_streams(banner: str) -> int:
-    """Return the number of streams, subtitles and data included."""
+    """Return the number of streams, subtitles and data included.
+
+    Parameters
+    ----------
+    banner : str
+        ffmpeg's description of a file, as it prints it for ``-i``.
+    """
     return banner.count("Stream #0")
 
 
 def has_audio(banner: str) -> bool:
-    """Return whether the file declares an audio stream."""
+    """Return whether the file declares an audio stream.
+
+    Parameters
+    ----------
+    banner : str
+        ffmpeg's description of a file, as it prints it for ``-i``.
+    """
     return "Audio:" in banner
 
 
@@ -237,48 +303,96 @@ def video_stream(banner: str) -> tuple[str, str]:
 
 
 def claimed_fps(line: str) -> Fraction | None:
-    """Return the frame rate of a stream line, in frames per second."""
+    """Return the frame rate of a stream line, in frames per second.
+
+    Parameters
+    ----------
+    line : str
+        Description of a video stream, as in ffmpeg's banner.
+    """
     match = re.search(r" ([\d.]+k?) fps", line)
     return Fraction(match.group(1).replace("k", "000")) if match else None
 
 
 def base_fps(line: str) -> Fraction | None:
-    """Return the rate in which all times of a stream line can be told, in frames per second."""
+    """Return the frame rate that can express all times of a stream line, in frames per second.
+
+    Parameters
+    ----------
+    line : str
+        Description of a video stream, as in ffmpeg's banner.
+    """
     match = re.search(r" ([\d.]+k?) tbr", line)
     return Fraction(match.group(1).replace("k", "000")) if match else None
 
 
 def codec(line: str) -> str:
-    """Return ffmpeg's name of the codec of a stream line, such as "h264"; empty if unknown."""
+    """Return ffmpeg's name of the codec of a stream line, such as "h264"; empty if unknown.
+
+    Parameters
+    ----------
+    line : str
+        Description of a video stream, as in ffmpeg's banner.
+    """
     match = re.search(r"Video: (\w+)", line)
     return match.group(1) if match else ""
 
 
 def coded_size(line: str) -> tuple[int, int] | None:
-    """Return (height, width) in pixels of a stream line; None if no picture was decoded yet."""
+    """Return (height, width) in pixels of a stream line; None if no picture was decoded yet.
+
+    Parameters
+    ----------
+    line : str
+        Description of a video stream, as in ffmpeg's banner.
+    """
     match = re.search(r", (\d+)x(\d+)\b", line)
     return (int(match.group(2)), int(match.group(1))) if match else None
 
 
 def rotation_deg(details: str) -> int:
-    """Return the counter-clockwise rotation of a display matrix: 0, 90, 180 or 270 degrees."""
+    """Return the counter-clockwise rotation of a display matrix: 0, 90, 180 or 270 degrees.
+
+    Parameters
+    ----------
+    details : str
+        Lines below the description of a stream in ffmpeg's banner.
+    """
     # The name of a tag is followed by spaces, so a tag cannot match.
     match = re.search(r"^ +[\w ]*\w: rotation of (-?[\d.]+) degrees", details, re.MULTILINE)
     return round(float(match.group(1)) / 90) * 90 % 360 if match else 0
 
 
 def is_interlaced(line: str) -> bool:
-    """Return whether a stream line names a field order, such as "top first"."""
+    """Return whether a stream line names a field order, such as "top first".
+
+    Parameters
+    ----------
+    line : str
+        Description of a video stream, as in ffmpeg's banner.
+    """
     return re.search(r"\b(top|bottom) (coded )?first", line) is not None
 
 
 def is_progressive(line: str) -> bool:
-    """Return whether a stream line calls the pictures progressive."""
+    """Return whether a stream line calls the pictures progressive.
+
+    Parameters
+    ----------
+    line : str
+        Description of a video stream, as in ffmpeg's banner.
+    """
     return re.search(r"\bprogressive\)", line) is not None
 
 
 def is_hdr(line: str) -> bool:
-    """Return whether the transfer function of a stream line is PQ or HLG."""
+    """Return whether the transfer function of a stream line is PQ or HLG.
+
+    Parameters
+    ----------
+    line : str
+        Description of a video stream, as in ffmpeg's banner.
+    """
     return any(f"/{name}" in line or f"{name}," in line for name in _HDR_TRANSFERS)
 
 
@@ -307,7 +421,13 @@ def color_tags(line: str) -> dict[str, str]:
 
 
 def has_wide_gamut(line: str) -> bool:
-    """Return whether the primaries of a stream line are wider than those of sRGB, as BT.2020's."""
+    """Return whether the primaries of a stream line are wider than those of sRGB, as BT.2020's.
+
+    Parameters
+    ----------
+    line : str
+        Description of a video stream, as in ffmpeg's banner.
+    """
     return color_tags(line).get("color_primaries", "unknown") not in _NARROW_PRIMARIES
 
 
@@ -413,13 +533,30 @@ def display_orientation(headers: str) -> int | None:
 
 
 def packet_header(line: str) -> tuple[int, str, str] | None:
-    """Return stream number, name and value of a header line such as ``#tb 0: 1/25``."""
+    """Return stream number, name and value of a header line such as ``#tb 0: 1/25``.
+
+    Parameters
+    ----------
+    line : str
+        Line of a ``framecrc`` list.
+
+    Returns
+    -------
+    tuple of int, str and str, or None
+        None if the line has another form.
+    """
     match = re.match(r"#(\w+) (\d+): *(.*)", line)
     return (int(match.group(2)), match.group(1), match.group(3).strip()) if match else None
 
 
 def packet(line: str) -> Packet | None:
-    """Return the packet of a line of a ``framecrc`` list; None if the line has another form."""
+    """Return the packet of a line of a ``framecrc`` list; None if the line has another form.
+
+    Parameters
+    ----------
+    line : str
+        Line of a ``framecrc`` list.
+    """
     cells = [cell.strip() for cell in line.split(",")]
     if len(cells) < 6 or not cells[0].isdecimal():
         return None
@@ -469,13 +606,28 @@ def frame_time_s(line: str) -> float:
 
 
 def frame_size(text: str) -> tuple[int, int] | None:
-    """Return (height, width) in pixels from a size such as ``64x48``, which is width x height."""
+    """Return (height, width) in pixels from a size such as ``64x48``, which is width x height.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    tuple of int, or None
+        None if the text has another form.
+    """
     match = re.fullmatch(r"(\d+)x(\d+)", text)
     return (int(match.group(2)), int(match.group(1))) if match else None
 
 
 def sample_aspect(text: str) -> Fraction:
     """Return the width of a pixel over its height, from a ratio such as ``4/3``.
+
+    Parameters
+    ----------
+    text : str
+        Two integers and a slash.
 
     Returns
     -------

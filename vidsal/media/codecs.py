@@ -105,6 +105,11 @@ def _vpx(quality: int) -> list[str]:
 def prores_profile(quality: int) -> int:
     """Return the ProRes profile for a quality from 0 to 100.
 
+    Parameters
+    ----------
+    quality : int
+        0 to 100.
+
     Returns
     -------
     int
@@ -215,6 +220,13 @@ def rate_of(path: Path, fps: Fraction) -> Fraction:
     """Return the frame rate at which a file can show frames that come at `fps`.
 
     A GIF has at most 50 frames per second, other files any number.
+
+    Parameters
+    ----------
+    path : Path
+        Its suffix decides.
+    fps : Fraction
+        Frames per second.
     """
     return min(fps, _FASTEST_GIF_FPS) if path.suffix.lower() == ".gif" else fps
 

@@ -130,6 +130,11 @@ def file_url(path: Path | str) -> str:
     """Return the URL by which ffmpeg reads or writes a file, whatever colons or dashes it has.
 
     The URL of a stream is returned unchanged.
+
+    Parameters
+    ----------
+    path : Path or str
+        Path of a file, or URL of a stream.
     """
     if isinstance(path, str) and "://" in path:
         return path
@@ -137,7 +142,13 @@ def file_url(path: Path | str) -> str:
 
 
 def readable_part_url(path: Path) -> str | None:
-    """Return libav's URL for the readable part of a truncated file; None if all is readable."""
+    """Return libav's URL for the readable part of a truncated file; None if all is readable.
+
+    Parameters
+    ----------
+    path : Path
+        A media file.
+    """
     end = readable_end(path)
     return None if end is None else f"subfile,,start,0,end,{end},,:{path.absolute()}"
 
@@ -161,6 +172,11 @@ class Encoder:
 
     def write(self, data: Any) -> None:
         """Write bytes to ffmpeg's stdin.
+
+        Parameters
+        ----------
+        data : bytes-like
+            In the format that the encoder was started for.
 
         Raises
         ------
@@ -227,7 +243,13 @@ def convert(args: list[str], *, folder: Path | None = None) -> None:
 
 
 def termination(exit_code: int) -> str:
-    """Return how a signal ended ffmpeg, such as "was killed by signal 9"; empty if none did."""
+    """Return how a signal ended ffmpeg, such as "was killed by signal 9"; empty if none did.
+
+    Parameters
+    ----------
+    exit_code : int
+        Exit status of the process; negative for a signal.
+    """
     if exit_code < 0:
         return f"was killed by signal {-exit_code}"
     return "was terminated" if exit_code == _TERMINATED else ""
@@ -252,7 +274,13 @@ def failure_reason(stderr: bytes, exit_code: int) -> str:
 
 
 def trace_headers(path: Path | str) -> str:
-    """Return ffmpeg's log with each field in the headers of a file's first video packet."""
+    """Return ffmpeg's log with each field in the headers of a file's first video packet.
+
+    Parameters
+    ----------
+    path : Path or str
+        A video file, or the URL of a stream.
+    """
     process = _run(
         executable(),
         ["-hide_banner", "-nostdin", "-i", file_url(path), "-map", "0:V:0",

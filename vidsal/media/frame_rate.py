@@ -124,7 +124,7 @@ def _period(steps: NDArray[np.float64], median: float) -> tuple[Fraction, float,
     times = np.concatenate([[0.0], np.cumsum(steps)])
     times = times[times <= _MOST_STEPS * median]
     length = float(times[-1]) / median
-    # That many periods can be distinguished, and random times may match one of them by chance.
+    # So many periods can be distinguished, and random times may match one of them by chance.
     threshold = math.log(max(length, 1) / _CHANCE)
     if min(length, len(times)) <= threshold:
         return Fraction(median), 0.0, 0.0

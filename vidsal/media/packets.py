@@ -54,7 +54,13 @@ class Stream:
         return bool((np.diff(np.array(self.show_ticks)) > 0).all())
 
     def add(self, packet: banner.Packet) -> None:
-        """Append a packet."""
+        """Append a packet.
+
+        Parameters
+        ----------
+        packet : Packet
+            The next packet of this stream; its times are in ticks of the stream's time base.
+        """
         self.show_ticks.append(packet.show_ticks)
         self.decode_ticks.append(packet.decode_ticks)
         self.duration_ticks.append(max(0.0, packet.duration_ticks))
@@ -62,7 +68,13 @@ class Stream:
         self.is_key.append(packet.is_key)
 
     def hide_before(self, ticks: float) -> None:
-        """Move the packets that are shown before a time to `hidden_ticks`, unless that is all."""
+        """Move the packets that are shown before a time to `hidden_ticks`, unless that is all.
+
+        Parameters
+        ----------
+        ticks : float
+            Time in ticks of the stream's time base.
+        """
         early = [n for n, one in enumerate(self.show_ticks) if one < ticks]
         if len(early) == len(self.show_ticks):
             return
@@ -134,7 +146,13 @@ class Packets:
         self.streams: dict[int, Stream] = {}
 
     def add_line(self, line: str) -> None:
-        """Add a line of the list."""
+        """Add a line of the list.
+
+        Parameters
+        ----------
+        line : str
+            Line of a ``framecrc`` list: a header, a packet, or neither.
+        """
         if line.startswith("#"):
             if header := banner.packet_header(line):
                 number, name, value = header

@@ -112,7 +112,7 @@ def _fitted(name: str, before: Map, after: Map) -> CameraMotion | None:
     if matrix is None or not np.isfinite(matrix).all():
         return None
     full = matrix if len(matrix) == 3 else np.vstack([matrix, [0, 0, 1]])
-    # A camera neither mirrors the picture, nor shrinks it to a line.
+    # A camera motion cannot mirror the picture or shrink it to a line.
     if abs(full[2, 2]) < _MIN_DETERMINANT or np.linalg.det(full / full[2, 2]) < _MIN_DETERMINANT:
         return None
     full = full / full[2, 2]

@@ -18,7 +18,7 @@ _ABOVE, _BELOW = 1.0, 0.3
 
 
 class _Glyphs(NamedTuple):
-    """A rendered line: what it keeps of a picture, of 255, and what it adds; (h, w, 3) uint8."""
+    """A rendered line: the picture's weight (of 255) and the added colour; (h, w, 3) uint8."""
 
     kept: Rgb
     added: Rgb

@@ -50,7 +50,13 @@ def claim(path: Path, *, overwrite: bool) -> None:
 
 
 def resolve_symlink(path: Path) -> Path:
-    """Return the target of a link, so that a result does not replace the link; else `path`."""
+    """Return the target of a link, so that a result does not replace the link; else `path`.
+
+    Parameters
+    ----------
+    path : Path
+        Path of a result.
+    """
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
@@ -88,7 +94,13 @@ def beside(path: Path, ending: str) -> Path:
 
 
 def free_names(*paths: Path) -> list[Path]:
-    """Return unused names: `paths`, or all of them with ``_002`` and so on behind their stems."""
+    """Return unused names: `paths`, or all of them with ``_002`` and so on behind their stems.
+
+    Parameters
+    ----------
+    *paths : Path
+        Files that belong together.
+    """
     numbered = (
         [path.with_name(f"{path.stem}_{number:03d}{path.suffix}") for path in paths]
         for number in count(2)
@@ -152,6 +164,11 @@ def temporary_sibling(final: Path, suffix: str) -> Iterator[Path]:
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turn an `OSError` in the block into a `VidsalError` that names `path`.
+
+    Parameters
+    ----------
+    path : Path
+        The file or folder that the block writes.
 
     Raises
     ------

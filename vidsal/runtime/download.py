@@ -7,7 +7,13 @@ CUT_OFF = "the connection ended before the file did"
 
 
 def why(error: Exception) -> str:
-    """Return the innermost cause of a failed download: one line of at most 200 characters."""
+    """Return the innermost cause of a failed download: one line of at most 200 characters.
+
+    Parameters
+    ----------
+    error : Exception
+        The error of the download.
+    """
     text = str(error)
     if "IncompleteRead" in text:
         return CUT_OFF

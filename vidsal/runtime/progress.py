@@ -51,7 +51,13 @@ def progress_bar(
 
 @contextmanager
 def phase(label: str) -> Iterator[None]:
-    """Show a text on stderr while a block runs whose duration is not known."""
+    """Show a text on stderr while a block runs whose duration is not known.
+
+    Parameters
+    ----------
+    label : str
+        The text, without the dots that follow it.
+    """
     if not is_shown():
         yield
         return
@@ -86,7 +92,13 @@ def is_shown() -> bool:
 
 
 def shortened(label: str) -> str:
-    """Return a label of at most 32 characters, the middle of a longer one left out."""
+    """Return a label of at most 32 characters, the middle of a longer one left out.
+
+    Parameters
+    ----------
+    label : str
+        Text of any length.
+    """
     if len(label) <= _LABEL:
         return label
     half = (_LABEL - 1) // 2
@@ -97,7 +109,13 @@ class BarAwareHandler(logging.StreamHandler[Any]):
     """A log handler that writes its lines above the bars that are shown."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line."""
+        """Write one line.
+
+        Parameters
+        ----------
+        record : logging.LogRecord
+            The record to write.
+        """
         with bars_cleared():
             super().emit(record)
 

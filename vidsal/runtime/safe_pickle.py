@@ -19,7 +19,13 @@ _NUMPY = {
 
 
 def dumps(value: object) -> bytes:
-    """Return an object as bytes; later changes of the object do not affect them."""
+    """Return an object as bytes; later changes of the object do not affect them.
+
+    Parameters
+    ----------
+    value : object
+        An object that `pickle` takes.
+    """
     return pickle.dumps(value, protocol=5)
 
 

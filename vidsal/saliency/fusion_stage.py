@@ -53,7 +53,18 @@ class FusionStage:
         self._options, self._state = options, state
 
     def run(self, items: Iterable[StaticMap]) -> Iterator[Saliency]:
-        """Yield one `Saliency` for each frame."""
+        """Yield one `Saliency` for each frame.
+
+        Parameters
+        ----------
+        items : iterable of StaticMap
+            Static maps of consecutive frames.
+
+        Yields
+        ------
+        Saliency
+            Its maps are (h, w) float32, [0, 1].
+        """
         markers = self._state.markers
         for item in items:
             event = item.motion.event

@@ -43,7 +43,18 @@ class SamplingStage:
         self._accumulates = accumulates
 
     def run(self, motions: Iterable[FrameMotion]) -> Generator[FrameMotion, None, None]:
-        """Yield the frames with the number of gradients that each needs."""
+        """Yield the frames with the number of gradients that each needs.
+
+        Parameters
+        ----------
+        motions : iterable of FrameMotion
+            Consecutive frames with their motion.
+
+        Yields
+        ------
+        FrameMotion
+            With `samples` set.
+        """
         for motion in motions:
             yield replace(motion, samples=self._samples(motion))
 

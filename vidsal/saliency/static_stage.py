@@ -44,7 +44,13 @@ class StaticMap(NamedTuple):
 
 
 def sample_plan(options: StaticOptions) -> SamplePlan:
-    """Return how many gradients a map averages: only SmoothGrad accumulates old ones."""
+    """Return how many gradients a map averages: only SmoothGrad accumulates old ones.
+
+    Parameters
+    ----------
+    options : StaticOptions
+        ``method``, ``samples`` and ``fresh`` are used.
+    """
     if options.method == "gradient":
         return SamplePlan(1, 1)
     if options.method == "integrated":
@@ -97,7 +103,18 @@ class StaticMapStage:
         self._predict_every_s = min(options.predict_every, longest_s)
 
     def run(self, groups: Iterable[list[FrameMotion]]) -> Iterator[StaticMap]:
-        """Yield one `StaticMap` for each frame of each group, in order."""
+        """Yield one `StaticMap` for each frame of each group, in order.
+
+        Parameters
+        ----------
+        groups : iterable of list of FrameMotion
+            Batches of consecutive frames.
+
+        Yields
+        ------
+        StaticMap
+            Its map is (h, w) float32, without a common scale.
+        """
         for motion, sampled, seen in self._sampled(groups):
             average = self._accumulated(motion, sampled)
             smooth = image_ops.smoothed(average.mean, self._options.smooth)

@@ -197,7 +197,7 @@ class SamplePlan:
         float
             0..1.
         """
-        # What decay leaves of the weight in the steady state.
+        # The weight that remains after decay in the steady state.
         full = (self.samples - self.fresh) / 2
         if full == 0:
             return 1.0

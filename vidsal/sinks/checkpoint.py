@@ -67,7 +67,13 @@ class Segment:
 
 
 def checkpoint_folder(output: Path) -> Path:
-    """Return the folder for the segments of an output."""
+    """Return the folder for the segments of an output.
+
+    Parameters
+    ----------
+    output : Path
+        The video file.
+    """
     return beside(output, f"{output.suffix}.parts")
 
 
@@ -184,6 +190,11 @@ class Checkpoint:
 
     def finish_result(self, unfinished: Path) -> None:
         """Make the result of a folder from `new_folder`.
+
+        Parameters
+        ----------
+        unfinished : Path
+            A folder that `new_folder` returned.
 
         Raises
         ------

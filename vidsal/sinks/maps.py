@@ -85,6 +85,11 @@ class MapsSink:
     def write(self, saliency: Saliency) -> None:
         """Write the maps of a frame; the frame's index becomes the name of the files.
 
+        Parameters
+        ----------
+        saliency : Saliency
+            Its maps, (h, w) float32 in [0, 1].
+
         Raises
         ------
         VidsalError
@@ -131,7 +136,13 @@ def maps_sink(folder: Path) -> Iterator[MapsSink]:
 
 
 def remove_maps(folder: Path) -> None:
-    """Remove the maps of an earlier run, and no other file."""
+    """Remove the maps of an earlier run, and no other file.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder that the maps were written to.
+    """
     for kind in KINDS:
         for one in (folder / kind).glob("*"):
             if _FILE_NAME.fullmatch(one.name):
@@ -139,7 +150,15 @@ def remove_maps(folder: Path) -> None:
 
 
 def move_maps(part: Path, folder: Path) -> None:
-    """Move all maps from one folder to another one, which may be on another disk."""
+    """Move all maps from one folder to another one, which may be on another disk.
+
+    Parameters
+    ----------
+    part : Path
+        Folder to take the maps from.
+    folder : Path
+        Folder to move them to.
+    """
     for kind in KINDS:
         if (part / kind).exists():
             (folder / kind).mkdir(parents=True, exist_ok=True)

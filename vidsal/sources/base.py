@@ -1,4 +1,4 @@
-"""What all sources of frames have in common; the kinds of source are in the other modules."""
+"""The interface of all sources of frames; the kinds of source are in the other modules."""
 
 from collections.abc import Iterator
 from typing import Protocol, Self

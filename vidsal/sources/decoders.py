@@ -137,7 +137,7 @@ class OpencvReader:
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """What ffmpeg is to decode of a file, and how.
+    """The part of a file that ffmpeg decodes, and how.
 
     Attributes
     ----------

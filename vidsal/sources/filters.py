@@ -12,7 +12,7 @@ from vidsal.media.probe import TELEVISION_CODECS, VideoStream, lacks_matrix
 
 # Interlaced pictures become progressive, others stay as they are.
 DEINTERLACE = "bwdif=send_frame:auto:interlaced"
-# Codecs of which live streams may be interlaced.
+# Codecs whose live streams may be interlaced.
 INTERLACED_CODECS = ("h264", *TELEVISION_CODECS)
 # HDR to SDR: to linear light, a tone curve that keeps bright parts apart, the usual transfer.
 _TONE_MAP = (

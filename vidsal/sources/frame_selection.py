@@ -75,7 +75,13 @@ class OutputSteps:
         self.count = max(1, math.ceil(duration_s * self._fps - _SHORTEST_STEP))
 
     def is_shown(self, time_s: float) -> bool:
-        """Return whether the frame at a time is shown, given the last one that was `take`-n."""
+        """Return whether the frame at a time is shown, given the last one that was `take`-n.
+
+        Parameters
+        ----------
+        time_s : float
+            Time of the frame in seconds.
+        """
         place = self._place(time_s)
         if self._is_open and place >= self.count - 1:
             return step_at(place, 1) > self._last_step
@@ -84,7 +90,13 @@ class OutputSteps:
         )
 
     def take(self, time_s: float) -> None:
-        """Record that the frame at a time is used."""
+        """Record that the frame at a time is used.
+
+        Parameters
+        ----------
+        time_s : float
+            Time of the frame in seconds.
+        """
         self._last_step = step_at(self._place(time_s), 1)
 
     def expected(self) -> int:
@@ -136,7 +148,13 @@ class FrameSelection:
         self.left_out: Counter[LeftOut] = Counter()
 
     def is_after_end(self, time_s: float) -> bool:
-        """Return whether a time is at the end of the part, or later."""
+        """Return whether a time is at the end of the part, or later.
+
+        Parameters
+        ----------
+        time_s : float
+            Time in seconds.
+        """
         return time_s >= self._end_s - ROUNDING_S
 
     def leave_out(self, time_s: float) -> LeftOut | None:

@@ -49,7 +49,13 @@ class HeifHeader:
 
 
 def is_still(path: Path) -> bool:
-    """Return whether a file begins as a HEIF or AVIF photo does; sequences are videos."""
+    """Return whether a file begins as a HEIF or AVIF photo does; sequences are videos.
+
+    Parameters
+    ----------
+    path : Path
+        A file that exists.
+    """
     with path.open("rb") as file:
         start = file.read(12)
     return start[4:8] == b"ftyp" and start[8:] in _STILL

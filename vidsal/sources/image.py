@@ -54,6 +54,11 @@ _UPRIGHT = {
 def is_image(path: Path) -> bool:
     """Return whether a file holds one picture.
 
+    Parameters
+    ----------
+    path : Path
+        A file that exists.
+
     Raises
     ------
     VidsalError

@@ -92,17 +92,29 @@ class SourceName:
         return self.kind in ("file", "url") and is_named_as_picture(self.path.name)
 
 
-# What callers of the library may give for one source.
+# The types that callers of the library may pass for one source.
 SourceLike = str | int | os.PathLike[str] | Pictures | SourceName
 
 
 def is_named_as_media(name: str) -> bool:
-    """Return whether a file name has the suffix of a video or a picture."""
+    """Return whether a file name has the suffix of a video or a picture.
+
+    Parameters
+    ----------
+    name : str
+        File name or path.
+    """
     return Path(name).suffix.lower() in (*_PICTURES, *_VIDEOS)
 
 
 def is_named_as_picture(name: str) -> bool:
-    """Return whether a file name has the suffix of a picture."""
+    """Return whether a file name has the suffix of a picture.
+
+    Parameters
+    ----------
+    name : str
+        File name or path.
+    """
     return Path(name).suffix.lower() in _PICTURES
 
 

@@ -139,12 +139,24 @@ class FrameClock:
         return self.time_s
 
     def skip(self, count: int) -> None:
-        """Go to the last of the first `count` listed frames, `count` at least 1."""
+        """Go to the last of the first `count` listed frames, `count` at least 1.
+
+        Parameters
+        ----------
+        count : int
+            At least 1.
+        """
         self.restart()
         self.index, self.time_s = count - 1, float(self._listed_s[count - 1])
 
     def locate(self, time_s: float) -> None:
-        """Go to a time; the number is that of the nearest listed frame."""
+        """Go to a time; the number is that of the nearest listed frame.
+
+        Parameters
+        ----------
+        time_s : float
+            Time in seconds.
+        """
         self.restart()
         self.index = int(np.abs(self._listed_s - time_s).argmin())
         self.time_s = time_s

@@ -1,4 +1,4 @@
-"""A video file as a source: the frames of the wanted part, and what is wrong with the file."""
+"""A video file as a source: the frames of the wanted part, and the faults of the file."""
 
 import logging
 import math

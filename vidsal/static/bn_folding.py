@@ -26,7 +26,13 @@ class StackedConv2D(keras.layers.Conv2D):  # type: ignore[misc]
 
     @classmethod
     def suits(cls, layer: Any) -> bool:
-        """Say whether this class computes a layer faster than the layer itself."""
+        """Return whether this class computes a layer faster than the layer itself.
+
+        Parameters
+        ----------
+        layer : keras.layers.Layer
+            A layer that is built.
+        """
         return (
             type(layer) is keras.layers.Conv2D
             and layer.data_format == "channels_last"
@@ -39,7 +45,18 @@ class StackedConv2D(keras.layers.Conv2D):  # type: ignore[misc]
         )
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
-        """Return the convolution without bias and activation; Keras calls this from ``call``."""
+        """Return the convolution without bias and activation; Keras calls this from ``call``.
+
+        Parameters
+        ----------
+        inputs : (N, H, W, C) tensor
+        kernel : (h, w, C, D) tensor
+
+        Returns
+        -------
+        (N, H', W', D) tensor
+            Of the type of `inputs`.
+        """
         if None in inputs.shape[1:3]:
             return super().convolution_op(inputs, kernel)
         return stacked_conv2d(inputs, kernel, self.strides[0], self.padding)

@@ -6,7 +6,7 @@ from vidsal.errors import UsageError, option
 
 _ONNX = "onnx2tf -i {name} -okv3"
 _SAVE = "model.save('{stem}.keras')"
-# What the format is, and what to do, by the suffix of the file.
+# Name of the format and advice, by the suffix of the file.
 _FORMATS = {
     ".onnx": ("an ONNX file", f"convert it to .keras, for example with {_ONNX}"),
     ".pt": ("a PyTorch file", f"export it with torch.onnx.export, then {_ONNX}"),

@@ -58,11 +58,31 @@ class Classifier:
     is_multi_label: bool = False
 
     def probabilities(self, logits: Any) -> Any:
-        """Return probabilities, 0..1, of (N, classes) float32 scores; a tensor of their shape."""
+        """Return probabilities, 0..1, of (N, classes) float32 scores; a tensor of their shape.
+
+        Parameters
+        ----------
+        logits : (N, classes) float32 tensor
+
+        Returns
+        -------
+        (N, classes) float32 tensor
+            [0, 1]; the classes sum to 1 unless the network is multi-label.
+        """
         return tf.nn.sigmoid(logits) if self.is_multi_label else tf.nn.softmax(logits)
 
     def log_probabilities(self, logits: Any) -> Any:
-        """Return logarithms of probabilities, at most 0, of (N, classes) float32 scores."""
+        """Return logarithms of probabilities, at most 0, of (N, classes) float32 scores.
+
+        Parameters
+        ----------
+        logits : (N, classes) float32 tensor
+
+        Returns
+        -------
+        (N, classes) float32 tensor
+            Natural logarithms, at most 0.
+        """
         return tf.math.log_sigmoid(logits) if self.is_multi_label else tf.nn.log_softmax(logits)
 
 

@@ -399,7 +399,13 @@ def reinitialised(model: Any, seed: int) -> Any:
 
 
 def fixed_size(model: Any) -> tuple[int, int] | None:
-    """Return the only (height, width) in pixels that a network takes, or None if it takes any."""
+    """Return the only (height, width) in pixels that a network takes, or None if it takes any.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A network for pictures, with one input of shape (N, H, W, C).
+    """
     height, width = model.input_shape[1:3]
     return None if height is None or width is None else (int(height), int(width))
 

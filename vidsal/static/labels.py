@@ -143,7 +143,13 @@ def read_labels(path: Path) -> tuple[NamedClass, ...]:
 
 
 def numbered(count: int) -> tuple[NamedClass, ...]:
-    """Return `count` classes that are named by their numbers: "class 0" and so on."""
+    """Return `count` classes that are named by their numbers: "class 0" and so on.
+
+    Parameters
+    ----------
+    count : int
+        Number of classes.
+    """
     return tuple(_class(index, f"class{index}", f"class {index}") for index in range(count))
 
 
@@ -153,7 +159,13 @@ def no_and_yes() -> tuple[NamedClass, NamedClass]:
 
 
 def with_negative(positive: NamedClass) -> tuple[NamedClass, NamedClass]:
-    """Return the classes "not NAME" and "NAME" of a network with one output and one label."""
+    """Return the classes "not NAME" and "NAME" of a network with one output and one label.
+
+    Parameters
+    ----------
+    positive : NamedClass
+        The class of the label.
+    """
     names = positive.synonyms
     return NamedClass(0, "class0", (f"not {names[0]}",)), NamedClass(1, "class1", names)
 

@@ -101,8 +101,8 @@ def choose(
     refuse_other_formats(model)
     if not model.isidentifier():
         raise UsageError(
-            f"{option('model', model)} is neither auto, resnet50, lite0, none, a name in "
-            "keras.applications, nor a file that ends in .keras or .h5"
+            f"{option('model', model)} is not a network: expected auto, resnet50, lite0, "
+            "none, a name in keras.applications, or a file that ends in .keras or .h5"
         )
     return ModelChoice(model)
 

@@ -62,7 +62,7 @@ class Striding(NamedTuple):
         def strided(tensor: Any) -> Any:
             step = next(steps)
             if step > 1:
-                # Of all ways to skip pixels, this one has the fastest derivative.
+                # Among the ways to skip pixels, this one has the fastest derivative.
                 tensor = keras.layers.AveragePooling2D(1, strides=step, **options)(tensor)
             if self.border:
                 tensor = keras.layers.ZeroPadding2D(self.border, **options)(tensor)

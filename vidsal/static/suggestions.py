@@ -35,7 +35,13 @@ class Named(Protocol):
 
 
 def folded(name: str) -> str:
-    """Return a name in small letters, its hyphens and underscores as single spaces."""
+    """Return a name in small letters, its hyphens and underscores as single spaces.
+
+    Parameters
+    ----------
+    name : str
+        Name of a class, network or option.
+    """
     return " ".join(name.lower().replace("_", " ").replace("-", " ").split())
 
 
@@ -75,7 +81,7 @@ def suggest_classes(text: str, classes: Sequence[Named], *, at_most: int = 6) ->
     Parameters
     ----------
     text : str
-        What was typed, which is no class.
+        The typed text, which is not the name of a class.
     classes : sequence of Named
     at_most : int
         How many to return.
@@ -92,7 +98,7 @@ def suggest(text: str, names: Iterable[str], *, at_most: int = 3) -> list[str]:
     Parameters
     ----------
     text : str
-        What was typed, which is none of the names.
+        The typed text, which equals none of `names`.
     names : iterable of str
     at_most : int
         How many to return.
@@ -104,7 +110,13 @@ def suggest(text: str, names: Iterable[str], *, at_most: int = 3) -> list[str]:
 
 
 def did_you_mean(names: Sequence[str]) -> str:
-    """Return the end of an error message: ``; did you mean 'a', 'b' or 'c'?``, or nothing."""
+    """Return the end of an error message: ``; did you mean 'a', 'b' or 'c'?``, or nothing.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The suggestions, the best one first.
+    """
     quoted = [repr(name) for name in names]
     if not quoted:
         return ""
@@ -113,7 +125,13 @@ def did_you_mean(names: Sequence[str]) -> str:
 
 
 def told_apart(classes: Sequence[Named]) -> str:
-    """Return several classes of one name with their indices: ``134 (crane, the bird) or ...``."""
+    """Return several classes of one name with their indices: ``134 (crane, the bird) or ...``.
+
+    Parameters
+    ----------
+    classes : sequence of Named
+        Classes that share a name.
+    """
     return " or ".join(f"{one.index} ({_described(one)})" for one in classes)
 
 

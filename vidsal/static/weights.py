@@ -1,7 +1,7 @@
 """Places of the weights files: EfficientNet-Lite0's in the package, ResNet50's in Keras' cache.
 
 ResNet50's ImageNet weights are downloaded from Keras' own address if the cache lacks them. This
-module imports neither TensorFlow nor Keras, so that missing weights are reported at once.
+module does not import TensorFlow or Keras, so that missing weights are reported at once.
 """
 
 import hashlib

@@ -18,7 +18,15 @@ class NoPreview:
     draws_stats = False
 
     def show(self, picture: Rgb, stats: LiveStats) -> None:
-        """Do nothing."""
+        """Do nothing.
+
+        Parameters
+        ----------
+        picture : (H, W, 3) uint8 array
+            RGB.
+        stats : LiveStats
+            Statistics at this picture.
+        """
 
     def pressed(self) -> list[Button]:
         """Return an empty list."""

@@ -40,7 +40,13 @@ _POLICY = (
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether an address is reachable from this machine only."""
+    """Return whether an address is reachable from this machine only.
+
+    Parameters
+    ----------
+    host : str
+        IP address, or ``localhost``; any other name gives False.
+    """
     if host == "localhost":
         return True
     try:
@@ -126,7 +132,13 @@ class WebPreview:
         return buttons
 
     def press(self, button: Button) -> None:
-        """Add a pressed button; called by the threads of the server."""
+        """Add a pressed button; called by the threads of the server.
+
+        Parameters
+        ----------
+        button : Button
+            Name of the button, such as ``pause``.
+        """
         self._pressed.append(button)
 
     def stats(self) -> bytes:
