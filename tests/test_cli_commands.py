@@ -148,6 +148,8 @@ def test_a_file_without_a_command_is_run(arguments: list[str], clip: Path, here:
 def test_classes_are_listed_with_their_indices(here: Path) -> None:
     done = vidsal("classes", "tabby", cwd=here)
     assert (done.returncode, done.stdout, done.stderr) == (0, " 281  tabby, tabby cat\n", "")
+    cranes = vidsal("classes", "crane", cwd=here).stdout
+    assert cranes == " 134  crane, the bird\n 517  crane, the machine\n"
     lines = vidsal("classes", cwd=here).stdout.splitlines()
     assert len(lines) == 1000
     assert lines[0] == "   0  tench, Tinca tinca"

@@ -164,7 +164,9 @@ def test_bad_output_is_one_line_and_exit_code_1(
 def test_wrong_usage_is_one_line_with_a_hint_and_exit_code_2(
     arguments: list[str], line: str, clip: Path, here: Path
 ) -> None:
-    model = [] if "--model" in arguments else ["--model", "none"]
+    # A target is for a network only.
+    model = ["--model", "lite0" if "--target" in arguments else "none"]
+    model = [] if "--model" in arguments else model
     done = vidsal("run", clip, *model, *arguments, cwd=here)
     assert done.returncode == 2
     assert done.stdout == ""
@@ -193,6 +195,15 @@ def test_options_that_changed_nothing_are_told(clip: Path, here: Path) -> None:
     done = vidsal("run", clip, "--model", "none", "--samples", "4", "--end", "0.2", cwd=here)
     assert (done.returncode, done.stdout) == (0, "clip_saliency.mp4\n")
     assert messages(done.stderr) == ["vidsal: --samples: without effect with --model none"]
+
+
+def test_a_target_is_without_effect_where_no_network_is(clip: Path, here: Path) -> None:
+    done = vidsal("run", clip, "--model", "none", "--target", "cat", "--end", "0.2", cwd=here)
+    assert (done.returncode, done.stdout) == (0, "clip_saliency.mp4\n")
+    assert messages(done.stderr) == ["vidsal: --target: without effect with --model none"]
+    (here / "vidsal.toml").write_text("model = 'none'\ntarget = 'cat'\n")
+    done = vidsal("run", clip, "--end", "0.2", "--overwrite", cwd=here)
+    assert (done.returncode, messages(done.stderr)) == (0, [])
 
 
 @pytest.mark.parametrize(

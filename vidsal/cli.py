@@ -530,14 +530,19 @@ def classes(
 ) -> None:
     """List the names of classes with their indices, for --target."""
     from vidsal.static.labels import imagenet_classes, read_labels
-    from vidsal.static.suggestions import classes_with_word, did_you_mean, suggest_classes
+    from vidsal.static.suggestions import (
+        classes_with_word,
+        described,
+        did_you_mean,
+        suggest_classes,
+    )
 
     known = imagenet_classes() if labels is None else read_labels(labels)
     chosen = classes_with_word(word, known) if word else known
     if not chosen:
         hint = did_you_mean(suggest_classes(word, known))
         raise VidsalError(f"no class has the word {word!r} in its name{hint}")
-    _print("\n".join(f"{one.index:>4}  {', '.join(one.synonyms)}" for one in chosen))
+    _print("\n".join(f"{one.index:>4}  {described(one)}" for one in chosen))
 
 
 @app.command(help_epilogue="Examples:\n  vidsal doctor\n  vidsal doctor > report.txt")

@@ -114,10 +114,11 @@ def did_you_mean(names: Sequence[str]) -> str:
 
 def told_apart(classes: Sequence[Named]) -> str:
     """Return several classes of one name with their indices: ``134 (crane, the bird) or ...``."""
-    return " or ".join(f"{one.index} ({_described(one)})" for one in classes)
+    return " or ".join(f"{one.index} ({described(one)})" for one in classes)
 
 
-def _described(one: Named) -> str:
+def described(one: Named) -> str:
+    """Return all names of a class, and its kind if another class has the same usual name."""
     kind = _KINDS.get(one.wnid)
     return ", ".join([*one.synonyms, *([kind] if kind else [])])
 
