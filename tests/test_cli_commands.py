@@ -79,6 +79,18 @@ def test_doctor_goes_on_after_a_problem(tmp_path: Path, here: Path) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_the_package_imports_nothing_before_it_is_used(here: Path) -> None:
+    code = (
+        "import sys; before = set(sys.modules); import vidsal; "
+        "print(sorted(name for name in set(sys.modules) - before))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code], cwd=Path(__file__).parents[1], capture_output=True,
+        text=True, timeout=60,
+    )  # fmt: skip
+    assert done.stdout == "['vidsal', 'vidsal._version']\n", done.stderr
+
+
 def test_version(here: Path) -> None:
     done = vidsal("--version", cwd=here)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{__version__}\n", "")
@@ -212,9 +224,21 @@ main()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has other signals")
-@pytest.mark.parametrize("name", ["cyclopts", "cv2", "numpy.linalg", "tensorflow", "keras"])
-def test_an_interrupt_while_a_library_is_imported_is_one_line(
-    name: str, sample_media: Path, here: Path
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("vidsal.cli", ""),
+        ("vidsal.errors", ""),
+        ("vidsal.settings", ""),
+        ("cyclopts", ""),
+        ("cv2", "vidsal: interrupted\n"),
+        ("numpy.linalg", "vidsal: interrupted\n"),
+        ("tensorflow", "vidsal: interrupted\n"),
+        ("keras", "vidsal: interrupted\n"),
+    ],
+)
+def test_an_interrupt_while_a_module_is_imported_prints_no_traceback(
+    name: str, said: str, sample_media: Path, here: Path
 ) -> None:
     arguments = ["run", str(sample_media / "cat.jpg"), "--model", "lite0"]
     code = _INTERRUPTED_IMPORT.format(name=name, arguments=arguments)
@@ -222,5 +246,5 @@ def test_an_interrupt_while_a_library_is_imported_is_one_line(
         [sys.executable, "-c", code], cwd=here, env=clean_environment(), capture_output=True,
         text=True, timeout=120,
     )  # fmt: skip
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", "vidsal: interrupted\n")
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", said)
     assert names_in(here) == []
