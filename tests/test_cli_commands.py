@@ -175,11 +175,23 @@ def test_classes_are_listed_with_their_indices(here: Path) -> None:
     )
 
 
-def test_completion_is_installed_into_the_shells_folder(tmp_path: Path, here: Path) -> None:
+@pytest.mark.parametrize(("shell", "startup"), [("bash", ".bashrc"), ("zsh", ".zshrc")])
+def test_completion_is_installed_into_the_shells_folder(
+    shell: str, startup: str, tmp_path: Path, here: Path
+) -> None:
     home = clean_environment(HOME=str(tmp_path), XDG_DATA_HOME=str(tmp_path / "data"))
-    done = vidsal("--install-completion", "--shell", "bash", cwd=here, env=home)
+    for name in ("ZSH", "ZSH_CUSTOM"):
+        home.pop(name, None)
+    done = vidsal("--install-completion", "--shell", shell, cwd=here, env=home)
     assert done.returncode == 0, done.stderr
-    assert done.stderr == "vidsal: completion is installed: open a new terminal to use it\n"
+    file = tmp_path / startup
+    assert done.stderr == (
+        f"vidsal: completion is installed, and {file} is changed to load it: open a new terminal "
+        "to use it\n"
+    )
+    assert "completion" in file.read_text()
+    again = vidsal("--install-completion", "--shell", shell, cwd=here, env=home)
+    assert again.stderr == "vidsal: completion is installed: open a new terminal to use it\n"
     script = Path(done.stdout.strip())
     assert script.is_relative_to(tmp_path)
     assert "--skip-existing" in script.read_text()

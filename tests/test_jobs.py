@@ -245,6 +245,16 @@ def test_a_folder_that_is_there_takes_even_one_result(here: Path, make_clip: Mak
     assert outcome.output == Path("out/a_saliency.mp4")
 
 
+def test_arrays_are_not_for_run_all(here: Path) -> None:
+    frames: list[Any] = [np.zeros((48, 64, 3), np.uint8)]
+    with pytest.raises(
+        UsageError,
+        match=r"got ndarray; vidsal\.run and vidsal\.analyse also take arrays, vidsal\.run_all "
+        r"takes names only$",
+    ):
+        run_all(frames, _settings())
+
+
 def test_one_name_may_come_alone(make_clip: MakeClip, tmp_path: Path) -> None:
     clip = make_clip(frames=3)
     words: list[str | Path] = [clip, str(clip)]

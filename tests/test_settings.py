@@ -220,6 +220,12 @@ def test_what_is_no_settings_is_one_line(given: Any) -> None:
     )
 
 
+@pytest.mark.parametrize("options", [Settings, LiveOptions])
+def test_descriptions_of_options_name_no_flags(options: Any) -> None:
+    for field in dataclasses.fields(options):
+        assert not re.search(r"(?<!\w)--\w", field.metadata["help"]), field.name
+
+
 def test_message_lists_the_choices() -> None:
     with pytest.raises(UsageError) as caught:
         Settings(method="vanilla")  # type: ignore[arg-type]
@@ -227,6 +233,11 @@ def test_message_lists_the_choices() -> None:
         "method= must be one of gradient, smoothgrad, integrated, got 'vanilla'; "
         "did you mean gradient?"
     )
+
+
+def test_a_part_of_a_choice_is_suggested() -> None:
+    with pytest.raises(UsageError, match=r", got 'side'; did you mean side-by-side\?$"):
+        Settings(layout="side")  # type: ignore[arg-type]
 
 
 def test_values_come_out_as_the_options_own_type() -> None:

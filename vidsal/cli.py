@@ -570,10 +570,13 @@ def install_completion(
     ] = None,
 ) -> None:
     """Let the shell complete commands, options and file names."""
-    from cyclopts.completion.detect import ShellDetectionError
+    from cyclopts.completion.detect import ShellDetectionError, detect_shell
 
     try:
-        path = app.install_completion(shell=shell)
+        used = shell or detect_shell()
+        startup = Path.home() / _STARTUP_FILES[used] if used in _STARTUP_FILES else None
+        before = _bytes_in(startup)
+        path = app.install_completion(shell=used)
     except ShellDetectionError as error:
         raise UsageError(
             "the shell is not known: give --shell bash, zsh, fish or powershell"
@@ -581,4 +584,19 @@ def install_completion(
     except OSError as error:
         raise VidsalError(f"cannot write {error.filename}: {error.strerror}") from error
     _print(str(path))
-    _say("completion is installed: open a new terminal to use it")
+    if _bytes_in(startup) != before:
+        loaded = f", and {startup} is changed to load it"
+    elif used == "powershell":
+        loaded = ", and your PowerShell profile loads it"
+    else:
+        loaded = ""
+    _say(f"completion is installed{loaded}: open a new terminal to use it")
+
+
+# Files of the home folder to which the installation adds a line.
+_STARTUP_FILES = {"bash": ".bashrc", "zsh": ".zshrc"}
+
+
+def _bytes_in(path: Path | None) -> bytes:
+    """Return what is in a file, nothing where there is none."""
+    return path.read_bytes() if path is not None and path.exists() else b""

@@ -282,7 +282,7 @@ def one_source(source: SourceLike, *, is_sequence: bool = False) -> SourceName:
     if len(names) > 1:
         raise UsageError(
             f"{source} means {len(names)} sources, one is expected: pass them one by one, or all "
-            "to run_all of vidsal.jobs; Settings(sequence=True) makes one video of pictures"
+            "to vidsal.run_all; Settings(sequence=True) makes one video of pictures"
         )
     return names[0]
 
@@ -298,7 +298,8 @@ def _checked(source: Any) -> str | int | Path:
         return Path(source)
     raise UsageError(
         "a source is a name (str or Path), the number of a camera (int) or vidsal.Pictures, got "
-        f"{type(source).__name__}; run_all of vidsal.jobs takes a list of sources"
+        f"{type(source).__name__}; vidsal.run and vidsal.analyse also take arrays, vidsal.run_all "
+        "takes names only"
     )
 
 
