@@ -271,8 +271,41 @@ def test_folders_of_a_folder_are_searched_on_request(here: Path, make_clip: Make
     assert flat.output == Path("flat/a_saliency.mp4")
     outcomes = run_all("in", _settings(output=Path("all"), recursive=True))
     assert [one.output for one in outcomes] == [
-        Path("all/a_saliency.mp4"), Path("all/b_saliency.mp4"),
+        Path("all/a_saliency.mp4"), Path("all/sub/b_saliency.mp4"),
     ]  # fmt: skip
+
+
+def test_names_of_a_recursive_run_do_not_depend_on_other_folders(here: Path) -> None:
+    def add_photo(name: str) -> None:
+        (here / name).parent.mkdir(parents=True, exist_ok=True)
+        _photo(here / name)
+
+    add_photo("in/a/x.png")
+    settings = _settings(
+        output=Path("out"), table=Path("t"), maps=Path("m"), recursive=True, skip_existing=True
+    )
+    (first,) = run_all("in", settings)
+    assert (first.output, first.is_skipped) == (Path("out/a/x_saliency.png"), False)
+    assert (here / "t/a/x.csv").is_file() and (here / "m/a/x/fused").is_dir()
+    # A file of the same name in another folder.
+    add_photo("in/b/x.png")
+    add_photo("in/x.png")
+    outcomes = run_all("in", settings)
+    assert [(one.output, one.is_skipped) for one in outcomes] == [
+        (Path("out/a/x_saliency.png"), True),
+        (Path("out/b/x_saliency.png"), False),
+        (Path("out/x_saliency.png"), False),
+    ]
+
+
+def test_one_file_of_a_recursive_run_keeps_its_folder_in_the_current_one(here: Path) -> None:
+    (here / "in/a").mkdir(parents=True)
+    _photo(here / "in/a/x.png")
+    (outcome,) = run_all("in", _settings(recursive=True))
+    assert outcome.output == Path("a/x_saliency.png")
+    assert (here / outcome.output).is_file()
+    (named,) = run_all("in", _settings(recursive=True, output=Path("mine.png")))
+    assert named.output == Path("mine.png")
 
 
 def test_sources_whose_output_exists_are_skipped_without_a_network(

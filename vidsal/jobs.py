@@ -141,7 +141,8 @@ def _jobs(
     """Yield each source with the settings that name its own files.
 
     A folder, a glob or a list may mean one source today and several tomorrow: names of results
-    that do not end as those of files are folders, also for one source.
+    that do not end as those of files are folders, also for one source. Results of a recursive
+    search keep the folders of their sources, so that a name does not depend on other folders.
     """
     are_several = len(sources) > 1
     folders: dict[str, Path] = {}
@@ -157,12 +158,15 @@ def _jobs(
             folders[name] = path
     for source, stem in zip(sources, _stems(sources), strict=True):
         own: dict[str, Any] = {}
-        if are_several or "output" in folders or (settings.skip_existing and not settings.output):
-            own["output"] = folders.get("output", Path()) / _output_name(source, stem, settings)
+        subfolder = source.subfolder
+        is_named_here = settings.skip_existing or subfolder != Path()
+        if are_several or "output" in folders or (is_named_here and not settings.output):
+            name = _output_name(source, stem, settings)
+            own["output"] = folders.get("output", Path()) / subfolder / name
         if "table" in folders:
-            own["table"] = folders["table"] / f"{stem}.csv"
+            own["table"] = folders["table"] / subfolder / f"{stem}.csv"
         if "maps" in folders:
-            own["maps"] = folders["maps"] / stem
+            own["maps"] = folders["maps"] / subfolder / stem
         yield source, dataclasses.replace(settings, **own)
 
 
@@ -182,7 +186,23 @@ def _skipped(source: SourceName, options: OutputOptions, outputs: set[str]) -> O
 
 
 def _stems(sources: Sequence[SourceName]) -> list[str]:
-    """Return for each source the name, without a suffix, of its results: no two are equal."""
+    """Return the name, without a suffix, of each source's results.
+
+    No two results in one folder have the same name.
+    """
+    groups: dict[Path, list[int]] = {}
+    for n, source in enumerate(sources):
+        groups.setdefault(source.subfolder, []).append(n)
+    stems = [""] * len(sources)
+    for group in groups.values():
+        distinct = _distinct_stems([sources[n] for n in group])
+        for n, stem in zip(group, distinct, strict=True):
+            stems[n] = stem
+    return stems
+
+
+def _distinct_stems(sources: Sequence[SourceName]) -> list[str]:
+    """Return a stem for each source; no two are equal."""
     stems, paths = [one.stem for one in sources], [one.path for one in sources]
     ways = [
         stems,

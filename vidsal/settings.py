@@ -321,7 +321,8 @@ class SourceOptions(Options):
         False, "The pictures of a folder, a glob or a list are the frames "
         "of one video: 25 a second, unless a rate is given.")
     recursive: bool = _option(
-        False, "Take the videos and pictures in the folders of a folder, too.")
+        False, "Take the videos and pictures in the folders of a folder, too; "
+        "results keep these folders.")
     # fmt: on
 
     def __post_init__(self) -> None:

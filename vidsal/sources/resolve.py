@@ -72,6 +72,8 @@ class SourceName:
     is_member : bool
         Whether a folder, a glob or a list named it. Options of time are ignored for photos that
         were not named themselves.
+    subfolder : Path
+        For a file that a recursive search found: its folder, relative to the folder of the search.
     """
 
     kind: Kind
@@ -80,6 +82,7 @@ class SourceName:
     path: Path
     pictures: tuple[Path, ...] = ()
     is_member: bool = field(default=False, compare=False)
+    subfolder: Path = field(default=Path(), compare=False)
 
     @property
     def stem(self) -> str:
@@ -250,7 +253,10 @@ def expand(
         raise VidsalError(f"{source}: there is no {expected}")
     if is_sequence:
         return [_sequence(name, members)]
-    return [replace(parse_source(one), is_member=True) for one in members]
+    found = [replace(parse_source(one), is_member=True) for one in members]
+    if not path.is_dir():
+        return found
+    return [replace(one, subfolder=one.path.parent.relative_to(path)) for one in found]
 
 
 def _media_in(folder: Path, *, is_recursive: bool) -> Iterator[Path]:
