@@ -79,7 +79,8 @@ def test_the_folder_of_many_must_be_one(here: Path, make_clip: MakeClip) -> None
     clips = [make_clip("a.mp4", frames=2), make_clip("b.mp4", frames=2)]
     (here / "out.mp4").write_text("precious")
     with pytest.raises(
-        UsageError, match=r"^output='out.mp4' cannot be a folder for the results: File exists$"
+        UsageError,
+        match=r"^output='out.mp4' cannot be a folder for the results: out.mp4 is a file$",
     ):
         run_all(clips, _settings(output=Path("out.mp4")))
     assert (here / "out.mp4").read_text() == "precious"
@@ -344,8 +345,14 @@ def test_an_output_without_a_suffix_is_a_folder_that_is_made(
     assert outcome.output == Path("new/out/a_saliency.mp4")
     assert (here / outcome.output).is_file()
     (here / "file").write_text("precious")
-    with pytest.raises(UsageError, match=r"^output='file' cannot be a folder for the results: "):
-        run_all(here / "a.mp4", _settings(output=Path("file")))
+    for name in ("file", "file/sub"):
+        expected = f"^output='{name}' cannot be a folder for the results: file is a file$"
+        with pytest.raises(UsageError, match=expected):
+            run_all(here / "a.mp4", _settings(output=Path(name)))
+    # A source that cannot be read makes no folder.
+    (failed,) = run_all(here / "gone*.mp4", _settings(output=Path("other")))
+    assert failed.error is not None
+    assert sorted(path.name for path in here.iterdir()) == ["file", "new"]
 
 
 def test_each_source_has_its_own_label(

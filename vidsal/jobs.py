@@ -13,7 +13,7 @@ from typing import Any
 from vidsal.errors import UsageError, VidsalError, one_line, option
 from vidsal.media import codecs
 from vidsal.pipeline import Outcome, process
-from vidsal.runtime.atomic_write import shortened, write_text
+from vidsal.runtime.atomic_write import nearest_folder, shortened, write_text
 from vidsal.runtime.progress import Progress, choose_progress
 from vidsal.settings import OutputOptions, Settings, SourceOptions, settings_of
 from vidsal.sinks.image import IMAGE_SUFFIXES
@@ -154,7 +154,7 @@ def _jobs(
             or (name == "output" and not path.suffix)
             or (name != "maps" and path.is_dir())
         ):
-            _make_folder(path, name, len(sources))
+            _require_folder(path, name, len(sources))
             folders[name] = path
     for source, stem in zip(sources, _stems(sources), strict=True):
         own: dict[str, Any] = {}
@@ -266,20 +266,21 @@ def _is_named_as_file(path: Path) -> bool:
     return path.suffix.lower() in (*codecs.SUFFIXES, *IMAGE_SUFFIXES, ".csv")
 
 
-def _make_folder(folder: Path, name: str, sources: int) -> None:
-    """Make a folder for results, if it does not exist.
+def _require_folder(folder: Path, name: str, sources: int) -> None:
+    """Check that a name can be that of a folder for results, which the first result makes.
 
     Raises
     ------
     UsageError
-        If it is a file, has the name of one, or cannot be made.
+        If it is a file, is below one, has the name of one, or is not valid.
     """
     given = option(name, str(folder))
-    if _is_named_as_file(folder) and not folder.exists():
-        raise UsageError(f"{given}: there are {sources} sources: give the name of a folder")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if _is_named_as_file(folder) and not folder.exists():
+            raise UsageError(f"{given}: there are {sources} sources: give the name of a folder")
+        nearest = nearest_folder(folder / "result")
+        fault = "" if nearest.is_dir() else f"{nearest} is a file"
     except OSError as error:
-        raise UsageError(
-            f"{given} cannot be a folder for the results: {error.strerror or error}"
-        ) from error
+        fault = error.strerror or str(error)
+    if fault:
+        raise UsageError(f"{given} cannot be a folder for the results: {fault}")
