@@ -80,7 +80,7 @@ def test_the_folder_of_many_must_be_one(here: Path, make_clip: MakeClip) -> None
     (here / "out.mp4").write_text("precious")
     with pytest.raises(
         UsageError,
-        match=r"^output='out.mp4' cannot be a folder for the results: out.mp4 is a file$",
+        match=r"^output='out\.mp4' cannot be a folder for the results: out\.mp4 is a file$",
     ):
         run_all(clips, _settings(output=Path("out.mp4")))
     assert (here / "out.mp4").read_text() == "precious"
