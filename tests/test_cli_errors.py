@@ -79,10 +79,9 @@ def test_bad_source_is_one_line_and_exit_code_1(
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["-o", "no/o.mp4"], "no is not a folder that exists: make it first"),
-        (["-o", "file/o.mp4"], "file is not a folder that exists: make it first"),
+        (["-o", "file/o.mp4"], "file/o.mp4: file is not a folder: give another name"),
         (["-o", "there.mp4"], "there.mp4 exists: give another name, or --overwrite to replace it"),
-        (["--table", "no/t.csv"], "no is not a folder that exists: make it first"),
+        (["--table", "file/no/t.csv"], "file/no/t.csv: file is not a folder: give another name"),
         (["--table", "t.csv"], "t.csv exists: give another name, or --overwrite to replace it"),
         (["--maps", "file"], "file is a file: give the name of a folder for the maps"),
         (["-o", "CLIP", "--overwrite"], "CLIP is the source itself"),
@@ -165,7 +164,9 @@ def test_bad_output_is_one_line_and_exit_code_1(
 def test_wrong_usage_is_one_line_with_a_hint_and_exit_code_2(
     arguments: list[str], line: str, clip: Path, here: Path
 ) -> None:
-    model = [] if "--model" in arguments else ["--model", "none"]
+    # A target is for a network only.
+    model = ["--model", "lite0" if "--target" in arguments else "none"]
+    model = [] if "--model" in arguments else model
     done = vidsal("run", clip, *model, *arguments, cwd=here)
     assert done.returncode == 2
     assert done.stdout == ""
@@ -175,10 +176,34 @@ def test_wrong_usage_is_one_line_with_a_hint_and_exit_code_2(
     assert names_in(here) == []
 
 
+@pytest.mark.parametrize("options", [[], ["--resume"]])
+def test_missing_folders_of_results_are_made(options: list[str], clip: Path, here: Path) -> None:
+    results = ["-o", "a/b/o.mp4", "--table", "t/o.csv", "--maps", "m/maps", "--summary", "s/s.json"]
+    done = vidsal("run", clip, "--model", "none", *results, *options, cwd=here)
+    assert (done.returncode, done.stdout, messages(done.stderr)) == (0, "a/b/o.mp4\n", [])
+    assert {"a/b/o.mp4", "t/o.csv", "m/maps/motion/000000.png", "s/s.json"} <= set(names_in(here))
+
+
+def test_a_run_that_cannot_begin_makes_no_folder(clip: Path, here: Path) -> None:
+    (here / "t.csv").write_text("precious")
+    done = vidsal("run", clip, "--model", "none", "-o", "a/b/o.mp4", "--table", "t.csv", cwd=here)
+    assert done.returncode == 1
+    assert names_in(here) == ["t.csv"]
+
+
 def test_options_that_changed_nothing_are_told(clip: Path, here: Path) -> None:
     done = vidsal("run", clip, "--model", "none", "--samples", "4", "--end", "0.2", cwd=here)
     assert (done.returncode, done.stdout) == (0, "clip_saliency.mp4\n")
     assert messages(done.stderr) == ["vidsal: --samples: without effect with --model none"]
+
+
+def test_a_target_is_without_effect_where_no_network_is(clip: Path, here: Path) -> None:
+    done = vidsal("run", clip, "--model", "none", "--target", "cat", "--end", "0.2", cwd=here)
+    assert (done.returncode, done.stdout) == (0, "clip_saliency.mp4\n")
+    assert messages(done.stderr) == ["vidsal: --target: without effect with --model none"]
+    (here / "vidsal.toml").write_text("model = 'none'\ntarget = 'cat'\n")
+    done = vidsal("run", clip, "--end", "0.2", "--overwrite", cwd=here)
+    assert (done.returncode, messages(done.stderr)) == (0, [])
 
 
 @pytest.mark.parametrize(

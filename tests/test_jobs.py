@@ -79,7 +79,8 @@ def test_the_folder_of_many_must_be_one(here: Path, make_clip: MakeClip) -> None
     clips = [make_clip("a.mp4", frames=2), make_clip("b.mp4", frames=2)]
     (here / "out.mp4").write_text("precious")
     with pytest.raises(
-        UsageError, match=r"^output='out.mp4' cannot be a folder for the results: File exists$"
+        UsageError,
+        match=r"^output='out\.mp4' cannot be a folder for the results: out\.mp4 is a file$",
     ):
         run_all(clips, _settings(output=Path("out.mp4")))
     assert (here / "out.mp4").read_text() == "precious"
@@ -245,6 +246,16 @@ def test_a_folder_that_is_there_takes_even_one_result(here: Path, make_clip: Mak
     assert outcome.output == Path("out/a_saliency.mp4")
 
 
+def test_arrays_are_not_for_run_all(here: Path) -> None:
+    frames: list[Any] = [np.zeros((48, 64, 3), np.uint8)]
+    with pytest.raises(
+        UsageError,
+        match=r"got ndarray; vidsal\.run and vidsal\.analyse also take arrays, vidsal\.run_all "
+        r"takes names only$",
+    ):
+        run_all(frames, _settings())
+
+
 def test_one_name_may_come_alone(make_clip: MakeClip, tmp_path: Path) -> None:
     clip = make_clip(frames=3)
     sources: list[str | Path] = [clip, str(clip)]
@@ -261,8 +272,41 @@ def test_folders_of_a_folder_are_searched_on_request(here: Path, make_clip: Make
     assert flat.output == Path("flat/a_saliency.mp4")
     outcomes = run_all("in", _settings(output=Path("all"), recursive=True))
     assert [one.output for one in outcomes] == [
-        Path("all/a_saliency.mp4"), Path("all/b_saliency.mp4"),
+        Path("all/a_saliency.mp4"), Path("all/sub/b_saliency.mp4"),
     ]  # fmt: skip
+
+
+def test_names_of_a_recursive_run_do_not_depend_on_other_folders(here: Path) -> None:
+    def add_photo(name: str) -> None:
+        (here / name).parent.mkdir(parents=True, exist_ok=True)
+        _photo(here / name)
+
+    add_photo("in/a/x.png")
+    settings = _settings(
+        output=Path("out"), table=Path("t"), maps=Path("m"), recursive=True, skip_existing=True
+    )
+    (first,) = run_all("in", settings)
+    assert (first.output, first.is_skipped) == (Path("out/a/x_saliency.png"), False)
+    assert (here / "t/a/x.csv").is_file() and (here / "m/a/x/fused").is_dir()
+    # A file of the same name in another folder.
+    add_photo("in/b/x.png")
+    add_photo("in/x.png")
+    outcomes = run_all("in", settings)
+    assert [(one.output, one.is_skipped) for one in outcomes] == [
+        (Path("out/a/x_saliency.png"), True),
+        (Path("out/b/x_saliency.png"), False),
+        (Path("out/x_saliency.png"), False),
+    ]
+
+
+def test_one_file_of_a_recursive_run_keeps_its_folder_in_the_current_one(here: Path) -> None:
+    (here / "in/a").mkdir(parents=True)
+    _photo(here / "in/a/x.png")
+    (outcome,) = run_all("in", _settings(recursive=True))
+    assert outcome.output == Path("a/x_saliency.png")
+    assert (here / outcome.output).is_file()
+    (named,) = run_all("in", _settings(recursive=True, output=Path("mine.png")))
+    assert named.output == Path("mine.png")
 
 
 def test_sources_whose_output_exists_are_skipped_without_a_network(
@@ -301,8 +345,14 @@ def test_an_output_without_a_suffix_is_a_folder_that_is_made(
     assert outcome.output == Path("new/out/a_saliency.mp4")
     assert (here / outcome.output).is_file()
     (here / "file").write_text("precious")
-    with pytest.raises(UsageError, match=r"^output='file' cannot be a folder for the results: "):
-        run_all(here / "a.mp4", _settings(output=Path("file")))
+    for name in ("file", "file/sub"):
+        expected = f"^output='{name}' cannot be a folder for the results: file is a file$"
+        with pytest.raises(UsageError, match=expected):
+            run_all(here / "a.mp4", _settings(output=Path(name)))
+    # A source that cannot be read makes no folder.
+    (failed,) = run_all(here / "gone*.mp4", _settings(output=Path("other")))
+    assert failed.error is not None
+    assert sorted(path.name for path in here.iterdir()) == ["file", "new"]
 
 
 def test_each_source_has_its_own_label(

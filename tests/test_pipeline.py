@@ -94,6 +94,17 @@ def test_analyse_is_what_run_writes(sample_media: Path, brightness: BrightnessSt
     assert len(list(Path("maps").rglob("*.png"))) == 3 * len(results)
 
 
+def test_run_returns_the_output_that_exists_where_that_is_asked_for(make_clip: MakeClip) -> None:
+    clip = make_clip(frames=3)
+    settings = Settings(model="none", output=Path("o.mp4"), skip_existing=True)
+    assert vidsal.run(clip, settings) == Path("o.mp4")
+    written = Path("o.mp4").read_bytes()
+    assert vidsal.run(clip, settings) == Path("o.mp4")
+    outcome = pipeline.process(clip, settings)
+    assert (outcome.output, outcome.is_skipped, outcome.frames) == (Path("o.mp4"), True, 0)
+    assert Path("o.mp4").read_bytes() == written
+
+
 def test_output_is_the_same_without_threads(
     make_clip: MakeClip, brightness: BrightnessStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

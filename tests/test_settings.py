@@ -229,6 +229,11 @@ def test_message_lists_the_choices() -> None:
     )
 
 
+def test_a_part_of_a_choice_is_suggested() -> None:
+    with pytest.raises(UsageError, match=r", got 'side'; did you mean side-by-side\?$"):
+        Settings(layout="side")  # type: ignore[arg-type]
+
+
 def test_values_come_out_as_the_options_own_type() -> None:
     made = Settings(
         output="a/b.mp4",  # type: ignore[arg-type]
@@ -397,6 +402,8 @@ def test_every_option_has_a_group_and_a_help_sentence() -> None:
             ("stable", "overlay", "smoothgrad")
         ), field.name
         assert field.metadata["help"].endswith("."), field.name
+        # The descriptions are also for callers from Python.
+        assert not re.search(r"(?<!\w)--\w", field.metadata["help"]), field.name
         # A check without words for its failure would leave the user guessing.
         assert bool(field.metadata["check"]) == bool(field.metadata["expected"]) or (
             field.metadata["check"] is None

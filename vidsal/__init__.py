@@ -4,18 +4,18 @@
 >>> for saliency in vidsal.analyse("clip.mp4", vidsal.Settings(model="lite0")):
 ...     print(saliency)  # doctest: +SKIP
 
-Importing this package is light: heavy modules are imported on first use.
+Importing this package is light: all of its modules are imported on first use.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
 from vidsal._version import __version__
-from vidsal.errors import UsageError, VidsalError
-from vidsal.settings import Settings
 
+# Not from typing: its import takes longer than that of this package. Type checkers know the name.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from vidsal.analyser import Analyser, Analysis, analyse, draw
+    from vidsal.errors import UsageError, VidsalError
     from vidsal.evaluation.evaluate import evaluate
     from vidsal.evaluation.faithfulness import faithfulness
     from vidsal.functional import (
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     )
     from vidsal.jobs import run_all
     from vidsal.pipeline import Outcome, run
+    from vidsal.settings import Settings
     from vidsal.sinks.writer import VideoWriter
     from vidsal.sources.reader import VideoReader, open_video
     from vidsal.sources.resolve import Pictures
@@ -70,8 +71,11 @@ _HOMES = {
     "Pictures": "sources.resolve",
     "Prediction": "types",
     "Saliency": "types",
+    "Settings": "settings",
+    "UsageError": "errors",
     "VideoReader": "sources.reader",
     "VideoWriter": "sinks.writer",
+    "VidsalError": "errors",
     "analyse": "analyser",
     "draw": "analyser",
     "evaluate": "evaluation.evaluate",
@@ -87,9 +91,11 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name not in _HOMES:
         raise AttributeError(f"module 'vidsal' has no attribute {name!r}")
+    from importlib import import_module
+
     return getattr(import_module(f"vidsal.{_HOMES[name]}"), name)
 
 

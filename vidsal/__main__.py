@@ -1,17 +1,21 @@
 """The program: ``vidsal``, and ``python -m vidsal``."""
 
 import sys
-from typing import NoReturn
+
+# Not from typing, whose import may be interrupted. Type checkers know the name.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 
-def main() -> NoReturn:
-    """Run the command line of this process; Ctrl-C while it is imported prints no traceback."""
+def main() -> "NoReturn":
+    """Run the command line of this process; Ctrl-C at start-up is silent, with exit code 130."""
     try:
         from vidsal.cli import main as run_command_line
+
+        run_command_line()
     except KeyboardInterrupt:
-        print("vidsal: interrupted", file=sys.stderr)
         sys.exit(130)
-    run_command_line()
 
 
 if __name__ == "__main__":

@@ -530,14 +530,19 @@ def classes(
 ) -> None:
     """List the names of classes with their indices, for --target."""
     from vidsal.static.labels import imagenet_classes, read_labels
-    from vidsal.static.suggestions import classes_with_word, did_you_mean, suggest_classes
+    from vidsal.static.suggestions import (
+        classes_with_word,
+        described,
+        did_you_mean,
+        suggest_classes,
+    )
 
     known = imagenet_classes() if labels is None else read_labels(labels)
     chosen = classes_with_word(word, known) if word else known
     if not chosen:
         hint = did_you_mean(suggest_classes(word, known))
         raise VidsalError(f"no class has the word {word!r} in its name{hint}")
-    _print("\n".join(f"{one.index:>4}  {', '.join(one.synonyms)}" for one in chosen))
+    _print("\n".join(f"{one.index:>4}  {described(one)}" for one in chosen))
 
 
 @app.command(help_epilogue="Examples:\n  vidsal doctor\n  vidsal doctor > report.txt")
@@ -565,10 +570,13 @@ def install_completion(
     ] = None,
 ) -> None:
     """Let the shell complete commands, options and file names."""
-    from cyclopts.completion.detect import ShellDetectionError
+    from cyclopts.completion.detect import ShellDetectionError, detect_shell
 
     try:
-        path = app.install_completion(shell=shell)
+        used = shell or detect_shell()
+        startup = Path.home() / _STARTUP_FILES[used] if used in _STARTUP_FILES else None
+        before = _bytes_in(startup)
+        path = app.install_completion(shell=used)
     except ShellDetectionError as error:
         raise UsageError(
             "the shell is not known: give --shell bash, zsh, fish or powershell"
@@ -576,4 +584,19 @@ def install_completion(
     except OSError as error:
         raise VidsalError(f"cannot write {error.filename}: {error.strerror}") from error
     _print(str(path))
-    _say("completion is installed: open a new terminal to use it")
+    if _bytes_in(startup) != before:
+        loaded = f", and {startup} is changed to load it"
+    elif used == "powershell":
+        loaded = ", and your PowerShell profile loads it"
+    else:
+        loaded = ""
+    _say(f"completion is installed{loaded}: open a new terminal to use it")
+
+
+# Files of the home folder to which the installation adds a line.
+_STARTUP_FILES = {"bash": ".bashrc", "zsh": ".zshrc"}
+
+
+def _bytes_in(path: Path | None) -> bytes:
+    """Return what is in a file, nothing where there is none."""
+    return path.read_bytes() if path is not None and path.exists() else b""

@@ -13,7 +13,7 @@ from typing import Any
 from vidsal.errors import UsageError, VidsalError, one_line, option
 from vidsal.media import codecs
 from vidsal.pipeline import Outcome, process
-from vidsal.runtime.atomic_write import shortened, write_text
+from vidsal.runtime.atomic_write import nearest_folder, shortened, write_text
 from vidsal.runtime.progress import Progress, choose_progress
 from vidsal.settings import OutputOptions, Settings, SourceOptions, settings_of
 from vidsal.sinks.image import IMAGE_SUFFIXES
@@ -141,7 +141,8 @@ def _jobs(
     """Yield each source with the settings that name its own files.
 
     A folder, a glob or a list may mean one source today and several tomorrow: names of results
-    that do not end as those of files are folders, also for one source.
+    that do not end as those of files are folders, also for one source. Results of a recursive
+    search keep the folders of their sources, so that a name does not depend on other folders.
     """
     are_several = len(sources) > 1
     folders: dict[str, Path] = {}
@@ -153,16 +154,19 @@ def _jobs(
             or (name == "output" and not path.suffix)
             or (name != "maps" and path.is_dir())
         ):
-            _make_folder(path, name, len(sources))
+            _require_folder(path, name, len(sources))
             folders[name] = path
     for source, stem in zip(sources, _stems(sources), strict=True):
         own: dict[str, Any] = {}
-        if are_several or "output" in folders or (settings.skip_existing and not settings.output):
-            own["output"] = folders.get("output", Path()) / _output_name(source, stem, settings)
+        subfolder = source.subfolder
+        is_named_here = settings.skip_existing or subfolder != Path()
+        if are_several or "output" in folders or (is_named_here and not settings.output):
+            name = _output_name(source, stem, settings)
+            own["output"] = folders.get("output", Path()) / subfolder / name
         if "table" in folders:
-            own["table"] = folders["table"] / f"{stem}.csv"
+            own["table"] = folders["table"] / subfolder / f"{stem}.csv"
         if "maps" in folders:
-            own["maps"] = folders["maps"] / stem
+            own["maps"] = folders["maps"] / subfolder / stem
         yield source, dataclasses.replace(settings, **own)
 
 
@@ -182,7 +186,23 @@ def _skipped(source: SourceName, options: OutputOptions, outputs: set[str]) -> O
 
 
 def _stems(sources: Sequence[SourceName]) -> list[str]:
-    """Return for each source the name, without a suffix, of its results: no two are equal."""
+    """Return the name, without a suffix, of each source's results.
+
+    No two results in one folder have the same name.
+    """
+    groups: dict[Path, list[int]] = {}
+    for n, source in enumerate(sources):
+        groups.setdefault(source.subfolder, []).append(n)
+    stems = [""] * len(sources)
+    for group in groups.values():
+        distinct = _distinct_stems([sources[n] for n in group])
+        for n, stem in zip(group, distinct, strict=True):
+            stems[n] = stem
+    return stems
+
+
+def _distinct_stems(sources: Sequence[SourceName]) -> list[str]:
+    """Return a stem for each source; no two are equal."""
     stems, paths = [one.stem for one in sources], [one.path for one in sources]
     ways = [
         stems,
@@ -246,20 +266,21 @@ def _is_named_as_file(path: Path) -> bool:
     return path.suffix.lower() in (*codecs.SUFFIXES, *IMAGE_SUFFIXES, ".csv")
 
 
-def _make_folder(folder: Path, name: str, sources: int) -> None:
-    """Make a folder for results, if it does not exist.
+def _require_folder(folder: Path, name: str, sources: int) -> None:
+    """Check that a name can be that of a folder for results, which the first result makes.
 
     Raises
     ------
     UsageError
-        If it is a file, has the name of one, or cannot be made.
+        If it is a file, is below one, has the name of one, or is not valid.
     """
     given = option(name, str(folder))
-    if _is_named_as_file(folder) and not folder.exists():
-        raise UsageError(f"{given}: there are {sources} sources: give the name of a folder")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if _is_named_as_file(folder) and not folder.exists():
+            raise UsageError(f"{given}: there are {sources} sources: give the name of a folder")
+        nearest = nearest_folder(folder / "result")
+        fault = "" if nearest.is_dir() else f"{nearest} is a file"
     except OSError as error:
-        raise UsageError(
-            f"{given} cannot be a folder for the results: {error.strerror or error}"
-        ) from error
+        fault = error.strerror or str(error)
+    if fault:
+        raise UsageError(f"{given} cannot be a folder for the results: {fault}")

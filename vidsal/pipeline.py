@@ -30,7 +30,7 @@ from vidsal.runtime.safe_pickle import dumps, loads
 from vidsal.saliency.normalization import Flicker
 from vidsal.saliency.state import STATE_CLASSES, StreamState
 from vidsal.settings import Settings, is_model_object, settings_of
-from vidsal.sinks import claim_outputs, open_sinks
+from vidsal.sinks import claim_outputs, open_sinks, output_path
 from vidsal.sinks.fingerprint import identity
 from vidsal.sinks.segments import open_segments
 from vidsal.sources.arrays import ArraySource
@@ -124,7 +124,7 @@ def run(source: Any, settings: Settings | None = None, *, progress: bool | Progr
     Returns
     -------
     Path
-        The file that was written.
+        The file that was written; with ``Settings(skip_existing=True)`` the one that exists.
 
     Raises
     ------
@@ -178,6 +178,9 @@ def process(
             )
         if settings.resume and isinstance(opened, ArraySource):
             raise UsageError(f"{option('resume', True)} is for files: arrays cannot be read again")
+        if settings.skip_existing and (existing := output_path(info, settings)).exists():
+            log.info("skipped %s: %s exists", info.name, existing)
+            return Outcome(info.name, output=existing, is_skipped=True)
         output = claim_outputs(info, settings)
         is_motion = settings.fusion == "motion" or network.choice.key == "none"
         if is_motion and info.fps is None:

@@ -372,9 +372,10 @@ class SourceOptions(Options):
         "they are skipped and counted.")
     sequence: bool = _option(
         False, "The pictures of a folder, a glob or a list are the frames "
-        "of one video, at --fps (default 25).")
+        "of one video: 25 a second, unless a rate is given.")
     recursive: bool = _option(
-        False, "Take the videos and pictures in the folders of a folder, too.")
+        False, "Take the videos and pictures in the folders of a folder, too; "
+        "results keep these folders.")
     # fmt: on
 
     def __post_init__(self) -> None:
@@ -445,7 +446,7 @@ class StaticOptions(Options):
     method: Method = _option(
         "smoothgrad", "smoothgrad (mean of gradients at noisy copies, gathered "
         "along the optical flow), gradient (of the picture itself) or integrated (along the way "
-        "from black to the picture; give it --samples 64 or more).")
+        "from black to the picture; it needs 64 samples or more).")
     samples: int = _option(
         16, "Gradients that a map averages: noisy copies, or steps of the way.",
         check=lambda n: 1 <= n <= 1024, expected="1 to 1024")
@@ -530,7 +531,7 @@ class FusionOptions(Options):
     scale: str = _option(
         "stable", "stable (a percentile remembered over time), frame (a "
         "percentile of each frame), minmax (each frame from its minimum to its maximum), or "
-        "fixed:LO,HI: these magnitudes of the gradient are shown as 0 and 1 (with --model none, "
+        "fixed:LO,HI: these magnitudes of the gradient are shown as 0 and 1 (without a network, "
         "these speeds in diagonals a second); fixed:LO,HI,LO,HI fixes both maps. The table has the "
         "values that a run used.", parse=_scale)
     fusion: Fusion = _option(
@@ -761,11 +762,7 @@ def _checked(field: Any, value: Any) -> Any:
         raise UsageError(f"{option(field.name)}: {error}") from None
     choices = choices_of(field.type)
     if choices and value not in choices:
-        near = _meant(value, choices)
-        hint = f"; did you mean {near}?" if near else ""
-        raise UsageError(
-            f"{option(field.name)} must be one of {', '.join(choices)}, got {value!r}{hint}"
-        )
+        raise UsageError(choice_message(field.name, value, choices))
     is_number = isinstance(field.default, (int, float)) and not rule["parse"]
     if is_number and not _same_kind(value, field.default):
         kind = {bool: "true or false", int: "a whole number", float: "a number"}
@@ -838,6 +835,24 @@ def choices_of(annotation: Any) -> tuple[str, ...]:
     return choices_of(kinds[0]) if len(kinds) == 1 else ()
 
 
+def choice_message(name: str, value: Any, choices: Collection[str]) -> str:
+    """Return the error message for a value that an option with some choices does not take.
+
+    >>> choice_message("colormap", "jet", ["inferno", "turbo"])
+    "colormap= must be one of inferno, turbo, got 'jet'; did you mean turbo?"
+
+    Parameters
+    ----------
+    name : str
+        Name of the field of `Settings`.
+    value : object
+    choices : collection of str
+    """
+    near = _meant(value, choices)
+    hint = f"; did you mean {near}?" if near else ""
+    return f"{option(name)} must be one of {', '.join(choices)}, got {value!r}{hint}"
+
+
 def _meant(value: Any, choices: Collection[str]) -> str:
     """Return the word that a wrong one may stand for, or an empty text."""
     word = re.sub(r"[\s_.]+", "", str(value).lower())
@@ -845,6 +860,9 @@ def _meant(value: Any, choices: Collection[str]) -> str:
     other = _OTHER_NAMES.get(word, "")
     if other in choices:
         return other
+    with_part = [choice for choice in choices if word in choice.split("-")]
+    if with_part:
+        return with_part[0]
     import difflib
 
     near = difflib.get_close_matches(word.replace("-", ""), names, n=1, cutoff=0.6)

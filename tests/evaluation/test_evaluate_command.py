@@ -100,7 +100,8 @@ def test_the_command_scores_other_programs_by_name(
          "--overwrite to replace it"),
         (["data", "--markdown", "there.json"], 1, "there.json exists: give another name, or "
          "--overwrite to replace it"),
-        (["data", "--json", "no/r.json"], 1, "no is not a folder that exists: make it first"),
+        (["data", "--json", "there.json/r.json"], 1, "there.json/r.json: there.json is not a "
+         "folder: give another name"),
         (["missing"], 1, "missing is not a folder"),
         (["empty"], 1, "empty has no clips or photos with ground truth: expected videos/ bes"),
         (["data", "--against", "it=empty"], 1, "it: 0 maps for frame a of a in empty, expected "),

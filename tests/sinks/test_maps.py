@@ -102,8 +102,8 @@ def test_maps_folder_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(VidsalError, match="file is a file: give the name of a folder"):
         claim_folder(tmp_path / "file", overwrite=True)
-    with pytest.raises(VidsalError, match="is not a folder that exists"):
-        claim_folder(tmp_path / "missing" / "maps", overwrite=True)
+    with pytest.raises(VidsalError, match="file is not a folder: give another name"):
+        claim_folder(tmp_path / "file" / "maps", overwrite=True)
 
 
 def test_maps_of_a_failed_run_are_not_there_and_old_ones_stay(tmp_path: Path) -> None:

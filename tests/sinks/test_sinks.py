@@ -113,6 +113,8 @@ def _claims(folder: Path, **options: Any) -> Path:
 
 def test_claims_are_checked_before_any_work(tmp_path: Path) -> None:
     assert _claims(tmp_path, output=tmp_path / "o.mp4") == tmp_path / "o.mp4"
+    # The check makes no folder: the sinks do.
+    assert _claims(tmp_path, output=tmp_path / "new" / "o.mp4") == tmp_path / "new" / "o.mp4"
     assert names_in(tmp_path) == ["source.mp4"]
     source = tmp_path / "source.mp4"
     (tmp_path / "t.csv").write_text("old")
@@ -125,8 +127,11 @@ def test_claims_are_checked_before_any_work(tmp_path: Path) -> None:
             {"output": tmp_path / "o.mp4", "table": tmp_path / "o.mp4"},
             r"output= and table= both name .*o\.mp4",
         ),
-        ({"output": tmp_path / "no" / "o.mp4"}, "no is not a folder that exists: make it first"),
-        ({"output": tmp_path / "t.csv" / "o.mp4"}, r"t\.csv is not a folder that exists"),
+        ({"output": tmp_path / "t.csv" / "o.mp4"}, r"t\.csv is not a folder: give another name"),
+        (
+            {"output": tmp_path / "t.csv" / "no" / "o.mp4"},
+            r"o\.mp4: .*t\.csv is not a folder: give another name",
+        ),
         ({"output": tmp_path / "o.mp4", "maps": tmp_path / "t.csv"}, r"t\.csv is a file"),
         ({"output": tmp_path / "o.mp4", "table": tmp_path}, "is a folder: give the name of a file"),
     ]

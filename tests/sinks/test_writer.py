@@ -191,10 +191,17 @@ def test_settings_must_be_settings(tmp_path: Path) -> None:
         VideoWriter(tmp_path / "o.mp4", 25, "ffv1")  # type: ignore[arg-type]
 
 
-def test_a_missing_folder_is_one_line(tmp_path: Path) -> None:
+def test_a_missing_folder_is_made(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "new" / "sub" / "o.mp4", 25) as video:
+        video.write(make_picture(0))
+    assert (tmp_path / "new" / "sub" / "o.mp4").is_file()
+
+
+def test_a_file_in_place_of_the_folder_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
     with (
-        pytest.raises(VidsalError, match="no is not a folder that exists"),
-        VideoWriter(tmp_path / "no" / "o.mp4", 25),
+        pytest.raises(VidsalError, match=r"o\.mp4: .*file is not a folder: give another name$"),
+        VideoWriter(tmp_path / "file" / "o.mp4", 25),
     ):
         pytest.fail("the block ran")
 

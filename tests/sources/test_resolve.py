@@ -158,7 +158,7 @@ def test_several_sources_are_one_line_with_the_way_out(folder: Path) -> None:
             one_source(str(folder / word))
         assert str(caught.value) == (
             f"{folder / word!s} means {count} sources, one is expected: pass them one by one, or "
-            "all to run_all of vidsal.jobs; Settings(sequence=True) makes one video of pictures"
+            "all to vidsal.run_all; Settings(sequence=True) makes one video of pictures"
         )
 
 
@@ -184,14 +184,14 @@ def test_a_wrong_type_is_named_and_not_printed(given: Any, kind: str) -> None:
         one_source(given)
     assert str(caught.value) == (
         "a source is a name (str or Path), the number of a camera (int) or vidsal.Pictures, got "
-        f"{kind}; run_all of vidsal.jobs takes a list of sources"
+        f"{kind}; vidsal.run and vidsal.analyse also take arrays, vidsal.run_all takes names only"
     )
 
 
 def test_a_path_of_bytes_is_refused(folder: Path) -> None:
     with os.scandir(os.fsencode(folder)) as entries:
         entry = next(entries)
-    with pytest.raises(UsageError, match="got DirEntry; run_all"):
+    with pytest.raises(UsageError, match="got DirEntry; vidsal"):
         one_source(entry)  # type: ignore[arg-type]
 
 

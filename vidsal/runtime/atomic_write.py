@@ -22,6 +22,8 @@ _LONGEST_NAME = 240
 def claim(path: Path, *, overwrite: bool) -> None:
     """Check before any work that a result can be written to `path`, or to the target of a link.
 
+    A missing folder is no error: `atomic_write` and `temporary_sibling` make it.
+
     Parameters
     ----------
     path : Path
@@ -31,7 +33,7 @@ def claim(path: Path, *, overwrite: bool) -> None:
     Raises
     ------
     VidsalError
-        If the file exists and may not be replaced, or its folder is missing or not writable.
+        If the file exists and may not be replaced, or its folder is not writable or cannot be made.
     """
     with writing(path):
         path = resolve_symlink(path)
@@ -42,11 +44,28 @@ def claim(path: Path, *, overwrite: bool) -> None:
         raise VidsalError(
             f"{path} exists: give another name, or {option('overwrite', True)} to replace it"
         )
-    folder = path.parent
-    if not folder.is_dir():
-        raise VidsalError(f"{folder} is not a folder that exists: make it first")
-    with writing(path), tempfile.TemporaryFile(dir=folder):
-        pass
+    with writing(path):
+        folder = nearest_folder(path)
+        if not folder.is_dir():
+            raise VidsalError(f"{path}: {folder} is not a folder: give another name")
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+
+
+def nearest_folder(path: Path) -> Path:
+    """Return the folder of a file, or the nearest parent that exists if the folder is missing.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    Path
+        It may be a file, which cannot hold another one.
+    """
+    # The parents of a relative path end at the current folder, which exists.
+    return next(one for one in path.parents if one.exists() or one == one.parent)
 
 
 def resolve_symlink(path: Path) -> Path:
@@ -144,6 +163,8 @@ def atomic_write(final: Path) -> Iterator[Path]:
 def temporary_sibling(final: Path, suffix: str) -> Iterator[Path]:
     """Yield a hidden temporary name beside `final`; delete its file afterwards.
 
+    A missing folder is made.
+
     Parameters
     ----------
     final : Path
@@ -153,7 +174,14 @@ def temporary_sibling(final: Path, suffix: str) -> Iterator[Path]:
     Yields
     ------
     Path
+
+    Raises
+    ------
+    VidsalError
+        If the folder cannot be made.
     """
+    with writing(final):
+        final.parent.mkdir(parents=True, exist_ok=True)
     part = final.with_name(f".{final.stem[:_KEPT_CHARACTERS]}.{os.getpid()}.part{suffix}")
     try:
         yield part

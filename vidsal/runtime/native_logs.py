@@ -3,7 +3,6 @@
 import logging
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -54,6 +53,9 @@ def native_stderr_logged(*, when: bool = True) -> Iterator[None]:
     if not when or sys.stderr is None:
         yield
         return
+    # Its import delays `vidsal --help`.
+    import tempfile
+
     sys.stderr.flush()
     try:
         redirected, original = tempfile.TemporaryFile(), os.dup(2)  # noqa: SIM115

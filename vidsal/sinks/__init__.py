@@ -76,7 +76,7 @@ def claim_outputs(info: SourceInfo, settings: Settings) -> Path:
     UsageError
         If a suffix or the codec does not fit, or two outputs have the same path.
     VidsalError
-        If a file exists and may not be replaced, a folder does not exist or is not writable, the
+        If a file exists and may not be replaced, a folder is not writable or cannot be made, the
         encoder is missing, or the disk has too little space.
     """
     output = output_path(info, settings)

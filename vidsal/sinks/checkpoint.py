@@ -360,7 +360,7 @@ def _locked(folder: Path) -> IO[str]:
     path = folder / _LOCK
     while True:
         with writing(folder):
-            folder.mkdir(exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
             file = path.open("a+", encoding="utf-8")
         try:
             _lock(file)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vidsal.errors import VidsalError
 from vidsal.media import codecs
+from vidsal.runtime.atomic_write import nearest_folder
 from vidsal.settings import PANELS, Settings, panel_px
 from vidsal.sinks.checkpoint import checkpoint_folder
 from vidsal.types import SourceInfo
@@ -47,9 +48,9 @@ def require_space(output: Path, info: SourceInfo, settings: Settings) -> None:
         # The finished segments of an interrupted run are on the disk already.
         files = checkpoint_folder(output).rglob("*")
         done = sum(one.stat().st_size for one in files if one.is_file())
-    needs = {output.parent: max(0, video_bytes(output, info, settings) - done)}
+    needs = {nearest_folder(output): max(0, video_bytes(output, info, settings) - done)}
     if settings.maps:
-        maps = settings.maps if settings.maps.exists() else settings.maps.parent
+        maps = settings.maps if settings.maps.exists() else nearest_folder(settings.maps)
         needs[maps] = needs.get(maps, 0) + maps_bytes(info, settings)
     # Folders on one disk share its space.
     disks: dict[int, tuple[Path, int]] = {}

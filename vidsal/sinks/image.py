@@ -5,8 +5,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import imageio.v3 as iio
-
 from vidsal.runtime.atomic_write import atomic_write, writing
 from vidsal.types import Rgb
 
@@ -43,6 +41,8 @@ class ImageSink:
         VidsalError
             If it cannot be written.
         """
+        import imageio.v3 as iio
+
         is_png = self._path.suffix.lower() == ".png"
         options: dict[str, Any] = {} if is_png else {"quality": _JPEG_QUALITY}
         with writing(self._path):

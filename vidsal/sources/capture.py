@@ -23,7 +23,6 @@ from vidsal.media import banner, ffmpeg
 from vidsal.runtime.opencv import cv2
 from vidsal.sources.filters import DEINTERLACE, INTERLACED_CODECS, PictureTraits, picture_filters
 from vidsal.sources.resolve import SourceName
-from vidsal.sources.snapshot import WebCapture, is_web
 from vidsal.types import Rgb
 
 # A stream that sends nothing for this long is lost.
@@ -95,8 +94,12 @@ def capture_of(name: SourceName, *, newest_only: bool = False) -> Capture:
     newest_only : bool
         Ask the driver of a camera to buffer one picture only.
     """
-    if name.kind == "stream" and is_web(name.address):
-        return WebCapture(name, StreamCapture)
+    if name.kind == "stream":
+        # Its import of the standard library's web client delays all other sources.
+        from vidsal.sources.snapshot import WebCapture, is_web
+
+        if is_web(name.address):
+            return WebCapture(name, StreamCapture)
     if name.kind == "stream":
         return StreamCapture(name)
     return CameraCapture(name.address, newest_only=newest_only)

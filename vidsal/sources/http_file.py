@@ -11,11 +11,8 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Self
-
-from tqdm import tqdm
 
 from vidsal.errors import VidsalError
 from vidsal.runtime import download
@@ -118,8 +115,9 @@ def open_remote(
 
 def _download(name: SourceName, path: Path, *, progress: bool) -> bool:
     """Download a file; return False if the server sends no length."""
-    # The import takes half a second, which local files do not need.
+    # These imports take half a second, which local files do not need.
     import requests
+    from tqdm import tqdm
 
     try:
         # Uncompressed: the length of a compressed transfer would be another one.
@@ -169,6 +167,8 @@ def _require_space(name: str, folder: Path, length: int) -> None:
 
 def _set_file_time(path: Path, headers: Any) -> None:
     """Set the time of the last change, by which a resumed run recognises the file."""
+    from email.utils import parsedate_to_datetime
+
     changed_s = 0.0
     # The header may be missing, no date, or a date that the file system cannot store.
     with suppress(ValueError, TypeError, OverflowError, OSError):

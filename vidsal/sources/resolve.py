@@ -72,6 +72,8 @@ class SourceName:
     is_member : bool
         Whether a folder, a glob or a list named it. Options of time are ignored for photos that
         were not named themselves.
+    subfolder : Path
+        For a file that a recursive search found: its folder, relative to the folder of the search.
     """
 
     kind: Kind
@@ -80,6 +82,7 @@ class SourceName:
     path: Path
     pictures: tuple[Path, ...] = ()
     is_member: bool = field(default=False, compare=False)
+    subfolder: Path = field(default=Path(), compare=False)
 
     @property
     def stem(self) -> str:
@@ -262,7 +265,10 @@ def expand(
         raise VidsalError(f"{source}: there is no {expected}")
     if is_sequence:
         return [_sequence(name, members)]
-    return [replace(parse_source(one), is_member=True) for one in members]
+    found = [replace(parse_source(one), is_member=True) for one in members]
+    if not path.is_dir():
+        return found
+    return [replace(one, subfolder=one.path.parent.relative_to(path)) for one in found]
 
 
 def _media_in(folder: Path, *, is_recursive: bool) -> Iterator[Path]:
@@ -294,7 +300,7 @@ def one_source(source: SourceLike, *, is_sequence: bool = False) -> SourceName:
     if len(names) > 1:
         raise UsageError(
             f"{source} means {len(names)} sources, one is expected: pass them one by one, or all "
-            "to run_all of vidsal.jobs; Settings(sequence=True) makes one video of pictures"
+            "to vidsal.run_all; Settings(sequence=True) makes one video of pictures"
         )
     return names[0]
 
@@ -310,7 +316,8 @@ def _checked(source: Any) -> str | int | Path:
         return Path(source)
     raise UsageError(
         "a source is a name (str or Path), the number of a camera (int) or vidsal.Pictures, got "
-        f"{type(source).__name__}; run_all of vidsal.jobs takes a list of sources"
+        f"{type(source).__name__}; vidsal.run and vidsal.analyse also take arrays, vidsal.run_all "
+        "takes names only"
     )
 
 

@@ -131,6 +131,8 @@ def _local_weights(path: Path) -> Path:
 def check_target(settings: Settings) -> None:
     """Check the target, and the format of the model's file, before anything is loaded.
 
+    Without a network, both are without effect and are not checked.
+
     Parameters
     ----------
     settings : Settings
@@ -144,6 +146,8 @@ def check_target(settings: Settings) -> None:
         If the file of class names cannot be read.
     """
     model: Any = settings.model
+    if model == "none":
+        return
     is_named = isinstance(model, str) and not is_saved(model)
     if is_named:
         refuse_other_formats(model)

@@ -132,10 +132,11 @@ def told_apart(classes: Sequence[Named]) -> str:
     classes : sequence of Named
         Classes that share a name.
     """
-    return " or ".join(f"{one.index} ({_described(one)})" for one in classes)
+    return " or ".join(f"{one.index} ({described(one)})" for one in classes)
 
 
-def _described(one: Named) -> str:
+def described(one: Named) -> str:
+    """Return all names of a class, and its kind if another class has the same usual name."""
     kind = _KINDS.get(one.wnid)
     return ", ".join([*one.synonyms, *([kind] if kind else [])])
 
