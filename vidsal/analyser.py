@@ -263,6 +263,18 @@ def source_opener(
 ) -> Callable[[], Source]:
     """Return a function that opens a source, after checking what can be checked at once.
 
+    Parameters
+    ----------
+    source : str, path, int, array, PIL image, iterable of arrays or VideoReader
+        As `vidsal.analyse` takes it.
+    settings : Settings
+    fps : float, Fraction or str, optional
+        Frames per second of arrays.
+    times : iterable of float, optional
+        Times of arrays in seconds.
+    progress : bool
+        Show the progress of downloads.
+
     Raises
     ------
     UsageError
@@ -289,7 +301,13 @@ def source_opener(
 
 
 def name_of(source: Any) -> str:
-    """Return a short name of a source for a progress bar."""
+    """Return a short name of a source for a progress bar.
+
+    Parameters
+    ----------
+    source : str, path, int, array, PIL image, iterable of arrays or VideoReader
+        As `vidsal.analyse` takes it.
+    """
     if isinstance(source, VideoReader):
         return source.info.name
     is_name = isinstance(source, (str, int, PathLike, Pictures, SourceName))

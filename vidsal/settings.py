@@ -242,6 +242,11 @@ def parse_model(value: Model) -> Model:
     Parameters
     ----------
     value : str or Keras model
+
+    Raises
+    ------
+    UsageError
+        If it is neither, or a Keras model that is not built.
     """
     if is_model_object(value):
         return value

@@ -98,7 +98,7 @@ class _Touching:
 def test_a_function_in_a_pickle_is_not_called(tmp_path: Path) -> None:
     state = _full()
     state.static.prediction = _Touching(tmp_path / "made")  # type: ignore[assignment]
-    with pytest.raises(VidsalError, match=r"names (posix|nt)\.mkdir, which is no part of it"):
+    with pytest.raises(VidsalError, match=r"names (posix|nt)\.mkdir, which is not allowed"):
         _restored(pickle.dumps(state))
     assert not (tmp_path / "made").exists()
 
@@ -109,7 +109,7 @@ def test_a_function_in_a_pickle_is_not_called(tmp_path: Path) -> None:
 def test_names_of_other_modules_are_refused(name: str) -> None:
     module, _, attribute = name.rpartition(".")
     data = f"c{module}\n{attribute}\n.".encode()
-    with pytest.raises(VidsalError, match="which is no part of it"):
+    with pytest.raises(VidsalError, match="which is not allowed"):
         _restored(data)
 
 
@@ -117,5 +117,5 @@ def test_other_and_corrupt_pickles_are_refused() -> None:
     with pytest.raises(VidsalError, match="a StreamState was expected, got a dict"):
         _restored(pickle.dumps({}))
     for corrupt in (b"", b"\x80", dumps(_full())[:-40]):
-        with pytest.raises(VidsalError, match="cannot be read"):
+        with pytest.raises(VidsalError, match="is corrupt"):
             _restored(corrupt)

@@ -165,7 +165,7 @@ def test_sound_that_cannot_be_followed_is_told(
     if codec == "mp2":
         _assert_in_time(out, 3)
         return
-    assert "its sound (ac3) cannot be followed: the video has none" in caplog.text
+    assert "its sound (ac3) cannot be aligned after that: the video has no sound" in caplog.text
     light = np.array(_edges(out, "light"))
     assert light - light[0] == pytest.approx([0, length_s, 2 * length_s], abs=0.021)
     assert probe.inspect(out).sound is None

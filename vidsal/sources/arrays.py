@@ -19,14 +19,26 @@ _NAMES = (str, bytes, PathLike)
 
 
 def is_picture(value: object) -> bool:
-    """Say whether a value is one picture in memory: a two- or three-axis array or a PIL image."""
+    """Return whether a value is one picture in memory: an array with 2 or 3 axes, or a PIL image.
+
+    Parameters
+    ----------
+    value : object
+        Any value.
+    """
     if isinstance(value, np.ndarray):
         return value.ndim in (2, 3)
     return _is_pil(value)
 
 
 def is_frames(value: object) -> bool:
-    """Say whether a value is an iterable of pictures and not a name."""
+    """Return whether a value is an iterable of pictures and not a name.
+
+    Parameters
+    ----------
+    value : object
+        Any value.
+    """
     return isinstance(value, Iterable) and not isinstance(value, _NAMES)
 
 

@@ -28,6 +28,8 @@ _REPEATED_S = 1.0
 _SILENCE_S = 5.0
 # `stop` ends a wait within this time.
 _WAIT_S = 0.05
+# The messages of ffmpeg for servers that cannot be reached.
+_UNREACHABLE = ("refused", "unreachable", "No route to host", "not known", "No address")
 # A larger file is not the picture of a camera.
 _LARGEST_BYTES = 64_000_000
 
@@ -99,7 +101,10 @@ class WebCapture:
         if not self._is_polled:
             try:
                 return self._stream.open()
-            except VidsalError:
+            except VidsalError as error:
+                # A server that cannot be reached gets no second request: some answer only one.
+                if any(cause in str(error) for cause in _UNREACHABLE):
+                    raise
                 # ffmpeg cannot read some formats of pictures from the web.
                 self._is_polled = self._snapshots.is_picture()
                 if not self._is_polled:

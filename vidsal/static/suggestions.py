@@ -136,7 +136,12 @@ def told_apart(classes: Sequence[Named]) -> str:
 
 
 def described(one: Named) -> str:
-    """Return all names of a class, and its kind if another class has the same usual name."""
+    """Return all names of a class, and its kind if another class has the same usual name.
+
+    Parameters
+    ----------
+    one : Named
+    """
     kind = _KINDS.get(one.wnid)
     return ", ".join([*one.synonyms, *([kind] if kind else [])])
 
