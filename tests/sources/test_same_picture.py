@@ -22,7 +22,7 @@ from vidsal.types import Rgb
 
 # Flat bars of saturated colours, and a white square that moves to and fro by 2 pixels per field.
 COLORS = [(255, 0, 0), (255, 255, 0), (0, 128, 0), (0, 0, 255)]
-H264 = ["-c:v", "libx264", "-qp", "1", "-preset", "veryfast", "-g", "20"]
+H264 = ["-c:v", "libx264", "-qp", "1", "-preset", "veryfast", "-g", "8"]
 HDR = "color_primaries=bt2020:colorspace=bt2020nc:range=tv"
 BT709 = "setparams=colorspace=bt709:range=tv"
 UNTAGGED = "h264_metadata=colour_primaries=2:transfer_characteristics=2:matrix_coefficients=2"
@@ -52,7 +52,7 @@ KINDS: dict[str, tuple[str, list[str], tuple[int, int]]] = {
     ),
     "MPEG-2 interlaced": (
         f"{_yuv('bt601')},interlace=lowpass=off,setfield=tff",
-        ["-c:v", "mpeg2video", "-q:v", "1", "-g", "20", "-flags", "+ildct+ilme"],
+        ["-c:v", "mpeg2video", "-q:v", "1", "-g", "8", "-flags", "+ildct+ilme"],
         (96, 128),
     ),
     "PQ": (f"{_yuv('bt2020', 'yuv420p10')},setparams={HDR}:color_trc=smpte2084", H264, (96, 128)),
