@@ -224,11 +224,13 @@ def test_draw_wants_settings(make_clip: MakeClip) -> None:
 
 def test_a_bad_target_is_found_before_anything_is_opened(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not a class of this network"):
-        vidsal.run(tmp_path / "missing.mp4", pipeline_settings(target="no such thing"))
+        vidsal.run(tmp_path / "missing.mp4", Settings(model="lite0", target="no such thing"))
     with pytest.raises(UsageError, match="not a class of this network"):
         next(
             iter(
-                vidsal.analyse(tmp_path / "missing.mp4", pipeline_settings(target="no such thing"))
+                vidsal.analyse(
+                    tmp_path / "missing.mp4", Settings(model="lite0", target="no such thing")
+                )
             )
         )
 
