@@ -183,6 +183,22 @@ def make_clip(tmp_path: Path) -> MakeClip:
 
 
 @pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """An empty folder for a dataset."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def theirs(tmp_path: Path) -> Path:
+    """An empty folder for the maps of another program."""
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
 def written(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """Record each text that is drawn into a picture, and its height."""
     texts: list[tuple[str, int]] = []

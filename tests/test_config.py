@@ -8,7 +8,9 @@ import pytest
 from vidsal.command_options import merged, options_of
 from vidsal.config import read_config
 from vidsal.errors import UsageError
-from vidsal.settings import PRESETS, LiveOptions, Settings, Warmup
+from vidsal.settings import LiveOptions, Settings
+from vidsal.settings.presets import PRESETS
+from vidsal.settings.values import Warmup
 
 RUN = options_of(Settings)
 

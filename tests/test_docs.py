@@ -14,7 +14,8 @@ from test_architecture import MAY_IMPORT
 
 import vidsal
 from vidsal.cli import app
-from vidsal.settings import PRESETS, LiveOptions, Settings
+from vidsal.settings import LiveOptions, Settings
+from vidsal.settings.presets import PRESETS
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

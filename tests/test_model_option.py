@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from vidsal.errors import UsageError
-from vidsal.settings import Settings, is_model_object, is_saved
+from vidsal.settings import Settings
+from vidsal.settings.values import is_model_object, is_saved
 
 
 def model(**attributes: Any) -> Any:

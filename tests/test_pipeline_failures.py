@@ -1,5 +1,6 @@
 """The whole pipeline: failures, wrong calls and interrupts leave nothing behind."""
 
+import dataclasses
 import itertools
 import os
 import signal
@@ -20,9 +21,10 @@ from vidsal import analyser, pipeline, sinks, sources
 from vidsal.errors import UsageError, VidsalError
 from vidsal.render.draw import draw_saliency
 from vidsal.settings import Settings
+from vidsal.sources.video import VideoSource
 from vidsal.static import models
 from vidsal.static.models import ModelChoice
-from vidsal.types import Frame, Map, Request, Rgb
+from vidsal.types import Findings, Frame, Map, Request, Rgb
 
 # No failure may take longer than this to end a run; most take a tenth of it.
 SOON_S = 5.0
@@ -261,3 +263,42 @@ def test_ctrl_c_on_a_file_removes_what_was_begun(
     with pytest.raises(KeyboardInterrupt):
         vidsal.run(make_clip(frames=400), pipeline_settings(table=Path("t.csv"), maps=Path("maps")))
     assert names_left() == []
+
+
+# Frames that are lost between the source and the output.
+
+
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [(2, "2 of 7 decoded frames are lost without a reason"),
+     (-1, "1 of 4 decoded frames are analysed twice without a reason")],
+)  # fmt: skip
+def test_an_unexplained_number_of_frames_is_an_error_without_an_output(
+    more: int,
+    message: str,
+    resume: bool,
+    make_clip: MakeClip,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clip = make_clip(frames=5)
+    real = VideoSource.findings
+
+    def miscounted(source: VideoSource) -> Findings:
+        found = real(source)
+        assert found.decoded == 5
+        return dataclasses.replace(found, decoded=found.decoded + more)
+
+    settings = pipeline_settings(model="none", resume=resume, table=Path("t.csv"))
+    with monkeypatch.context() as patch:
+        patch.setattr(VideoSource, "findings", miscounted)
+        with pytest.raises(VidsalError, match=message):
+            pipeline.run(clip, settings, progress=False)
+        # A run that is resumed counts again.
+        if resume:
+            with pytest.raises(VidsalError, match=message):
+                pipeline.run(clip, settings, progress=False)
+        assert not list(Path().glob("*.mp4")) and not Path("t.csv").exists()
+    written = pipeline.run(clip, settings, progress=False)
+    assert names_left() == sorted([written.name, "t.csv"])

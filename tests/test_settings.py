@@ -20,8 +20,9 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from vidsal.errors import UsageError, VidsalError
-from vidsal.settings import LiveOptions, Settings, flag, parse_time, settings_of
+from vidsal.errors import UsageError, VidsalError, flag
+from vidsal.settings import LiveOptions, Settings, settings_of
+from vidsal.settings.values import parse_time
 
 FLAGS = (
     "hardware", "audio", "resume", "strict", "sequence", "recursive", "skip_existing",

@@ -24,7 +24,8 @@ from vidsal.command_options import merged, options_of, with_options
 from vidsal.errors import UsageError, VidsalError, flat, name_options_as_flags, one_line
 from vidsal.runtime.native_logs import quiet_opencv, quiet_tensorflow
 from vidsal.runtime.progress import BarAwareHandler, bars_cleared, choose_progress
-from vidsal.settings import Fusion, LiveOptions, Settings, preset_help
+from vidsal.settings import Fusion, LiveOptions, Settings
+from vidsal.settings.presets import preset_help
 
 if TYPE_CHECKING:
     from vidsal.pipeline import Outcome

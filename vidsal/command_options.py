@@ -9,15 +9,15 @@ from typing import Annotated, Any
 from cyclopts import Group, Parameter, Token
 
 from vidsal.config import read_config
-from vidsal.settings import (
-    choices_of,
+from vidsal.settings.declaration import choices_of
+from vidsal.settings.presets import preset_options
+from vidsal.settings.values import (
     parse_every,
     parse_model,
     parse_path,
     parse_rate,
     parse_time,
     parse_warmup,
-    preset_options,
 )
 
 Command = Callable[..., None]

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from vidsal.errors import UsageError
-from vidsal.settings import LiveOptions, Settings, checked_option, preset_options
+from vidsal.settings import LiveOptions, Settings, checked_option
+from vidsal.settings.presets import preset_options
 
 log = logging.getLogger(__name__)
 

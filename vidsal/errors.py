@@ -72,9 +72,19 @@ def option(name: str, value: object = None) -> str:
     if not _names_flags:
         return f"{name}=" if value is None else f"{name}={value!r}"
     if value is False:
-        return "--no-" + name.replace("_", "-")
-    flag = "--" + name.replace("_", "-")
+        return flag(f"no_{name}")
     if value is None or value is True:
-        return flag
+        return flag(name)
     # As it was typed: 5, not 5.0.
-    return f"{flag} {value:g}" if isinstance(value, float) else f"{flag} {value}"
+    return f"{flag(name)} {value:g}" if isinstance(value, float) else f"{flag(name)} {value}"
+
+
+def flag(name: str) -> str:
+    """Return an option as it is typed on the command line: ``short_side`` -> ``--short-side``.
+
+    Parameters
+    ----------
+    name : str
+        Name of the field of `vidsal.Settings`.
+    """
+    return "--" + name.replace("_", "-")

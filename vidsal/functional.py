@@ -15,7 +15,7 @@ from vidsal import image_ops
 from vidsal.analyser import Analyser
 from vidsal.errors import UsageError
 from vidsal.motion import compensated, flow
-from vidsal.render import overlay as overlays
+from vidsal.render.overlay import blend
 from vidsal.saliency import fusion
 from vidsal.saliency.fusion_stage import QUIET_SPEED
 from vidsal.saliency.normalization import DisplayScale, clipped
@@ -24,6 +24,9 @@ from vidsal.settings import (
     Colormap,
     Flow,
     Fusion,
+    FusionOptions,
+    MotionOptions,
+    PictureOptions,
     Settings,
     checked_option,
     settings_of,
@@ -80,7 +83,7 @@ def _analyser_of(settings: Settings) -> Analyser:
     return Analyser(settings)
 
 
-def optical_flow(previous: Any, current: Any, *, method: Flow = "farneback") -> Map:
+def optical_flow(previous: Any, current: Any, *, method: Flow = MotionOptions.flow) -> Map:
     """Return dense optical flow from one picture to the next.
 
     Parameters
@@ -115,9 +118,9 @@ def motion_saliency(
     current: Any,
     *,
     fps: float = 25.0,
-    flow: Flow = "farneback",
-    camera: Camera = "auto",
-    working_width: int = 320,
+    flow: Flow = MotionOptions.flow,
+    camera: Camera = MotionOptions.camera,
+    working_width: int = MotionOptions.working_width,
 ) -> Map:
     """Return the motion saliency of a picture: the speed of objects after camera compensation.
 
@@ -157,7 +160,13 @@ def motion_saliency(
     return clipped(DisplayScale("frame", floor=QUIET_SPEED)(speed, 0.0).values)
 
 
-def fuse(static: Map, motion: Map, *, method: Fusion = "gain", gain: float = 4.0) -> Map:
+def fuse(
+    static: Map,
+    motion: Map,
+    *,
+    method: Fusion = FusionOptions.fusion,
+    gain: float = FusionOptions.gain,
+) -> Map:
     """Return both maps fused and scaled.
 
     Parameters
@@ -189,9 +198,15 @@ def fuse(static: Map, motion: Map, *, method: Fusion = "gain", gain: float = 4.0
 
 
 def overlay(
-    rgb: Any, saliency_map: Map, *, colormap: Colormap = "inferno", alpha: float = 0.7
+    rgb: Any,
+    saliency_map: Map,
+    *,
+    colormap: Colormap = PictureOptions.colormap,
+    alpha: float = PictureOptions.alpha,
 ) -> Rgb:
     """Return a picture with a saliency map drawn over it.
+
+    The opacity of a pixel is ``alpha`` times the smoothstep s² (3 - 2 s) of its saliency s.
 
     Parameters
     ----------
@@ -213,7 +228,11 @@ def overlay(
     UsageError
         If the picture or the map is invalid.
     """
-    return overlays.overlay(as_rgb(rgb), saliency_map, colormap=colormap, alpha=alpha)
+    # Less than half of one of the 256 levels that are drawn.
+    values = _map(saliency_map, "saliency_map", tolerance=1e-3)
+    picture = as_rgb(rgb, "rgb")
+    colormap, alpha = checked_option("colormap", colormap), checked_option("alpha", alpha)
+    return blend(picture, values, colormap=colormap, alpha=float(alpha))
 
 
 def _grey_pair(previous: Any, current: Any) -> tuple[Rgb, Rgb]:
@@ -231,14 +250,15 @@ def _grey(picture: Any, name: str) -> Rgb:
     return image_ops.grey(as_rgb(picture, name))
 
 
-def _map(values: Any, name: str) -> Map:
-    """Return a map as float32, or raise `UsageError`."""
+def _map(values: Any, name: str, *, tolerance: float = 1e-6) -> Map:
+    """Return a map as float32 in [0, 1], or raise `UsageError`; rounding may exceed the range."""
     array = np.asarray(values)
-    if array.ndim != 2 or array.dtype.kind not in "fiu" or not array.size:
-        raise UsageError(f"{name}: expected a (h, w) float array, got {array.dtype} {array.shape}")
-    if not np.isfinite(array).all() or array.min() < 0 or array.max() > 1 + 1e-6:
+    if array.ndim != 2 or array.dtype.kind != "f" or not array.size:
         raise UsageError(
-            f"{name}: expected finite values in [0, 1], got {array.min()} to {array.max()}: divide "
-            "by the maximum"
+            f"{name} must be a (h, w) float array, got {array.dtype} {array.shape}: convert it "
+            "first"
         )
-    return np.ascontiguousarray(array, np.float32)
+    low, high = float(array.min()), float(array.max())
+    if not (low >= -tolerance and high <= 1 + tolerance):
+        raise UsageError(f"{name} must be in [0, 1], got {low:g} to {high:g}: normalise it first")
+    return np.ascontiguousarray(np.clip(array, 0, 1), np.float32)

@@ -29,6 +29,27 @@ def working_size(height_px: int, width_px: int, longer_px: int) -> tuple[int, in
     return max(1, round(height_px * factor)), max(1, round(width_px * factor))
 
 
+def panel_size(size: tuple[int, int], columns: int, most_px: int) -> tuple[int, int]:
+    """Return the (height, width) that a panel of a picture of some size is drawn at.
+
+    Parameters
+    ----------
+    size : (int, int)
+        Height and width of the picture.
+    columns : int
+        Number of panels that lie side by side.
+    most_px : int
+        Largest width of all panels together; with 0 they keep the picture's size.
+    """
+    height, width = size
+    room = most_px // columns
+    if not most_px or width <= room:
+        return size
+    # Even, as video needs it, so that nothing is added.
+    room -= room % 2
+    return max(2, round(height * room / width)), room
+
+
 def shrink(picture: Pixels, size: tuple[int, int]) -> Pixels:
     """Return a picture or map at another size; each pixel is the mean of the area it covers.
 

@@ -29,7 +29,8 @@ from vidsal.runtime.progress import Progress, choose_progress
 from vidsal.runtime.safe_pickle import dumps, loads
 from vidsal.saliency.normalization import Flicker
 from vidsal.saliency.state import STATE_CLASSES, StreamState
-from vidsal.settings import Settings, is_model_object, settings_of
+from vidsal.settings import Settings, settings_of
+from vidsal.settings.values import is_model_object
 from vidsal.sinks import claim_outputs, open_sinks, output_path
 from vidsal.sinks.fingerprint import identity
 from vidsal.sinks.segments import open_segments
@@ -37,7 +38,7 @@ from vidsal.sources.arrays import ArraySource
 from vidsal.sources.base import Source
 from vidsal.sources.interrupt import stopped_after, stopped_by_ctrl_c
 from vidsal.static.models import Network
-from vidsal.types import Findings, Frame, Saliency, SourceInfo, StaticStage
+from vidsal.types import Frame, Saliency, SourceInfo, StaticStage
 
 log = logging.getLogger(__name__)
 
@@ -166,18 +167,8 @@ def process(
     network = network or Network(settings, progress=has_bar)
     with source_opener(source, settings, progress=has_bar)() as opened:
         info = opened.info
-        if settings.resume and info.is_live:
-            raise UsageError(
-                f"{option('resume', True)} is not for {info.name}: missed live frames cannot be "
-                "read again"
-            )
-        if settings.resume and is_model_object(settings.model):
-            raise UsageError(
-                f"{option('resume', True)} needs a model that a later run can load again: save it "
-                f"as .keras and give {option('model')} its path"
-            )
-        if settings.resume and isinstance(opened, ArraySource):
-            raise UsageError(f"{option('resume', True)} is for files: arrays cannot be read again")
+        if settings.resume:
+            _require_repeatable(opened, settings)
         if settings.skip_existing and (existing := output_path(info, settings)).exists():
             log.info("skipped %s: %s exists", info.name, existing)
             return Outcome(info.name, output=existing, is_skipped=True)
@@ -192,7 +183,6 @@ def process(
         found = opened.findings()
     for line in stages.lines(done.now):
         log.info(line)
-    _check_count(info.name, output, found, done)
     log.info("flicker: the display scale changed by %.2f %% a frame", 100 * done.flicker)
     return Outcome(
         source=info.name,
@@ -211,21 +201,37 @@ def process(
     )
 
 
-def _check_count(name: str, output: Path, found: Findings, done: "_Done") -> None:
+def _require_repeatable(source: Source, settings: Settings) -> None:
+    """Raise `UsageError` if a later run cannot read the same frames with the same network."""
+    resume = option("resume", True)
+    if source.info.is_live:
+        raise UsageError(
+            f"{resume} is not for {source.info.name}: missed live frames cannot be read again"
+        )
+    if is_model_object(settings.model):
+        raise UsageError(
+            f"{resume} needs a model that a later run can load again: save it as .keras and give "
+            f"{option('model')} its path"
+        )
+    if isinstance(source, ArraySource):
+        raise UsageError(f"{resume} is for files: arrays cannot be read again")
+
+
+def _check_count(job: "_Job", frames: int) -> None:
     """Log the numbers of frames; raise `VidsalError` if decoded ones are lost without a reason."""
-    if found.decoded is None or not done.now:
+    found = job.source.findings()
+    if found.decoded is None:
         return
     left_out = sum(found.left_out.values())
     reasons = ", ".join(f"{count} {reason}" for reason, count in found.left_out.items() if count)
     log.info(
-        "%d frames decoded, %d analysed, %d left out%s", found.decoded, done.frames,
+        "%d frames decoded, %d analysed, %d left out%s", found.decoded, frames,
         left_out, f" ({reasons})" if reasons else "",
     )  # fmt: skip
-    if lost := found.decoded - left_out - done.frames:
+    if lost := found.decoded - left_out - frames:
         raise VidsalError(
-            f"{name}: {abs(lost)} of {found.decoded} decoded frames are "
-            f"{'lost' if lost > 0 else 'written twice'} in {output} without a reason: please "
-            "report this file"
+            f"{job.info.name}: {abs(lost)} of {found.decoded} decoded frames are "
+            f"{'lost' if lost > 0 else 'analysed twice'} without a reason: please report this file"
         )
 
 
@@ -259,15 +265,19 @@ def _write(job: _Job, progress: Progress) -> _Done:
     with (
         stopped_by_ctrl_c(job.source),
         open_sinks(job.info, job.settings, job.output) as sinks,
-        prefetch(stages.items("decode", job.source.frames()), DECODED_FRAMES) as frames,
-        prefetch(_results(frames, static, job), ANALYSED_FRAMES) as results,
     ):
-        waited = stages.items("wait for maps", results)
-        for saliency in progress(waited, job.info.frame_count_hint):
-            picture = stages.calls("draw", draw, saliency, job.settings)
-            stages.calls("encode", sinks.write, saliency, picture)
-            flicker.after(saliency.fused_high, is_cut=saliency.is_cut)
-            count += 1
+        with (
+            prefetch(stages.items("decode", job.source.frames()), DECODED_FRAMES) as frames,
+            prefetch(_results(frames, static, job), ANALYSED_FRAMES) as results,
+        ):
+            waited = stages.items("wait for maps", results)
+            for saliency in progress(waited, job.info.frame_count_hint):
+                picture = stages.calls("draw", draw, saliency, job.settings)
+                stages.calls("encode", sinks.write, saliency, picture)
+                flicker.after(saliency.fused_high, is_cut=saliency.is_cut)
+                count += 1
+        # Before the outputs get their final names.
+        _check_count(job, count)
     return _Done(count, count, flicker.mean)
 
 
@@ -300,6 +310,7 @@ def _write_in_segments(job: _Job, progress: Progress) -> _Done:
                 for saliency, pickled in progress(waited, max(0, hint - done) if hint else None):
                     picture = stages.calls("draw", draw, saliency, job.settings)
                     stages.calls("encode", segments.write, saliency, picture, pickled)
+        _check_count(job, segments.frames)
     return _Done(segments.frames, segments.frames - done, segments.flicker_mean)
 
 

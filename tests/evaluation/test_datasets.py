@@ -16,14 +16,6 @@ from vidsal.evaluation.datasets import Clip, Truth, open_datasets, sampled
 HEADER = "x,y,first_frame,last_frame\n"
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """An empty folder for a dataset."""
-    folder = tmp_path / "data"
-    folder.mkdir()
-    return folder
-
-
 def _text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")

@@ -20,22 +20,6 @@ from evaluation_help import (
 from vidsal.evaluation.evaluate import evaluate
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """A folder for a dataset."""
-    folder = tmp_path / "data"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def theirs(tmp_path: Path) -> Path:
-    """A folder for the maps of another program."""
-    folder = tmp_path / "theirs"
-    folder.mkdir()
-    return folder
-
-
 def _vidsal(*arguments: str | Path, cwd: Path, code: int) -> "subprocess.CompletedProcess[str]":
     done = subprocess.run(
         [sys.executable, "-m", "vidsal", "evaluate", *map(str, arguments)],

@@ -38,22 +38,6 @@ from vidsal.types import Map, Request, Rgb
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """A folder for a dataset."""
-    folder = tmp_path / "data"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def theirs(tmp_path: Path) -> Path:
-    """A folder for the maps of another program."""
-    folder = tmp_path / "theirs"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch) -> BrightnessStage:
     """Replaces any network: its map is the brightness of the picture."""
     brightness = BrightnessStage()

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-import pytest
 from conftest import BrightnessStage
 from evaluation_help import (
     mean_of,
@@ -18,14 +17,6 @@ from vidsal.evaluation.datasets import Clip, Truth
 from vidsal.evaluation.evaluate import evaluate
 from vidsal.evaluation.excerpts import analyse_excerpts, excerpts
 from vidsal.types import Frame, Saliency
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """A folder for a dataset."""
-    folder = tmp_path / "data"
-    folder.mkdir()
-    return folder
 
 
 def test_the_same_seed_gives_the_same_report(data: Path) -> None:

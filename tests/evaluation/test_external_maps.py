@@ -30,22 +30,6 @@ from vidsal.evaluation import metrics
 from vidsal.evaluation.evaluate import evaluate
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """A folder for a dataset."""
-    folder = tmp_path / "data"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def theirs(tmp_path: Path) -> Path:
-    """A folder for the maps of another program."""
-    folder = tmp_path / "theirs"
-    folder.mkdir()
-    return folder
-
-
 def test_maps_equal_to_the_masks_score_best(data: Path, theirs: Path) -> None:
     for n, mask in enumerate(write_sequence(data, frames=6)):
         # Named by number, with other zeros; one is larger, one darker, one has 16 bits.

@@ -24,14 +24,6 @@ from vidsal.pipeline import run
 from vidsal.settings import Settings
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """A folder for a dataset."""
-    folder = tmp_path / "data"
-    folder.mkdir()
-    return folder
-
-
 def _renumbered(data: Path, clip: str, first: int, step: int = 1) -> None:
     """Number the frames of a clip from another number."""
     for kind in ("frames", "masks"):

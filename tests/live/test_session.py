@@ -30,7 +30,8 @@ from vidsal.live.adaptive import Adaptive
 from vidsal.live.preview import Button
 from vidsal.live.session import live
 from vidsal.live.statistics import LiveStats, StatsCollector, Summary
-from vidsal.settings import LiveOptions, Settings, Warmup
+from vidsal.settings import LiveOptions, Settings
+from vidsal.settings.values import Warmup
 from vidsal.sources.live import LiveSource
 from vidsal.sources.resolve import SourceName
 from vidsal.types import Map, Request, Rgb

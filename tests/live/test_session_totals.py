@@ -22,7 +22,8 @@ from live_fakes import (
 from vidsal.live import session
 from vidsal.live.session import live
 from vidsal.live.statistics import StatsCollector, Summary
-from vidsal.settings import LiveOptions, Warmup
+from vidsal.settings import LiveOptions
+from vidsal.settings.values import Warmup
 
 
 def _live(

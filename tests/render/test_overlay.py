@@ -10,8 +10,9 @@ import pytest
 from render_help import BARE, COLORMAPS, ground, noise, random_map, saliency_of, spot
 
 from vidsal.errors import UsageError
+from vidsal.functional import overlay
 from vidsal.render.draw import draw_saliency
-from vidsal.render.overlay import colours, map_picture, overlay, part_picture
+from vidsal.render.overlay import colours, map_picture, part_picture
 from vidsal.render.style import Style
 from vidsal.settings import Colormap, PictureOptions, Settings
 
@@ -190,9 +191,9 @@ RGB, MAP = noise((4, 6)), random_map((4, 6), 0)
 @pytest.mark.parametrize(
     ("rgb", "values", "options", "line"),
     [
-        (RGB[..., 0], MAP, {}, "rgb must be a (H, W, 3) uint8 array, got uint8 (4, 6): convert"),
-        (RGB / 255, MAP, {}, "rgb must be a (H, W, 3) uint8 array, got float64 (4, 6, 3): "),
-        (RGB[:0], MAP, {}, "rgb must be a (H, W, 3) uint8 array, got uint8 (0, 6, 3): "),
+        (RGB[..., 0], MAP, {}, "rgb: expected a (H, W, 3) uint8 array, got uint8 (4, 6): repeat"),
+        (RGB / 255, MAP, {}, "rgb: expected a (H, W, 3) uint8 array, got float64 (4, 6, 3): scale"),
+        (RGB[:0], MAP, {}, "rgb: expected a (H, W, 3) uint8 array, got uint8 (0, 6, 3): "),
         (RGB, RGB[..., 0], {}, "saliency_map must be a (h, w) float array, got uint8 (4, 6): "),
         (RGB, MAP[None], {}, "saliency_map must be a (h, w) float array, got float32 (1, 4, 6)"),
         (RGB, MAP[:0], {}, "saliency_map must be a (h, w) float array, got float32 (0, 6): "),
@@ -200,6 +201,13 @@ RGB, MAP = noise((4, 6)), random_map((4, 6), 0)
         (RGB, -MAP, {}, "saliency_map must be in [0, 1], got -0."),
         (RGB, MAP * np.nan, {}, "saliency_map must be in [0, 1], got nan to nan: normalise it"),
         (RGB, MAP, {"colormap": "jet"}, "colormap= must be one of inferno, magma, plasma, viridis"),
+        (
+            RGB,
+            MAP,
+            {"colormap": "gray"},
+            "colormap= must be one of inferno, magma, plasma, viridis, "
+            "cividis, turbo, grey, got 'gray'; did you mean grey?",
+        ),
         (RGB, MAP, {"alpha": 1.5}, "alpha= must be 0 to 1, got 1.5"),
     ],
 )

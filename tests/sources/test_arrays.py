@@ -3,14 +3,16 @@
 import io
 from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from vidsal.errors import UsageError
 from vidsal.sources.arrays import ArraySource, as_rgb
+from vidsal.sources.image import ImageSource
 from vidsal.types import Frame, Rgb
 
 
@@ -165,3 +167,28 @@ def test_pil_images_without_a_known_range_are_refused(mode: str) -> None:
 def test_a_dictionary_is_refused() -> None:
     with pytest.raises(UsageError, match=r"give its \.values\(\)"):
         ArraySource({"a": picture()})
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "CMYK", "RGBA"])
+def test_pil_images_have_the_colours_of_their_files(mode: str, tmp_path: Path) -> None:
+    path = tmp_path / ("photo.tif" if mode == "CMYK" else "photo.png")
+    # Of the primaries of sRGB, in other places: red becomes blue.
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    swapped = profile.replace(b"rXYZ", b"tmpX").replace(b"bXYZ", b"rXYZ").replace(b"tmpX", b"bXYZ")
+    given: dict[str, Any] = {} if mode in ("L", "CMYK") else {"icc_profile": swapped}
+    Image.fromarray(picture()).convert(mode).save(path, **given)
+    with ImageSource(path) as source:
+        (expected,) = source.frames()
+    with Image.open(path) as image:
+        assert image.mode == mode
+        rgb = as_rgb(image)
+    assert np.array_equal(rgb, expected.rgb)
+    assert np.array_equal(rgb, np.array(image.convert("RGB"))) == (not given)
+
+
+def test_a_pil_image_that_cannot_be_decoded_is_one_line() -> None:
+    data = io.BytesIO()
+    Image.fromarray(picture()).resize((300, 200)).save(data, "PNG")
+    cut = io.BytesIO(data.getvalue()[:400])
+    with Image.open(cut) as image, pytest.raises(UsageError, match="PIL image that cannot be read"):
+        as_rgb(image)

@@ -23,7 +23,8 @@ from vidsal.live.preview import Button
 from vidsal.live.session import live
 from vidsal.live.statistics import LiveStats
 from vidsal.media import ffmpeg
-from vidsal.settings import LiveOptions, Warmup
+from vidsal.settings import LiveOptions
+from vidsal.settings.values import Warmup
 from vidsal.sources.capture import (
     CameraCapture,
     StreamCapture,

@@ -45,7 +45,6 @@ class Adaptive:
     settings : Settings
         ``working_width`` and ``short_side`` are the largest size.
     info : SourceInfo
-        Of the source.
     latency_target_ms : float or None
         See `vidsal.live.resolution.SizeController`.
     model_name : str or None

@@ -35,7 +35,7 @@ class Recording:
     Parameters
     ----------
     info : SourceInfo
-        Of a live source.
+        Describes a live source.
     settings : Settings
         ``output`` and ``table`` name the first files; the next ones get ``_002`` and so on.
     segment_s : float or None

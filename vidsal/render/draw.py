@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from vidsal.image_ops import even, shrink
+from vidsal.image_ops import even, panel_size, shrink
 from vidsal.motion.camera import camera_flow
 from vidsal.render.overlay import blend, colours, map_picture, part_picture
 from vidsal.render.style import Style
 from vidsal.render.text import line_px, shortened, width_px, write
 from vidsal.runtime.opencv import cv2
 from vidsal.saliency.regions import Box, boxes
-from vidsal.settings import PANELS, Colormap, panel_px
+from vidsal.settings import PANELS, Colormap
 from vidsal.types import Prediction, Rgb, Saliency
 
 # Height of a caption as a share of the picture's shorter side, and the smallest legible height.
@@ -69,7 +69,7 @@ def draw_saliency(saliency: Saliency, style: Style) -> Rgb:
 def _panel_size(rgb: Rgb, style: Style) -> Rgb:
     """Return a picture at the size of its panel."""
     size = rgb.shape[0], rgb.shape[1]
-    panel = panel_px(size, style.layout, style.width)
+    panel = panel_size(size, PANELS[style.layout][1], style.width)
     return rgb if panel == size else shrink(rgb, panel)
 
 

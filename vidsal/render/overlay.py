@@ -1,98 +1,25 @@
 """A saliency map in colours, alone or over its picture. Arrays in, arrays out."""
 
 from functools import lru_cache
-from typing import Any, get_args
 
 import numpy as np
 
-from vidsal.errors import UsageError, option
 from vidsal.runtime.opencv import cv2
-from vidsal.settings import Colormap, PictureOptions
+from vidsal.settings import Colormap
 from vidsal.types import Map, Rgb
 
-# Rounding may take a normalised map this far out of [0, 1].
-_TOLERANCE = 1e-3
 
-
-def overlay(
-    rgb: Rgb,
-    saliency_map: Map,
-    *,
-    colormap: Colormap = PictureOptions.colormap,
-    alpha: float = PictureOptions.alpha,
-) -> Rgb:
-    """Lay a saliency map over a picture; cold regions stay clear.
+def blend(rgb: Rgb, saliency_map: Map, *, colormap: Colormap, alpha: float) -> Rgb:
+    """Return a picture with a saliency map laid over it; cold regions stay clear.
 
     The opacity of a pixel is ``alpha`` times the smoothstep s² (3 - 2 s) of its saliency s.
 
     Parameters
     ----------
     rgb : (H, W, 3) uint8 array
-        RGB, red first, 0..255. It is not changed.
+        It is not changed.
     saliency_map : (h, w) floating-point array
         Saliency, 0..1. It is resized to the picture.
-    colormap : {"inferno", "magma", "plasma", "viridis", "cividis", "turbo", "grey"}
-        The colours of the map.
-    alpha : float
-        Opacity of the most salient regions, 0..1.
-
-    Returns
-    -------
-    (H, W, 3) uint8 array
-        RGB, red first.
-
-    Raises
-    ------
-    UsageError
-        If an argument has another shape, type or range.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> rgb = np.full((48, 64, 3), 90, np.uint8)
-    >>> spot = np.zeros((12, 16), np.float32)
-    >>> spot[5, 8] = 1
-    >>> picture = overlay(rgb, spot)
-    >>> picture.shape, bool((picture[0, 0] == 90).all())
-    ((48, 64, 3), True)
-    """
-    rgb, saliency_map = np.asarray(rgb), np.asarray(saliency_map)
-    _check(rgb, saliency_map, colormap, alpha)
-    return blend(rgb, saliency_map, colormap=colormap, alpha=float(alpha))
-
-
-def _check(rgb: Any, saliency_map: Any, colormap: str, alpha: float) -> None:
-    """Raise `UsageError` for arguments that `overlay` cannot draw."""
-    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or not rgb.size:
-        raise UsageError(
-            f"rgb must be a (H, W, 3) uint8 array, got {rgb.dtype} {rgb.shape}: convert it first"
-        )
-    is_map = saliency_map.ndim == 2 and saliency_map.dtype.kind == "f" and saliency_map.size
-    if not is_map:
-        raise UsageError(
-            "saliency_map must be a (h, w) float array, got "
-            f"{saliency_map.dtype} {saliency_map.shape}: convert it first"
-        )
-    low, high = float(saliency_map.min()), float(saliency_map.max())
-    if not (low >= -_TOLERANCE and high <= 1 + _TOLERANCE):
-        raise UsageError(
-            f"saliency_map must be in [0, 1], got {low:g} to {high:g}: normalise it first"
-        )
-    if colormap not in get_args(Colormap):
-        known = ", ".join(get_args(Colormap))
-        raise UsageError(f"{option('colormap')} must be one of {known}, got {colormap!r}")
-    if not 0 <= alpha <= 1:
-        raise UsageError(f"{option('alpha')} must be 0 to 1, got {alpha}")
-
-
-def blend(rgb: Rgb, saliency_map: Map, *, colormap: Colormap, alpha: float) -> Rgb:
-    """Return `overlay` of arguments that are known to be valid.
-
-    Parameters
-    ----------
-    rgb : (H, W, 3) uint8 array
-    saliency_map : (h, w) floating-point array
-        Saliency, 0..1.
     colormap : str
     alpha : float
         Opacity of the most salient regions, 0..1.

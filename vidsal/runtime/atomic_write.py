@@ -169,7 +169,7 @@ def temporary_sibling(final: Path, suffix: str) -> Iterator[Path]:
     ----------
     final : Path
     suffix : str
-        Of the temporary name.
+        End of the temporary name.
 
     Yields
     ------

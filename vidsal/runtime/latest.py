@@ -219,7 +219,7 @@ def background_thread(
     ----------
     work : callable
     name : str
-        Of the thread, without "vidsal-".
+        Name of the thread, without "vidsal-".
     stop : callable
         Makes `work` return. Not needed if the block itself does so.
     """

@@ -81,7 +81,7 @@ def helper(name: str) -> Iterator[Begin[Any]]:
     Parameters
     ----------
     name : str
-        Of the thread, without "vidsal-".
+        Name of the thread, without "vidsal-".
 
     Yields
     ------

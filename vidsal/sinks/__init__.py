@@ -118,7 +118,7 @@ def picture_sink(path: Path, info: SourceInfo, options: OutputOptions) -> Iterat
     ----------
     path : Path
     info : SourceInfo
-        Of the source; ``fps`` is ``None`` for a photo.
+        ``fps`` is ``None`` for a photo.
     options : OutputOptions
 
     Yields

@@ -6,9 +6,10 @@ import shutil
 from pathlib import Path
 
 from vidsal.errors import VidsalError
+from vidsal.image_ops import panel_size
 from vidsal.media import codecs
 from vidsal.runtime.atomic_write import nearest_folder
-from vidsal.settings import PANELS, Settings, panel_px
+from vidsal.settings import PANELS, Settings
 from vidsal.sinks.checkpoint import checkpoint_folder
 from vidsal.types import SourceInfo
 
@@ -89,9 +90,9 @@ def video_bytes(output: Path, info: SourceInfo, settings: Settings) -> int:
     if length_s is None or info.fps is None:
         return 0
     codec = codecs.codec_of(output, settings.codec)
-    panels = math.prod(PANELS[settings.layout])
-    size_px = panel_px((info.height_px, info.width_px), settings.layout, settings.width)
-    frame_px = math.prod(size_px) * panels
+    rows, columns = PANELS[settings.layout]
+    panel_px = math.prod(panel_size((info.height_px, info.width_px), columns, settings.width))
+    frame_px = panel_px * rows * columns
     pixels = frame_px * length_s * float(codecs.rate_of(output, info.fps))
     size = pixels * _bits_per_px(codec, settings.quality, frame_px) / 8
     silent = pixels * _BITS_PER_PX["ffv1"] / 8 if codec == "gif" else size

@@ -18,7 +18,8 @@ import numpy as np
 from vidsal._version import __version__
 from vidsal.errors import VidsalError, option
 from vidsal.runtime.opencv import cv2
-from vidsal.settings import Settings, is_saved
+from vidsal.settings import Settings
+from vidsal.settings.values import is_saved
 
 # Options that do not change the contents of a segment: segments have no audio.
 _IGNORED_OPTIONS = (

@@ -136,7 +136,7 @@ def finish(
         The silent video in the format of `vidsal.media.codecs.silent`; it may be moved.
     final : Path
     info : SourceInfo
-        Of the source, whose audio is added.
+        Describes the source, whose audio is added.
     options : OutputOptions
         ``codec`` and ``audio``.
     expected : ExpectedPicture

@@ -47,7 +47,7 @@ def open_segments(
     Parameters
     ----------
     info : SourceInfo
-        Of a file.
+        Describes a file; ``fps`` must be known.
     settings : Settings
     output : Path
     identity : mapping of str to str
@@ -86,7 +86,7 @@ class SegmentWriter:
     ----------
     checkpoint : Checkpoint
     info : SourceInfo
-        Of the source; ``fps`` must be known.
+        ``fps`` must be known.
     settings : Settings
     output : Path
 

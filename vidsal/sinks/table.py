@@ -36,7 +36,7 @@ def row(
     ----------
     saliency : Saliency
     info : SourceInfo
-        Of the source; its size is the unit of points and boxes.
+        The source's size is the unit of points and boxes.
     settings : Settings
         ``method``, ``fusion``, ``gain``, ``centre_prior`` and ``boxes``.
     shown : Shown, optional

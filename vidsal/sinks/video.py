@@ -32,7 +32,7 @@ def video_sink(path: Path, info: SourceInfo, options: OutputOptions) -> Iterator
     path : Path
         Its suffix names the container.
     info : SourceInfo
-        Of the source; ``fps`` becomes the frame rate of the file and must be known.
+        ``fps`` becomes the frame rate of the file and must be known.
     options : OutputOptions
         ``codec``, ``quality``, ``hardware`` and ``audio``.
 

@@ -13,7 +13,8 @@ from vidsal.errors import UsageError, option
 from vidsal.image_ops import even
 from vidsal.media import codecs
 from vidsal.runtime.atomic_write import claim, resolve_symlink
-from vidsal.settings import Settings, parse_path, parse_rate, settings_of
+from vidsal.settings import Settings, settings_of
+from vidsal.settings.values import parse_path, parse_rate
 from vidsal.sinks.base import PictureSink
 from vidsal.sinks.video import video_sink
 from vidsal.types import Rgb, SourceInfo

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from vidsal.errors import UsageError
-from vidsal.settings import parse_rate
+from vidsal.settings.values import parse_rate
 from vidsal.types import Findings, Frame, Rgb, SourceInfo
 
 # The rate of arrays that come without one, the same as for a sequence of picture files.
@@ -93,15 +93,19 @@ def as_rgb(value: Any, name: str = "picture") -> Rgb:
 
 
 def _of_pil(image: Any, name: str) -> Rgb:
-    """Return a PIL image upright, as `vidsal.analyse` reads the same file."""
-    from PIL import ImageOps
-
+    """Return a PIL image as `vidsal.analyse` reads the same file: upright, in sRGB."""
     if image.mode.startswith(("I", "F")):
         raise UsageError(
             f"{name}: a PIL image of mode {image.mode} has no known range: scale it to 0..255 and "
             "convert it to RGB, or give the name of the file"
         )
-    return np.ascontiguousarray(ImageOps.exif_transpose(image).convert("RGB"), np.uint8)
+    # Arrays do not need PIL.
+    from vidsal.sources.image import upright_srgb
+
+    try:
+        return upright_srgb(image, name)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{name}: a PIL image that cannot be read: {error}") from error
 
 
 def _is_pil(value: object) -> bool:

@@ -174,7 +174,7 @@ def _read(path: Path) -> Rgb:
         with _opened(path, header) as image:
             image.load()
             _require_full_size(path, image)
-            rgb = _upright_srgb(path, image, header)
+            rgb = upright_srgb(image, str(path), header)
     except VidsalError:
         raise
     except UnidentifiedImageError as error:
@@ -237,10 +237,23 @@ def _tiff_tag(image: Image.Image, tag: int, default: int = 0) -> int:
     return int(value[0] if isinstance(value, tuple) else value)
 
 
-def _upright_srgb(path: Path, image: Image.Image, header: HeifHeader | None) -> Rgb:
-    """Return a decoded picture as upright (H, W, 3) uint8 sRGB."""
+def upright_srgb(image: Image.Image, name: str, header: HeifHeader | None = None) -> Rgb:
+    """Return a PIL image in sRGB, turned upright by its EXIF orientation.
+
+    Parameters
+    ----------
+    image : PIL image
+    name : str
+        Name of the picture, for a warning.
+    header : HeifHeader, optional
+        Header of its file, for a HEIF or AVIF photo.
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
+    """
     eight = _eight_bit(image) if image.mode == "F" or image.mode[0] == "I" else image
-    rgb = to_srgb(eight, str(path))
+    rgb = to_srgb(eight, name)
     if header and "icc_profile" not in image.info:
         rgb = coded_to_srgb(rgb, header.primaries, header.transfer)
     orientation = image.getexif().get(_ORIENTATION)

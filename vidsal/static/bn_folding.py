@@ -55,7 +55,7 @@ class StackedConv2D(keras.layers.Conv2D):  # type: ignore[misc]
         Returns
         -------
         (N, H', W', D) tensor
-            Of the type of `inputs`.
+            Same dtype as `inputs`.
         """
         if None in inputs.shape[1:3]:
             return super().convolution_op(inputs, kernel)

@@ -14,7 +14,8 @@ from vidsal.runtime.allocation import gc_paused
 from vidsal.runtime.fork import require_own_threads
 from vidsal.runtime.native_logs import native_stderr_logged, quiet_tensorflow
 from vidsal.runtime.progress import phase
-from vidsal.settings import NetworkOptions, Precision, Settings, is_saved
+from vidsal.settings import NetworkOptions, Precision, Settings
+from vidsal.settings.values import is_saved
 from vidsal.static import labels, weights
 from vidsal.static.formats import refuse_other_formats
 from vidsal.static.suggestions import did_you_mean, suggest

@@ -26,7 +26,7 @@ def stacked_conv2d(inputs: Any, kernel: Any, stride: int, padding: Literal["same
     Returns
     -------
     (N, h2, w2, filters) tensor
-        Of the type of `inputs`.
+        Same dtype as `inputs`.
     """
     *extent, channels, filters = kernel.shape
     (top, bottom), (left, right) = (
