@@ -168,6 +168,8 @@ def broken_rule(path: Path, done: "subprocess.CompletedProcess[str]", duration_s
     end = done.stderr[-300:]
     if "Traceback" in done.stderr or re.search(r"\(\w+(Error|Exception);", done.stderr):
         return f"traceback, or an error without a message: {end}"
+    if "without a reason" in done.stderr:
+        return f"lost frames: {end}"
     if duration_s > LIMIT_S:
         return f"took {duration_s:.1f} s"
     if done.returncode == 0:

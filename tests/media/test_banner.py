@@ -147,18 +147,18 @@ def test_fields_in_h264_headers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cancels", "flips", "rotation", "degrees"),
+    ("cancels", "flips", "rotation", "expected"),
     [
-        (0, (0, 0), 16384, 90),
-        (0, (0, 0), 49152, 270),
-        (0, (1, 0), 0, 0),
-        (0, (1, 1), 0, 0),
+        (0, (0, 0), 16384, (90, False, False)),
+        (0, (0, 0), 49152, (270, False, False)),
+        (0, (1, 0), 0, (0, True, False)),
+        (0, (1, 1), 16384, (90, True, True)),
         (0, (0, 0), 0, None),
         (1, (1, 0), 16384, None),
     ],
 )
 def test_display_orientation(
-    cancels: int, flips: tuple[int, int], rotation: int, degrees: int | None
+    cancels: int, flips: tuple[int, int], rotation: int, expected: tuple[int, bool, bool] | None
 ) -> None:
     fields = {
         "display_orientation_cancel_flag": cancels, "hor_flip": flips[0], "ver_flip": flips[1],
@@ -166,8 +166,26 @@ def test_display_orientation(
     }  # fmt: skip
     lines = [f"[trace_headers @ 0x5] 5 {name}   {one:b} = {one}" for name, one in fields.items()]
     text = "\n".join(["[trace_headers @ 0x5] Display Orientation", *lines])
-    assert banner.display_orientation(text) == degrees
+    assert banner.display_orientation(text) == expected
     assert banner.display_orientation("[trace_headers @ 0x5] Slice Header") is None
+    # HEVC's name of the header.
+    for slice_header in ("Slice Header", "Slice Segment Header"):
+        first = f"[trace_headers @ 0x5] {slice_header}"
+        assert banner.late_orientation(f"{first}\n{text}\n{first}") == expected
+        assert banner.late_orientation(f"{text}\n{first}") is None
+        if expected:
+            assert banner.late_orientation(f"{text}\n{first}\n{text}") is None
+
+
+def test_changed_size() -> None:
+    line = "[vf#0:0] Reconfiguring filter graph because {} changed"
+    size = line.format("video parameters") + " to yuv444p(tv, bt709/x/y), {}x{}, unspecified alpha"
+    assert banner.changed_size(line.format("display matrix")) is None
+    assert banner.changed_size(size.format(640, 360)) == (360, 640)
+    assert banner.changed_size("\n".join([size.format(9, 7), size.format(1280, 720)])) == (
+        720,
+        1280,
+    )
 
 
 @pytest.mark.parametrize(

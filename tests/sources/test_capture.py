@@ -190,9 +190,9 @@ sys.stderr.flush()
 with open({log!r}, "w") as log:
     json.dump([sys.argv, sys.stdin.read()], log)
 picture = lambda n: b"P6\\n4 2\\n255\\n" + bytes([n]) * 24
-sys.stdout.buffer.write(b"".join(map(picture, range(8))))
+sys.stdout.buffer.write(b"".join(map(picture, range(10))))
 sys.stdout.flush()
-for n in (8, 9):
+for n in (10, 11):
     time.sleep(0.1)
     sys.stdout.buffer.write(picture(n))
     sys.stdout.flush()
@@ -226,6 +226,7 @@ def test_the_filters_follow_the_description_and_the_backlog_is_skipped(
         pictures = [capture.read() for _ in range(3)]
     arguments, filters = json.loads(log.read_text())
     assert _after(arguments, option) == "pipe:0"
+    assert ("-/bsf:v" in arguments) == (option == "-/filter:v")
     assert filters.startswith("bwdif=send_frame:auto:interlaced,scale=")
-    # The first eight were sent before the stream was described.
-    assert [rgb[0, 0, 0] if rgb is not None else None for rgb in pictures] == [8, 9, None]
+    # The first ten were sent before the stream was described.
+    assert [rgb[0, 0, 0] if rgb is not None else None for rgb in pictures] == [10, 11, None]

@@ -1,11 +1,15 @@
 """The filters that pictures need, chosen by the description of their stream."""
 
+import itertools
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from conftest import run_ffmpeg
 
+from vidsal.media import banner, ffmpeg
 from vidsal.media.probe import VideoStream
 from vidsal.sources.filters import PictureTraits, picture_filters, reason_against_opencv
 
@@ -110,3 +114,44 @@ def test_opencv_decodes_what_it_converts_right(changes: dict[str, Any], reason: 
     found = reason_against_opencv(_stream(**changes), may_be_interlaced=False)
     assert (reason in found) if reason else not found
     assert "interlaced" in reason_against_opencv(_stream(), may_be_interlaced=True)
+
+
+@pytest.fixture(scope="module")
+def plain_h264(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the path of two pictures without an orientation."""
+    path = tmp_path_factory.mktemp("h264") / "plain.h264"
+    run_ffmpeg(
+        "-f", "lavfi", "-i", "testsrc=s=64x48:r=25:d=0.08", "-c:v", "libx264", "-bf", "0", str(path)
+    )
+    return path
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize(
+    ("rotation", "flips"),
+    [
+        one
+        for one in itertools.product(
+            (0, 90, 180, 270), ("", "horizontal", "vertical", "horizontal+vertical")
+        )
+        if one != (0, "")
+    ],
+)
+def test_orientation_filters_turn_as_ffmpeg_itself_does(
+    rotation: int, flips: str, plain_h264: Path, tmp_path: Path
+) -> None:
+    turned, by_ffmpeg, by_filters = (
+        tmp_path / name for name in ("turned.h264", "ffmpeg.rgb", "filters.rgb")
+    )
+    asked = f"h264_metadata=display_orientation=insert:rotate={rotation}"
+    asked += f":flip={flips}" * bool(flips)
+    run_ffmpeg("-i", str(plain_h264), "-c", "copy", "-bsf:v", asked, str(turned))
+    orientation = banner.display_orientation(ffmpeg.trace_headers(turned))
+    filters = picture_filters(PictureTraits(orientation=orientation))
+    to_rgb = ("-frames:v", "1", "-pix_fmt", "rgb24", "-f", "rawvideo")
+    scale = ",".join(picture_filters(PictureTraits()))
+    run_ffmpeg("-i", str(turned), "-vf", scale, *to_rgb, str(by_ffmpeg))
+    run_ffmpeg("-i", str(plain_h264), "-vf", ",".join(filters), *to_rgb, str(by_filters))
+    ours, theirs = (np.fromfile(path, np.uint8).astype(int) for path in (by_filters, by_ffmpeg))
+    # A flip and a rotation round chroma in another order than one transposition does.
+    assert np.abs(ours - theirs).max() <= 6

@@ -1,5 +1,6 @@
 """A file, a pipe of ffmpeg and a stream of the same pictures give the same frames."""
 
+import re
 import socket
 import subprocess
 import time
@@ -235,6 +236,66 @@ def test_a_stream_that_is_joined_before_its_key_frame_gives_the_same(
         finally:
             capture.close()
     _require_same([rgb for rgb in pictures if rgb is not None], expected, kind)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["rotation 90", "mirror"])
+def test_a_stream_that_is_joined_behind_its_first_header_is_turned(
+    kind: str, tmp_path: Path
+) -> None:
+    # ffmpeg's bitstream filter places the header behind the picture of each later key frame.
+    path = _made(tmp_path / "a.mp4", kind)
+    expected = _read(path)
+    with _sent(path, "UDP") as address:
+        time.sleep(0.5)
+        capture = StreamCapture(parse_live(address))
+        try:
+            assert capture.open()[:2] == KINDS[kind][2]
+            pictures = [capture.read() for _ in range(8)]
+        finally:
+            capture.close()
+    _require_same([rgb for rgb in pictures if rgb is not None], expected, kind)
+
+
+@pytest.mark.parametrize("kind", ["rotation 90", "mirror"])
+def test_a_recording_that_was_cut_is_turned_from_its_first_picture_on(
+    kind: str, tmp_path: Path
+) -> None:
+    whole = _made(tmp_path / "a.ts", kind)
+    packets = whole.read_bytes()
+    cut = tmp_path / "b.ts"
+    # Three packets describe the stream. The first key frame goes with the first quarter.
+    cut.write_bytes(packets[: 3 * 188] + packets[len(packets) // 4 // 188 * 188 :])
+    pictures = _read(cut)
+    assert 20 < len(pictures) < 40
+    _require_same(pictures, _read(whole), kind)
+
+
+def test_a_part_of_a_file_is_turned_like_the_whole(tmp_path: Path) -> None:
+    path = _made(tmp_path / "a.mp4", "rotation 90", seconds=12)
+    with open_source(path, Settings(start=11.0)) as source:
+        pictures = [frame.rgb for frame in source.frames()]
+    assert len(pictures) == 25
+    _require_same(pictures, _read(path), "rotation 90")
+
+
+@pytest.mark.slow
+def test_a_stream_that_changes_its_size_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    parts = [_made(tmp_path / "0.ts", "10 bit"), tmp_path / "1.ts"]
+    run_ffmpeg("-i", str(parts[0]), "-vf", "scale=64:96", *H264, str(parts[1]))
+    both = tmp_path / "both.ts"
+    both.write_bytes(b"".join(part.read_bytes() for part in parts))
+    with _sent(both, "UDP") as address:
+        capture = StreamCapture(parse_live(address))
+        try:
+            capture.open()
+            sizes = {rgb.shape for rgb in (capture.read() for _ in range(50)) if rgb is not None}
+        finally:
+            capture.close()
+    assert len(sizes) == 1
+    assert re.search(r"pictures are (64|128)x96 from here on, and are scaled to", caplog.text)
 
 
 @pytest.mark.slow

@@ -38,10 +38,27 @@ _CONNECTION_ERRORS = (
 )  # fmt: skip
 _TIMEOUTS = (": Input/output error", "timed out")
 
+_SLICE_HEADER = re.compile(r"\] Slice (?:Segment )?Header")
 # Flags of a packet. Without flags it is a key frame.
 _KEY, _CORRUPT, _DISCARDED = 1, 2, 4
 # Presentation time that stands for "unknown" (AV_NOPTS_VALUE).
 _NO_TIME = -(2**63)
+
+
+class DisplayOrientation(NamedTuple):
+    """How coded pictures are turned for display.
+
+    Attributes
+    ----------
+    rotation_deg : int
+        Counter-clockwise, after the flips: 0, 90, 180 or 270 degrees.
+    is_flipped_horizontally, is_flipped_vertically : bool
+        Whether left and right, or top and bottom, are exchanged.
+    """
+
+    rotation_deg: int
+    is_flipped_horizontally: bool
+    is_flipped_vertically: bool
 
 
 class Packet(NamedTuple):
@@ -506,8 +523,8 @@ def reordered_frames(headers: str) -> int | None:
     return 0 if re.search(in_order, headers, re.MULTILINE) else None
 
 
-def display_orientation(headers: str) -> int | None:
-    """Return the rotation that the headers of an H.264 or HEVC packet ask for.
+def display_orientation(headers: str) -> DisplayOrientation | None:
+    """Return how the headers of an H.264 or HEVC packet ask to turn the pictures.
 
     Parameters
     ----------
@@ -516,17 +533,44 @@ def display_orientation(headers: str) -> int | None:
 
     Returns
     -------
-    int or None
-        Counter-clockwise: 0, 90, 180 or 270 degrees. ``None`` if the pictures are shown as they
-        are. With 0 they are mirrored.
+    DisplayOrientation or None
+        ``None`` if the pictures are shown as they are.
     """
     message = headers.partition("] Display Orientation")[2]
-    fields = dict(re.findall(r"\b(\w+) +[01]+ = (\d+)$", message, re.MULTILINE)[:4])
-    if not message or fields.get("display_orientation_cancel_flag") == "1":
+    found = dict(re.findall(r"\b(\w+) +[01]+ = (\d+)$", message, re.MULTILINE)[:4])
+    if not message or found.get("display_orientation_cancel_flag") == "1":
         return None
-    rotation = round(int(fields.get("anticlockwise_rotation", 0)) / 2**14) * 90 % 360
-    is_mirrored = "1" in (fields.get("hor_flip"), fields.get("ver_flip"))
-    return rotation if rotation or is_mirrored else None
+    orientation = DisplayOrientation(
+        round(int(found.get("anticlockwise_rotation", 0)) / 2**14) * 90 % 360,
+        found.get("hor_flip") == "1",
+        found.get("ver_flip") == "1",
+    )
+    return orientation if any(orientation) else None
+
+
+def late_orientation(headers: str) -> DisplayOrientation | None:
+    """Return how headers ask to turn the pictures, if they do so after the first picture.
+
+    Parameters
+    ----------
+    headers : str
+        Output of the bitstream filter ``trace_headers``.
+    """
+    first = _SLICE_HEADER.search(headers)
+    if first is None or display_orientation(headers[: first.start()]) is not None:
+        return None
+    return display_orientation(headers[first.end() :])
+
+
+def changed_size(log: str) -> tuple[int, int] | None:
+    """Return the new (height, width) if a log says that the decoded pictures have changed.
+
+    Parameters
+    ----------
+    log : str
+    """
+    sizes = re.findall(r"because video parameters changed to .*?, (\d+)x(\d+)", log)
+    return (int(sizes[-1][1]), int(sizes[-1][0])) if sizes else None
 
 
 # Lists of packets and frames.

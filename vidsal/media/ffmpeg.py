@@ -1,5 +1,6 @@
 """Run the ffmpeg of imageio-ffmpeg, and report its failures."""
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -19,6 +20,8 @@ from vidsal.media.truncation import readable_end
 # decides whether to finish or to remove the file.
 OWN_SESSION: dict[str, Any] = {"start_new_session": True}
 # imageio-ffmpeg's own ffmpeg is new enough.
+# A recording that was cut, or a faulty encoder, need not place a header before the first picture.
+_TRACED_PACKETS = 16
 _BUNDLED = Path(imageio_ffmpeg.__file__).parent
 # Exit code after a signal that ffmpeg handles, such as SIGTERM.
 _TERMINATED = 255
@@ -78,14 +81,24 @@ def filters_from_stdin(program: str) -> list[str]:
     program : str
         Path of ffmpeg.
     """
-    if Path(program).is_relative_to(_BUNDLED) or _reads_options_from_files(program):
+    if reads_options(program):
         return ["-/filter:v", "pipe:0"]
     return ["-filter_script:v", "pipe:0"]
 
 
+def reads_options(program: str) -> bool:
+    """Return whether an ffmpeg reads ``-/option FILE``: version 7.0 or newer.
+
+    Parameters
+    ----------
+    program : str
+        Path of ffmpeg.
+    """
+    return Path(program).is_relative_to(_BUNDLED) or _is_at_least_7(program)
+
+
 @cache
-def _reads_options_from_files(program: str) -> bool:
-    """Return whether an ffmpeg is of version 7.0 or newer."""
+def _is_at_least_7(program: str) -> bool:
     number = banner.version(_run(program, ["-version"]).stdout.decode(errors="replace"))
     # Builds between versions are named by their date or commit, and are newer.
     return not number.rpartition(" ")[2].lstrip("n").startswith("6.")
@@ -273,8 +286,27 @@ def failure_reason(stderr: bytes, exit_code: int) -> str:
     return banner.error_cause(text) or f"exit code {exit_code}"
 
 
+def header_trace(bitstream_filter: str = "trace_headers", *, option: str = "-bsf:v") -> list[str]:
+    """Return the arguments of an output that logs each field in the headers of some video packets.
+
+    The first of these packets is that of the first key frame.
+
+    Parameters
+    ----------
+    bitstream_filter : str
+        By default H.264 and HEVC are supported. ``null`` logs nothing and supports all codecs.
+    option : str
+        ``-/bsf:v`` if `bitstream_filter` is a file with the filter's name; see `reads_options`.
+    """
+    # The usual null output needs pictures whose size is known.
+    return ["-map", "0:V:0", "-c", "copy", "-frames:v", str(_TRACED_PACKETS),
+            option, bitstream_filter, "-f", "framecrc", "-y", os.devnull]  # fmt: skip
+
+
 def trace_headers(path: Path | str) -> str:
-    """Return ffmpeg's log with each field in the headers of a file's first video packet.
+    """Return ffmpeg's log with each field in the headers of a file's first video packets.
+
+    A recording that was cut need not begin with a header.
 
     Parameters
     ----------
@@ -283,9 +315,8 @@ def trace_headers(path: Path | str) -> str:
     """
     process = _run(
         executable(),
-        ["-hide_banner", "-nostdin", "-i", file_url(path), "-map", "0:V:0",
-         "-c", "copy", "-frames:v", "1", "-bsf:v", "trace_headers", "-f", "null", "-"],
-    )  # fmt: skip
+        ["-hide_banner", "-nostdin", "-i", file_url(path), *header_trace()],
+    )
     return process.stderr.decode(errors="replace")
 
 

@@ -273,7 +273,7 @@ def _falls_short(
 
 
 def read_headers(path: Path | str, picture: VideoStream) -> str:
-    """Return the headers of the first packet, as text; empty if the codec has none of interest.
+    """Return the headers of the first packets, as text; empty if the codec has none of interest.
 
     Parameters
     ----------

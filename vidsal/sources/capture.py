@@ -4,14 +4,13 @@ OpenCV's stream reader cannot be interrupted, and its buffering cannot be set pe
 process can be ended at any time.
 """
 
-import os
+import logging
 import re
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -20,25 +19,32 @@ import numpy as np
 
 from vidsal.errors import VidsalError
 from vidsal.media import banner, ffmpeg
+from vidsal.media.banner import DisplayOrientation
 from vidsal.runtime.opencv import cv2
-from vidsal.sources.filters import DEINTERLACE, INTERLACED_CODECS, PictureTraits, picture_filters
+from vidsal.sources.filters import (
+    DEINTERLACE,
+    INTERLACED_CODECS,
+    PictureTraits,
+    picture_filters,
+    rotation_options,
+)
+from vidsal.sources.live_ffmpeg import LiveFfmpeg
 from vidsal.sources.resolve import SourceName
 from vidsal.types import Rgb
 
+log = logging.getLogger(__name__)
+
 # A stream that sends nothing for this long is lost.
 _SILENCE_S = 5.0
-# Size of the pipe from ffmpeg: a large one needs fewer context switches per frame.
-_PIPE_BYTES = 1 << 20
 # ffmpeg measures the rate of a stream for this long; 0 would mean five seconds.
 _ANALYSIS_S = 0.5
 # The base rate counts if the measured one differs by at most this share.
 _BASE_TOLERANCE = 0.1
-# ffmpeg's log is emptied when it exceeds this size, since a stream may last for days.
-_LOG_BYTES = 1 << 20
 # ffmpeg's last error if it decoded no picture.
 _NOTHING_DECODED = "received no packets."
-# How often ffmpeg's log is read until ffmpeg has described a stream.
-_LOG_POLL_S = 0.005
+# Codecs whose pictures have headers that can say how to turn them, and so many pictures that ffmpeg
+# may deliver before the one that has such a header: those of a usual reordering.
+_ORIENTED_CODECS, _UNORIENTED_PICTURES = ("h264", "hevc"), 8
 
 # Log all that describes the streams, and the level of each line.
 _LOGGED = ("-hide_banner", "-loglevel", "level+info", "-nostats", "-nostdin")
@@ -210,6 +216,9 @@ class StreamCapture:
     no description yet. Then one ffmpeg decodes and describes the first picture, and another one
     applies the filters.
 
+    Headers of pictures may say how to turn them. If the first picture has no such header, but a
+    later one has, the stream is opened again and turned from the first picture on.
+
     Parameters
     ----------
     name : SourceName
@@ -218,30 +227,26 @@ class StreamCapture:
 
     def __init__(self, name: SourceName) -> None:
         self._name = name
-        self._processes: list[_Ffmpeg] = []
+        self._processes: list[LiveFfmpeg] = []
         # The picture that `read` returns next, if it has arrived.
         self._next: Rgb | None = None
         self._lacks_key_frame = False
+        self._codec = ""
+        # (height, width) of the decoded pictures.
+        self._coded_px: tuple[int, int] | None = None
+        self._orientation: DisplayOrientation | None = None
         self._stopped = False
 
     def open(self) -> tuple[int, int, float]:
         """Connect; see `Capture.open`."""
-        filters = ffmpeg.filters_from_stdin(ffmpeg.executable())
-        decoder = self._start(
-            [*stream_arguments(self._name.address), *_SECOND_INPUT, *_VIDEO, *filters,
-             *_PPM_TO_STDOUT],
-        )  # fmt: skip
-        decoder.wait_for(_INPUT_DESCRIBED)
-        line, _ = banner.video_stream(decoder.log())
-        if line and banner.coded_size(line) is None:
-            self._processes.remove(decoder)
-            decoder.close()
-            self._open_undescribed(banner.codec(line))
-        else:
-            traits = PictureTraits.of_live(line, banner.codec(line))
-            decoder.write_stdin(",".join(picture_filters(traits)))
-        fps = _claimed_fps(line)
-        self._next = self._first_live_picture(fps)
+        fps = self._decode()
+        # ffmpeg has logged the headers of the first key frame and what follows it.
+        self._orientation = banner.late_orientation(self._processes[0].log())
+        if self._orientation is not None and not self._stopped:
+            log.debug("%s is turned: %s", self._name.display_name, self._orientation)
+            self._end_processes()
+            # The second description may lack the rate.
+            fps = self._decode() or fps
         if self._next is None:
             raise VidsalError(f"{self._name.display_name} cannot be read: {self._failure()}")
         return self._next.shape[0], self._next.shape[1], fps
@@ -249,9 +254,21 @@ class StreamCapture:
     def read(self) -> Rgb | None:
         """Wait for the next picture; see `Capture.read`."""
         rgb, self._next = self._next, None
+        if rgb is None:
+            rgb = self._read_picture()
         for process in self._processes:
-            process.trim_log()
-        return self._read_picture() if rgb is None else rgb
+            self._report_size(banner.changed_size(process.new_log()))
+        return rgb
+
+    def _report_size(self, coded_px: tuple[int, int] | None) -> None:
+        """Log that the pictures have another size than before."""
+        if coded_px is None or coded_px == self._coded_px:
+            return
+        self._coded_px = coded_px
+        log.warning(
+            "%s: its pictures are %dx%d from here on, and are scaled to the size of the first one",
+            self._name.display_name, coded_px[1], coded_px[0],
+        )  # fmt: skip
 
     def stop(self) -> None:
         """End the processes; see `Capture.stop`."""
@@ -262,32 +279,68 @@ class StreamCapture:
     def close(self) -> None:
         """End the processes and close their pipes."""
         self.stop()
+        self._end_processes()
+
+    def _end_processes(self) -> None:
         for process in self._processes:
             process.close()
+        self._processes.clear()
+
+    def _decode(self) -> float:
+        """Connect and read the first picture; return the claimed rate."""
+        with tempfile.TemporaryDirectory(prefix="vidsal-") as folder:
+            fps = self._start_decoder(Path(folder) / "bitstream_filter")
+            self._next = self._first_live_picture(fps)
+        return fps
+
+    def _start_decoder(self, trace: Path) -> float:
+        """Connect, and set the filters once ffmpeg has described the stream; return its rate."""
+        program = ffmpeg.executable()
+        headers = []
+        if ffmpeg.reads_options(program):
+            headers = ffmpeg.header_trace(str(trace), option="-/bsf:v")
+        decoder = self._start(
+            [*self._input(), *_SECOND_INPUT, *_VIDEO, *ffmpeg.filters_from_stdin(program),
+             *_PPM_TO_STDOUT, *headers],
+        )  # fmt: skip
+        decoder.wait_for(_INPUT_DESCRIBED)
+        line, _ = banner.video_stream(decoder.log())
+        self._codec = banner.codec(line)
+        self._coded_px = banner.coded_size(line)
+        if line and self._coded_px is None:
+            self._end_processes()
+            self._decode_undescribed()
+        else:
+            # ffmpeg reads this file after the filters.
+            trace.write_text("trace_headers" if self._codec in _ORIENTED_CODECS else "null")
+            decoder.write_stdin(",".join(picture_filters(self._traits(line))))
+        return _claimed_fps(line)
+
+    def _input(self) -> list[str]:
+        """Return ffmpeg's arguments for the input."""
+        return stream_arguments(self._name.address, rotation_options(self._orientation))
 
     def _start(
         self, arguments: list[str], *, stdin: IO[bytes] | int = subprocess.PIPE
-    ) -> "_Ffmpeg":
+    ) -> LiveFfmpeg:
         """Start another ffmpeg."""
-        process = _Ffmpeg(arguments, stdin=stdin)
+        process = LiveFfmpeg(arguments, stdin=stdin)
         self._processes.append(process)
         if self._stopped:
             process.kill()
         return process
 
-    def _open_undescribed(self, codec: str) -> None:
+    def _decode_undescribed(self) -> None:
         """Connect again; describe the stream by its first decoded picture."""
-        deinterlacing = ["-vf", DEINTERLACE] if codec in INTERLACED_CODECS else []
-        arguments = [*stream_arguments(self._name.address), *_VIDEO, *deinterlacing]
-        decoder = self._start([*arguments, *_RAW_TO_STDOUT])
+        deinterlacing = ["-vf", DEINTERLACE] if self._codec in INTERLACED_CODECS else []
+        decoder = self._start([*self._input(), *_VIDEO, *deinterlacing, *_RAW_TO_STDOUT])
         decoder.wait_for(_OUTPUT_DESCRIBED)
         described = _OUTPUT_DESCRIBED.search(decoder.log())
         if described is None:
             self._lacks_key_frame = not self._stopped
             return
         line = described.group(1)
-        traits = replace(PictureTraits.of_live(line, codec), may_be_interlaced=False)
-        filters = picture_filters(traits)
+        filters = picture_filters(replace(self._traits(line), may_be_interlaced=False))
         if tags := banner.color_tags(line):
             # Raw pictures do not keep their tags.
             filters.insert(0, "setparams=" + ":".join(f"{key}={tags[key]}" for key in tags))
@@ -296,19 +349,24 @@ class StreamCapture:
         # Only the other ffmpeg reads from it, so that the first one ends with the other.
         decoder.stdout.close()
 
+    def _traits(self, line: str) -> PictureTraits:
+        """Return the traits of the stream that a line of ffmpeg's banner describes."""
+        return replace(PictureTraits.of_live(line, self._codec), orientation=self._orientation)
+
     def _first_live_picture(self, fps: float) -> Rgb | None:
         """Return the first picture that was not sent before ffmpeg had described the stream.
 
         Earlier ones arrive all at once. Later ones depend on them, so that ffmpeg decodes them.
         """
         rgb = self._read_picture()
-        for _ in range(round(_ANALYSIS_S * fps)):
+        needed = _UNORIENTED_PICTURES if self._codec in _ORIENTED_CODECS else 0
+        for n in range(round(_ANALYSIS_S * fps)):
             began_s = time.monotonic()
             following = self._read_picture()
             if following is None:
                 break
             rgb = following
-            if time.monotonic() - began_s > 0.5 / fps:
+            if n >= needed and time.monotonic() - began_s > 0.5 / fps:
                 break
         return rgb
 
@@ -335,71 +393,6 @@ class StreamCapture:
         return f"nothing arrived within {_SILENCE_S:g} s: is the sender on?"
 
 
-class _Ffmpeg:
-    """An ffmpeg process that writes pictures to its stdout, and its log to a file."""
-
-    def __init__(self, arguments: list[str], *, stdin: IO[bytes] | int) -> None:
-        # ffmpeg appends, wherever this file is read.
-        self._stderr: IO[bytes] = tempfile.TemporaryFile("a+b")  # noqa: SIM115
-        self._process = subprocess.Popen(
-            [ffmpeg.executable(), *arguments],
-            stdin=stdin, stdout=subprocess.PIPE, stderr=self._stderr,
-            pipesize=_PIPE_BYTES, **ffmpeg.OWN_SESSION,
-        )  # fmt: skip
-        assert self._process.stdout is not None
-        self.stdout: IO[bytes] = self._process.stdout
-
-    def log(self) -> str:
-        """Return what ffmpeg has printed."""
-        return banner.without_levels(self._text())
-
-    def trim_log(self) -> None:
-        """Empty the log if it is long."""
-        if os.fstat(self._stderr.fileno()).st_size > _LOG_BYTES:
-            self._stderr.truncate(0)
-
-    def wait_for(self, pattern: re.Pattern[str]) -> None:
-        """Wait until the log has a text, or ffmpeg has ended."""
-        while self._process.poll() is None and not pattern.search(self.log()):
-            time.sleep(_LOG_POLL_S)
-
-    def write_stdin(self, text: str) -> None:
-        """Write a text to ffmpeg's stdin, and close it."""
-        assert self._process.stdin is not None
-        with suppress(OSError):
-            self._process.stdin.write(text.encode())
-        self._close_stdin()
-
-    def failure(self) -> str:
-        """Return why ffmpeg ended, once it has; empty if no sender was found."""
-        self._close_stdin()
-        self._process.wait()
-        return banner.connection_error(banner.only_errors(self._text()))
-
-    def kill(self) -> None:
-        """End ffmpeg."""
-        if self._process.poll() is None:
-            self._process.kill()
-
-    def close(self) -> None:
-        """End ffmpeg and close its pipes."""
-        self.kill()
-        self._close_stdin()
-        self.stdout.close()
-        self._process.wait()
-        with suppress(OSError):
-            self._stderr.close()
-
-    def _text(self) -> str:
-        self._stderr.seek(0)
-        return self._stderr.read().decode(errors="replace")
-
-    def _close_stdin(self) -> None:
-        if self._process.stdin is not None:
-            with suppress(OSError):
-                self._process.stdin.close()
-
-
 def _claimed_fps(line: str) -> float:
     """Return the rate of a stream line in frames per second; 0 if it has none."""
     measured, base = banner.claimed_fps(line), banner.base_fps(line)
@@ -409,13 +402,15 @@ def _claimed_fps(line: str) -> float:
     return float(base or measured or 0)
 
 
-def stream_arguments(address: str) -> list[str]:
+def stream_arguments(address: str, options: Iterable[str] = ()) -> list[str]:
     """Return ffmpeg's arguments to read a stream without delay.
 
     Parameters
     ----------
     address : str
         Address of the stream.
+    options : iterable of str
+        Further options of the input.
     """
     scheme = address.partition("://")[0].lower()
     silence_us = str(round(_SILENCE_S * 1e6))
@@ -432,5 +427,5 @@ def stream_arguments(address: str) -> list[str]:
         *_LOGGED,
         # One thread: each further thread delays the output by one picture.
         "-flags", "low_delay", "-threads", "1",
-        "-analyzeduration", f"{_ANALYSIS_S * 1e6:.0f}", *timeout, "-i", address,
+        "-analyzeduration", f"{_ANALYSIS_S * 1e6:.0f}", *timeout, *options, "-i", address,
     ]  # fmt: skip

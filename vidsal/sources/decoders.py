@@ -7,7 +7,7 @@ import math
 import subprocess
 import tempfile
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -15,11 +15,12 @@ import numpy as np
 
 from vidsal.errors import VidsalError, option
 from vidsal.media import banner, ffmpeg
+from vidsal.media.banner import DisplayOrientation
 from vidsal.media.probe import VideoStream, square_size
 from vidsal.media.retiming import ROUNDING_S
 from vidsal.runtime.opencv import cv2
 from vidsal.sources.corruption import REPORT_EACH
-from vidsal.sources.filters import PictureTraits, picture_filters
+from vidsal.sources.filters import PictureTraits, picture_filters, rotation_options
 from vidsal.types import Map, Rgb
 
 # Two decoders count as alike after this many pictures in which no difference would show, as in a
@@ -151,6 +152,8 @@ class Decoding:
         Whether the first corrupt frame is an error.
     deinterlaces : bool
         Whether interlaced pictures are deinterlaced; progressive ones stay as they are.
+    orientation : DisplayOrientation or None
+        See `vidsal.sources.filters.PictureTraits`.
     """
 
     after_s: float = -math.inf
@@ -158,6 +161,7 @@ class Decoding:
     jumps: bool = False
     is_strict: bool = False
     deinterlaces: bool = False
+    orientation: DisplayOrientation | None = None
 
 
 def decoding_arguments(
@@ -185,7 +189,7 @@ def decoding_arguments(
         strictness.append("-xerror")
     return [
         "-hide_banner", *REPORT_EACH, "-nostdin", *times, *strictness,
-        *_jump_arguments(stream, decoding),
+        *_jump_arguments(stream, decoding), *rotation_options(decoding.orientation),
         "-i", source, "-map", "0:V:0", "-vf", ",".join(_filters(stream, decoding)),
         "-fps_mode", "passthrough", "-pix_fmt", "rgb24",
         # Timestamps in the time base of the file. Else they would be rounded to whole frames, and
@@ -219,6 +223,7 @@ def _filters(stream: VideoStream, decoding: Decoding) -> list[str]:
             wanted = f"gt(t,{first_s + decoding.after_s + ROUNDING_S:.6f})"
         filters.append(f"select='{wanted}'")
     traits = PictureTraits.of_file(stream, may_be_interlaced=decoding.deinterlaces)
+    traits = replace(traits, orientation=decoding.orientation)
     return [*filters, *picture_filters(traits, stream.upright_px)]
 
 

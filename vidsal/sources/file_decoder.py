@@ -12,6 +12,7 @@ import numpy as np
 
 from vidsal.errors import VidsalError
 from vidsal.media import banner
+from vidsal.media.banner import DisplayOrientation
 from vidsal.media.probe import VideoStream, may_be_interlaced, may_be_reordered, read_headers
 from vidsal.sources.corruption import DamageWatch
 from vidsal.sources.decoders import Decoding, FfmpegReader, OpencvReader, Reader, begin_if_alike
@@ -195,7 +196,9 @@ class FileDecoder:
 
     def _ffmpeg(self, **options: Any) -> FfmpegReader:
         """Return a new ffmpeg, with these options of `Decoding`."""
-        decoding = Decoding(deinterlaces=self._is_interlaced, **options)
+        decoding = Decoding(
+            deinterlaces=self._is_interlaced, orientation=self._orientation, **options
+        )
         return FfmpegReader(self._path, self._upright_stream, decoding)
 
     def _close_reader(self) -> None:
@@ -208,16 +211,16 @@ class FileDecoder:
         return read_headers(self._path, self._stream)
 
     @cached_property
-    def _orientation_deg(self) -> int | None:
-        """Rotation that the coded pictures ask for; None if the container's counts."""
+    def _orientation(self) -> DisplayOrientation | None:
+        """How the coded pictures ask to be turned; None if the container's matrix counts."""
         return banner.display_orientation(self._headers)
 
     @cached_property
     def _upright_stream(self) -> VideoStream:
         """The stream with the rotation that ffmpeg applies."""
-        if self._orientation_deg is None:
+        if self._orientation is None:
             return self._stream
-        return replace(self._stream, rotation_deg=self._orientation_deg)
+        return replace(self._stream, rotation_deg=self._orientation.rotation_deg)
 
     @cached_property
     def _is_interlaced(self) -> bool:
@@ -240,7 +243,7 @@ class FileDecoder:
             return "OpenCV does not report corrupt frames"
         if self._stream.restarts:
             return "its timestamps restart"
-        if self._orientation_deg is not None:
+        if self._orientation is not None:
             return "its pictures say that they are rotated or mirrored, which OpenCV ignores"
         return reason_against_opencv(self._stream, may_be_interlaced=self._is_interlaced)
 

@@ -1,13 +1,15 @@
 """The filters from decoded pictures to upright, progressive sRGB pictures with square pixels.
 
-Files and streams use the same filters. Rotation and mirroring come before these filters: ffmpeg
-inserts them itself, since it knows the display matrix of each frame.
+Files and streams use the same filters. ffmpeg itself turns pictures by the display matrix of a
+container, before these filters. Headers of pictures may ask for it, too, but only some pictures
+have such headers, and the first one may lack them, so that a filter turns all pictures.
 """
 
 from dataclasses import dataclass
 from typing import Self
 
 from vidsal.media import banner
+from vidsal.media.banner import DisplayOrientation
 from vidsal.media.probe import TELEVISION_CODECS, VideoStream, lacks_matrix
 
 # Interlaced pictures become progressive, others stay as they are.
@@ -41,12 +43,16 @@ class PictureTraits:
         Whether the pictures are BT.709 and do not say so.
     may_be_interlaced : bool
         Whether interlaced pictures may occur. Each picture says whether it is one.
+    orientation : DisplayOrientation or None
+        How headers of the pictures ask to turn them. ``None`` if the container's display matrix
+        counts.
     """
 
     is_hdr: bool = False
     missing_hdr_tags: tuple[str, ...] = ()
     lacks_matrix: bool = False
     may_be_interlaced: bool = False
+    orientation: DisplayOrientation | None = None
 
     @classmethod
     def of_file(cls, stream: VideoStream, *, may_be_interlaced: bool) -> Self:
@@ -100,6 +106,8 @@ def picture_filters(traits: PictureTraits, size_px: tuple[int, int] | None = Non
     if traits.may_be_interlaced:
         # Before filters that mix rows.
         filters.append(DEINTERLACE)
+    if traits.orientation is not None:
+        filters += _orientation_filters(traits.orientation)
     if traits.is_hdr:
         if traits.missing_hdr_tags:
             colours = ":".join(f"{key}={_HDR_COLOURS[key]}" for key in traits.missing_hdr_tags)
@@ -111,6 +119,25 @@ def picture_filters(traits: PictureTraits, size_px: tuple[int, int] | None = Non
     matrix = ":in_color_matrix=bt709" if traits.lacks_matrix else ""
     # Full chroma: else scaled pictures become two levels darker.
     return [*filters, f"scale={size}:flags=bicubic+full_chroma_int{matrix}", "setsar=1"]
+
+
+def rotation_options(orientation: DisplayOrientation | None) -> list[str]:
+    """Return ffmpeg's input options that leave the rotation to `picture_filters`.
+
+    Parameters
+    ----------
+    orientation : DisplayOrientation or None
+        See `PictureTraits`.
+    """
+    return [] if orientation is None else ["-noautorotate"]
+
+
+def _orientation_filters(orientation: DisplayOrientation) -> list[str]:
+    """Return filters that flip, then rotate."""
+    filters = ["hflip"] * orientation.is_flipped_horizontally
+    filters += ["vflip"] * orientation.is_flipped_vertically
+    rotations = {90: ["transpose=cclock"], 180: ["hflip", "vflip"], 270: ["transpose=clock"]}
+    return filters + rotations.get(orientation.rotation_deg, [])
 
 
 def reason_against_opencv(stream: VideoStream, *, may_be_interlaced: bool) -> str:
