@@ -86,3 +86,22 @@ def test_a_flash_and_its_beep_stay_together(
     assert len(after[0]) == len(after[1]) == len(AT_S)
     assert after[1] - after[0] == pytest.approx(before[1] - before[0], abs=0.021)
     assert np.diff(after[0]) == pytest.approx(np.diff(AT_S), abs=0.021)
+
+
+@pytest.mark.parametrize("start_s", [0.0, 1.9])
+def test_sound_that_leaps_with_the_picture_goes_on_where_it_goes_on(
+    start_s: float, flashes: Path, tmp_path: Path
+) -> None:
+    # As a recording whose 33-bit clock wrapped around: at the key frame between the flashes.
+    path, out = tmp_path / "a.mkv", tmp_path / "o.mp4"
+    leap = "setts=pts=PTS+gte(N\\,{0})*95443/TB:dts=DTS+gte(N\\,{0})*95443/TB"
+    run_ffmpeg(
+        "-i", str(flashes), "-c", "copy", "-bsf:v", leap.format(40), "-bsf:a", leap.format(75),
+        str(path),
+    )  # fmt: skip
+    vidsal.run(path, Settings(model="none", annotate=False, alpha=0, output=out, start=start_s))
+    flashes_s, beeps_s = _times(out)
+    expected_s = [at - start_s for at in AT_S if at > start_s]
+    assert flashes_s == pytest.approx(expected_s, abs=0.021)
+    # AAC begins with a packet that is not heard.
+    assert beeps_s == pytest.approx(expected_s, abs=0.05)

@@ -252,6 +252,26 @@ def without_leaps(times: NDArray[np.float64], tick_s: float) -> tuple[NDArray[np
     return np.append(times[0], times[0] + np.cumsum(steps)), True
 
 
+def leaps(times: NDArray[np.float64], tick_s: float) -> list[tuple[float, float]]:
+    """Return where times leap by hours, and by how much.
+
+    Parameters
+    ----------
+    times : (n,) float64 array
+        In the order of storage, in ticks.
+    tick_s : float
+        Seconds per tick.
+
+    Returns
+    -------
+    list of (float, float)
+        First time after each leap, and its size without the median step, in seconds.
+    """
+    steps = np.diff(times) * tick_s
+    (after,) = np.nonzero(steps > _LONGEST_PAUSE_S)
+    return [(float(times[n + 1] * tick_s), float(steps[n] - np.nanmedian(steps))) for n in after]
+
+
 def _without_outliers(
     times: NDArray[np.float64], decode: NDArray[np.float64], tick_s: float
 ) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vidsal.media import banner, ffmpeg
 from vidsal.media.frame_rate import USUAL_FPS, measure_rate, snap_rate
-from vidsal.media.packets import Packets, Stream, without_leaps
+from vidsal.media.packets import Packets, Stream, leaps, without_leaps
 from vidsal.media.truncation import is_truncated
 
 # Video of at most this height and below this width is of standard definition (BT.601). VP8 has the
@@ -149,12 +149,15 @@ class AudioStream:
     restarts : bool
         Whether the file's timestamps restart somewhere, as in recordings that were put one after
         the other. `begin_s` and `end_s` are then repaired by ffmpeg, so that they increase from 0.
+    leaps : tuple of (float, float)
+        See `vidsal.media.packets.leaps`. `begin_s` and `end_s` are without these leaps.
     """
 
     codec: str
     begin_s: float
     end_s: float
     restarts: bool = False
+    leaps: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -348,10 +351,14 @@ def _of_type(packets: Packets, media_type: str) -> Iterator[tuple[dict[str, str]
 
 def _audio_stream(header: dict[str, str], stream: Stream, *, restarts: bool) -> AudioStream:
     tick_s = float(Fraction(header["tb"]))
-    begins_s = np.array(stream.show_ticks) * tick_s
+    ticks = np.array(stream.show_ticks)
+    found = leaps(ticks, tick_s)
+    begins_s = ticks * tick_s
+    for after_s, excess_s in found:
+        begins_s[ticks * tick_s >= after_s] -= excess_s
     ends_s = begins_s + np.array(stream.duration_ticks) * tick_s
     begin_s, end_s = float(np.nanmin(begins_s)), float(np.nanmax(ends_s))
-    return AudioStream(header["codec_id"], begin_s, end_s, restarts)
+    return AudioStream(header["codec_id"], begin_s, end_s, restarts, tuple(found))
 
 
 def square_size(height_px: int, width_px: int, aspect: Fraction) -> tuple[int, int]:

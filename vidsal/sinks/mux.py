@@ -40,6 +40,8 @@ _PACKET_TOLERANCE_S = 0.25
 _PREROLL_S = 0.03
 # Shorter than the packet of any codec: no audio.
 _SHORTEST_AUDIO_S = 0.002
+# A leap is longer than six hours, so that this long before it nothing is heard.
+_LEAP_MARGIN_S = 3600.0
 # Seek this much earlier than the part begins: seek points may be this far apart.
 _SEEK_MARGIN_S = 1.0
 
@@ -74,6 +76,8 @@ class _Audio:
         Begin and end of the audio that exists, in seconds after the beginning of the part.
     restarts : bool
         Whether the timestamps of the file restart somewhere.
+    leaps : tuple of (float, float)
+        See `vidsal.media.packets.leaps`; in the file's own time.
     """
 
     part: SoundPart
@@ -81,6 +85,7 @@ class _Audio:
     begin_s: float
     end_s: float
     restarts: bool = False
+    leaps: tuple[tuple[float, float], ...] = ()
 
     @property
     def origin_s(self) -> float:
@@ -202,7 +207,7 @@ def _find_audio(part: SoundPart) -> _Audio | None:
         end_s = min(end_s, part.duration_s)
     if end_s - begin_s < _SHORTEST_AUDIO_S:
         return None
-    return _Audio(part, file.begin_s, begin_s, end_s, file.sound.restarts)
+    return _Audio(part, file.begin_s, begin_s, end_s, file.sound.restarts, file.sound.leaps)
 
 
 def _add_audio(
@@ -222,7 +227,7 @@ def _add_audio(
     """
     suffix, source = name.suffix.lower(), audio.part.path
     container_args = codecs.container_args(name, codec, fps)
-    if audio.part.codec in _COPIED_CODECS[suffix] and not audio.restarts:
+    if audio.part.codec in _COPIED_CODECS[suffix] and not (audio.restarts or audio.leaps):
         try:
             copy_args = _copy_args(audio.part)
             ffmpeg.convert(_mux_args(silent, audio, copy_args, container_args, result))
@@ -263,7 +268,8 @@ def _mux_args(
     `_encode_args`.
     """
     seek_s = audio.part.begin_s - _SEEK_MARGIN_S
-    seek_args = ["-ss", f"{seek_s:.6f}"] if seek_s > 0 else []
+    # Times of the part are without leaps, those of the file with them.
+    seek_args = ["-ss", f"{seek_s:.6f}"] if seek_s > 0 and not audio.leaps else []
     # `_copy_args` and `_encode_args` cut off what lies before the part.
     input_args = ["-noaccurate_seek", "-itsoffset", f"{-audio.origin_s:.6f}", *seek_args, "-vn"]
     global_args, discarded_args = ["-copyts"], list[str]()
@@ -296,6 +302,12 @@ def _encode_args(audio: _Audio, suffix: str) -> list[str]:
     filters = f"atrim=start=0{until},aresample=async=1000:min_hard_comp=0.02"
     if audio.restarts:
         filters = f"asetpts=PTS-{audio.origin_s:.6f}/TB,{filters}"
+    if audio.leaps:
+        excess = "+".join(
+            f"gte(T,{after_s - audio.origin_s - _LEAP_MARGIN_S:.6f})*{excess_s:.6f}"
+            for after_s, excess_s in audio.leaps
+        )
+        filters = f"asetpts='PTS-({excess})/TB',{filters}"
     if suffix == ".webm":
         # Opus supports no other channel layouts.
         filters += ",aformat=channel_layouts=7.1|5.1|stereo|mono"

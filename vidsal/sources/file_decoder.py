@@ -55,6 +55,11 @@ class FileDecoder:
 
     def __init__(self, path: Path, stream: VideoStream, *, is_strict: bool = False) -> None:
         self._is_replaced = stream.has_times and _has_wrong_order(path, stream)
+        if (self._is_replaced or stream.has_leap) and (hidden := len(stream.hidden_s)):
+            log.warning(
+                "%s: its edit list hides pictures, as in players, and by its wrong timestamps "
+                "these need not be the first ones: %d", path, hidden,
+            )  # fmt: skip
         if self._is_replaced:
             stream = replace(stream, has_times=False)
         self._path, self._stream, self._strict = path, stream, is_strict
