@@ -19,7 +19,19 @@ _LOG_POLL_S = 0.005
 
 
 class LiveFfmpeg:
-    """An ffmpeg process that writes pictures to its stdout, and its log to a file."""
+    """An ffmpeg process that writes pictures to its stdout, and its log to a file.
+
+    Parameters
+    ----------
+    arguments : list of str
+    stdin : file or int
+        As for `subprocess.Popen`.
+
+    Attributes
+    ----------
+    stdout : file
+        The end of the pipe from which the pictures are read.
+    """
 
     def __init__(self, arguments: list[str], *, stdin: IO[bytes] | int) -> None:
         # ffmpeg appends, wherever this file is read.
@@ -51,12 +63,22 @@ class LiveFfmpeg:
         return banner.without_levels(lines.decode(errors="replace"))
 
     def wait_for(self, pattern: re.Pattern[str]) -> None:
-        """Wait until the log has a text, or ffmpeg has ended."""
+        """Wait until the log has a text, or ffmpeg has ended.
+
+        Parameters
+        ----------
+        pattern : re.Pattern
+        """
         while self._process.poll() is None and not pattern.search(self.log()):
             time.sleep(_LOG_POLL_S)
 
     def write_stdin(self, text: str) -> None:
-        """Write a text to ffmpeg's stdin, and close it."""
+        """Write a text to ffmpeg's stdin, and close it.
+
+        Parameters
+        ----------
+        text : str
+        """
         assert self._process.stdin is not None
         with suppress(OSError):
             self._process.stdin.write(text.encode())
