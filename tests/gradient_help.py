@@ -65,7 +65,7 @@ def direct(classifier: Classifier, rgb: Rgb) -> tuple[Map, Map]:
 def noise_of(rgb: Rgb, *, frame: int = 0, samples: int = 1, **recipe: Any) -> Map:
     """The mean noise that was added to one picture, (h, w, 3)."""
     target = Target(is_locked=True)
-    stage = stage_of(REVEALING, target, method="smoothgrad", channels="sum", **recipe)
+    stage = stage_of(REVEALING, target, method="smoothgrad", reduce="sum", **recipe)
     colours = stage.maps(np.stack([rgb] * 3), [Request(frame, samples, c) for c in range(3)])
     return np.moveaxis(colours, 0, -1) - rgb
 

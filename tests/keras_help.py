@@ -67,17 +67,21 @@ def settings_for(model: Any, **options: Any) -> Settings:
     return settings
 
 
+# References are derivatives of a model by its input.
+BY_PIXELS = {"layer": "input", "reduce": "max"}
+
+
 def open_saved(path: Path, **options: Any) -> StaticStage:
-    """The static stage of a saved model."""
-    settings = Settings(model=str(path), **options)
+    """The static stage of a saved model, differentiated by the pixels unless an option says so."""
+    settings = Settings(model=str(path), **(BY_PIXELS | options))
     stage = open_static(choose(settings), settings)
     assert stage is not None
     return stage
 
 
 def open_object(model: Any, **options: Any) -> StaticStage:
-    """The static stage of a model object."""
-    settings = settings_for(model, **options)
+    """The static stage of a model object, differentiated by the pixels unless an option says so."""
+    settings = settings_for(model, **(BY_PIXELS | options))
     stage = open_static(choose(settings), settings)
     assert stage is not None
     return stage

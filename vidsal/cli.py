@@ -506,12 +506,30 @@ def _named_folders(words: list[str]) -> dict[str, Path]:
     return folders
 
 
-@app.command(help_epilogue="Examples:\n  vidsal models\n  vidsal run clip.mp4 --model lite0")
-def models() -> None:
-    """List the networks that can be used, and whether their weights are on this machine."""
-    from vidsal.doctor import model_lines
+@app.command(
+    help_epilogue="Examples:\n"
+    "  vidsal models                    networks\n"
+    "  vidsal models lite0              the layers that --layer auto and the strides stand for\n"
+    "  vidsal models lite0 --layers     all layers, for --layer\n"
+    "  vidsal run clip.mp4 --model lite0"
+)
+def models(
+    name: Annotated[str, Parameter(help="Network or saved model whose layers are listed.")] = "",
+    /,
+    *,
+    layers: Annotated[bool, Parameter(help="List all layers.", negative=())] = False,
+) -> None:
+    """List the networks that can be used, or the layers of one."""
+    from vidsal.doctor import layer_lines, model_lines
 
-    _print("\n".join(model_lines()))
+    if layers and not name:
+        raise UsageError("--layers needs a network: vidsal models lite0 --layers")
+    if not name:
+        _print("\n".join(model_lines()))
+        return
+    from vidsal.static.models import network_layers
+
+    _print("\n".join(layer_lines(*network_layers(Settings(model=name)), shows_all=layers)))
 
 
 @app.command(

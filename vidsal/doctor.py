@@ -4,13 +4,14 @@ import importlib.resources
 import platform
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from vidsal._version import __version__
 from vidsal.errors import VidsalError, flat, option
 from vidsal.media import banner, ffmpeg
 from vidsal.media.codecs import software_encoders
 from vidsal.static import weights
+from vidsal.static.layers import Layer
 from vidsal.static.models import load_tensorflow
 
 # Camera numbers that are tried. Higher numbers are seldom cameras, and each try costs time.
@@ -33,6 +34,31 @@ def model_lines() -> list[str]:
         "none      no network, motion only; TensorFlow is not loaded",
         "auto      resnet50 if its weights are here or can be downloaded, else lite0 (default)",
     ]
+
+
+def layer_lines(
+    layers: Sequence[Layer], marks: Mapping[str, Sequence[str]], *, shows_all: bool
+) -> list[str]:
+    """Return a table of a network's layers.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+    marks : mapping of str to sequence of str
+        See `vidsal.static.models.network_layers`.
+    shows_all : bool
+        Whether layers without a mark are listed, too.
+    """
+    if not layers:
+        return [f"no layer has more than one place: use {option('layer', 'input')}"]
+    rows = [
+        (f"/{one.stride}", str(one.channels), one.name, ", ".join(marks.get(one.name, ())))
+        for one in layers
+        if shows_all or one.name in marks
+    ]
+    rows.insert(0, ("stride", "channels", "layer", "also called"))
+    width = max(len(row[2]) for row in rows)
+    return [f"{row[0]:>6}  {row[1]:>8}  {row[2]:<{width}}  {row[3]}".rstrip() for row in rows]
 
 
 def report() -> Iterator[str]:

@@ -69,7 +69,7 @@ def test_a_network_by_name_with_local_weights(name: str, tmp_path: Path) -> None
     model.layers[-1].set_weights([kernel * (2 / spread), bias])
     path = tmp_path / "mine.weights.h5"
     model.save_weights(path)
-    settings = Settings(model=name, weights=path, samples=2, target="tench")
+    settings = Settings(model=name, weights=path, samples=2, target="tench", layer="input")
     choice = choose(settings)
     assert choice.weights == path
     stage = open_static(choice, settings)

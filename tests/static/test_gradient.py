@@ -40,25 +40,25 @@ def test_linear_network_gives_its_weights(target: int) -> None:
 
 @pytest.mark.parametrize("target", [0, 4])
 def test_sum_of_channels_keeps_the_sign(target: int) -> None:
-    maps = maps_of(stage_of(LINEAR, target, channels="sum"), pictures(2))
+    maps = maps_of(stage_of(LINEAR, target, reduce="sum"), pictures(2))
     expected = WEIGHTS[..., target].sum(axis=-1)
     assert expected.min() < 0 < expected.max()
     for one in maps:
         assert one == pytest.approx(expected, abs=1e-8)
 
 
-@pytest.mark.parametrize("channels", ["max", "sum"])
-def test_probability_in_closed_form(channels: Literal["max", "sum"]) -> None:
+@pytest.mark.parametrize("reduce", ["max", "sum"])
+def test_probability_in_closed_form(reduce: Literal["max", "sum"]) -> None:
     rgb = pictures(4)
     target = 2
     _, p = direct(LINEAR, rgb)
     assert p[:, target].min() > 0.01 and p.max() < 0.99
-    maps = maps_of(stage_of(LINEAR, target, score="probability", channels=channels), rgb)
+    maps = maps_of(stage_of(LINEAR, target, score="probability", reduce=reduce), rgb)
     exact = WEIGHTS.astype(np.float64)
     for n, one in enumerate(maps):
         # d p_k = p_k (w_k - sum_j p_j w_j)
         gradient = p[n, target] * (exact[..., target] - exact @ p[n])
-        expected = np.abs(gradient).max(-1) if channels == "max" else gradient.sum(-1)
+        expected = np.abs(gradient).max(-1) if reduce == "max" else gradient.sum(-1)
         assert one == pytest.approx(expected, abs=2e-4 * float(np.abs(expected).max()))
 
 
@@ -83,7 +83,7 @@ def test_map_is_nonzero_exactly_where_the_network_looks(row: int, column: int) -
 
 def test_map_agrees_with_finite_differences() -> None:
     rgb = pictures(1)
-    maps = maps_of(stage_of(CURVED, 3, channels="sum"), rgb)
+    maps = maps_of(stage_of(CURVED, 3, reduce="sum"), rgb)
 
     def score(pixels: Any) -> float:
         return float(CURVED.logits(tf.constant(pixels, tf.float32))[0, 3])
@@ -96,16 +96,16 @@ def test_map_agrees_with_finite_differences() -> None:
         assert maps[0, row, column] == pytest.approx(slope, abs=2e-3 * float(np.abs(maps).max()))
 
 
-@pytest.mark.parametrize("channels", ["max", "sum"])
-def test_logarithm_of_the_probability_in_closed_form(channels: Literal["max", "sum"]) -> None:
+@pytest.mark.parametrize("reduce", ["max", "sum"])
+def test_logarithm_of_the_probability_in_closed_form(reduce: Literal["max", "sum"]) -> None:
     rgb, target = pictures(4), 3
     _, p = direct(LINEAR, rgb)
     exact = WEIGHTS.astype(np.float64)
-    maps = maps_of(stage_of(LINEAR, target, score="logprob", channels=channels), rgb)
+    maps = maps_of(stage_of(LINEAR, target, score="logprob", reduce=reduce), rgb)
     for n, one in enumerate(maps):
         # d log p_k = w_k - sum_j p_j w_j
         gradient = exact[..., target] - exact @ p[n]
-        expected = np.abs(gradient).max(-1) if channels == "max" else gradient.sum(-1)
+        expected = np.abs(gradient).max(-1) if reduce == "max" else gradient.sum(-1)
         assert one == pytest.approx(expected, abs=2e-4 * float(np.abs(expected).max()))
 
 
@@ -169,15 +169,15 @@ def test_one_trace_a_picture_size() -> None:
 
 @pytest.mark.parametrize("method", ["gradient", "smoothgrad", "integrated"])
 @pytest.mark.parametrize("score", ["logit", "probability"])
-@pytest.mark.parametrize("channels", ["max", "sum"])
+@pytest.mark.parametrize("reduce", ["max", "sum"])
 def test_pictures_of_one_colour_have_nothing_that_stands_out(
     score: Score,
-    channels: Literal["max", "sum"],
+    reduce: Literal["max", "sum"],
     method: Literal["gradient", "smoothgrad", "integrated"],
 ) -> None:
     rgb = pictures(5)
     rgb[1:4] = np.array([(0, 0, 0), (255, 255, 255), (10, 200, 30)])[:, None, None]
-    stage = stage_of(CURVED, score=score, channels=channels, method=method)
+    stage = stage_of(CURVED, score=score, reduce=reduce, method=method)
     maps = maps_of(stage, rgb, samples=3)
     assert np.array_equal(maps[1:4], np.zeros((3, H, W)))
     assert np.isfinite(maps).all()

@@ -58,7 +58,7 @@ def test_tutorial_formula(lite0: Classifier, cat: Rgb, by_the_tape: tuple[Any, A
     def unit(maps: Map) -> Map:
         return DisplayScale("minmax")(maps[0], 0.0).values
 
-    stage = stage_of(lite0, score="probability", channels="sum")
+    stage = stage_of(lite0, score="probability", reduce="sum")
     maps = maps_of(stage, cat)
     assert unit(maps) == pytest.approx(expected, abs=2e-3)
     assert maps[0] == pytest.approx(signed, abs=2e-3 * float(np.abs(signed).max()))
@@ -69,14 +69,14 @@ def test_tutorial_formula(lite0: Classifier, cat: Rgb, by_the_tape: tuple[Any, A
     # Egyptian cat, tabby or tiger cat: the photo's own animal, not just any number.
     assert seen.target_id in (281, 282, 285)
     # The closest of the other formulas is far off, so the agreement above means something.
-    other = unit(maps_of(stage_of(lite0, score="logit", channels="sum"), cat))
+    other = unit(maps_of(stage_of(lite0, score="logit", reduce="sum"), cat))
     assert np.abs(other - expected).max() > 0.02
 
 
 @pytest.mark.slow
 def test_integrated_gradients_of_a_real_network_are_complete(lite0: Classifier, cat: Rgb) -> None:
     target = 285
-    stage = stage_of(lite0, target, method="integrated", channels="sum")
+    stage = stage_of(lite0, target, method="integrated", reduce="sum")
     logits, _ = direct(lite0, cat)
     dark, _ = direct(lite0, np.zeros_like(cat))
     difference = float(logits[0, target] - dark[0, target])

@@ -106,7 +106,7 @@ def test_smoothgrad_of_a_linear_network_is_its_gradient(samples: int) -> None:
 
 def test_smoothgrad_of_a_quadratic_network_tends_to_its_gradient() -> None:
     (rgb,) = pictures(1)
-    stage = stage_of(REVEALING, 1, method="smoothgrad", channels="sum")
+    stage = stage_of(REVEALING, 1, method="smoothgrad", reduce="sum")
     missed = []
     for samples in (16, 256, 4096):
         (one,) = stage.maps(rgb[None], [Request(0, samples)])
@@ -139,7 +139,7 @@ def test_without_noise_smoothgrad_is_the_gradient() -> None:
 @pytest.mark.parametrize("samples", [1, 4, 9])
 def test_integrated_gradients_of_a_linear_network(samples: int) -> None:
     rgb, target = pictures(2), 4
-    maps = maps_of(stage_of(LINEAR, target, method="integrated", channels="sum"), rgb, samples)
+    maps = maps_of(stage_of(LINEAR, target, method="integrated", reduce="sum"), rgb, samples)
     expected = (WEIGHTS[..., target] * rgb.astype(np.float64)).sum(axis=-1)
     assert expected.min() < 0
     assert maps == pytest.approx(expected, abs=1e-5 * float(np.abs(expected).max()))
@@ -155,5 +155,5 @@ def test_the_way_from_black_is_cut_in_the_middle_of_its_parts() -> None:
     # The midpoint rule is exact for squares: x * mean of the way is x^2 / 2 with any steps.
     rgb = pictures(2)
     for samples in (1, 2, 7):
-        maps = maps_of(stage_of(REVEALING, 2, method="integrated", channels="sum"), rgb, samples)
+        maps = maps_of(stage_of(REVEALING, 2, method="integrated", reduce="sum"), rgb, samples)
         assert maps == pytest.approx(rgb[..., 2].astype(np.float64) ** 2 / 2, rel=1e-5)

@@ -117,7 +117,7 @@ def test_a_class_that_is_named_is_explained_at_every_sample(
     rgb = pictures(6)
     named, unnamed = ([Request(n, 8, one) for n in range(6)] for one in (3, None))
     top, third = (
-        stage_of(LINEAR, target, method=method, noise=0.5, channels="sum")
+        stage_of(LINEAR, target, method=method, noise=0.5, reduce="sum")
         for target in (Target(top=1), Target(class_id=3))
     )
     one = top.maps(rgb, named)
@@ -182,19 +182,19 @@ def test_probabilities_of_independent_classes_are_sigmoids() -> None:
     assert stage_of(_independent()).predict(rgb) == pytest.approx(p, rel=1e-4)
 
 
-@pytest.mark.parametrize("channels", ["max", "sum"])
+@pytest.mark.parametrize("reduce", ["max", "sum"])
 @pytest.mark.parametrize("score", ["logit", "probability", "logprob"])
-def test_gradient_of_an_independent_class_in_closed_form(score: str, channels: str) -> None:
+def test_gradient_of_an_independent_class_in_closed_form(score: str, reduce: str) -> None:
     rgb, target = pictures(4), 2
     _, p = _sigmoids(rgb)
     assert p[:, target].min() > 0.01 and p[:, target].max() < 0.99
-    maps = maps_of(stage_of(_independent(), target, score=score, channels=channels), rgb)
+    maps = maps_of(stage_of(_independent(), target, score=score, reduce=reduce), rgb)
     for n, one in enumerate(maps):
         # d s(z) = s (1 - s) w and d log s(z) = (1 - s) w; other classes have no part in it.
         share = p[n, target]
         factor = {"logit": 1, "probability": share * (1 - share), "logprob": 1 - share}[score]
         gradient = factor * WEIGHTS[..., target].astype(np.float64)
-        expected = np.abs(gradient).max(-1) if channels == "max" else gradient.sum(-1)
+        expected = np.abs(gradient).max(-1) if reduce == "max" else gradient.sum(-1)
         assert one == pytest.approx(expected, abs=2e-4 * float(np.abs(expected).max()))
 
 
@@ -203,7 +203,7 @@ def test_gradient_of_an_independent_class_in_closed_form(score: str, channels: s
 def test_top_k_of_independent_classes_sums_the_largest(score: str, top: int) -> None:
     rgb = pictures(6)
     logits, p = _sigmoids(rgb)
-    stage = stage_of(_independent(), Target(top=top), score=score, channels="sum")
+    stage = stage_of(_independent(), Target(top=top), score=score, reduce="sum")
     for n, one in enumerate(maps_of(stage, rgb)):
         largest = np.argsort(-logits[n])[:top]
         factors = 1 if score == "logit" else (p[n] * (1 - p[n]))[largest]

@@ -108,17 +108,17 @@ def test_one_output_is_no_and_yes(end: str, tmp_path: Path) -> None:
     direct = np.asarray(model(rgb * 1.0))
     yes = _sigmoid(direct) if end == "none" else direct
     path = saved(model, tmp_path / "mine.keras")
-    stage = open_saved(path, channels="sum", method="gradient", target="yes")
+    stage = open_saved(path, reduce="sum", method="gradient", target="yes")
     assert stage.names == ("no", "yes") and stage.target == Target(class_id=1)
     assert stage.predict(rgb) == pytest.approx(np.concatenate([1 - yes, yes], axis=1), rel=1e-4)
     # "no" is explained by the opposite of "yes".
     weight = _kernel(model).sum() / (60 * 32 * 40)
     assert _maps(stage, rgb) == pytest.approx(np.full((3, 32, 40), weight), rel=1e-4)
-    no = open_saved(path, channels="sum", method="gradient", target="0")
+    no = open_saved(path, reduce="sum", method="gradient", target="0")
     assert _maps(no, rgb) == pytest.approx(np.full((3, 32, 40), -weight), rel=1e-4)
     # By default the likelier one is explained.
     assert open_saved(path).target == Target(top=1)
-    likelier = _maps(open_saved(path, channels="sum", method="gradient"), rgb)
+    likelier = _maps(open_saved(path, reduce="sum", method="gradient"), rgb)
     signs = np.where(yes > 0.5, 1, -1)[:, :, None]
     assert likelier == pytest.approx(signs * np.full((3, 32, 40), weight), rel=1e-4)
 

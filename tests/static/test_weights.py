@@ -294,7 +294,7 @@ def test_loaded_network_is_keras_own(name: str, resnet: Any, tmp_path: Path) -> 
         _save_as_published(resnet, path, prefix="" if name == "published.h5" else "res_")
     needs_keras = resnet50.open_logits(path, "float32") is None
     assert needs_keras == (name == "other_names.h5")
-    settings = Settings(target=str(TABBY), method="gradient")
+    settings = Settings(target=str(TABBY), method="gradient", layer="input", reduce="max")
     choice = choose(Settings(weights=path))
     classifier, _ = open_classifier(choice, settings)
     rgb = _photo_batch()

@@ -14,6 +14,7 @@ from vidsal.saliency.state import StaticState
 from vidsal.saliency.targets import LOCK_EVERY_S, TargetLock, prediction
 from vidsal.saliency.temporal import GradientAverage, SamplePlan
 from vidsal.settings import StaticOptions
+from vidsal.settings.values import CLASS_ACTIVATION
 from vidsal.types import Map, Prediction, Request, Rgb, StaticStage
 
 # The sides of a network's input are multiples of this, its total stride, so that no border of the
@@ -51,7 +52,7 @@ def sample_plan(options: StaticOptions) -> SamplePlan:
     options : StaticOptions
         ``method``, ``samples`` and ``fresh`` are used.
     """
-    if options.method == "gradient":
+    if options.method == "gradient" or options.method in CLASS_ACTIVATION:
         return SamplePlan(1, 1)
     if options.method == "integrated":
         return SamplePlan(options.samples, options.samples)

@@ -16,12 +16,14 @@ from typing import Any, Literal
 from vidsal.errors import UsageError, option
 from vidsal.settings.declaration import Options, checked, declare, documented, group
 from vidsal.settings.values import (
+    CLASS_ACTIVATION,
     Model,
     Warmup,
     is_model_object,
     is_positive,
     is_saved,
     parse_every,
+    parse_layer,
     parse_model,
     parse_path,
     parse_rate,
@@ -32,11 +34,11 @@ from vidsal.settings.values import (
 )
 
 Preprocess = Literal["caffe", "torch", "tf", "none"]
-Method = Literal["gradient", "smoothgrad", "integrated"]
+Method = Literal["gradient", "smoothgrad", "integrated", "gradcam", "gradcam++", "layercam"]
 Score = Literal["logit", "probability", "logprob"]
 Every = int | Literal["auto"]
 Precision = Literal["float32", "bfloat16"]
-Channels = Literal["max", "sum"]
+Reduce = Literal["norm", "max", "sum", "grad-x-act"]
 Camera = Literal["auto", "homography", "affine", "median", "none"]
 Flow = Literal["farneback", "dis"]
 Fusion = Literal["gain", "sum", "max", "static", "motion"]
@@ -182,8 +184,16 @@ class StaticOptions(Options):
     # fmt: off
     method: Method = declare(
         "smoothgrad", "smoothgrad (mean of gradients at noisy copies, gathered "
-        "along the optical flow), gradient (of the picture itself) or integrated (along the way "
-        "from black to the picture; it needs 64 samples or more).")
+        "along the optical flow), gradient (of the picture itself), integrated (along the way "
+        "from black to the picture; it needs 64 samples or more), gradcam, gradcam++ or layercam.")
+    layer: str = declare(
+        "auto", "What the score is differentiated by: input (the pixels), a layer, a stride (/8, "
+        "/16: the last layer of that size), several of these joined by commas (geometric mean of "
+        "their maps), or auto. `vidsal models NAME` lists the layers.", parse=parse_layer)
+    reduce: Reduce = declare(
+        "norm", "From the derivatives at a place to one number: norm, max (of the absolute "
+        "values), sum (signed) or grad-x-act (the absolute derivative x activation, summed). "
+        "Integrated gradients: sum keeps the sign.")
     samples: int = declare(
         16, "Gradients that a map averages: noisy copies, or steps of the way.",
         check=lambda n: 1 <= n <= 1024, expected="1 to 1024")
@@ -209,9 +219,6 @@ class StaticOptions(Options):
     score: Score = declare(
         "logit", "What is differentiated: the class's logit, its softmax "
         "probability or that one's logarithm.")
-    channels: Channels = declare(
-        "max", "From three colour gradients to one map: maximum of the absolute "
-        "values, or signed sum; of integrated gradients, the sum's absolute value, or the sum.")
     short_side: int = declare(
         256, "Shorter side of the network's input in pixels; the picture keeps its "
         "aspect, sides are rounded to multiples of 32.",
@@ -237,6 +244,21 @@ class StaticOptions(Options):
                 f"{option('fresh')} must be at most {option('samples')}, got {self.fresh} of "
                 f"{self.samples}"
             )
+        if self.method == "integrated" and self.layer not in ("auto", "input"):
+            raise UsageError(
+                f"{option('method', 'integrated')} follows a line of pictures: it needs "
+                f"{option('layer', 'input')}"
+            )
+        if self.method in CLASS_ACTIVATION and "input" in self.layer.split(","):
+            raise UsageError(
+                f"{option('method', self.method)} needs a layer: {option('layer', 'auto')} takes "
+                "the last one"
+            )
+
+    @property
+    def differentiated_by(self) -> str:
+        """The layer, or ``input`` where the method allows nothing else."""
+        return "input" if self.method == "integrated" else self.layer
 
 
 @group("Motion")

@@ -12,6 +12,10 @@ from vidsal.errors import UsageError
 Model = str | Any
 
 
+# Methods that make the map from a layer's activations, too.
+CLASS_ACTIVATION = ("gradcam", "gradcam++", "layercam")
+
+
 def parse_time(text: str | float | None) -> float | None:
     """Return seconds from ``12.5``, ``"12.5"``, ``"1:02.5"`` or ``"00:01:02.5"``.
 
@@ -180,6 +184,27 @@ def parse_every(value: str | int) -> int | str:
     if re.fullmatch(r"[0-9]{1,9}", str(value)):
         return int(value)
     raise UsageError(f"expected auto or a whole number, got {value!r}")
+
+
+def parse_layer(value: object) -> str:
+    """Return the names of layers without spaces.
+
+    Parameters
+    ----------
+    value : str
+
+    Raises
+    ------
+    UsageError
+        If it is no text, or a name is empty.
+    """
+    parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else [""]
+    if not all(parts):
+        raise UsageError(
+            f"expected input, auto, a stride such as /16, a layer, or several of these joined by "
+            f"commas, got {value!r}"
+        )
+    return ",".join(parts)
 
 
 def parse_scale(value: str) -> str:

@@ -1,9 +1,10 @@
-"""Gradient maps: the derivative of a class score with respect to the input pixels."""
+"""Gradient maps: the derivative of a class score by the picture or by a layer of the network."""
 
 import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,11 @@ from numpy.typing import NDArray
 from vidsal.errors import VidsalError, option
 from vidsal.runtime.allocation import gc_paused
 from vidsal.runtime.fork import require_own_threads
-from vidsal.settings import Channels, Method, Score
+from vidsal.settings import Method, Reduce, Score
+from vidsal.settings.values import CLASS_ACTIVATION
 from vidsal.static.keras_errors import cause
+from vidsal.static.layers import INPUT, Layer, LayerList, Observer, chosen
+from vidsal.static.reduction import class_activation_map, joined, reduced
 from vidsal.types import Map, Request, Rgb, Target
 
 log = logging.getLogger(__name__)
@@ -42,6 +46,9 @@ class Classifier:
     logits : callable
         (N, h, w, 3) float32 tensor, RGB, 0..255, to (N, classes) float32 scores before softmax
         or sigmoid; includes the network's own preprocessing.
+    observed : callable or None
+        The same with an `Observer` as second argument, which is shown each layer; ``None`` for a
+        network without layers, whose score can only be differentiated by the picture.
     names : tuple of str
         Names of the classes.
     input_size : (int, int) or None
@@ -56,6 +63,7 @@ class Classifier:
     names: tuple[str, ...]
     input_size: tuple[int, int] | None = None
     is_multi_label: bool = False
+    observed: Callable[[Any, Observer], Any] | None = None
 
     def probabilities(self, logits: Any) -> Any:
         """Return probabilities, 0..1, of (N, classes) float32 scores; a tensor of their shape.
@@ -90,18 +98,22 @@ class Classifier:
 class Recipe:
     """How a map is computed from gradients; the fields are the options of the same names.
 
-    A sample is the derivative of the target's score by the input pixels, its three colours
-    reduced to one number. The method says where the derivative is taken:
+    A sample is the derivative of the target's score by the picture or by the output of a layer,
+    its channels reduced to one number at each place. The maps of several layers are joined by
+    their geometric mean. The method says for which picture the derivative is taken:
 
     ``gradient``
         at the picture itself [1]_
     ``smoothgrad``
-        at the picture plus Gaussian noise; the mean of many samples is SmoothGrad [2]_. With
-        ``channels="max"`` the magnitude of each sample is taken before the mean
+        at the picture plus Gaussian noise; the mean of many samples is SmoothGrad [2]_. Each
+        sample is reduced before the mean
     ``integrated``
         at a point on the straight line from a black picture to this one, times their difference.
         The mean over the line is integrated gradients [3]_, whose sum over all pixels is the
         difference of the two scores
+    ``gradcam``, ``gradcam++``, ``layercam``
+        at the picture itself; the map is made from the derivatives and the activations of a layer,
+        see `vidsal.static.reduction.class_activation_map`
 
     With ``score="logit"`` the score of a class is its logit; with ``"probability"`` the softmax
     over all logits, or the sigmoid of its own logit where the network is multi-label; with
@@ -111,8 +123,11 @@ class Recipe:
     ----------
     target : Target
     score : {"logit", "probability", "logprob"}
-    channels : {"max", "sum"}
-    method : {"gradient", "smoothgrad", "integrated"}
+    layer : str
+        See `vidsal.static.layers.chosen`.
+    reduce : {"norm", "max", "sum", "grad-x-act"}
+        See `vidsal.static.reduction.reduced`.
+    method : {"gradient", "smoothgrad", "integrated", "gradcam", "gradcam++", "layercam"}
     noise : float
         Standard deviation as a share of the input range, 0..1.
     seed : int
@@ -130,7 +145,8 @@ class Recipe:
 
     target: Target
     score: Score = "logit"
-    channels: Channels = "max"
+    layer: str = INPUT
+    reduce: Reduce = "max"
     method: Method = "smoothgrad"
     noise: float = 0.15
     seed: int = 0
@@ -169,6 +185,8 @@ class GradientStage:
         self._recipe = recipe
         self._rows = rows
         self._graphs: dict[tuple[str, int | None, int, int], Any] = {}
+        # The layers of the network, by the size of the picture.
+        self._layers: dict[tuple[int, int], list[Layer]] = {}
 
     def aimed(self, target: Target) -> "GradientStage":
         """Return a stage that explains another target with the same network.
@@ -186,8 +204,46 @@ class GradientStage:
             self._classifier, replace(self._recipe, target=target), rows=self._rows
         )
         # Shared: going back to a former target traces nothing.
-        stage._graphs = self._graphs
+        stage._graphs, stage._layers = self._graphs, self._layers
         return stage
+
+    def layers(self, height: int, width: int) -> list[Layer]:
+        """Return the layers by which scores can be differentiated, in the order of the network.
+
+        Parameters
+        ----------
+        height, width : int
+            Size of the picture in pixels.
+        """
+        size = (height, width)
+        if size not in self._layers:
+            self._graph("predict", self._trace_predict, *size)
+        return self._layers[size]
+
+    def chosen_layers(self, height: int, width: int) -> tuple[str, ...]:
+        """Return the names of the layers by which scores are differentiated.
+
+        Parameters
+        ----------
+        height, width : int
+            Size of the picture in pixels.
+
+        Raises
+        ------
+        UsageError
+            If the network lacks a layer that the recipe names.
+        """
+        recipe = self._recipe
+        if recipe.layer == INPUT:
+            return (INPUT,)
+        layers = self.layers(height, width)
+        names = chosen(recipe.layer, layers, is_last=recipe.method in CLASS_ACTIVATION)
+        if recipe.layer == "auto" and names == (INPUT,):
+            log.warning(
+                "%s has no layer between its input and its last size: scores are differentiated by "
+                "the picture, as with %s", self._classifier.name, option("layer", INPUT),
+            )  # fmt: skip
+        return names
 
     def predict(self, rgb: Rgb) -> Map:
         """Return the probabilities of all classes.
@@ -202,7 +258,7 @@ class GradientStage:
             0..1: the softmax of the logits, so that a row sums to 1. For a multi-label network
             the sigmoid of each logit.
         """
-        graph = self._graph("predict", self._trace_predict, rgb)
+        graph = self._graph("predict", self._trace_predict, *rgb.shape[1:3])
         size = self._rows_of(rgb)
         probabilities = np.concatenate(
             [graph(tf.constant(rgb[i : i + size])).numpy() for i in range(0, len(rgb), size)]
@@ -220,7 +276,7 @@ class GradientStage:
         return max(1, min(self._rows, self._rows * _ROW_PX // pixels))
 
     def maps(self, rgb: Rgb, requests: Sequence[Request]) -> Map:
-        """Return the mean of the sampled gradient maps of each picture.
+        """Return the mean of the sampled gradient maps of each picture, at the layer's own size.
 
         Parameters
         ----------
@@ -229,8 +285,8 @@ class GradientStage:
 
         Returns
         -------
-        (N, h, w) float32 array
-            At least 0, except with ``channels="sum"``, which keeps the sign.
+        (N, h2, w2) float32 array
+            At least 0, except with ``reduce="sum"``, which keeps the sign.
 
         Raises
         ------
@@ -242,8 +298,9 @@ class GradientStage:
         """
         if rgb.ndim != 4 or rgb.shape[-1] != 3 or rgb.dtype != np.uint8:
             raise ValueError(f"rgb must be (N, h, w, 3) uint8, got {rgb.dtype} {rgb.shape}")
-        graph = self._graph("maps", self._trace_maps, rgb)
-        sums = np.zeros(rgb.shape[:3], np.float32)
+        graph = self._graph("maps", self._trace_maps, *rgb.shape[1:3])
+        size = graph.structured_outputs.shape[1:]
+        sums = np.zeros((len(rgb), *size), np.float32)
         for rows in self._calls(requests, self._rows_of(rgb)):
             pictures, slots = np.unique(rows.pictures, return_inverse=True)
             part = graph(
@@ -254,8 +311,10 @@ class GradientStage:
             sums[pictures] += part.numpy()
         counts = np.array([request.samples for request in requests], np.float32)
         means = sums / counts[:, None, None]
-        is_signed = self._recipe.channels == "sum"
-        return means if is_signed or self._recipe.method != "integrated" else np.abs(means)
+        # The parts of integrated gradients have signs until they are summed.
+        is_signed = self._recipe.reduce == "sum"
+        is_whole = is_signed or self._recipe.method != "integrated"
+        return np.asarray(means if is_whole else np.abs(means), np.float32)
 
     def _calls(self, requests: Sequence[Request], size: int) -> Iterator["_Rows"]:
         """Yield the samples of all pictures, `size` of them in each call."""
@@ -284,10 +343,9 @@ class GradientStage:
                 counted=np.arange(count + pad) < count,
             )
 
-    def _graph(self, kind: str, trace: Callable[[int, int], Any], rgb: Rgb) -> Any:
+    def _graph(self, kind: str, trace: Callable[[int, int], Any], height: int, width: int) -> Any:
         """Return a graph for pictures of this size; it is traced once, for any number of them."""
         require_own_threads("TensorFlow")
-        height, width = rgb.shape[1:3]
         # The explained class is an argument of a graph; the number of classes is not.
         key = kind, self.target.top if kind == "maps" else None, height, width
         if key not in self._graphs:
@@ -302,11 +360,20 @@ class GradientStage:
 
     def _trace_predict(self, height: int, width: int) -> Any:
         def graph(rgb: Any) -> Any:
-            return self._classifier.probabilities(self._logits(tf.cast(rgb, tf.float32)))
+            pixels = tf.cast(rgb, tf.float32)
+            found = LayerList(pixels)
+            logits = self._scores_before_softmax(pixels, found.observe)
+            self._layers[height, width] = found.layers()
+            return self._classifier.probabilities(logits)
 
         return _traced(graph, [tf.TensorSpec((None, height, width, 3), tf.uint8)])
 
+    def _scores_before_softmax(self, pixels: Any, observer: Observer) -> Any:
+        observed = self._classifier.observed
+        return self._classifier.logits(pixels) if observed is None else observed(pixels, observer)
+
     def _trace_maps(self, height: int, width: int) -> Any:
+        names = self.chosen_layers(height, width)
         signature = [
             tf.TensorSpec((None, height, width, 3), tf.uint8),
             tf.TensorSpec((None, 2), tf.int64),
@@ -316,30 +383,24 @@ class GradientStage:
             tf.TensorSpec((None,), tf.int32),
             tf.TensorSpec((), tf.int32),
         ]
-        return _traced(self._maps_graph, signature)
+        return _traced(partial(self._maps_graph, names), signature)
 
     def _maps_graph(
-        self, rgb: Any, keys: Any, steps: Any, classes: Any, counted: Any, slots: Any, count: Any
-    ) -> Any:
-        """Return the sum of the maps of each slot's rows, (count, h, w); traced, never run."""
+        self, names: tuple[str, ...], rgb: Any, keys: Any, steps: Any, classes: Any, counted: Any,
+        slots: Any, count: Any,
+    ) -> Any:  # fmt: skip
+        """Return the sum of the maps of each slot's rows, (count, h2, w2); traced, never run."""
         pixels = tf.cast(rgb, tf.float32)
         points = self._points(pixels, keys, steps)
-        with tf.GradientTape() as tape:
-            tape.watch(points)
-            total = tf.reduce_sum(self._scores(self._logits(points), classes))
-        gradient = tape.gradient(total, points)
-        if gradient is None:
-            raise VidsalError(
-                f"{self._classifier.name} has no gradient with respect to the picture: one of its "
-                "layers is not differentiable, such as a cast to integers; save it without that "
-                "layer"
-            )
+        gradients, activations = self._derivatives(names, points, classes)
         if self._recipe.method == "integrated":
-            maps = tf.reduce_sum(gradient * pixels, axis=-1) * steps[:, 1, None, None]
-        elif self._recipe.channels == "max":
-            maps = tf.reduce_max(tf.abs(gradient), axis=-1)
+            maps = tf.reduce_sum(gradients[0] * pixels, axis=-1) * steps[:, 1, None, None]
+        elif self._recipe.method in CLASS_ACTIVATION:
+            make = partial(class_activation_map, self._recipe.method)
+            maps = joined(list(map(make, gradients, activations)))
         else:
-            maps = tf.reduce_sum(gradient, axis=-1)
+            make = partial(reduced, self._recipe.reduce)
+            maps = joined(list(map(make, gradients, activations)))
         # In a picture of one colour nothing stands out. The scale would blow up the effect of noise
         # and of the network's padding to a map of the borders.
         extent = tf.reduce_max(pixels, axis=[1, 2]) - tf.reduce_min(pixels, axis=[1, 2])
@@ -347,11 +408,43 @@ class GradientStage:
         maps *= tf.cast(varied & counted, tf.float32)[:, None, None]
         return tf.math.unsorted_segment_sum(maps, slots, count)
 
+    def _derivatives(
+        self, names: tuple[str, ...], points: Any, classes: Any
+    ) -> tuple[list[Any], list[Any]]:
+        """Return the derivatives of the scores by some layers, and the outputs of these layers.
+
+        The tape records what follows the first of the layers, so that nothing is kept of the part
+        of the network before it, and the way back does not enter that part.
+        """
+        watched: dict[str, Any] = {}
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+
+            def observe(name: str, output: Any, _: Sequence[Any] = ()) -> Any:
+                if name in names:
+                    tape.watch(output)
+                    watched[name] = output
+                return output
+
+            observe(INPUT, points)
+            logits = self._scores_before_softmax(points, observe)
+            total = tf.reduce_sum(self._scores(logits, classes))
+        outputs = [watched[name] for name in names]
+        gradients = tape.gradient(total, outputs)
+        if any(one is None for one in gradients):
+            where = "the picture" if names == (INPUT,) else " and ".join(names)
+            raise VidsalError(
+                f"{self._classifier.name} has no gradient with respect to {where}: one of its "
+                "layers is not differentiable, such as a cast to integers; save it without that "
+                "layer"
+            )
+        as_float = partial(tf.cast, dtype=tf.float32)
+        return list(map(as_float, gradients)), list(map(as_float, outputs))
+
     def _points(self, pixels: Any, keys: Any, steps: Any) -> Any:
         """Return the inputs at which each row's derivative is taken."""
         if self._recipe.method == "integrated":
             return pixels * steps[:, 0, None, None, None]
-        if self._recipe.method == "gradient" or self._recipe.noise == 0:
+        if self._recipe.method != "smoothgrad" or self._recipe.noise == 0:
             return pixels
         shape = tf.shape(pixels)[1:]
         # The seed goes beside the sample's number. Added to the frame's number, it would give the

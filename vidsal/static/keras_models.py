@@ -13,11 +13,13 @@ from typing import Any
 import h5py
 import keras
 import numpy as np
+import tensorflow as tf
 
 from vidsal.errors import VidsalError, option
 from vidsal.settings import Precision, Preprocess
 from vidsal.static.bn_folding import fold
 from vidsal.static.keras_errors import cause
+from vidsal.static.layers import Observer
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +60,9 @@ def application_names() -> list[str]:
     return [name for name, one in public if inspect.isfunction(one)]
 
 
-def application(name: str, weights: Path | None) -> tuple[Any, Callable[[Any], Any]]:
+def application(
+    name: str, weights: Path | None, *, is_trained: bool = True
+) -> tuple[Any, Callable[[Any], Any]]:
     """Return a network of ``keras.applications`` with logits, and its own preprocessing.
 
     Parameters
@@ -68,6 +72,8 @@ def application(name: str, weights: Path | None) -> tuple[Any, Callable[[Any], A
     weights : Path or None
         ``.h5`` (Keras' published layout) or ``.weights.h5`` (Keras 3); ``None`` for the
         published ImageNet weights, which Keras takes from its cache or downloads.
+    is_trained : bool
+        With False the network has random weights, and `weights` has no effect.
 
     Returns
     -------
@@ -81,7 +87,8 @@ def application(name: str, weights: Path | None) -> tuple[Any, Callable[[Any], A
         If the weights are unavailable, or belong to another network.
     """
     build = getattr(keras.applications, name)
-    published = "imagenet" if weights is None else None
+    weights = weights if is_trained else None
+    published = "imagenet" if is_trained and weights is None else None
     try:
         # Keras reports a download on stdout, which is for results.
         with contextlib.redirect_stdout(sys.stderr):
@@ -288,6 +295,40 @@ def preprocessing(mode: Preprocess) -> Callable[[Any], Any]:
         return lambda rgb: rgb
     prepare = keras.applications.imagenet_utils.preprocess_input
     return lambda rgb: prepare(rgb, data_format="channels_last", mode=mode)
+
+
+def run(model: Any, pixels: Any, observer: Observer | None = None) -> Any:
+    """Return the outputs of a network at inference.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Functional.
+    pixels : (N, h, w, 3) float32 tensor
+    observer : Observer, optional
+        Is shown the output of each layer.
+
+    Returns
+    -------
+    tensor
+    """
+    if observer is None:
+        return model(pixels, training=False)
+
+    def observed(operation: Any) -> Any:
+        # As `model(...)` itself passes it on.
+        takes_training = getattr(operation, "_call_has_training_arg", False)
+        options = {"training": False} if takes_training else {}
+
+        def applied(*arguments: Any, **others: Any) -> Any:
+            output = operation(*arguments, **(options | others))
+            return observer(operation.name, output, keras.tree.flatten((arguments, others)))
+
+        return applied
+
+    # A layer's name need not be valid as that of an outermost scope.
+    with tf.name_scope("network"):
+        return model._run_through_graph(pixels, operation_fn=observed)
 
 
 def prepared(model: Any, *, precision: Precision, is_tried: bool = False) -> Any:

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,6 +23,7 @@ from vidsal.types import StaticStage
 
 if TYPE_CHECKING:
     from vidsal.static.gradient import Classifier
+    from vidsal.static.layers import Layer, Observer
 
 log = logging.getLogger(__name__)
 
@@ -196,10 +197,51 @@ def open_static(
         _warn_of_limits(classifier, settings.precision)
     recipe = Recipe(
         target=labels.find_target(settings.target, classes), score=settings.score,
-        channels=settings.channels, method=settings.method, noise=settings.noise,
-        seed=settings.seed,
+        layer=settings.differentiated_by, reduce=settings.reduce, method=settings.method,
+        noise=settings.noise, seed=settings.seed,
     )  # fmt: skip
     return GradientStage(classifier, recipe, rows=settings.batch)
+
+
+def network_layers(settings: Settings) -> "tuple[list[Layer], dict[str, list[str]]]":
+    """Return the layers by which a network's scores can be differentiated. Load TensorFlow.
+
+    A network that is known by its name is built with random weights, so that nothing is downloaded.
+
+    Parameters
+    ----------
+    settings : Settings
+        ``model`` and ``short_side`` are used.
+
+    Returns
+    -------
+    layers : list of Layer
+        In the order of the network.
+    marks : dict of str to list of str
+        What else stands for a layer, by its name: ``auto``, a stride, or the methods that use it.
+
+    Raises
+    ------
+    UsageError, VidsalError
+        See `choose` and `open_static`.
+    """
+    is_named = settings.model_name in ("auto", "resnet50")
+    choice = ModelChoice("resnet50") if is_named else choose(settings)
+    stage: Any = open_static(choice, settings, trained=choice.is_own or choice.key == "lite0")
+    if stage is None:
+        raise UsageError(f"{option('model', 'none')} has no layers")
+    from vidsal.static.layers import INPUT, chosen
+
+    layers = stage.layers(*(stage.input_size or (settings.short_side, settings.short_side)))
+    strides = sorted({layer.stride for layer in layers if layer.is_cut})
+    marks: dict[str, list[str]] = {}
+    for word in ("auto", *(f"/{stride}" for stride in strides)):
+        for name in chosen(word, layers):
+            marks.setdefault(name, []).append(word)
+    for name in chosen("auto", layers, is_last=True):
+        marks.setdefault(name, []).append("gradcam")
+    marks.pop(INPUT, None)
+    return layers, marks
 
 
 def _warn_of_limits(classifier: "Classifier", precision: Precision) -> None:
@@ -253,18 +295,20 @@ def open_classifier(
         )
     names = tuple(one.name for one in classes)
     classifier = Classifier(
-        str(choice.name), network.logits, names, network.input_size, network.is_multi_label
-    )
+        str(choice.name), partial(network.logits, observer=None), names, network.input_size,
+        network.is_multi_label, network.logits,
+    )  # fmt: skip
     return classifier, classes
 
 
 class _Opened(NamedTuple):
     """A network before its classes have names.
 
-    `outputs` is the number of the network's own outputs; with one, `logits` returns two.
+    `logits` shows each layer to an `Observer`, if there is one. `outputs` is the number of the
+    network's own outputs; with one, `logits` returns two.
     """
 
-    logits: Callable[[Any], Any]
+    logits: Callable[..., Any]
     outputs: int
     input_size: tuple[int, int] | None = None
     is_multi_label: bool = False
@@ -281,17 +325,18 @@ def _opened(choice: ModelChoice, settings: NetworkOptions, untrained_seed: int |
     from vidsal.static import keras_models
 
     keras_models.check_backend()
-    network = _network(choice, settings)
+    network = _network(choice, settings, is_trained=untrained_seed is None)
     model = network.model
     if untrained_seed is not None:
         model = keras_models.reinitialised(model, untrained_seed)
     model = keras_models.prepared(model, precision=settings.precision, is_tried=choice.is_own)
     outputs = int(model.output.shape[-1])
 
-    def logits(rgb: Any) -> Any:
+    def logits(rgb: Any, observer: "Observer | None") -> Any:
         import tensorflow as tf
 
-        scores = tf.cast(model(network.preprocess(rgb), training=False), tf.float32)
+        pixels = network.preprocess(rgb)
+        scores = tf.cast(keras_models.run(model, pixels, observer), tf.float32)
         return scores if outputs > 1 else tf.concat([-scores, scores], axis=1)
 
     return _Opened(logits, outputs, keras_models.fixed_size(model), network.is_multi_label)
@@ -315,7 +360,7 @@ class _Network(NamedTuple):
     is_multi_label: bool = False
 
 
-def _network(choice: ModelChoice, settings: NetworkOptions) -> _Network:
+def _network(choice: ModelChoice, settings: NetworkOptions, *, is_trained: bool) -> _Network:
     """Return the Keras model of a choice."""
     from vidsal.static import keras_models, lite0
 
@@ -334,7 +379,8 @@ def _network(choice: ModelChoice, settings: NetworkOptions) -> _Network:
     if choice.key.lower() not in names:
         hint = did_you_mean(suggest(choice.key, ["lite0", *known]))
         raise UsageError(f"{option('model', choice.key)} is not in keras.applications{hint}")
-    return _Network(*keras_models.application(names[choice.key.lower()], choice.weights))
+    name = names[choice.key.lower()]
+    return _Network(*keras_models.application(name, choice.weights, is_trained=is_trained))
 
 
 def load_tensorflow() -> Any:

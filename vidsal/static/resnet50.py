@@ -14,6 +14,7 @@ https://doi.org/10.1109/CVPR.2016.90
 
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 
 from vidsal.settings import Precision
 from vidsal.static.batchnorm import scale_and_shift
+from vidsal.static.layers import Observer
 from vidsal.static.stem import stacked_conv2d
 
 log = logging.getLogger(__name__)
@@ -47,7 +49,7 @@ class _Layer(NamedTuple):
     bias: Any
 
 
-def open_logits(path: Path, precision: Precision) -> Callable[[Any], Any] | None:
+def open_logits(path: Path, precision: Precision) -> Callable[..., Any] | None:
     """Return the network with the weights of a file, or None where the file has other names.
 
     With None the caller lets Keras load the file, or report what is wrong with it.
@@ -62,7 +64,8 @@ def open_logits(path: Path, precision: Precision) -> Callable[[Any], Any] | None
     Returns
     -------
     callable or None
-        (N, h, w, 3) float32 tensor, RGB, 0..255, to (N, 1000) float32 logits.
+        (N, h, w, 3) float32 tensor, RGB, 0..255, and an `Observer` or None, to (N, 1000) float32
+        logits. The observer is shown each rectified output, by the name that it has in Keras.
     """
     try:
         with h5py.File(path) as file:
@@ -75,10 +78,12 @@ def open_logits(path: Path, precision: Precision) -> Callable[[Any], Any] | None
         name: _Layer(*(tf.Variable(one, trainable=False, dtype=precision) for one in layer))
         for name, layer in layers.items()
     }
-    return lambda rgb: _logits(rgb, variables, tf.as_dtype(precision))
+    return partial(_logits, layers=variables, dtype=tf.as_dtype(precision))
 
 
-def _logits(rgb: Any, layers: dict[str, _Layer], dtype: Any) -> Any:
+def _logits(
+    rgb: Any, observer: Observer | None = None, *, layers: dict[str, _Layer], dtype: Any
+) -> Any:
     """Return the scores before softmax, (N, 1000) float32."""
 
     def convolved(x: Any, name: str, *, halving: bool = False) -> Any:
@@ -88,19 +93,24 @@ def _logits(rgb: Any, layers: dict[str, _Layer], dtype: Any) -> Any:
         stride, padding = (2, "VALID") if halving else (1, "SAME")
         return tf.nn.bias_add(tf.nn.conv2d(x, kernel, stride, padding), bias)
 
+    observe = observer or (lambda _name, output, _inputs: output)
+
     x = tf.cast(rgb - tf.constant(_MEAN), dtype)
     stem = layers["conv1"]
     x = stacked_conv2d(_bordered(x, 3), stem.kernel, 2, "valid")
-    x = tf.nn.relu(tf.nn.bias_add(x, stem.bias))
+    rectified = observe("conv1_relu", tf.nn.relu(tf.nn.bias_add(x, stem.bias)), (x,))
     # The output of relu is at least 0, so a border of zeros does not change the maximum.
-    x = tf.nn.max_pool2d(_bordered(x, 1), 3, 2, "VALID")
+    x = tf.nn.max_pool2d(_bordered(rectified, 1), 3, 2, "VALID")
+    x = observe("pool1_pool", x, (rectified,))
     for block in _blocks():
         name = block.name
         shortcut = convolved(x, f"{name}_0") if block.is_first else x
-        residual = tf.nn.relu(convolved(x, f"{name}_1"))
-        residual = tf.nn.relu(convolved(residual, f"{name}_2", halving=block.is_halving))
+        first = observe(f"{name}_1_relu", tf.nn.relu(convolved(x, f"{name}_1")), (x,))
+        second = tf.nn.relu(convolved(first, f"{name}_2", halving=block.is_halving))
+        second = observe(f"{name}_2_relu", second, (first,))
         shortcut = _halved(shortcut) if block.is_halving else shortcut
-        x = tf.nn.relu(shortcut + convolved(residual, f"{name}_3"))
+        sum_ = tf.nn.relu(shortcut + convolved(second, f"{name}_3"))
+        x = observe(f"{name}_out", sum_, (x, second))
     last = layers["predictions"]
     pooled = tf.reduce_mean(x, axis=[1, 2])
     return tf.cast(tf.matmul(pooled, last.kernel) + last.bias, tf.float32)
