@@ -17,7 +17,7 @@ SIZE = (72, 96)
 SIDE = 24
 ALL = 1000
 GAZE = ["NSS", "AUC-Judd", "sAUC", "CC", "SIM", "KL"]
-MASKS = ["pixel AUC", "max-F", "S-measure", "pointing", "MAE"]
+MASKS = ["pixel AUC", "max-F", "max-F of mean", "J", "S-measure", "pointing", "MAE"]
 
 Grey = NDArray[np.uint8]
 Points = NDArray[np.float64]

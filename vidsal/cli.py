@@ -388,13 +388,21 @@ _FAITHFULNESS.pop("recursive")
     help_epilogue=(
         "Examples:\n"
         "  vidsal faithfulness cat.jpg dog.jpg --model lite0\n"
-        "  vidsal faithfulness clip.mp4 --frames 8 --summary scores.json"
+        "  vidsal faithfulness clip.mp4 --frames 8 --summary scores.json\n"
+        "  vidsal faithfulness photos/*.jpg --protocol rise    beside published figures"
     )
 )
 @with_options(_FAITHFULNESS)
 def faithfulness(
     *sources: Annotated[str, Parameter(help="Photos and videos.")],
     frames: Annotated[int, Parameter(help="Frames taken from each video.")] = 4,
+    protocol: Annotated[
+        Literal["vidsal", "rise"],
+        Parameter(help="How deletion and insertion are measured; rise: as RISE's paper does."),
+    ] = "vidsal",
+    cascade: Annotated[
+        bool, Parameter(help="Also randomise the last layers alone.", negative=())
+    ] = False,
     summary: Annotated[Path | None, Parameter(help="Also write the figures as JSON.")] = None,
     overwrite: Overwrite = False,
     verbose: Verbose = False,
@@ -415,7 +423,7 @@ def faithfulness(
     if summary is not None:
         claim(summary, overwrite=overwrite)
 
-    report = measure(sources, settings, frames_per_clip=frames)
+    report = measure(sources, settings, frames_per_clip=frames, protocol=protocol, cascade=cascade)
     if summary is not None:
         write_json(report, summary)
     _print("\n".join(report.lines()))

@@ -61,7 +61,7 @@ def test_a_moving_square_is_where_the_motion_is(data: Path) -> None:
     assert (table.dataset, table.clips, table.frames) == ("data", 1, 24)
     # Farneback overshoots slightly ahead of an edge; the forward-backward check removes that.
     for row, pointing in (("raw flow", 0.75), ("compensated flow", 0.9)):
-        assert list(table.rows[row]) == MASKS
+        assert set(table.rows[row]) == set(MASKS)
         assert mean_of(report, row, "pixel AUC") > 0.96
         assert mean_of(report, row, "pointing") > pointing
         assert mean_of(report, row, "MAE") < 0.2
@@ -286,7 +286,7 @@ def test_each_dataset_has_a_table_of_its_own(data: Path) -> None:
     report = evaluate([data], plain_settings())
     assert [table.dataset for table in report.tables] == ["objects", "photos"]
     first, second = (table.rows["centre prior"] for table in report.tables)
-    assert list(first) == MASKS
+    assert set(first) == set(MASKS)
     assert list(second) == [name for name in GAZE if name != "sAUC"]
     # Folders of one dataset each keep the given order.
     each = evaluate([data / "photos", data / "objects"], plain_settings())
@@ -369,4 +369,4 @@ def test_every_metric_shows_where_good_scores_are(data: Path) -> None:
     (table,) = evaluate([data], plain_settings()).tables
     heads = [cell.strip() for cell in table.markdown()[2].strip("|").split("|")][1:]
     assert [head[:-2] for head in heads] == GAZE + MASKS
-    assert [head[-1] for head in heads] == list("↑↑↑↑↑↓↑↑↑↑↓")
+    assert [head[-1] for head in heads] == list("↑↑↑↑↑↓↑↑↑↑↑↑↓")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from vidsal.errors import UsageError, VidsalError
+from vidsal.evaluation import deletion_insertion
 from vidsal.evaluation import faithfulness as module
 from vidsal.evaluation.faithfulness import faithfulness
 from vidsal.evaluation.report import FaithfulnessReport, write_json
@@ -63,7 +64,9 @@ def _measured(photo: Path, monkeypatch: pytest.MonkeyPatch, *, honest: bool) -> 
     other = _LooksAt(honest=not honest)
     # It predicts another class, but its maps explain the class of the trained network.
     monkeypatch.setattr(other, "predict", lambda rgb: 1 - stage.predict(rgb))
-    monkeypatch.setattr(module, "open_static", lambda *_, trained=True: stage if trained else other)
+    monkeypatch.setattr(
+        module, "open_static", lambda *_, random_share=0.0: other if random_share else stage
+    )
     report = faithfulness([photo], LITE0)
     assert stage.asked == other.asked == [0]
     return report
@@ -187,7 +190,9 @@ def test_sources_are_opened_before_the_network(
 def test_frames_are_evenly_spaced(sample_media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stage = _LooksAt(honest=True)
     other = _LooksAt(honest=True)
-    monkeypatch.setattr(module, "open_static", lambda *_, trained=True: stage if trained else other)
+    monkeypatch.setattr(
+        module, "open_static", lambda *_, random_share=0.0: other if random_share else stage
+    )
     clip = sample_media / "moving_square.mp4"
     assert faithfulness(clip, LITE0, frames_per_clip=3).pictures == 3
     assert stage.frames == other.frames == [15, 45, 75]
@@ -210,7 +215,7 @@ def test_one_class_is_explained(
 ) -> None:
     targets: list[str] = []
 
-    def opened(_: object, settings: Settings, *, trained: bool = True) -> _LooksAt:
+    def opened(_: object, settings: Settings, *, random_share: float = 0.0) -> _LooksAt:
         targets.append(settings.target)
         return _LooksAt(honest=True)
 
@@ -218,3 +223,54 @@ def test_one_class_is_explained(
     faithfulness(photo, Settings(model="lite0", target=target))
     # The trained network, and the one with random weights.
     assert targets == [explained, explained]
+
+
+def test_the_protocol_of_rise_in_closed_form() -> None:
+    rgb = np.random.default_rng(0).integers(0, 256, (224, 224, 3), np.uint8)
+    way = deletion_insertion.PROTOCOLS["rise"]
+    assert (way.side_px, way.steps, way.is_relative) == (224, 28, False)
+    # 8 x 224 pixels a step.
+    ranked = deletion_insertion.ranks(np.random.default_rng(1).random((224, 224), np.float32))
+    first = deletion_insertion.between(rgb, way.emptied(rgb), ranked, way.steps)[0]
+    assert (first != rgb).any(axis=-1).sum() == pytest.approx(1792, abs=3)
+    assert (way.emptied(rgb) == [124, 116, 104]).all()
+    # The Gaussian of 11 x 11 pixels and sigma 5, with the mean colour around the picture.
+    x = np.arange(-5, 6)
+    kernel = np.exp(-(x**2) / (2 * 5.0**2))
+    kernel /= kernel.sum()
+    mean = np.array([123.675, 116.28, 103.53])
+    padded = np.pad(rgb - mean, ((5, 5), (5, 5), (0, 0)))
+    rows = sum(kernel[n] * padded[n : n + 224] for n in range(11))
+    soft = sum(kernel[n] * rows[:, n : n + 224] for n in range(11)) + mean
+    assert np.abs(way.begun(rgb) - soft).max() < 0.51
+
+
+def test_rise_squashes_to_its_size_and_measures_plain_probabilities(
+    photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = _LooksAt(honest=True)
+    monkeypatch.setattr(stage, "input_size", None)
+    sizes = set[tuple[int, ...]]()
+    predict = stage.predict
+
+    def halved(rgb: Rgb) -> Map:
+        sizes.add(rgb.shape[1:])
+        return predict(rgb) / 2
+
+    monkeypatch.setattr(stage, "predict", halved)
+    monkeypatch.setattr(module, "open_static", lambda *_, random_share=0.0: stage)
+    report = faithfulness([photo], LITE0, protocol="rise")
+    assert sizes == {(224, 224, 3)} and report.protocol == "rise"
+    assert 0 < report.rows["vidsal"].insertion.mean < 0.5
+    assert "published for ResNet50: RISE 0.108, 0.727" in str(report)
+    with pytest.raises(UsageError, match="protocol= must be one of vidsal, rise, got 'mine'"):
+        faithfulness([photo], LITE0, protocol="mine")  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_more_random_layers_change_the_map_more(sample_media: Path) -> None:
+    report = faithfulness([sample_media / "cat.jpg"], LITE0, cascade=True)
+    assert list(report.cascade) == [1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0]
+    means = [one.mean for one in report.cascade.values()]
+    assert means[-1] == report.randomised.mean < max(means) < 1
+    assert "with the last 50 % of the layers random" in str(report)

@@ -17,6 +17,7 @@ from vidsal.evaluation.metrics import (
     max_f,
     mean_absolute_error,
     nss,
+    overlap_curves,
     pixel_auc,
     pointing,
     s_measure,
@@ -478,3 +479,22 @@ def test_pysaliency_gives_the_same() -> None:
         assert _gaze_scores(seed) == pytest.approx(by_pysaliency(program, seed), abs=3e-5), seed
     for seed, expected in PYSALIENCY.items():
         assert by_pysaliency(program, seed) == pytest.approx(expected, abs=1e-6)
+
+
+def test_overlap_curves_of_a_two_level_map_in_closed_form() -> None:
+    mask = np.zeros((4, 6), np.bool_)
+    mask[1:3, 1:4] = True
+    values = np.zeros((4, 6), np.float32)
+    # Half of the object is hit at the top, all of it and as many others at half of that.
+    values[:2, 1:4] = 0.5
+    values[1:3, 1:4] = np.maximum(values[1:3, 1:4], 0.5)
+    values[1, 1:4] = 1.0
+    curves = overlap_curves(values, mask)
+    assert curves.f.shape == curves.j.shape == (256,)
+    # The thresholds fall from 255 to 0.
+    assert curves.j[0] == pytest.approx(3 / 6) and curves.j[-1] == pytest.approx(6 / 24)
+    assert curves.j[128] == pytest.approx(6 / 9)
+    assert curves.f[0] == pytest.approx(1.3 * 1 * 0.5 / (0.3 * 1 + 0.5))
+    assert curves.f[128] == pytest.approx(1.3 * (2 / 3) / (0.3 * 2 / 3 + 1))
+    assert max_f(values, mask) == pytest.approx(max(curves.f))
+    assert not overlap_curves(values, np.zeros_like(mask)).f.any()

@@ -109,7 +109,7 @@ def test_random_weights_of_an_object_are_a_copy() -> None:
     model = _functional()
     weights = _weights(model)
     settings = settings_for(model)
-    other = open_static(choose(settings), settings, trained=False)
+    other = open_static(choose(settings), settings, random_share=1.0)
     assert other is not None
     trained = open_object(model).predict(pictures_of())
     assert np.abs(other.predict(pictures_of()) - trained).max() > 0.01
@@ -127,7 +127,7 @@ def test_code_in_an_object_runs_without_a_question() -> None:
     expected = softmax(np.asarray(model(rgb * 1.0)))
     assert open_object(model).predict(rgb) == pytest.approx(expected, rel=1e-4)
     settings = settings_for(model)
-    other = open_static(choose(settings), settings, trained=False)
+    other = open_static(choose(settings), settings, random_share=1.0)
     assert other is not None and np.abs(other.predict(rgb) - expected).max() > 0.01
 
 

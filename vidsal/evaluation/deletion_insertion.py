@@ -4,6 +4,9 @@ V. Petsiuk, A. Das, K. Saenko, "RISE: Randomized input sampling for explanation 
 models", BMVC 2018, https://arxiv.org/abs/1806.07421. Pure maths.
 """
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,6 +16,11 @@ from vidsal.types import Map, Rgb
 # Number of steps between the full picture and the blurred one. With more steps, the area changes
 # by less than it varies between pictures.
 STEPS = 16
+# The protocol of RISE: pictures of this size, so many pixels in a step, the side and the standard
+# deviation of the Gaussian in pixels, and the mean pixel of ImageNet (0 behind the preprocessing).
+RISE_SIDE_PX, _RISE_STEP_PX = 224, 1792
+_RISE_KERNEL_PX, _RISE_SIGMA_PX = 11, 5.0
+_MEAN_PIXEL = np.array([123.675, 116.28, 103.53], np.float32)
 # Standard deviation of the blur, as a share of the shorter side. It removes all evidence for a
 # class, and adds no edges.
 _BLUR = 0.1
@@ -31,6 +39,70 @@ def blurred(rgb: Rgb) -> Rgb:
     """
     sigma = _BLUR * min(rgb.shape[:2])
     return np.asarray(cv2.GaussianBlur(rgb, (0, 0), sigma), np.uint8)
+
+
+def mean_pixel(rgb: Rgb) -> Rgb:
+    """Return a picture of the same size in the mean colour of ImageNet.
+
+    Parameters
+    ----------
+    rgb : (h, w, 3) uint8 array
+
+    Returns
+    -------
+    (h, w, 3) uint8 array
+    """
+    return np.broadcast_to(np.rint(_MEAN_PIXEL), rgb.shape).astype(np.uint8)
+
+
+def blurred_as_rise(rgb: Rgb) -> Rgb:
+    """Return a picture blurred by RISE's kernel, with the mean colour around it.
+
+    Parameters
+    ----------
+    rgb : (h, w, 3) uint8 array
+
+    Returns
+    -------
+    (h, w, 3) uint8 array
+    """
+    size = (_RISE_KERNEL_PX, _RISE_KERNEL_PX)
+    soft = cv2.GaussianBlur(
+        rgb.astype(np.float32) - _MEAN_PIXEL, size, _RISE_SIGMA_PX, borderType=cv2.BORDER_CONSTANT
+    )
+    return np.asarray(np.rint(np.clip(soft + _MEAN_PIXEL, 0, 255)), np.uint8)
+
+
+class Protocol(NamedTuple):
+    """How deletion and insertion are measured.
+
+    Attributes
+    ----------
+    emptied : callable
+        From a picture to the one at the end of deletion.
+    begun : callable
+        From a picture to the one at the beginning of insertion.
+    steps : int
+    is_relative : bool
+        Whether probabilities are divided by that of the full picture, and at most 1.
+    side_px : int or None
+        Pictures are squashed to this height and width; ``None`` keeps their aspect.
+    """
+
+    emptied: Callable[[Rgb], Rgb]
+    begun: Callable[[Rgb], Rgb]
+    steps: int
+    is_relative: bool
+    side_px: int | None = None
+
+
+PROTOCOLS = {
+    "vidsal": Protocol(blurred, blurred, STEPS, is_relative=True),
+    "rise": Protocol(
+        mean_pixel, blurred_as_rise, RISE_SIDE_PX**2 // _RISE_STEP_PX, is_relative=False,
+        side_px=RISE_SIDE_PX,
+    ),
+}  # fmt: skip
 
 
 def ranks(saliency: Map) -> Map:

@@ -3,13 +3,13 @@
 A map may show what people look at and still not explain the network. Two tests measure this.
 Deletion and insertion blur or restore the most salient pixels first, and the network classifies
 the results. The randomisation test compares the map with that of the same network with random
-weights.
+weights, in all layers or in more and more of them.
 """
 
 import dataclasses
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,17 +18,21 @@ from vidsal.errors import UsageError, VidsalError, option
 from vidsal.evaluation import deletion_insertion
 from vidsal.evaluation.arguments import Progress, check_count, one_or_more, with_progress
 from vidsal.evaluation.bootstrap import bootstrap
+from vidsal.evaluation.deletion_insertion import PROTOCOLS, Protocol
 from vidsal.evaluation.report import FaithfulnessReport, FaithfulnessRow
 from vidsal.saliency.static_stage import network_picture
 from vidsal.saliency.stream import SaliencyStream
 from vidsal.settings import Settings, settings_of
+from vidsal.settings.declaration import choice_message
 from vidsal.sources import open_source
 from vidsal.static import labels
-from vidsal.static.models import check_target, choose, open_static
+from vidsal.static.models import ModelChoice, check_target, choose, open_static
 from vidsal.types import Frame, Map, Request, Rgb, StaticStage
 
 # The row that the controls are compared with.
 _OURS = "vidsal"
+# Shares of the layers that are random, from the last layer backwards.
+_CASCADE = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 # Deletion and insertion of one picture.
 Areas = tuple[float, float]
 
@@ -38,6 +42,8 @@ def faithfulness(
     settings: Settings | None = None,
     *,
     frames_per_clip: int = 4,
+    protocol: Literal["vidsal", "rise"] = "vidsal",
+    cascade: bool = False,
     progress: Progress | None = None,
 ) -> FaithfulnessReport:
     """Measure whether the static maps of photos and video frames explain the network.
@@ -49,6 +55,13 @@ def faithfulness(
     settings : Settings, optional
     frames_per_clip : int
         Number of frames taken from each video, evenly spaced.
+    protocol : {"vidsal", "rise"}
+        ``vidsal`` goes to a blurred picture and back in 16 steps, and divides by the probability in
+        the full picture. ``rise`` is that of RISE, to compare with its published figures: pictures
+        of 224 x 224, deletion to the mean colour of ImageNet, insertion into a picture blurred by
+        11 x 11 pixels, 28 steps of 1,792 pixels, plain probabilities.
+    cascade : bool
+        Also measure the correlation with networks whose last layers alone are random.
     progress : callable, optional
         Gets the sources and their number, and yields the sources.
 
@@ -81,6 +94,11 @@ def faithfulness(
     """
     settings = _with_one_class(settings_of(settings))
     check_count("frames_per_clip", frames_per_clip)
+    if protocol not in PROTOCOLS:
+        raise UsageError(choice_message("protocol", protocol, PROTOCOLS))
+    way = PROTOCOLS[protocol]
+    if way.side_px is not None:
+        settings = dataclasses.replace(settings, short_side=way.side_px)
     names = one_or_more(sources, "sources")
     if settings.model == "none":
         raise UsageError(f"{option('model', 'none')} has no static map to measure: use a network")
@@ -90,25 +108,47 @@ def faithfulness(
             pass
     choice = choose(settings, progress=progress is not None)
     trained = open_static(choice, settings)
-    initial = open_static(choice, settings, trained=False)
-    assert trained is not None and initial is not None
-    randomised = _SameClass(initial, trained)
+    assert trained is not None
+    randomised = _randomised(choice, settings, trained, _CASCADE if cascade else (1.0,))
     areas: dict[str, list[Areas]] = {}
-    correlations: list[float] = []
+    correlations: dict[float, list[float]] = {share: [] for share in randomised}
+    pictures = 0
     for name in with_progress(names, progress):
         for frame in _sampled(name, settings, frames_per_clip):
+            if way.side_px is not None:
+                square = image_ops.shrink(frame.rgb, (way.side_px, way.side_px))
+                frame = dataclasses.replace(frame, rgb=square)
             rgb = network_picture(frame.rgb, trained, settings.short_side)
             ours = _static_map(frame, trained, settings, rgb.shape)
-            other = _static_map(frame, randomised, settings, rgb.shape)
-            maps = _with_controls(ours, rgb, settings, seed=len(correlations))
-            correlations.append(deletion_insertion.rank_correlation(ours, other))
-            for kind, pair in _areas(rgb, maps, trained).items():
+            for share, network in randomised.items():
+                other = _static_map(frame, network, settings, rgb.shape)
+                correlations[share].append(deletion_insertion.rank_correlation(ours, other))
+            maps = _with_controls(ours, rgb, settings, seed=pictures)
+            pictures += 1
+            for kind, pair in _areas(rgb, maps, trained, way).items():
                 areas.setdefault(kind, []).append(pair)
     class_id = trained.target.class_id
-    explained = "top class" if class_id is None else trained.names[class_id]
     return FaithfulnessReport(
-        str(choice.name), explained, len(correlations), _rows(areas), bootstrap(correlations)
+        str(choice.name),
+        "top class" if class_id is None else trained.names[class_id],
+        pictures,
+        _rows(areas),
+        bootstrap(correlations[1.0]),
+        protocol=protocol,
+        cascade={share: bootstrap(each) for share, each in correlations.items() if cascade},
     )
+
+
+def _randomised(
+    choice: ModelChoice, settings: Settings, trained: StaticStage, shares: Sequence[float]
+) -> "dict[float, _SameClass]":
+    """Return networks with random weights in the last layers, by the share of these layers."""
+    networks = {}
+    for share in shares:
+        network = open_static(choice, settings, random_share=share)
+        assert network is not None
+        networks[share] = _SameClass(network, trained)
+    return networks
 
 
 class _SameClass:
@@ -189,26 +229,31 @@ def _static_map(
     return image_ops.shrink(saliency.static, (shape[0], shape[1]))
 
 
-def _areas(rgb: Rgb, maps: Mapping[str, Map], static: StaticStage) -> dict[str, Areas]:
+def _areas(
+    rgb: Rgb, maps: Mapping[str, Map], static: StaticStage, protocol: Protocol
+) -> dict[str, Areas]:
     """Return the areas under the deletion and the insertion curve of each map.
 
-    A probability above that of the full picture counts as equal to it, as in the average drop of
-    A. Chattopadhay et al., "Grad-CAM++", WACV 2018, https://doi.org/10.1109/WACV.2018.00097.
+    If probabilities are relative, one above that of the full picture counts as equal to it, as in
+    the average drop of A. Chattopadhay et al., "Grad-CAM++", WACV 2018, https://doi.org/10.1109/WACV.2018.00097.
     Without this bound the mean would depend on a few pictures with uncertain classes, whose
     shares reach 3 and 4.
     """
-    soft = deletion_insertion.blurred(rgb)
-    ends = static.predict(np.stack([rgb, soft]))
+    empty, soft = protocol.emptied(rgb), protocol.begun(rgb)
+    full, none, blurred = static.predict(np.stack([rgb, empty, soft]))
     # All maps are measured with the same class: that of the full picture, or the target.
     target = static.target.class_id
-    class_id = int(ends[0].argmax()) if target is None else target
-    full = max(float(ends[0, class_id]), float(np.finfo(np.float32).tiny))
+    class_id = int(full.argmax()) if target is None else target
+    tiny = float(np.finfo(np.float32).tiny)
+    unit = max(float(full[class_id]), tiny) if protocol.is_relative else 1.0
 
-    def area(begin: Rgb, end: Rgb, ranked: Map) -> float:
-        between = static.predict(deletion_insertion.between(begin, end, ranked))
-        first, last = ends if begin is rgb else ends[::-1]
-        probabilities = np.stack([first, *between, last])[:, class_id]
-        return deletion_insertion.area(np.minimum(probabilities / full, 1))
+    def area(begin: Rgb, end: Rgb, first: Map, last: Map, ranked: Map) -> float:
+        pictures = deletion_insertion.between(begin, end, ranked, protocol.steps)
+        probabilities = np.stack([first, *static.predict(pictures), last])[:, class_id]
+        return deletion_insertion.area(np.minimum(probabilities / unit, 1))
 
     ranked = {name: deletion_insertion.ranks(one) for name, one in maps.items()}
-    return {name: (area(rgb, soft, one), area(soft, rgb, one)) for name, one in ranked.items()}
+    return {
+        name: (area(rgb, empty, full, none, one), area(soft, rgb, blurred, full, one))
+        for name, one in ranked.items()
+    }

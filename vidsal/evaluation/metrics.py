@@ -5,6 +5,8 @@ Z. Bylinskii et al., "What do different evaluation metrics tell us about salienc
 TPAMI 41(3), 2019, https://doi.org/10.1109/TPAMI.2018.2815601
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -214,11 +216,52 @@ def mean_absolute_error(saliency: Map, mask: NDArray[np.bool_]) -> float:
     return float(np.abs(_min_max_scaled(saliency) - mask).mean(dtype=np.float64))
 
 
-def max_f(saliency: Map, mask: NDArray[np.bool_]) -> float:
-    """Return the largest F-measure over 256 thresholds, with beta² = 0.3 (max-F).
+class OverlapCurves(NamedTuple):
+    """How well a map's pixels above a threshold cover a mask, for 256 falling thresholds.
 
-    R. Achanta et al., "Frequency-tuned salient region detection", CVPR 2009,
-    https://doi.org/10.1109/CVPR.2009.5206596
+    Attributes
+    ----------
+    f : (256,) float64 array
+        F-measure with beta² = 0.3, after R. Achanta et al., "Frequency-tuned salient region
+        detection", CVPR 2009, https://doi.org/10.1109/CVPR.2009.5206596.
+    j : (256,) float64 array
+        Intersection over union (Jaccard index), the region similarity of F. Perazzi et al., "A
+        benchmark dataset and evaluation methodology for video object segmentation", CVPR 2016,
+        https://doi.org/10.1109/CVPR.2016.85.
+    """
+
+    f: NDArray[np.float64]
+    j: NDArray[np.float64]
+
+
+def overlap_curves(saliency: Map, mask: NDArray[np.bool_]) -> OverlapCurves:
+    """Return F-measure and intersection over union at each threshold.
+
+    Parameters
+    ----------
+    saliency : (h, w) float32 array
+        In [0, 1].
+    mask : (h, w) bool array
+
+    Returns
+    -------
+    OverlapCurves
+        All 0 for an empty mask.
+    """
+    levels = np.asarray(_min_max_scaled(saliency) * 255, np.uint8)
+    hits, selected = (
+        np.bincount(levels[where], minlength=256)[::-1].cumsum()
+        for where in (mask, np.ones_like(mask))
+    )
+    size = np.count_nonzero(mask)
+    precision, recall = hits / np.maximum(selected, 1), hits / max(1, size)
+    denominator = np.maximum(_BETA2 * precision + recall, np.finfo(np.float64).tiny)
+    f_measure = (1 + _BETA2) * precision * recall / denominator
+    return OverlapCurves(f_measure, hits / np.maximum(selected + size - hits, 1))
+
+
+def max_f(saliency: Map, mask: NDArray[np.bool_]) -> float:
+    """Return the largest F-measure of one map over 256 thresholds (max-F of each frame).
 
     Parameters
     ----------
@@ -230,15 +273,12 @@ def max_f(saliency: Map, mask: NDArray[np.bool_]) -> float:
     -------
     float
         0..1; 0 for an empty mask.
+
+    See Also
+    --------
+    overlap_curves : The F-measure at each threshold; papers average it over all frames first.
     """
-    levels = np.asarray(_min_max_scaled(saliency) * 255, np.uint8)
-    hits, selected = (
-        np.bincount(levels[where], minlength=256)[::-1].cumsum()
-        for where in (mask, np.ones_like(mask))
-    )
-    precision, recall = hits / np.maximum(selected, 1), hits / max(1, np.count_nonzero(mask))
-    denominator = np.maximum(_BETA2 * precision + recall, np.finfo(np.float64).tiny)
-    return float(((1 + _BETA2) * precision * recall / denominator).max())
+    return float(overlap_curves(saliency, mask).f.max())
 
 
 def s_measure(saliency: Map, mask: NDArray[np.bool_]) -> float:

@@ -1,6 +1,6 @@
 """The scores of all kinds of maps on one dataset."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from vidsal import image_ops
 from vidsal.evaluation import metrics
-from vidsal.evaluation.bootstrap import bootstrap
+from vidsal.evaluation.bootstrap import Interval, bootstrap
 from vidsal.evaluation.datasets import MIN_FIXATIONS, Clip, Dataset, Truth, sampled, warn_skipped
 from vidsal.evaluation.external_maps import find_maps, read_maps
 from vidsal.evaluation.report import Table
@@ -76,6 +76,8 @@ class DatasetScores:
         }
         # By row, metric and clip.
         self._scores: dict[str, dict[str, dict[str, list[float]]]] = {}
+        # By row and clip.
+        self._curves: dict[str, dict[str, list[metrics.OverlapCurves]]] = {}
         self._scored: set[tuple[str, int]] = set()
 
     def add(self, clip: Clip, by_fusion: Mapping[Fusion, Saliency], label: str) -> None:
@@ -103,6 +105,9 @@ class DatasetScores:
             for metric, score in _scores(values, truth, others):
                 clips = self._scores.setdefault(row, {}).setdefault(metric, {})
                 clips.setdefault(clip.name, []).append(score)
+            if _has_object(truth):
+                curves = metrics.overlap_curves(*_at_mask(values, truth))
+                self._curves.setdefault(row, {}).setdefault(clip.name, []).append(curves)
         self._scored.add((clip.name, number))
 
     def table(self) -> Table:
@@ -114,6 +119,8 @@ class DatasetScores:
             }
             for row, by_metric in self._scores.items()
         }
+        for row, curves in self._curves.items():
+            rows[row] |= at_best_threshold(curves)
         clips = len({clip for clip, _ in self._scored})
         are_photos = all(clip.is_photo for clip in self.dataset.clips)
         return Table(self.dataset.name, clips, len(self._scored), are_photos, rows)
@@ -150,14 +157,52 @@ def _scores(
     """Yield the score of a map in each metric that its ground truth allows."""
     if truth.points is not None and len(truth.points) >= MIN_FIXATIONS:
         yield from _fixation_scores(values, truth.points, truth.density, others)
-    if truth.mask is not None and truth.mask.any() and not truth.mask.all():
-        mask = truth.mask
-        large = np.asarray(cv2.resize(values, mask.shape[::-1]), np.float32)
+    if _has_object(truth):
+        large, mask = _at_mask(values, truth)
         yield "pixel AUC", metrics.pixel_auc(large, mask)
         yield "max-F", metrics.max_f(large, mask)
         yield "S-measure", metrics.s_measure(large, mask)
         yield "pointing", metrics.pointing(large, mask)
         yield "MAE", metrics.mean_absolute_error(large, mask)
+
+
+def _has_object(truth: Truth) -> bool:
+    """Say whether there is a mask with an object and something else."""
+    return truth.mask is not None and bool(truth.mask.any()) and not truth.mask.all()
+
+
+def _at_mask(values: Map, truth: Truth) -> tuple[Map, NDArray[np.bool_]]:
+    """Return a map at the size of the mask, and the mask."""
+    assert truth.mask is not None
+    return np.asarray(cv2.resize(values, truth.mask.shape[::-1]), np.float32), truth.mask
+
+
+def at_best_threshold(
+    curves: Mapping[str, Sequence[metrics.OverlapCurves]],
+) -> dict[str, Interval]:
+    """Return max-F as the papers define it, and J at the same threshold.
+
+    The F-measure at each threshold is averaged over all frames; its largest value is max-F. One
+    threshold for all frames gives less than the best one of each frame.
+
+    Parameters
+    ----------
+    curves : mapping of str to sequence of OverlapCurves
+        Those of the frames of each clip.
+
+    Returns
+    -------
+    dict of str to Interval
+        ``max-F of mean`` and ``J``: means over all frames, with intervals over clips.
+    """
+    frames = [one for clip in curves.values() for one in clip]
+    best = int(np.mean([one.f for one in frames], axis=0).argmax())
+    found = {}
+    for n, name in enumerate(("max-F of mean", "J")):
+        by_clip = [float(np.mean([one[n][best] for one in clip])) for clip in curves.values()]
+        mean = float(np.mean([one[n][best] for one in frames]))
+        found[name] = bootstrap(by_clip)._replace(mean=mean)
+    return found
 
 
 def _fixation_scores(

@@ -426,17 +426,25 @@ def _fails(free: Any, model: Any) -> bool:
     return tuple(scores.shape) != (1, model.output.shape[-1])
 
 
-def reinitialised(model: Any, seed: int) -> Any:
+def reinitialised(model: Any, seed: int, *, share: float = 1.0) -> Any:
     """Return a network of the same layers with random weights, as before training.
 
     Parameters
     ----------
     model : keras.Model
     seed : int
+    share : float
+        Share of the layers with weights that become random, from the last layer backwards; at
+        least one.
     """
     keras.utils.set_random_seed(seed)
     has_lambda = any(isinstance(one, keras.layers.Lambda) for one in model._flatten_layers())
-    return keras.models.clone_model(model, clone_function=_copied if has_lambda else None)
+    copy = keras.models.clone_model(model, clone_function=_copied if has_lambda else None)
+    layers = [layer for layer in model.layers if layer.weights]
+    kept = len(layers) - max(1, round(share * len(layers)))
+    for layer in layers[:kept]:
+        copy.get_layer(layer.name).set_weights(layer.get_weights())
+    return copy
 
 
 def fixed_size(model: Any) -> tuple[int, int] | None:

@@ -163,7 +163,7 @@ def check_target(settings: Settings) -> None:
 
 
 def open_static(
-    choice: ModelChoice, settings: Settings, *, trained: bool = True
+    choice: ModelChoice, settings: Settings, *, random_share: float = 0.0
 ) -> StaticStage | None:
     """Return the static stage, or None for a run without a network. Load TensorFlow.
 
@@ -171,9 +171,10 @@ def open_static(
     ----------
     choice : ModelChoice
     settings : Settings
-    trained : bool
-        With False the weights are replaced by random ones, seeded with ``settings.seed``. Such a
-        network's maps show what comes from the picture alone.
+    random_share : float
+        Share of the layers whose weights are replaced by random ones, seeded with
+        ``settings.seed``, from the last layer backwards. With 1, maps show what comes from the
+        picture alone.
 
     Raises
     ------
@@ -190,10 +191,10 @@ def open_static(
 
     with gc_paused():
         classifier, classes = open_classifier(
-            choice, settings, untrained_seed=None if trained else settings.seed
+            choice, settings, random_share=random_share, seed=settings.seed
         )
     # Skip these warnings for the randomised copy.
-    if trained:
+    if not random_share:
         _warn_of_limits(classifier, settings.precision)
     recipe = Recipe(
         target=labels.find_target(settings.target, classes), score=settings.score,
@@ -227,7 +228,8 @@ def network_layers(settings: Settings) -> "tuple[list[Layer], dict[str, list[str
     """
     is_named = settings.model_name in ("auto", "resnet50")
     choice = ModelChoice("resnet50") if is_named else choose(settings)
-    stage: Any = open_static(choice, settings, trained=choice.is_own or choice.key == "lite0")
+    has_weights = choice.is_own or choice.key == "lite0"
+    stage: Any = open_static(choice, settings, random_share=0.0 if has_weights else 1.0)
     if stage is None:
         raise UsageError(f"{option('model', 'none')} has no layers")
     from vidsal.static.layers import INPUT, chosen
@@ -261,7 +263,7 @@ def _warn_of_limits(classifier: "Classifier", precision: Precision) -> None:
 
 
 def open_classifier(
-    choice: ModelChoice, settings: NetworkOptions, *, untrained_seed: int | None = None
+    choice: ModelChoice, settings: NetworkOptions, *, random_share: float = 0.0, seed: int = 0
 ) -> "tuple[Classifier, Sequence[labels.NamedClass]]":
     """Return a network ready to be differentiated, and its classes. TensorFlow must be loaded.
 
@@ -273,8 +275,10 @@ def open_classifier(
     ----------
     choice : ModelChoice
     settings : NetworkOptions
-    untrained_seed : int, optional
-        Replace the weights by random ones with this seed.
+    random_share : float
+        See `open_static`.
+    seed : int
+        Of the random weights.
 
     Raises
     ------
@@ -285,7 +289,7 @@ def open_classifier(
     """
     from vidsal.static.gradient import Classifier
 
-    network = _opened(choice, settings, untrained_seed)
+    network = _opened(choice, settings, random_share, seed)
     classes = _classes(settings.labels, network.outputs)
     count = max(2, network.outputs)
     if len(classes) != count:
@@ -314,9 +318,11 @@ class _Opened(NamedTuple):
     is_multi_label: bool = False
 
 
-def _opened(choice: ModelChoice, settings: NetworkOptions, untrained_seed: int | None) -> _Opened:
+def _opened(
+    choice: ModelChoice, settings: NetworkOptions, random_share: float, seed: int
+) -> _Opened:
     """Return the function from pixels to logits, and what is known about it."""
-    if choice.key == "resnet50" and choice.weights is not None and untrained_seed is None:
+    if choice.key == "resnet50" and choice.weights is not None and not random_share:
         from vidsal.static import resnet50
 
         direct = resnet50.open_logits(choice.weights, settings.precision)
@@ -325,10 +331,10 @@ def _opened(choice: ModelChoice, settings: NetworkOptions, untrained_seed: int |
     from vidsal.static import keras_models
 
     keras_models.check_backend()
-    network = _network(choice, settings, is_trained=untrained_seed is None)
+    network = _network(choice, settings, is_trained=random_share < 1)
     model = network.model
-    if untrained_seed is not None:
-        model = keras_models.reinitialised(model, untrained_seed)
+    if random_share:
+        model = keras_models.reinitialised(model, seed, share=random_share)
     model = keras_models.prepared(model, precision=settings.precision, is_tried=choice.is_own)
     outputs = int(model.output.shape[-1])
 
