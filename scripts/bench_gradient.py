@@ -39,6 +39,8 @@ from vidsal.types import Frame, Request, Rgb
 # 15.4, and 13.9 with early striding. A share above 1 is therefore possible.
 GFLOP_PER_FRAME = 16.4
 SIDE, BATCH, SAMPLES = 224, 16, 16
+# A frame of 16:9 at the default short side.
+WIDE = (256, 448)
 PLAIN = vidsal.Settings(model="resnet50", method="gradient", target="top1", batch=BATCH)
 
 # Both run in a process of their own: sys.argv[1] is the weights file.
@@ -148,6 +150,12 @@ def speed(choice: ModelChoice) -> dict[str, Any]:
         precision: gradient_speed(choice, batch, precision) for precision in ("float32", "bfloat16")
     }
     vidsal_rate = flow_smoothgrad_rate(choice)
+    lite0 = ModelChoice("lite0")
+    figures["by_layer"] = {
+        f"{one.name} {precision}": layer_speed(one, precision)
+        for one in (lite0, choice)
+        for precision in ("float32", "bfloat16")
+    }
     figures["flow_smoothgrad_16"] = {"frames_per_s": round(vidsal_rate, 3)}
     others = {
         "eager_loop_smoothgrad_16": eager_rate(choice, batch),
@@ -175,6 +183,58 @@ def gradient_speed(choice: ModelChoice, batch: Rgb, precision: Precision) -> dic
         "matrix_product_gflops": round(gflops), "gradients_per_s": round(rate, 2),
         "share_of_matrix_product": round(rate * GFLOP_PER_FRAME / gflops, 3),
     }  # fmt: skip
+
+
+def layer_speed(choice: ModelChoice, precision: Precision) -> dict[str, Any]:
+    """Return the rate of noisy gradients by the default layer and by the picture, in turn.
+
+    The share of the matrix product counts the operations of each graph itself.
+    """
+    height, width = WIDE
+    rgb = np.random.default_rng(0).integers(0, 256, (BATCH, height, width, 3), np.uint8)
+    requests = [Request(n, 1) for n in range(BATCH)]
+    multiply, gflop = matrix_product(precision)
+    stages: dict[str, Any] = {}
+    for layer in ("auto", "input"):
+        settings = vidsal.Settings(model="lite0", batch=BATCH, layer=layer, precision=precision)
+        stages[layer] = open_static(choice, settings)
+    runs = [partial(stage.maps, rgb, requests) for stage in stages.values()]
+    product_s, *times_s = shortest_in_turn_s(multiply, *runs, rounds=6)
+    figures: dict[str, Any] = {}
+    for (layer, stage), duration_s in zip(stages.items(), times_s, strict=True):
+        work = gflop_of(stage)
+        share = BATCH * work / duration_s / (gflop / product_s)
+        figures[layer] = {
+            "layer": "+".join(stage.chosen_layers(height, width)),
+            "gradients_per_s": round(BATCH / duration_s, 2), "gflop": round(work, 2),
+            "share_of_matrix_product": round(share, 3),
+        }  # fmt: skip
+    figures["auto_is_faster_by"] = round(times_s[1] / times_s[0], 2)
+    return figures
+
+
+def gflop_of(stage: Any) -> float:
+    """Return the billions of operations that a row of a stage's gradient graph needs.
+
+    Multiplications and additions of convolutions and matrix products, forwards and backwards.
+    """
+    total = 0.0
+    graph = next(graph for key, graph in stage._graphs.items() if key[0] == "maps").graph
+    for operation in graph.get_operations():
+        kind = operation.type
+        is_back = kind.endswith("BackpropInput")
+        if kind not in ("Conv2D", "DepthwiseConv2dNative", "MatMul") and not is_back:
+            continue
+        # The forward output, or its derivative, has one product of the kernel's size at each place.
+        maps = operation.inputs[2] if is_back else operation.outputs[0]
+        kernel = operation.inputs[1].shape.as_list()
+        if kind == "MatMul":
+            total += 2.0 * kernel[0] * kernel[1]
+            continue
+        rows, columns, channels = maps.shape.as_list()[1:]
+        inputs = 1 if "Depthwise" in kind else kernel[2]
+        total += 2.0 * rows * columns * channels * kernel[0] * kernel[1] * inputs
+    return total / 1e9
 
 
 def flow_smoothgrad_rate(choice: ModelChoice) -> float:

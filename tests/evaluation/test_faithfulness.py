@@ -255,7 +255,7 @@ def test_rise_squashes_to_its_size_and_measures_plain_probabilities(
 
     def halved(rgb: Rgb) -> Map:
         sizes.add(rgb.shape[1:])
-        return predict(rgb) / 2
+        return np.asarray(predict(rgb) / 2, np.float32)
 
     monkeypatch.setattr(stage, "predict", halved)
     monkeypatch.setattr(module, "open_static", lambda *_, random_share=0.0: stage)

@@ -319,3 +319,22 @@ def test_upper_end_is_the_percentile_and_zero_for_empty_maps() -> None:
     values = np.ones((100, 100), np.float32)
     values[0, :5] = 1e6
     assert upper_end(values) == 1.0
+
+
+@pytest.mark.parametrize("least", [0.0, 0.6])
+def test_a_faint_map_is_shown_at_the_least_brightness(least: float) -> None:
+    scale = DisplayScale("stable", faintest=least)
+    bright, faint = np.full((8, 8), 5.0, np.float32), np.full((8, 8), 1.0, np.float32)
+    for n in range(20):
+        assert scale(bright, n / 10).values == pytest.approx(1)
+    shown = scale(faint, 2.0)
+    plain = DisplayScale("stable")
+    for n in range(20):
+        plain(bright, n / 10)
+    remembered = plain(faint, 2.0).high
+    assert remembered > 4
+    assert shown.high == pytest.approx(min(remembered, 1 / least) if least else remembered)
+    assert float(shown.values.max()) == pytest.approx(max(least, 1 / remembered))
+    # The memory is the same, so that the next bright map is not clipped.
+    assert scale(bright, 2.1).high == pytest.approx(plain(bright, 2.1).high)
+    assert not scale(np.zeros((8, 8), np.float32), 2.2).values.any()

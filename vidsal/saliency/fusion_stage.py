@@ -24,6 +24,9 @@ from vidsal.types import Map, Saliency
 # The flow of such a scene is mostly noise (0.003 to 0.02 on clips of a still camera), and a real
 # object would take half a minute to cross the picture.
 QUIET_SPEED = 0.03
+# When motion ends, the fused map falls to a fifth of what its scale remembers. Its most salient
+# region is shown at this or more, in the upper half of the colours.
+_FAINTEST = 0.6
 
 
 class _Fused(NamedTuple):
@@ -80,7 +83,9 @@ class FusionStage:
         """Return the scales that a scene begins with."""
         static, motion, fused = scale_modes(self._options.scale, has_static=has_static)
         return SceneScales(
-            DisplayScale(static), DisplayScale(motion, floor=QUIET_SPEED), DisplayScale(fused)
+            DisplayScale(static),
+            DisplayScale(motion, floor=QUIET_SPEED),
+            DisplayScale(fused, faintest=_FAINTEST),
         )
 
     def _saliency(

@@ -186,10 +186,13 @@ class DisplayScale:
     floor : float
         The upper end is at least this, so that noise of a quiet frame is not amplified. Without
         effect in "minmax" and "fixed".
+    faintest : float
+        The upper end of a map is shown at this or more, [0, 1]. Without effect in "minmax" and
+        "fixed".
     """
 
-    def __init__(self, mode: str, *, floor: float = 0.0) -> None:
-        self._mode, self._floor = mode, floor
+    def __init__(self, mode: str, *, floor: float = 0.0, faintest: float = 0.0) -> None:
+        self._mode, self._floor, self._faintest = mode, floor, faintest
         self._state = ScaleState()
 
     def __call__(self, values: Map, time_s: float, *, include: bool = True) -> "ScaledMap":
@@ -214,6 +217,9 @@ class DisplayScale:
         state = self._state if self._mode == "stable" else ScaleState()
         state = updated(state, value, time_s)
         high = state.high or 0.0
+        if self._faintest:
+            # Only what is shown: the average forgets neither the bright moments nor this one.
+            high = min(high, value / self._faintest)
         strength = value / high if high > 0 else 0.0
         # The floor does not predict later maps: after a still start, such as a frame that a
         # recorder doubled, the first movements would be clipped.
