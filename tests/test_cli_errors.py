@@ -223,7 +223,8 @@ def test_a_target_is_without_effect_where_no_network_is(clip: Path, here: Path) 
         (["clip.mp4", "--colour"], "vidsal: Unknown option: --colour", "Try `vidsal run --help`."),
         (["live", "-"], "vidsal: -: vidsal does not read pipes", "Try `vidsal live --help`."),
         (["run"], "vidsal: give at least one video, photo", "Try `vidsal run --help`."),
-        (["models", "x"], "vidsal: Unused Tokens", "Try `vidsal models --help`."),
+        (["models", "lite0", "x"], "vidsal: Unused Tokens", "Try `vidsal models --help`."),
+        (["models", "--layers"], "vidsal: --layers needs a network", "Try `vidsal models --help`."),
         (
             ["evaluate"],
             "vidsal: give at least one folder of clips",

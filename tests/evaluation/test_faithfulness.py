@@ -273,4 +273,4 @@ def test_more_random_layers_change_the_map_more(sample_media: Path) -> None:
     assert list(report.cascade) == [1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0]
     means = [one.mean for one in report.cascade.values()]
     assert means[-1] == report.randomised.mean < max(means) < 1
-    assert "with the last 50 % of the layers random" in str(report)
+    assert "in the last 50 % of its layers" in str(report)

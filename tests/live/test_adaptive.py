@@ -108,7 +108,9 @@ def test_a_gap_leaves_the_scales_as_they_were(
     assert [one.frame.time_s for one in across] == late
     for n in range(20, 30):
         assert across[n].motion_high == pytest.approx(without[n].motion_high, rel=0.12)
-        assert across[n].fused_high == pytest.approx(without[n].fused_high, rel=0.12)
+        # The first frame has no motion, which the fused map would have had.
+        if n > 20 or not has_network:
+            assert across[n].fused_high == pytest.approx(without[n].fused_high, rel=0.12)
         assert (across[n].static is None) == (not has_network)
         if across[n].static is not None:
             assert np.any(across[n].static)

@@ -224,7 +224,7 @@ class StaticOptions(Options):
         "aspect, sides are rounded to multiples of 32.",
         check=lambda px: 32 <= px <= 1024, expected="32 to 1024 pixels")
     smooth: float = declare(
-        0.03, "Standard deviation of the Gaussian that smooths the gradient map, as "
+        0.02, "Standard deviation of the Gaussian that smooths the gradient map, as "
         "a share of the picture's longer side.",
         check=lambda share: 0 <= share <= 0.2, expected="0 to 0.2")
     contrast: float = declare(
