@@ -493,6 +493,10 @@ def test_networks_of_its_own_are_found_in_any_case(given: str, name: str) -> Non
             ["noise=: without effect with method='integrated'"],
         ),
         ({"model": "a.keras", "preprocess": "tf", "seed": 3, "fusion": "sum", "gain": 1.0}, []),
+        (
+            {"method": "gradcam", "samples": 4, "reduce": "max", "noise": 0.1},
+            ["reduce=, samples=, noise=: without effect with method='gradcam'"],
+        ),
         ({"fusion": "static", "gain": 1.0}, ["gain=: without effect with fusion='static'"]),
     ],
 )

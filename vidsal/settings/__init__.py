@@ -395,6 +395,11 @@ class Settings(PictureOptions, AnalysisOptions, NetworkOptions, SourceOptions, O
         rules = [
             (option("method", "gradient"), self.method == "gradient", {"samples", *sampling}),
             (option("method", "integrated"), self.method == "integrated", sampling),
+            (
+                option("method", self.method),
+                self.method in CLASS_ACTIVATION,
+                {"samples", "reduce", *sampling},
+            ),
             (option("fusion", self.fusion), self.fusion in ("static", "motion"), {"gain"}),
             (model, not is_saved(self.model) and not is_object, {"preprocess"}),
             (model, not is_saved(self.model), {"trust_model"}),
