@@ -38,17 +38,17 @@ from vidsal.types import Map, Rgb
 def static_saliency(
     rgb: Any, settings: Settings | None = None, *, analyser: Analyser | None = None
 ) -> Map:
-    """Return the static saliency of a picture: where the class score depends on its pixels.
+    """Return the static saliency of a picture: where the class score depends on it.
 
-    SmoothGrad, the mean gradient of the class score over noisy copies of the picture, smoothed
-    and scaled.
+    The mean gradient of the class score by layers of the network over noisy copies of the picture,
+    smoothed and scaled; `settings` may choose the pixels or another method.
 
     Parameters
     ----------
     rgb : (H, W, 3) uint8 array or PIL image
         RGB, red first.
     settings : Settings, optional
-        ``model``, ``target``, ``method``, ``samples``, ``working_width`` and others. The network
+        ``model``, ``target``, ``layer``, ``method``, ``samples`` and others. The network
         of the last settings stays loaded for the next call.
     analyser : Analyser, optional
         Use its network and settings instead of `settings`.

@@ -380,9 +380,9 @@ class StaticStage(Protocol):
 
         Returns
         -------
-        (N, h, w) float32 array
-            Without a common scale between pictures. At least 0, except with ``channels="sum"``,
-            which keeps the sign.
+        (N, h2, w2) float32 array
+            At the size of the layer by which the score is differentiated, without a common scale
+            between pictures. At least 0, except with ``reduce="sum"`` at one layer.
         """
 
 

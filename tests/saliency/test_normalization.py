@@ -338,3 +338,11 @@ def test_a_faint_map_is_shown_at_the_least_brightness(least: float) -> None:
     # The memory is the same, so that the next bright map is not clipped.
     assert scale(bright, 2.1).high == pytest.approx(plain(bright, 2.1).high)
     assert not scale(np.zeros((8, 8), np.float32), 2.2).values.any()
+
+
+def test_what_is_left_in_a_fade_to_black_stays_dark() -> None:
+    scale = DisplayScale("stable", faintest=0.6)
+    for n in range(20):
+        scale(np.full((8, 8), 5.0, np.float32), n / 10)
+    shown = scale(np.full((8, 8), 0.001, np.float32), 2.0)
+    assert 0 < shown.values.max() < 0.01

@@ -288,3 +288,49 @@ def test_only_what_follows_the_layer_is_differentiated() -> None:
         counts[layer] = sum("BackpropInput" in kind for kind in kinds)
     # Five of the sixteen blocks follow, each with three convolutions; the head, too.
     assert counts["/16"] <= 17 < 40 < counts["input"]
+
+
+def test_strides_of_networks_without_padding_are_powers_of_two() -> None:
+    # Rows of InceptionV3 for pictures of 256.
+    layers = _observed_of(
+        256, [("a", 127), ("b", 125), ("c", 62), ("d", 60), ("e", 29), ("f", 14), ("g", 6)]
+    )
+    assert [layer.stride for layer in layers] == [2, 2, 4, 4, 8, 16, 32]
+    assert chosen("auto", layers) == chosen("/8,/16", layers) == ("e", "f")
+
+
+def _observed_of(rows: int, names: list[tuple[str, int]]) -> list[Layer]:
+    """The layers of a chain, by their names and rows."""
+    last = np.zeros((1, rows, rows, 3))
+    found = LayerList(last)
+    for name, count in names:
+        output = np.zeros((1, count, count, 8))
+        found.observe(name, output, [last])
+        last = output
+    return found.layers()
+
+
+def test_a_layer_that_does_not_exist_is_one_line_before_any_map() -> None:
+    with pytest.raises(UsageError, match=r"^layer='foo' is not a layer of this network$"):
+        _maps(_linear(), pictures_of((16, 24), 1), layer="foo")
+
+
+def test_a_class_activation_map_needs_a_layer_with_places() -> None:
+    model = keras.Sequential([keras.Input((16, 24, 3)), L.Flatten(), L.Dense(6)])
+    with pytest.raises(
+        UsageError, match=r"needs a layer, and .* has none with more than one place"
+    ):
+        _maps(model, pictures_of((16, 24), 1), method="gradcam", layer="auto")
+
+
+def test_a_dropout_that_was_built_active_is_not_active() -> None:
+    picture = keras.Input((None, None, 3))
+    x = L.Conv2D(16, 3, strides=2)(picture)
+    x = L.Dropout(0.5)(x, training=True)
+    x = L.Conv2D(16, 3, strides=2)(L.Conv2D(16, 3, strides=2)(x))
+    model = keras.Model(picture, L.Dense(6)(L.GlobalAveragePooling2D()(x)))
+    rgb = pictures_of((64, 64), 1)
+    stage = open_object(model, method="gradient", target=str(CLASS), layer="/2")
+    first, again = (stage.maps(rgb, [Request(0, 1)]) for _ in range(2))
+    assert np.array_equal(first, again)
+    assert np.array_equal(stage.predict(rgb), stage.predict(rgb))

@@ -19,9 +19,9 @@ from vidsal.media.truncation import readable_end
 # ffmpeg stays out of the terminal's process group, so that Ctrl-C reaches only vidsal. vidsal then
 # decides whether to finish or to remove the file.
 OWN_SESSION: dict[str, Any] = {"start_new_session": True}
-# imageio-ffmpeg's own ffmpeg is new enough.
 # A recording that was cut, or a faulty encoder, need not place a header before the first picture.
 _TRACED_PACKETS = 16
+# imageio-ffmpeg's own ffmpeg is new enough.
 _BUNDLED = Path(imageio_ffmpeg.__file__).parent
 # Exit code after a signal that ffmpeg handles, such as SIGTERM.
 _TERMINATED = 255

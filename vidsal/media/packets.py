@@ -267,9 +267,10 @@ def leaps(times: NDArray[np.float64], tick_s: float) -> list[tuple[float, float]
     list of (float, float)
         First time after each leap, and its size without the median step, in seconds.
     """
+    times = times[np.isfinite(times)]
     steps = np.diff(times) * tick_s
     (after,) = np.nonzero(steps > _LONGEST_PAUSE_S)
-    return [(float(times[n + 1] * tick_s), float(steps[n] - np.nanmedian(steps))) for n in after]
+    return [(float(times[n + 1] * tick_s), float(steps[n] - np.median(steps))) for n in after]
 
 
 def _without_outliers(

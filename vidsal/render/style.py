@@ -29,7 +29,7 @@ class Style(NamedTuple):
         Write class, time, model, colour bar and marker into the picture.
     boxes : float
         Draw boxes around the regions of the fused map above this value, 0..1; 0 draws none.
-    method : {"smoothgrad", "gradient", "integrated"}
+    method : str
         The method that the caption names.
     width : int
         Largest width of all panels together, in pixels; 0 keeps the size of the frame.

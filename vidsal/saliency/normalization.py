@@ -18,6 +18,8 @@ MEMORY_S = 3.0
 # The first map counts like maps of this many seconds: enough that the next few, which differ as
 # much as the first speeds of a scene do, do not make the scale jump; too few to keep a wrong scale.
 _FIRST_S = 0.25
+# Below this share of a scale, times `faintest`, a map counts as dark.
+_DARK = 0.05
 # Values are clipped at this multiple of the scale: its tenth power still fits into float32.
 _LARGEST = 1e3
 
@@ -187,8 +189,8 @@ class DisplayScale:
         The upper end is at least this, so that noise of a quiet frame is not amplified. Without
         effect in "minmax" and "fixed".
     faintest : float
-        The upper end of a map is shown at this or more, [0, 1]. Without effect in "minmax" and
-        "fixed".
+        The upper end of a map is shown at this or more, [0, 1]; that of a map that is far darker
+        than the ones before it, at less. For "stable".
     """
 
     def __init__(self, mode: str, *, floor: float = 0.0, faintest: float = 0.0) -> None:
@@ -218,8 +220,9 @@ class DisplayScale:
         state = updated(state, value, time_s)
         high = state.high or 0.0
         if self._faintest:
-            # Only what is shown: the average forgets neither the bright moments nor this one.
-            high = min(high, value / self._faintest)
+            # Only what is shown: the average forgets neither the bright moments nor this one. What
+            # is left of a map in a fade to black stays dark.
+            high = min(high, max(value / self._faintest, _DARK * high))
         strength = value / high if high > 0 else 0.0
         # The floor does not predict later maps: after a still start, such as a frame that a
         # recorder doubled, the first movements would be clipped.

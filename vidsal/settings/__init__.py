@@ -192,7 +192,8 @@ class StaticOptions(Options):
         "their maps), or auto. `vidsal models NAME` lists the layers.", parse=parse_layer)
     reduce: Reduce = declare(
         "norm", "From the derivatives at a place to one number: norm, max (of the absolute "
-        "values), sum (signed) or grad-x-act (the absolute derivative x activation, summed). "
+        "values), sum (signed, at one layer) or grad-x-act (the absolute derivative x activation, "
+        "summed). "
         "Integrated gradients: sum keeps the sign.")
     samples: int = declare(
         16, "Gradients that a map averages: noisy copies, or steps of the way.",
@@ -395,6 +396,11 @@ class Settings(PictureOptions, AnalysisOptions, NetworkOptions, SourceOptions, O
         rules = [
             (option("method", "gradient"), self.method == "gradient", {"samples", *sampling}),
             (option("method", "integrated"), self.method == "integrated", sampling),
+            (
+                option("method", "integrated"),
+                self.method == "integrated" and self.reduce != "sum",
+                {"reduce"},
+            ),
             (
                 option("method", self.method),
                 self.method in CLASS_ACTIVATION,

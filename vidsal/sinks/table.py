@@ -12,10 +12,11 @@ import numpy as np
 from vidsal.runtime.atomic_write import atomic_write, writing
 from vidsal.saliency.regions import Box, boxes, centroid
 from vidsal.settings import Settings
+from vidsal.settings.values import CLASS_ACTIVATION
 from vidsal.types import TOP_CLASSES, Prediction, Saliency, Shown, SourceInfo
 
 COLUMNS = (
-    "index", "time_s", "model", "method", "target", "target_probability",
+    "index", "time_s", "model", "method", "layer", "reduce", "target", "target_probability",
     *(f"{what}_{n}" for n in range(1, TOP_CLASSES + 1) for what in ("class", "probability")),
     "speed_median", "speed_p95",
     "camera_model", "camera_row_px", "camera_column_px", "camera_zoom", "camera_turn_deg",
@@ -106,6 +107,8 @@ def _fusion_values(saliency: Saliency, settings: Settings) -> dict[str, str]:
     if saliency.static is not None:
         values |= {
             "method": settings.method,
+            "layer": settings.differentiated_by,
+            "reduce": "" if settings.method in CLASS_ACTIVATION else settings.reduce,
             "fusion": settings.fusion,
             "gain": _number(settings.gain),
             "centre_prior": _number(settings.centre_prior),

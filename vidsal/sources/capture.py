@@ -42,6 +42,8 @@ _ANALYSIS_S = 0.5
 _BASE_TOLERANCE = 0.1
 # ffmpeg's last error if it decoded no picture.
 _NOTHING_DECODED = "received no packets."
+# For a stream that does not claim its rate, in frames per second.
+_USUAL_FPS = 25.0
 # Codecs whose pictures have headers that can say how to turn them, and so many pictures that ffmpeg
 # may deliver before the one that has such a header: those of a usual reordering.
 _ORIENTED_CODECS, _UNORIENTED_PICTURES = ("h264", "hevc"), 8
@@ -232,6 +234,8 @@ class StreamCapture:
         self._next: Rgb | None = None
         self._lacks_key_frame = False
         self._codec = ""
+        # Whether ffmpeg logs the headers of the first pictures.
+        self._has_trace = False
         # (height, width) of the decoded pictures.
         self._coded_px: tuple[int, int] | None = None
         self._orientation: DisplayOrientation | None = None
@@ -306,9 +310,11 @@ class StreamCapture:
         decoder.wait_for(_INPUT_DESCRIBED)
         line, _ = banner.video_stream(decoder.log())
         self._codec = banner.codec(line)
+        self._has_trace = bool(headers) and self._codec in _ORIENTED_CODECS
         self._coded_px = banner.coded_size(line)
         if line and self._coded_px is None:
             self._end_processes()
+            self._has_trace = False
             self._decode_undescribed()
         else:
             # ffmpeg reads this file after the filters.
@@ -340,6 +346,7 @@ class StreamCapture:
             self._lacks_key_frame = not self._stopped
             return
         line = described.group(1)
+        self._coded_px = banner.coded_size(line)
         filters = picture_filters(replace(self._traits(line), may_be_interlaced=False))
         if tags := banner.color_tags(line):
             # Raw pictures do not keep their tags.
@@ -359,14 +366,17 @@ class StreamCapture:
         Earlier ones arrive all at once. Later ones depend on them, so that ffmpeg decodes them.
         """
         rgb = self._read_picture()
-        needed = _UNORIENTED_PICTURES if self._codec in _ORIENTED_CODECS else 0
-        for n in range(round(_ANALYSIS_S * fps)):
+        needed = _UNORIENTED_PICTURES if self._has_trace else 0
+        enough_s = time.monotonic() + _ANALYSIS_S
+        for n in range(max(needed, round(_ANALYSIS_S * fps))):
             began_s = time.monotonic()
             following = self._read_picture()
             if following is None:
                 break
             rgb = following
-            if n >= needed and time.monotonic() - began_s > 0.5 / fps:
+            # A slow stream is not held up for all pictures that may be needed.
+            is_enough = n >= needed or began_s > enough_s
+            if is_enough and time.monotonic() - began_s > 0.5 / (fps or _USUAL_FPS):
                 break
         return rgb
 

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from vidsal.errors import VidsalError, option
+from vidsal.errors import UsageError, VidsalError, option
 from vidsal.runtime.allocation import gc_paused
 from vidsal.runtime.fork import require_own_threads
 from vidsal.settings import Method, Reduce, Score
@@ -181,7 +181,6 @@ class GradientStage:
         self.names = classifier.names
         self.target = recipe.target
         self.input_size = classifier.input_size
-        self._logits = classifier.logits
         self._recipe = recipe
         self._rows = rows
         self._graphs: dict[tuple[str, int | None, int, int], Any] = {}
@@ -238,6 +237,11 @@ class GradientStage:
             return (INPUT,)
         layers = self.layers(height, width)
         names = chosen(recipe.layer, layers, is_last=recipe.method in CLASS_ACTIVATION)
+        if recipe.method in CLASS_ACTIVATION and names == (INPUT,):
+            raise UsageError(
+                f"{option('method', recipe.method)} needs a layer, and {self._classifier.name} has "
+                "none with more than one place"
+            )
         if recipe.layer == "auto" and names == (INPUT,):
             log.warning(
                 "%s has no layer between its input and its last size: scores are differentiated by "
@@ -286,10 +290,12 @@ class GradientStage:
         Returns
         -------
         (N, h2, w2) float32 array
-            At least 0, except with ``reduce="sum"``, which keeps the sign.
+            At least 0, except with ``reduce="sum"`` at one layer, which keeps the sign.
 
         Raises
         ------
+        UsageError
+            If the network lacks a layer that the recipe names.
         ValueError
             If `rgb` has another shape or type, or a request lacks the class that a locked target
             needs.
@@ -351,6 +357,8 @@ class GradientStage:
         if key not in self._graphs:
             try:
                 self._graphs[key] = trace(height, width)
+            except UsageError:
+                raise
             except (ValueError, TypeError, tf.errors.OpError) as error:
                 raise VidsalError(
                     f"{self._classifier.name} cannot take pictures of {width}x{height}: "

@@ -321,7 +321,7 @@ def run(model: Any, pixels: Any, observer: Observer | None = None) -> Any:
         options = {"training": False} if takes_training else {}
 
         def applied(*arguments: Any, **others: Any) -> Any:
-            output = operation(*arguments, **(options | others))
+            output = operation(*arguments, **(others | options))
             return observer(operation.name, output, keras.tree.flatten((arguments, others)))
 
         return applied

@@ -1,5 +1,6 @@
 """The layers of a network at which a score can be differentiated, and the choice among them."""
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ class Layer:
     ----------
     name : str
     stride : int
-        Rows of the picture for each row of the output.
+        Rows of the picture for each row of the output: the nearest power of 2.
     channels : int
     is_cut : bool
         Whether the scores depend on the picture through this output alone, and it is not just a
@@ -88,7 +89,8 @@ class LayerList:
             last_use = max(last_use, self._last_use[number])
             shape = tuple(getattr(operation.output, "shape", ()))
             if number and len(shape) == 4 and None not in shape[1:] and shape[1] * shape[2] > 1:
-                stride = max(1, round(rows / int(shape[1])))
+                # Convolutions without padding lose some rows more.
+                stride = 2 ** round(math.log2(max(1.0, rows / int(shape[1]))))
                 layers.append(
                     Layer(operation.name, stride, int(shape[3]), is_cut, operation.is_merge)
                 )

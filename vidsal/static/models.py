@@ -226,7 +226,9 @@ def network_layers(settings: Settings) -> "tuple[list[Layer], dict[str, list[str
     UsageError, VidsalError
         See `choose` and `open_static`.
     """
-    is_named = settings.model_name in ("auto", "resnet50")
+    if settings.model_name == "auto":
+        raise UsageError("auto is resnet50 or lite0: name one of them")
+    is_named = settings.model_name == "resnet50"
     choice = ModelChoice("resnet50") if is_named else choose(settings)
     has_weights = choice.is_own or choice.key == "lite0"
     stage: Any = open_static(choice, settings, random_share=0.0 if has_weights else 1.0)
@@ -328,6 +330,10 @@ def _opened(
         direct = resnet50.open_logits(choice.weights, settings.precision)
         if direct is not None:
             return _Opened(direct, resnet50.CLASSES)
+    if choice.key == "resnet50" and choice.weights is None and random_share == 1:
+        from vidsal.static import resnet50
+
+        return _Opened(resnet50.empty_logits(), resnet50.CLASSES)
     from vidsal.static import keras_models
 
     keras_models.check_backend()

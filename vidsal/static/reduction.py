@@ -14,7 +14,7 @@ def reduced(reduce: Reduce, gradients: Any, activations: Any) -> Any:
     ======================  ==================================================
     ``norm``                Euclidean norm of the derivatives
     ``max``                 largest magnitude of the derivatives
-    ``sum``                 sum of the derivatives, with its sign
+    ``sum``                 sum of the derivatives, with its sign (see `joined`)
     ``grad-x-act``          sum of the magnitudes of derivative x activation
     ======================  ==================================================
 
@@ -47,8 +47,8 @@ def class_activation_map(method: Method, gradients: Any, activations: Any) -> An
         the mean of g over all places [1]_
     ``gradcam++``
         the sum of a relu(g) over all places, where a = g^2 / (2 g^2 + g^3 x sum of A), scaled so
-        that the a of a channel sum to 1 [2]_. The factor exp(score), which scales the whole map, is
-        left out
+        that the a of a channel sum to 1 [2]_, as tf-keras-vis does. The factor exp(score), which
+        scales the whole map, is left out
     ``layercam``
         relu(g) at each place [3]_
 

@@ -65,7 +65,8 @@ def open_logits(path: Path, precision: Precision) -> Callable[..., Any] | None:
     -------
     callable or None
         (N, h, w, 3) float32 tensor, RGB, 0..255, and an `Observer` or None, to (N, 1000) float32
-        logits. The observer is shown each rectified output, by the name that it has in Keras.
+        logits. The observer is shown the outputs of ReLU and of the pooling, by their names in
+        Keras.
     """
     try:
         with h5py.File(path) as file:
@@ -79,6 +80,18 @@ def open_logits(path: Path, precision: Precision) -> Callable[..., Any] | None:
         for name, layer in layers.items()
     }
     return partial(_logits, layers=variables, dtype=tf.as_dtype(precision))
+
+
+def empty_logits() -> Callable[..., Any]:
+    """Return the network with weights of zero, to list its layers; see `open_logits`.
+
+    Returns
+    -------
+    callable
+    """
+    shapes = [*_shapes(), ("predictions", (_FEATURES, CLASSES))]
+    layers = {name: _Layer(tf.zeros(shape), tf.zeros(shape[-1:])) for name, shape in shapes}
+    return partial(_logits, layers=layers, dtype=tf.float32)
 
 
 def _logits(
