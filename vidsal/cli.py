@@ -415,7 +415,8 @@ def faithfulness(
         raise UsageError("give at least one photo or video")
     if frames < 1:
         raise UsageError(f"--frames must be 1 or more, got {frames}")
-    _warn_of_idle(settings, list(options))
+    # The seed also makes the random weights.
+    _warn_of_idle(settings, [name for name in options if name != "seed"])
     from vidsal.evaluation.faithfulness import faithfulness as measure
     from vidsal.evaluation.report import write_json
     from vidsal.runtime.atomic_write import claim
@@ -526,6 +527,9 @@ def models(
     /,
     *,
     layers: Annotated[bool, Parameter(help="List all layers.", negative=())] = False,
+    trust_model: Annotated[
+        bool, Parameter(help="Load a file that contains Lambda layers.", negative=())
+    ] = False,
 ) -> None:
     """List the networks that can be used, or the layers of one."""
     from vidsal.doctor import layer_lines, model_lines
@@ -537,7 +541,8 @@ def models(
         return
     from vidsal.static.models import network_layers
 
-    _print("\n".join(layer_lines(*network_layers(Settings(model=name)), shows_all=layers)))
+    settings = Settings(model=name, trust_model=trust_model)
+    _print("\n".join(layer_lines(*network_layers(settings), shows_all=layers)))
 
 
 @app.command(

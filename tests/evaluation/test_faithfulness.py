@@ -263,6 +263,9 @@ def test_rise_squashes_to_its_size_and_measures_plain_probabilities(
     assert sizes == {(224, 224, 3)} and report.protocol == "rise"
     assert 0 < report.rows["vidsal"].insertion.mean < 0.5
     assert "published for ResNet50: RISE 0.108, 0.727" in str(report)
+    monkeypatch.setattr(stage, "input_size", SIZE)
+    with pytest.raises(UsageError, match="needs a network for pictures of 224x224"):
+        faithfulness([photo], LITE0, protocol="rise")
     with pytest.raises(UsageError, match="protocol= must be one of vidsal, rise, got 'mine'"):
         faithfulness([photo], LITE0, protocol="mine")  # type: ignore[arg-type]
 

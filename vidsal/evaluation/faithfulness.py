@@ -109,6 +109,11 @@ def faithfulness(
     choice = choose(settings, progress=progress is not None)
     trained = open_static(choice, settings)
     assert trained is not None
+    if way.side_px is not None and trained.input_size not in (None, (way.side_px, way.side_px)):
+        raise UsageError(
+            f"{option('protocol', protocol)} needs a network for pictures of {way.side_px}x"
+            f"{way.side_px}"
+        )
     randomised = _randomised(choice, settings, trained, _CASCADE if cascade else (1.0,))
     areas: dict[str, list[Areas]] = {}
     correlations: dict[float, list[float]] = {share: [] for share in randomised}
