@@ -29,7 +29,11 @@ def classifier_of(
 ) -> Classifier:
     """A classifier with the names "class 0" and so on."""
     names = tuple(f"class {n}" for n in range(classes))
-    return Classifier("test", logits, names, is_multi_label=is_multi_label)
+
+    def observed(pixels: Any, _: object = None) -> Any:
+        return logits(pixels)
+
+    return Classifier("test", observed, names, is_multi_label=is_multi_label)
 
 
 def stage_of(

@@ -139,44 +139,6 @@ def test_color_matrix(pixels: str, lacks_matrix: bool) -> None:
     assert banner.lacks_color_matrix(line) == lacks_matrix
 
 
-def test_fields_in_h264_headers() -> None:
-    line = "[trace_headers @ 0x55e1] 59          frame_mbs_only_flag                     {0} = {0}"
-    assert banner.allows_fields(f"{line.format(0)}\n[trace_headers @ 0x55e1] Picture")
-    assert not banner.allows_fields(line.format(1))
-    assert not banner.allows_fields("")
-
-
-@pytest.mark.parametrize(
-    ("cancels", "flips", "rotation", "expected"),
-    [
-        (0, (0, 0), 16384, (90, False, False)),
-        (0, (0, 0), 49152, (270, False, False)),
-        (0, (1, 0), 0, (0, True, False)),
-        (0, (1, 1), 16384, (90, True, True)),
-        (0, (0, 0), 0, None),
-        (1, (1, 0), 16384, None),
-    ],
-)
-def test_display_orientation(
-    cancels: int, flips: tuple[int, int], rotation: int, expected: tuple[int, bool, bool] | None
-) -> None:
-    fields = {
-        "display_orientation_cancel_flag": cancels, "hor_flip": flips[0], "ver_flip": flips[1],
-        "anticlockwise_rotation": rotation,
-    }  # fmt: skip
-    lines = [f"[trace_headers @ 0x5] 5 {name}   {one:b} = {one}" for name, one in fields.items()]
-    text = "\n".join(["[trace_headers @ 0x5] Display Orientation", *lines])
-    assert banner.display_orientation(text) == expected
-    assert banner.display_orientation("[trace_headers @ 0x5] Slice Header") is None
-    # HEVC's name of the header.
-    for slice_header in ("Slice Header", "Slice Segment Header"):
-        first = f"[trace_headers @ 0x5] {slice_header}"
-        assert banner.late_orientation(f"{first}\n{text}\n{first}") == expected
-        assert banner.late_orientation(f"{text}\n{first}") is None
-        if expected:
-            assert banner.late_orientation(f"{text}\n{first}\n{text}") is None
-
-
 def test_changed_size() -> None:
     line = "[vf#0:0] Reconfiguring filter graph because {} changed"
     size = line.format("video parameters") + " to yuv444p(tv, bt709/x/y), {}x{}, unspecified alpha"
@@ -367,18 +329,3 @@ def test_sizes_and_aspects() -> None:
     assert banner.frame_size("") is None
     aspects = {"4/3": Fraction(4, 3), "0/1": 1, "1/0": 1, "": 1, "100/1": 1, "1/11": 1, "10/1": 10}
     assert {text: banner.sample_aspect(text) for text in aspects} == aspects
-
-
-@pytest.mark.parametrize(
-    ("headers", "count"),
-    [
-        ("211  max_num_reorder_frames      011 = 2", 2),
-        ("40  sps_max_num_reorder_pics[0]   1 = 0\n44  sps_max_num_reorder_pics[1]   011 = 3", 3),
-        ("8  profile_idc   01000010 = 66", 0),
-        ("41  pic_order_cnt_type   011 = 2", 0),
-        ("41  pic_order_cnt_type   1 = 0", None),
-        ("", None),
-    ],
-)
-def test_the_number_of_reordered_frames_is_in_the_headers(headers: str, count: int | None) -> None:
-    assert banner.reordered_frames(headers) == count

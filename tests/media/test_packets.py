@@ -115,9 +115,9 @@ def test_the_seams_of_joined_recordings_are_not_corrupt(is_joined: bool, corrupt
 
 
 def test_leaps_of_hours_are_taken_out() -> None:
-    times, has_leap = without_leaps(np.array([0.0, 40, 80, 9e7, 9e7 + 40]), 1e-3)
-    assert has_leap
-    assert times.tolist() == [0, 40, 80, 120, 160]
+    times, leaps = without_leaps(np.array([0.0, 40, np.nan, 80, 9e7, 9e7 + 40]), 1e-3)
+    assert leaps[0] == pytest.approx((9e4, 9e4 - 0.12)) and len(leaps) == 1
+    assert times == pytest.approx([0, 40, np.nan, 80, 120, 160], nan_ok=True)
     pause = np.array([0.0, 40, 3.6e6])
-    times, has_leap = without_leaps(pause, 1e-3)
-    assert times.tolist() == pause.tolist() and not has_leap
+    times, leaps = without_leaps(pause, 1e-3)
+    assert times.tolist() == pause.tolist() and not leaps

@@ -42,7 +42,7 @@ def test_an_open_network_is_not_used_in_a_forked_process(monkeypatch: pytest.Mon
     from vidsal.static.gradient import Classifier, GradientStage, Recipe
     from vidsal.types import Target
 
-    def logits(pixels: object) -> object:
+    def logits(pixels: object, _: object = None) -> object:
         return tf.reduce_mean(pixels, axis=(1, 2))
 
     classifier = Classifier("mean", logits, ("red", "green", "blue"))

@@ -172,7 +172,7 @@ def test_a_dictionary_is_refused() -> None:
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "CMYK", "RGBA"])
 def test_pil_images_have_the_colours_of_their_files(mode: str, tmp_path: Path) -> None:
     path = tmp_path / ("photo.tif" if mode == "CMYK" else "photo.png")
-    # Of the primaries of sRGB, in other places: red becomes blue.
+    # The primaries of sRGB in other places: red becomes blue.
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     swapped = profile.replace(b"rXYZ", b"tmpX").replace(b"bXYZ", b"rXYZ").replace(b"tmpX", b"bXYZ")
     given: dict[str, Any] = {} if mode in ("L", "CMYK") else {"icc_profile": swapped}

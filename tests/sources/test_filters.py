@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from conftest import run_ffmpeg
 
-from vidsal.media import banner, ffmpeg
+from vidsal.media import ffmpeg
+from vidsal.media.headers import display_orientation
 from vidsal.media.probe import VideoStream
 from vidsal.sources.filters import PictureTraits, picture_filters, reason_against_opencv
 
@@ -146,7 +147,7 @@ def test_orientation_filters_turn_as_ffmpeg_itself_does(
     asked = f"h264_metadata=display_orientation=insert:rotate={rotation}"
     asked += f":flip={flips}" * bool(flips)
     run_ffmpeg("-i", str(plain_h264), "-c", "copy", "-bsf:v", asked, str(turned))
-    orientation = banner.display_orientation(ffmpeg.trace_headers(turned))
+    orientation = display_orientation(ffmpeg.trace_headers(turned))
     filters = picture_filters(PictureTraits(orientation=orientation))
     to_rgb = ("-frames:v", "1", "-pix_fmt", "rgb24", "-f", "rawvideo")
     scale = ",".join(picture_filters(PictureTraits()))

@@ -102,12 +102,14 @@ class DatasetScores:
         for row, values in maps:
             if not is_first and label not in row:
                 continue
-            for metric, score in _scores(values, truth, others):
+            scores = dict(_fixation_scores(values, truth, others))
+            if _has_object(truth):
+                masked, curves = _mask_scores(values, truth)
+                scores |= masked
+                self._curves.setdefault(row, {}).setdefault(clip.name, []).append(curves)
+            for metric, score in scores.items():
                 clips = self._scores.setdefault(row, {}).setdefault(metric, {})
                 clips.setdefault(clip.name, []).append(score)
-            if _has_object(truth):
-                curves = metrics.overlap_curves(*_at_mask(values, truth))
-                self._curves.setdefault(row, {}).setdefault(clip.name, []).append(curves)
         self._scored.add((clip.name, number))
 
     def table(self) -> Table:
@@ -151,30 +153,25 @@ def _own_maps(
         yield f"{row} x centre prior", fused.fused * prior
 
 
-def _scores(
-    values: Map, truth: Truth, others: NDArray[np.float64] | None
-) -> Iterator[tuple[str, float]]:
-    """Yield the score of a map in each metric that its ground truth allows."""
-    if truth.points is not None and len(truth.points) >= MIN_FIXATIONS:
-        yield from _fixation_scores(values, truth.points, truth.density, others)
-    if _has_object(truth):
-        large, mask = _at_mask(values, truth)
-        yield "pixel AUC", metrics.pixel_auc(large, mask)
-        yield "max-F", metrics.max_f(large, mask)
-        yield "S-measure", metrics.s_measure(large, mask)
-        yield "pointing", metrics.pointing(large, mask)
-        yield "MAE", metrics.mean_absolute_error(large, mask)
-
-
 def _has_object(truth: Truth) -> bool:
     """Say whether there is a mask with an object and something else."""
     return truth.mask is not None and bool(truth.mask.any()) and not truth.mask.all()
 
 
-def _at_mask(values: Map, truth: Truth) -> tuple[Map, NDArray[np.bool_]]:
-    """Return a map at the size of the mask, and the mask."""
-    assert truth.mask is not None
-    return np.asarray(cv2.resize(values, truth.mask.shape[::-1]), np.float32), truth.mask
+def _mask_scores(values: Map, truth: Truth) -> tuple[dict[str, float], metrics.OverlapCurves]:
+    """Return the score of a map in each metric of masks, and its curves."""
+    mask = truth.mask
+    assert mask is not None
+    large = np.asarray(cv2.resize(values, mask.shape[::-1]), np.float32)
+    curves = metrics.overlap_curves(large, mask)
+    scores = {
+        "pixel AUC": metrics.pixel_auc(large, mask),
+        "max-F": float(curves.f.max()),
+        "S-measure": metrics.s_measure(large, mask),
+        "pointing": metrics.pointing(large, mask),
+        "MAE": metrics.mean_absolute_error(large, mask),
+    }
+    return scores, curves
 
 
 def at_best_threshold(
@@ -206,21 +203,21 @@ def at_best_threshold(
 
 
 def _fixation_scores(
-    values: Map,
-    points: NDArray[np.float64],
-    density: Map | None,
-    others: NDArray[np.float64] | None,
+    values: Map, truth: Truth, others: NDArray[np.float64] | None
 ) -> Iterator[tuple[str, float]]:
-    """Yield the score of a map in each metric of fixations."""
+    """Yield the score of a map in each metric of fixations, if there are enough of them."""
+    points = truth.points
+    if points is None or len(points) < MIN_FIXATIONS:
+        return
     yield "NSS", metrics.nss(values, points)
     yield "AUC-Judd", metrics.auc_judd(values, points)
     if others is not None and len(others):
         yield "sAUC", metrics.shuffled_auc(values, points, others)
     height, width = values.shape
-    if density is None:
+    if truth.density is None:
         density = metrics.density(points, (height, width))
     else:
-        density = image_ops.shrink(density, (height, width))
+        density = image_ops.shrink(truth.density, (height, width))
     yield "CC", metrics.cc(values, density)
     yield "SIM", metrics.similarity(values, density)
     yield "KL", metrics.kl(values, density)

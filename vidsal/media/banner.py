@@ -38,27 +38,10 @@ _CONNECTION_ERRORS = (
 )  # fmt: skip
 _TIMEOUTS = (": Input/output error", "timed out")
 
-_SLICE_HEADER = re.compile(r"\] Slice (?:Segment )?Header")
 # Flags of a packet. Without flags it is a key frame.
 _KEY, _CORRUPT, _DISCARDED = 1, 2, 4
 # Presentation time that stands for "unknown" (AV_NOPTS_VALUE).
 _NO_TIME = -(2**63)
-
-
-class DisplayOrientation(NamedTuple):
-    """How coded pictures are turned for display.
-
-    Attributes
-    ----------
-    rotation_deg : int
-        Counter-clockwise, after the flips: 0, 90, 180 or 270 degrees.
-    is_flipped_horizontally, is_flipped_vertically : bool
-        Whether left and right, or top and bottom, are exchanged.
-    """
-
-    rotation_deg: int
-    is_flipped_horizontally: bool
-    is_flipped_vertically: bool
 
 
 class Packet(NamedTuple):
@@ -488,78 +471,6 @@ def _pixel_format(line: str) -> tuple[str, list[str]]:
     """Return pixel format of a stream line, and what stands in brackets behind it."""
     match = re.search(r", (\w+)(?:\(([^)]*)\))?(?=,| |$)", line.partition("Video: ")[2])
     return (match.group(1), (match.group(2) or "").split(", ")) if match else ("", [])
-
-
-def allows_fields(headers: str) -> bool:
-    """Return whether H.264 headers allow interlaced frames.
-
-    Parameters
-    ----------
-    headers : str
-        Output of the bitstream filter ``trace_headers``.
-    """
-    return re.search(r"frame_mbs_only_flag .*= 0$", headers, re.MULTILINE) is not None
-
-
-def reordered_frames(headers: str) -> int | None:
-    """Return how many frames may be decoded before a frame and shown after it.
-
-    Parameters
-    ----------
-    headers : str
-        Output of the bitstream filter ``trace_headers`` for H.264 or HEVC.
-
-    Returns
-    -------
-    int or None
-        ``None`` if the headers do not say it.
-    """
-    pattern = r"(?:max_num_reorder_frames|sps_max_num_reorder_pics\[\d+\]) .*= (\d+)$"
-    if counts := re.findall(pattern, headers, re.MULTILINE):
-        return max(map(int, counts))
-    # H.264 without reordering: the order of display is the order of decoding, or there are no
-    # B-frames (Baseline).
-    in_order = r"(?:pic_order_cnt_type .*= 2|profile_idc .*= 66)$"
-    return 0 if re.search(in_order, headers, re.MULTILINE) else None
-
-
-def display_orientation(headers: str) -> DisplayOrientation | None:
-    """Return how the headers of an H.264 or HEVC packet ask to turn the pictures.
-
-    Parameters
-    ----------
-    headers : str
-        Output of the bitstream filter ``trace_headers``.
-
-    Returns
-    -------
-    DisplayOrientation or None
-        ``None`` if the pictures are shown as they are.
-    """
-    message = headers.partition("] Display Orientation")[2]
-    found = dict(re.findall(r"\b(\w+) +[01]+ = (\d+)$", message, re.MULTILINE)[:4])
-    if not message or found.get("display_orientation_cancel_flag") == "1":
-        return None
-    orientation = DisplayOrientation(
-        round(int(found.get("anticlockwise_rotation", 0)) / 2**14) * 90 % 360,
-        found.get("hor_flip") == "1",
-        found.get("ver_flip") == "1",
-    )
-    return orientation if any(orientation) else None
-
-
-def late_orientation(headers: str) -> DisplayOrientation | None:
-    """Return how headers ask to turn the pictures, if they do so after the first picture.
-
-    Parameters
-    ----------
-    headers : str
-        Output of the bitstream filter ``trace_headers``.
-    """
-    first = _SLICE_HEADER.search(headers)
-    if first is None or display_orientation(headers[: first.start()]) is not None:
-        return None
-    return display_orientation(headers[first.end() :])
 
 
 def changed_size(log: str) -> tuple[int, int] | None:

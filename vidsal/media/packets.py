@@ -228,13 +228,15 @@ class Packets:
         )
 
 
-def without_leaps(times: NDArray[np.float64], tick_s: float) -> tuple[NDArray[np.float64], bool]:
-    """Return increasing times without leaps of hours, and whether there were any.
+def without_leaps(
+    times: NDArray[np.float64], tick_s: float
+) -> tuple[NDArray[np.float64], list[tuple[float, float]]]:
+    """Return times without leaps of hours, and these leaps.
 
     Parameters
     ----------
     times : (n,) float64 array
-        In increasing order, in ticks.
+        In increasing order, in ticks; NaN where unknown.
     tick_s : float
         Seconds per tick.
 
@@ -242,35 +244,18 @@ def without_leaps(times: NDArray[np.float64], tick_s: float) -> tuple[NDArray[np
     -------
     times : (n,) float64 array
         Instead of each leap there is the median step.
-    has_leap : bool
+    leaps : list of (float, float)
+        First time after each leap, and what it is too large by: all but the median step. In
+        seconds.
     """
-    steps = np.diff(times)
-    is_leap = steps * tick_s > _LONGEST_PAUSE_S
-    if not is_leap.any():
-        return times, False
-    steps = np.where(is_leap, np.median(steps), steps)
-    return np.append(times[0], times[0] + np.cumsum(steps)), True
-
-
-def leaps(times: NDArray[np.float64], tick_s: float) -> list[tuple[float, float]]:
-    """Return where times leap by hours, and by how much.
-
-    Parameters
-    ----------
-    times : (n,) float64 array
-        In the order of storage, in ticks.
-    tick_s : float
-        Seconds per tick.
-
-    Returns
-    -------
-    list of (float, float)
-        First time after each leap, and its size without the median step, in seconds.
-    """
-    times = times[np.isfinite(times)]
-    steps = np.diff(times) * tick_s
-    (after,) = np.nonzero(steps > _LONGEST_PAUSE_S)
-    return [(float(times[n + 1] * tick_s), float(steps[n] - np.median(steps))) for n in after]
+    known = times[np.isfinite(times)]
+    steps = np.diff(known)
+    (before,) = np.nonzero(steps * tick_s > _LONGEST_PAUSE_S)
+    leaps = [(known[n + 1], steps[n] - np.median(steps)) for n in before]
+    mended = times
+    for after, excess in leaps:
+        mended = np.where(times >= after, mended - excess, mended)
+    return mended, [(float(after * tick_s), float(excess * tick_s)) for after, excess in leaps]
 
 
 def _without_outliers(

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from vidsal.media import banner, ffmpeg
 from vidsal.media.frame_rate import USUAL_FPS, measure_rate, snap_rate
-from vidsal.media.packets import Packets, Stream, leaps, without_leaps
+from vidsal.media.headers import allows_fields, reordered_frames
+from vidsal.media.packets import Packets, Stream, without_leaps
 from vidsal.media.truncation import is_truncated
 
 # Video of at most this height and below this width is of standard definition (BT.601). VP8 has the
@@ -150,7 +151,7 @@ class AudioStream:
         Whether the file's timestamps restart somewhere, as in recordings that were put one after
         the other. `begin_s` and `end_s` are then repaired by ffmpeg, so that they increase from 0.
     leaps : tuple of (float, float)
-        See `vidsal.media.packets.leaps`. `begin_s` and `end_s` are without these leaps.
+        See `vidsal.media.packets.without_leaps`. `begin_s` and `end_s` are without these leaps.
     """
 
     codec: str
@@ -298,17 +299,17 @@ def may_be_interlaced(picture: VideoStream, headers: str) -> bool:
     """
     if picture.is_interlaced or picture.codec in TELEVISION_CODECS:
         return True
-    return picture.codec == "h264" and banner.allows_fields(headers)
+    return picture.codec == "h264" and allows_fields(headers)
 
 
-def may_be_reordered(path: Path | str, picture: VideoStream) -> bool | None:
+def may_be_reordered(picture: VideoStream, headers: str) -> bool | None:
     """Return whether frames may be shown in another order than they are stored.
 
     Parameters
     ----------
-    path : Path or str
     picture : VideoStream
-        The video stream of that file.
+    headers : str
+        Its headers; see `read_headers`.
 
     Returns
     -------
@@ -319,7 +320,7 @@ def may_be_reordered(path: Path | str, picture: VideoStream) -> bool | None:
         return False
     if picture.codec not in ("h264", "hevc"):
         return None
-    count = banner.reordered_frames(read_headers(path, picture))
+    count = reordered_frames(headers)
     return None if count is None else count > 0
 
 
@@ -351,14 +352,11 @@ def _of_type(packets: Packets, media_type: str) -> Iterator[tuple[dict[str, str]
 
 def _audio_stream(header: dict[str, str], stream: Stream, *, restarts: bool) -> AudioStream:
     tick_s = float(Fraction(header["tb"]))
-    ticks = np.array(stream.show_ticks)
-    found = leaps(ticks, tick_s)
+    ticks, leaps = without_leaps(np.array(stream.show_ticks), tick_s)
     begins_s = ticks * tick_s
-    for after_s, excess_s in found:
-        begins_s[ticks * tick_s >= after_s] -= excess_s
     ends_s = begins_s + np.array(stream.duration_ticks) * tick_s
     begin_s, end_s = float(np.nanmin(begins_s)), float(np.nanmax(ends_s))
-    return AudioStream(header["codec_id"], begin_s, end_s, restarts, tuple(found))
+    return AudioStream(header["codec_id"], begin_s, end_s, restarts, tuple(leaps))
 
 
 def square_size(height_px: int, width_px: int, aspect: Fraction) -> tuple[int, int]:
@@ -436,11 +434,11 @@ def _timing(stream: Stream, tick_s: Fraction, claimed: Fraction) -> _Timing:
         count = len(stream.show_ticks)
         ticks = min(known, default=0.0) + np.arange(count) / float(rate * tick_s)
         return _Timing(ticks, float(durations[-1]), are_given, rate, is_variable)
-    ticks, has_leap = without_leaps(ticks, float(tick_s))
+    ticks, leaps = without_leaps(ticks, float(tick_s))
     if len(ticks) > 1:
         rate, is_variable = measure_rate(ticks, tick_s, claimed=claimed)
     return _Timing(
-        ticks, float(durations[-1]), are_given and not has_leap, rate, is_variable, has_leap
+        ticks, float(durations[-1]), are_given and not leaps, rate, is_variable, bool(leaps)
     )
 
 

@@ -218,7 +218,7 @@ class StaticOptions(Options):
         "first second, kept until it was not on top for a second), a class name, or an index.",
         parse=parse_word)
     score: Score = declare(
-        "logit", "What is differentiated: the class's logit, its softmax "
+        "logit", "The score that is differentiated: the class's logit, its softmax "
         "probability or that one's logarithm.")
     short_side: int = declare(
         256, "Shorter side of the network's input in pixels; the picture keeps its "
@@ -295,7 +295,7 @@ class FusionOptions(Options):
         "these speeds in diagonals a second); fixed:LO,HI,LO,HI fixes both maps. The table has the "
         "values that a run used.", parse=parse_scale)
     fusion: Fusion = declare(
-        "gain", "Of the static map S and the motion map D: gain (S + gain x "
+        "gain", "How the static map S and the motion map D are fused: gain (S + gain x "
         "D x S', which is S along the picture's outlines), sum (S + gain x D), max (of S and gain "
         "x D), static or motion alone.")
     gain: float = declare(

@@ -1,4 +1,4 @@
-"""What is typed for an option, to the value that it means."""
+"""From the text that is typed for an option to its value."""
 
 import math
 import re

@@ -77,7 +77,7 @@ class _Audio:
     restarts : bool
         Whether the timestamps of the file restart somewhere.
     leaps : tuple of (float, float)
-        See `vidsal.media.packets.leaps`; in the file's own time.
+        See `vidsal.media.packets.without_leaps`; in the file's own time.
     """
 
     part: SoundPart

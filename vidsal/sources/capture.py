@@ -19,7 +19,7 @@ import numpy as np
 
 from vidsal.errors import VidsalError
 from vidsal.media import banner, ffmpeg
-from vidsal.media.banner import DisplayOrientation
+from vidsal.media.headers import DisplayOrientation, late_orientation
 from vidsal.runtime.opencv import cv2
 from vidsal.sources.filters import (
     DEINTERLACE,
@@ -245,7 +245,7 @@ class StreamCapture:
         """Connect; see `Capture.open`."""
         fps = self._decode()
         # ffmpeg has logged the headers of the first key frame and what follows it.
-        self._orientation = banner.late_orientation(self._processes[0].log())
+        self._orientation = late_orientation(self._processes[0].log())
         if self._orientation is not None and not self._stopped:
             log.debug("%s is turned: %s", self._name.display_name, self._orientation)
             self._end_processes()
@@ -358,7 +358,7 @@ class StreamCapture:
 
     def _traits(self, line: str) -> PictureTraits:
         """Return the traits of the stream that a line of ffmpeg's banner describes."""
-        return replace(PictureTraits.of_live(line, self._codec), orientation=self._orientation)
+        return PictureTraits.of_live(line, self._codec, self._orientation)
 
     def _first_live_picture(self, fps: float) -> Rgb | None:
         """Return the first picture that was not sent before ffmpeg had described the stream.

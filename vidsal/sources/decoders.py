@@ -7,7 +7,7 @@ import math
 import subprocess
 import tempfile
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from vidsal.errors import VidsalError, option
 from vidsal.media import banner, ffmpeg
-from vidsal.media.banner import DisplayOrientation
+from vidsal.media.headers import DisplayOrientation
 from vidsal.media.probe import VideoStream, square_size
 from vidsal.media.retiming import ROUNDING_S
 from vidsal.runtime.opencv import cv2
@@ -222,8 +222,9 @@ def _filters(stream: VideoStream, decoding: Decoding) -> list[str]:
         if (first_s := _first_s(stream)) is not None:
             wanted = f"gt(t,{first_s + decoding.after_s + ROUNDING_S:.6f})"
         filters.append(f"select='{wanted}'")
-    traits = PictureTraits.of_file(stream, may_be_interlaced=decoding.deinterlaces)
-    traits = replace(traits, orientation=decoding.orientation)
+    traits = PictureTraits.of_file(
+        stream, may_be_interlaced=decoding.deinterlaces, orientation=decoding.orientation
+    )
     return [*filters, *picture_filters(traits, stream.upright_px)]
 
 

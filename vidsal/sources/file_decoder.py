@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from vidsal.errors import VidsalError
-from vidsal.media import banner
-from vidsal.media.banner import DisplayOrientation
+from vidsal.media.headers import DisplayOrientation, display_orientation
 from vidsal.media.probe import VideoStream, may_be_interlaced, may_be_reordered, read_headers
 from vidsal.sources.corruption import DamageWatch
 from vidsal.sources.decoders import Decoding, FfmpegReader, OpencvReader, Reader, begin_if_alike
@@ -54,15 +53,15 @@ class FileDecoder:
     """
 
     def __init__(self, path: Path, stream: VideoStream, *, is_strict: bool = False) -> None:
-        self._is_replaced = stream.has_times and _has_wrong_order(path, stream)
+        self._path, self._stream, self._strict = path, stream, is_strict
+        self._is_replaced = stream.has_times and self._has_wrong_order()
         if (self._is_replaced or stream.has_leap) and (hidden := len(stream.hidden_s)):
             log.warning(
                 "%s: its edit list hides pictures, as in players, and by its wrong timestamps "
                 "these need not be the first ones: %d", path, hidden,
             )  # fmt: skip
         if self._is_replaced:
-            stream = replace(stream, has_times=False)
-        self._path, self._stream, self._strict = path, stream, is_strict
+            self._stream = stream = replace(stream, has_times=False)
         self._listed_s = stream.offsets_s
         self._hidden_s = stream.hidden_s - stream.times_s[0]
         self._clock = FrameClock(
@@ -215,10 +214,24 @@ class FileDecoder:
     def _headers(self) -> str:
         return read_headers(self._path, self._stream)
 
+    def _has_wrong_order(self) -> bool:
+        """Return whether timestamps are in the order of storage, and the frames are not."""
+        if not self._stream.is_in_storage_order:
+            return False
+        is_reordered = may_be_reordered(self._stream, self._headers)
+        if is_reordered is None:
+            is_reordered = _runs_backwards(self._path, self._stream)
+        if is_reordered:
+            log.warning(
+                "%s: its timestamps are in decoding order, its frames are reordered; new "
+                "timestamps are made at %s frames per second", self._path, self._stream.rate,
+            )  # fmt: skip
+        return is_reordered
+
     @cached_property
     def _orientation(self) -> DisplayOrientation | None:
         """How the coded pictures ask to be turned; None if the container's matrix counts."""
-        return banner.display_orientation(self._headers)
+        return display_orientation(self._headers)
 
     @cached_property
     def _upright_stream(self) -> VideoStream:
@@ -303,21 +316,6 @@ class FileDecoder:
             return False
         self._clock.locate(time_s)
         return True
-
-
-def _has_wrong_order(path: Path, stream: VideoStream) -> bool:
-    """Return whether timestamps are in the order of storage, and the frames are not."""
-    if not stream.is_in_storage_order:
-        return False
-    is_reordered = may_be_reordered(path, stream)
-    if is_reordered is None:
-        is_reordered = _runs_backwards(path, stream)
-    if is_reordered:
-        log.warning(
-            "%s: its timestamps are in decoding order, its frames are reordered; new timestamps "
-            "are made at %s frames per second", path, stream.rate,
-        )  # fmt: skip
-    return is_reordered
 
 
 def _runs_backwards(path: Path, stream: VideoStream) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from vidsal.media import banner
-from vidsal.media.banner import DisplayOrientation
+from vidsal.media.headers import DisplayOrientation
 from vidsal.media.probe import TELEVISION_CODECS, VideoStream, lacks_matrix
 
 # Interlaced pictures become progressive, others stay as they are.
@@ -55,7 +55,13 @@ class PictureTraits:
     orientation: DisplayOrientation | None = None
 
     @classmethod
-    def of_file(cls, stream: VideoStream, *, may_be_interlaced: bool) -> Self:
+    def of_file(
+        cls,
+        stream: VideoStream,
+        *,
+        may_be_interlaced: bool,
+        orientation: DisplayOrientation | None = None,
+    ) -> Self:
         """Return the traits of the video stream of a file.
 
         Parameters
@@ -63,11 +69,16 @@ class PictureTraits:
         stream : VideoStream
         may_be_interlaced : bool
             See `PictureTraits`.
+        orientation : DisplayOrientation, optional
+            See `PictureTraits`.
         """
-        return cls(stream.is_hdr, stream.missing_hdr_tags, stream.lacks_matrix, may_be_interlaced)
+        return cls(
+            stream.is_hdr, stream.missing_hdr_tags, stream.lacks_matrix, may_be_interlaced,
+            orientation,
+        )  # fmt: skip
 
     @classmethod
-    def of_live(cls, line: str, codec: str) -> Self:
+    def of_live(cls, line: str, codec: str, orientation: DisplayOrientation | None = None) -> Self:
         """Return the traits of a live stream.
 
         Deinterlacing delays the output by one picture. So H.264 streams are only deinterlaced
@@ -79,6 +90,8 @@ class PictureTraits:
             The line of the stream in ffmpeg's banner.
         codec : str
             ffmpeg's name.
+        orientation : DisplayOrientation, optional
+            See `PictureTraits`.
         """
         size = banner.coded_size(line)
         may_be_interlaced = banner.is_interlaced(line) or codec in TELEVISION_CODECS
@@ -86,7 +99,7 @@ class PictureTraits:
             may_be_interlaced = True
         return cls(
             banner.is_hdr(line), banner.missing_hdr_tags(line),
-            size is not None and lacks_matrix(size, codec, line), may_be_interlaced,
+            size is not None and lacks_matrix(size, codec, line), may_be_interlaced, orientation,
         )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from vidsal.runtime.fork import require_own_threads
 from vidsal.settings import Method, Reduce, Score
 from vidsal.settings.values import CLASS_ACTIVATION
 from vidsal.static.keras_errors import cause
-from vidsal.static.layers import INPUT, Layer, LayerList, Observer, chosen
+from vidsal.static.layers import INPUT, Layer, LayerList, chosen
 from vidsal.static.reduction import class_activation_map, joined, reduced
 from vidsal.types import Map, Request, Rgb, Target
 
@@ -44,11 +44,9 @@ class Classifier:
     name : str
         As shown to people.
     logits : callable
-        (N, h, w, 3) float32 tensor, RGB, 0..255, to (N, classes) float32 scores before softmax
-        or sigmoid; includes the network's own preprocessing.
-    observed : callable or None
-        The same with an `Observer` as second argument, which is shown each layer; ``None`` for a
-        network without layers, whose score can only be differentiated by the picture.
+        (N, h, w, 3) float32 tensor, RGB, 0..255, and an optional `Observer`, to (N, classes)
+        float32 scores before softmax or sigmoid; includes the network's own preprocessing. The
+        observer is shown the layers by which scores can be differentiated.
     names : tuple of str
         Names of the classes.
     input_size : (int, int) or None
@@ -59,11 +57,10 @@ class Classifier:
     """
 
     name: str
-    logits: Callable[[Any], Any]
+    logits: Callable[..., Any]
     names: tuple[str, ...]
     input_size: tuple[int, int] | None = None
     is_multi_label: bool = False
-    observed: Callable[[Any, Observer], Any] | None = None
 
     def probabilities(self, logits: Any) -> Any:
         """Return probabilities, 0..1, of (N, classes) float32 scores; a tensor of their shape.
@@ -355,43 +352,45 @@ class GradientStage:
         # The explained class is an argument of a graph; the number of classes is not.
         key = kind, self.target.top if kind == "maps" else None, height, width
         if key not in self._graphs:
-            try:
-                self._graphs[key] = trace(height, width)
-            except UsageError:
-                raise
-            except (ValueError, TypeError, tf.errors.OpError) as error:
-                raise VidsalError(
-                    f"{self._classifier.name} cannot take pictures of {width}x{height}: "
-                    f"{cause(error)}{_size_remedy(error, self.input_size)}"
-                ) from error
+            self._graphs[key] = trace(height, width)
         return self._graphs[key]
+
+    def _traced(
+        self, function: Callable[..., Any], size: tuple[int, int], *others: tf.TensorSpec
+    ) -> Any:
+        """Return the traced graph of a function of pictures of this size and of other tensors."""
+        height, width = size
+        pictures = tf.TensorSpec((None, height, width, 3), tf.uint8)
+        try:
+            return _concrete(function, [pictures, *others])
+        except (ValueError, TypeError, tf.errors.OpError) as error:
+            raise VidsalError(
+                f"{self._classifier.name} cannot take pictures of {width}x{height}: "
+                f"{cause(error)}{_size_remedy(error, self.input_size)}"
+            ) from error
 
     def _trace_predict(self, height: int, width: int) -> Any:
         def graph(rgb: Any) -> Any:
             pixels = tf.cast(rgb, tf.float32)
             found = LayerList(pixels)
-            logits = self._scores_before_softmax(pixels, found.observe)
+            logits = self._classifier.logits(pixels, found.observe)
             self._layers[height, width] = found.layers()
             return self._classifier.probabilities(logits)
 
-        return _traced(graph, [tf.TensorSpec((None, height, width, 3), tf.uint8)])
-
-    def _scores_before_softmax(self, pixels: Any, observer: Observer) -> Any:
-        observed = self._classifier.observed
-        return self._classifier.logits(pixels) if observed is None else observed(pixels, observer)
+        return self._traced(graph, (height, width))
 
     def _trace_maps(self, height: int, width: int) -> Any:
         names = self.chosen_layers(height, width)
-        signature = [
-            tf.TensorSpec((None, height, width, 3), tf.uint8),
+        return self._traced(
+            partial(self._maps_graph, names),
+            (height, width),
             tf.TensorSpec((None, 2), tf.int64),
             tf.TensorSpec((None, 2), tf.float32),
             tf.TensorSpec((None,), tf.int32),
             tf.TensorSpec((None,), tf.bool),
             tf.TensorSpec((None,), tf.int32),
             tf.TensorSpec((), tf.int32),
-        ]
-        return _traced(partial(self._maps_graph, names), signature)
+        )
 
     def _maps_graph(
         self, names: tuple[str, ...], rgb: Any, keys: Any, steps: Any, classes: Any, counted: Any,
@@ -434,7 +433,7 @@ class GradientStage:
                 return output
 
             observe(INPUT, points)
-            logits = self._scores_before_softmax(points, observe)
+            logits = self._classifier.logits(points, observe)
             total = tf.reduce_sum(self._scores(logits, classes))
         outputs = [watched[name] for name in names]
         gradients = tape.gradient(total, outputs)
@@ -520,7 +519,7 @@ def _spans(total: int, size: int) -> Iterator[tuple[int, int]]:
             yield start, min(start + step, end)
 
 
-def _traced(function: Callable[..., Any], signature: list[Any]) -> Any:
+def _concrete(function: Callable[..., Any], signature: list[Any]) -> Any:
     """Return the traced graph of a function.
 
     The weights stay variables. As constants they would be copied several times on the way into

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -280,7 +280,7 @@ def open_classifier(
     random_share : float
         See `open_static`.
     seed : int
-        Of the random weights.
+        Seed of the random weights.
 
     Raises
     ------
@@ -301,9 +301,8 @@ def open_classifier(
         )
     names = tuple(one.name for one in classes)
     classifier = Classifier(
-        str(choice.name), partial(network.logits, observer=None), names, network.input_size,
-        network.is_multi_label, network.logits,
-    )  # fmt: skip
+        str(choice.name), network.logits, names, network.input_size, network.is_multi_label
+    )
     return classifier, classes
 
 
@@ -344,7 +343,7 @@ def _opened(
     model = keras_models.prepared(model, precision=settings.precision, is_tried=choice.is_own)
     outputs = int(model.output.shape[-1])
 
-    def logits(rgb: Any, observer: "Observer | None") -> Any:
+    def logits(rgb: Any, observer: "Observer | None" = None) -> Any:
         import tensorflow as tf
 
         pixels = network.preprocess(rgb)
