@@ -25,8 +25,9 @@ from typing import Any
 
 import numpy as np
 import psutil
-from bench_pipeline import machine, random_weights, steady_rate
+from bench_pipeline import machine, random_weights
 from bench_quality import quality
+from bench_turns import steady_rate
 
 import vidsal
 from vidsal.runtime.prefetch import prefetch

@@ -256,6 +256,12 @@ def run(
     summary: Annotated[
         Path | None, Parameter(help="Also write the outcome of each source as JSON.")
     ] = None,
+    workers: Annotated[
+        int,
+        Parameter(
+            help="Processes that work at a time, each at one source, with its share of the cores."
+        ),
+    ] = 1,
     verbose: Verbose = False,
     **options: Any,
 ) -> None:
@@ -276,7 +282,7 @@ def run(
     _warn_of_idle(settings, list(options))
     report = _Report()
     try:
-        run_all(sources, settings, tell=report.take)
+        run_all(sources, settings, tell=report.take, workers=workers)
     finally:
         if summary is not None and report.outcomes:
             write_summary(report.outcomes, summary)

@@ -1,11 +1,15 @@
-"""Several sources, one after the other: a failure does not stop the rest."""
+"""Several sources, in turn or in several processes: a failure does not stop the rest."""
 
 import dataclasses
 import json
 import logging
 import os
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -13,15 +17,22 @@ from typing import Any
 from vidsal.errors import UsageError, VidsalError, one_line, option
 from vidsal.media import codecs
 from vidsal.pipeline import Outcome, process
+from vidsal.runtime.allocation import keep_freed
 from vidsal.runtime.atomic_write import nearest_folder, shortened, write_text
-from vidsal.runtime.progress import Progress, choose_progress
+from vidsal.runtime.opencv import cv2
+from vidsal.runtime.progress import FilesBar, Progress, choose_progress
+from vidsal.runtime.workers import News, Work, in_workers, share_of_threads
 from vidsal.settings import OutputOptions, Settings, SourceOptions, settings_of
+from vidsal.settings.values import is_model_object
 from vidsal.sinks.image import IMAGE_SUFFIXES
 from vidsal.sources.image import is_image
 from vidsal.sources.resolve import SourceName, expand, parse_source
 from vidsal.static.models import Network
 
 log = logging.getLogger(__name__)
+
+# Seconds between two reports of a worker's progress.
+_TELL_S = 0.2
 
 
 def run_all(
@@ -30,6 +41,7 @@ def run_all(
     *,
     progress: bool | Progress = True,
     tell: Callable[[Outcome], None] = lambda _: None,
+    workers: int = 1,
 ) -> list[Outcome]:
     """Do what ``vidsal run`` does with many names.
 
@@ -45,6 +57,11 @@ def run_all(
         gets the results and their number, if known, and hands the results on.
     tell : callable
         Gets the outcome of each source as soon as it is known.
+    workers : int
+        Number of processes that work at a time, each at one source, with its share of the
+        processor's cores and a network of its own. With 1, all is done in this process. With more,
+        outcomes come as sources are done, and a callable `progress` is not called. A script needs
+        ``if __name__ == "__main__":`` around the call, as for `multiprocessing`.
 
     Returns
     -------
@@ -55,42 +72,137 @@ def run_all(
     Raises
     ------
     UsageError
-        If the settings do not fit the sources.
+        If the settings do not fit the sources, or `workers` is below 1.
     """
     settings = settings_of(settings)
+    if workers < 1:
+        raise UsageError(f"{option('workers')} must be 1 or more, got {workers}")
+    if workers > 1 and is_model_object(settings.model):
+        raise UsageError(
+            f"{option('workers')}: workers load the network themselves: save the model, and give "
+            "its path"
+        )
     # A string is a sequence of letters, too.
     names = [names] if isinstance(names, (str, int, Path)) else names
     network = Network(settings, progress=choose_progress(progress) is not None)
-    outcomes: list[Outcome] = []
+    nameless: list[Outcome] = []
 
-    def done(outcome: Outcome) -> None:
-        outcomes.append(outcome)
+    def failed(outcome: Outcome) -> None:
+        nameless.append(outcome)
         tell(outcome)
 
-    sources, is_group = _sources(names, settings, done)
-    files = {os.path.realpath(one.path) for one in sources if _is_local(one)}
+    sources, is_group = _sources(names, settings, failed)
+    files = frozenset(os.path.realpath(one.path) for one in sources if _is_local(one))
     jobs = list(_jobs(sources, settings, is_group=is_group))
     outputs = {os.path.realpath(own.output) for _, own in jobs if own.output}
-    for n, (source, own) in enumerate(jobs, start=1):
+    done: dict[int, Outcome] = {}
+    tasks = []
+    for n, (source, own) in enumerate(jobs):
         if settings.skip_existing and (skipped := _skipped(source, own, outputs)):
-            done(skipped)
-            continue
+            done[n] = skipped
+            tell(skipped)
+        else:
+            tasks.append(_Task(n, len(jobs), source, own, files))
+    if min(workers, len(tasks)) > 1:
+        results = _in_workers(tasks, workers, has_bar=progress is not False)
+    else:
+        results = _in_turn(tasks, network, progress)
+    with closing(results):
+        for n, outcome in results:
+            done[n] = outcome
+            tell(outcome)
+    return [*nameless, *(done[n] for n in sorted(done))]
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A source, the settings that name its own files, and the files that no result may replace."""
+
+    number: int
+    count: int
+    source: SourceName
+    settings: Settings
+    files: frozenset[str]
+
+    def outcome(self, network: Network, progress: Progress | None) -> Outcome:
+        """Process the source; a failure is an outcome."""
         try:
-            if len(sources) > 1:
-                _require_apart(files, own)
-            name = _short_name(source)
-            label = f"{n} of {len(jobs)} {name}" if len(jobs) > 1 else name
-            outcome = process(
-                source, own, network=network, progress=choose_progress(progress, label=label)
-            )
+            if self.count > 1:
+                _require_apart(self.files, self.settings)
+            return process(self.source, self.settings, network=network, progress=progress)
         except Exception as error:
             # The caller reports wrong usage, and unexpected errors, of the only source.
             is_worded = isinstance(error, VidsalError) and not isinstance(error, UsageError)
-            if len(sources) == 1 and not is_worded:
+            if self.count == 1 and not is_worded:
                 raise
-            outcome = Outcome(source.display_name, error=one_line(error))
-        done(outcome)
-    return outcomes
+            return self.failure(one_line(error))
+
+    def failure(self, reason: str) -> Outcome:
+        """Return the outcome of a source that cannot be processed."""
+        return Outcome(self.source.display_name, error=reason)
+
+
+def _in_turn(
+    tasks: Sequence[_Task], network: Network, progress: bool | Progress
+) -> Generator[tuple[int, Outcome], None, None]:
+    """Yield the outcomes of sources that are processed one after the other."""
+    for task in tasks:
+        name = _short_name(task.source)
+        label = f"{task.number + 1} of {task.count} {name}" if task.count > 1 else name
+        yield task.number, task.outcome(network, choose_progress(progress, label=label))
+
+
+def _in_workers(
+    tasks: Sequence[_Task], workers: int, *, has_bar: bool
+) -> Generator[tuple[int, Outcome], None, None]:
+    """Yield the outcomes of sources that several processes work at, as they come."""
+    processes = min(workers, len(tasks))
+    threads = max(1, (os.cpu_count() or 1) // processes)
+    bar = FilesBar(len(tasks), is_wanted=has_bar)
+    with (
+        closing(bar),
+        share_of_threads(threads),
+        closing(in_workers(partial(_work, threads), tasks, processes)) as events,
+    ):
+        for event in events:
+            if isinstance(event, News):
+                bar.add(event.number, *event.value)
+                continue
+            bar.end(event.number)
+            task = tasks[event.number]
+            yield task.number, event.result or task.failure(_lost(task, event.death))
+
+
+def _lost(task: _Task, death: str) -> str:
+    return f"{task.source.display_name}: its worker {death}; nothing was written"
+
+
+def _work(threads: int) -> Work:
+    """Return what a worker does with each task; it keeps its network from one to the next."""
+    keep_freed()
+    cv2.setNumThreads(threads)
+    networks: list[Network] = []
+
+    def work(task: _Task, say: Callable[[tuple[int, int | None]], None]) -> Outcome:
+        if not networks:
+            networks.append(Network(task.settings))
+        return task.outcome(networks[0], partial(_counted, say=say))
+
+    return work
+
+
+def _counted(
+    results: Iterable[Any], total: int | None, *, say: Callable[[tuple[int, int | None]], None]
+) -> Iterator[Any]:
+    """Yield results, and tell their number now and then."""
+    told_s, untold = 0.0, 0
+    for result in results:
+        yield result
+        untold += 1
+        if time.monotonic() - told_s > _TELL_S:
+            say((untold, total))
+            told_s, untold = time.monotonic(), 0
+    say((untold, total))
 
 
 def write_summary(outcomes: Sequence[Outcome], path: Path) -> None:
@@ -228,7 +340,7 @@ def _short_stem(stem: str) -> str:
     return shortened(stem, ending).removesuffix(ending)
 
 
-def _require_apart(sources: set[str], options: OutputOptions) -> None:
+def _require_apart(sources: Collection[str], options: OutputOptions) -> None:
     """Raise `UsageError` where a result would replace a source."""
     for name in ("output", "table"):
         path = getattr(options, name)

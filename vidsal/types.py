@@ -329,6 +329,8 @@ class Prediction:
         Its softmax probability, or the sum of several, 0..1.
     model_name : str or None
         Name of the network; ``None`` if it has none.
+    precision : str or None
+        Arithmetic of the network, "float32" or "bfloat16"; ``None`` if unknown.
     """
 
     class_ids: tuple[int, ...]
@@ -338,6 +340,7 @@ class Prediction:
     target_name: str
     target_probability: float
     model_name: str | None = None
+    precision: str | None = None
 
 
 class StaticStage(Protocol):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 
 import cv2
 import numpy as np
@@ -28,9 +27,8 @@ from motion_help import (
 from vidsal import image_ops
 from vidsal.motion import compensated
 from vidsal.motion.flow import optical_flow, rough_flow
-from vidsal.runtime.prefetch import helper
 from vidsal.settings import Camera, Flow
-from vidsal.types import Map, Motion, Rgb
+from vidsal.types import Map, Motion
 
 
 @pytest.mark.parametrize("method", ["farneback", "dis"])
@@ -238,44 +236,6 @@ def test_identical_frames_are_exactly_still(
     motion = compensated.measure(picture, picture.copy(), model=model, method=method)
     _assert_no_motion(motion, picture.shape)
     assert (motion.known == 1).all()
-
-
-def test_a_second_thread_does_not_change_the_result(load_script: LoadScript) -> None:
-    pair = moving_square(load_script, square_velocity=(3, 2))
-    alone = compensated.measure(pair.first, pair.second)
-    with helper("test") as submit:
-        helped = compensated.measure(pair.first, pair.second, submit=submit)
-    for name in ("flow", "backward", "known", "speed"):
-        assert np.array_equal(getattr(helped, name), getattr(alone, name)), name
-
-
-def test_with_a_second_thread_both_flows_are_computed_at_the_same_time(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    barrier = threading.Barrier(2, timeout=5)
-
-    def meet(*_: Rgb, method: Flow) -> Map:
-        barrier.wait()
-        return np.zeros((*SIZE, 2), np.float32)
-
-    monkeypatch.setattr(compensated, "rough_flow", meet)
-    monkeypatch.setattr(compensated, "optical_flow", meet)
-    first, second = np.zeros(SIZE, np.uint8), np.ones(SIZE, np.uint8)
-    with helper("test") as submit:
-        assert compensated.measure(first, second, submit=submit).known.all()
-
-
-def test_an_error_in_the_second_thread_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    failure = MemoryError("no room")
-
-    def failing(*_: Rgb, method: Flow) -> Map:
-        raise failure
-
-    monkeypatch.setattr(compensated, "rough_flow", failing)
-    first, second = np.zeros(SIZE, np.uint8), np.ones(SIZE, np.uint8)
-    with helper("test") as submit, pytest.raises(MemoryError) as caught:
-        compensated.measure(first, second, submit=submit)
-    assert caught.value is failure
 
 
 @pytest.mark.parametrize("known", [False, True])

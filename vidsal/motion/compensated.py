@@ -3,8 +3,6 @@
 Pure maths on grey pictures of working size.
 """
 
-from functools import partial
-
 import numpy as np
 
 from vidsal.image_ops import smoothed
@@ -12,7 +10,6 @@ from vidsal.motion.camera import camera_flow, camera_motion, reversed_motion, st
 from vidsal.motion.flow import optical_flow, require_same_shape, rough_flow
 from vidsal.motion.lighting import brightness_ratio, equalized, is_explained
 from vidsal.motion.warp import forward_backward_consistent
-from vidsal.runtime.prefetch import Begin
 from vidsal.settings import Camera, Flow
 from vidsal.types import Map, Motion, Rgb
 
@@ -41,7 +38,6 @@ def measure(
     *,
     model: Camera = "auto",
     method: Flow = "farneback",
-    submit: Begin[Map] | None = None,
 ) -> Motion:
     """Return the motion between two grey pictures, compensated for the camera.
 
@@ -53,9 +49,6 @@ def measure(
         Camera model, see `vidsal.motion.camera.camera_motion`.
     method : {"farneback", "dis"}
         Optical flow, see `vidsal.motion.flow.optical_flow`.
-    submit : callable, optional
-        Runs a function in another thread, see `vidsal.runtime.prefetch.helper`. Forward and
-        backward flow are then computed at the same time.
 
     Returns
     -------
@@ -71,10 +64,8 @@ def measure(
     # Light is not motion.
     ratio = brightness_ratio(previous, current)
     previous, current = equalized(previous, current, ratio)
-    compute_forward = partial(rough_flow, previous, current, method=method)
-    forward_result = submit(compute_forward) if submit else compute_forward
     backward = optical_flow(current, previous, method=method)
-    flow = forward_result()
+    flow = rough_flow(previous, current, method=method)
     known = forward_backward_consistent(backward, flow)
     # The camera is fitted to the backward flow, because that one has the full size.
     camera = camera_motion(backward, model=model)

@@ -52,7 +52,7 @@ def optical_flow(previous: Rgb, current: Rgb, *, method: Flow = "farneback") -> 
     if np.array_equal(previous, current):
         return zeros
     if method == "dis" and min(current.shape) >= _DIS_PX:
-        # A new object for each call: it holds buffers, and two threads compute flow at a time.
+        # A new object for each call: it holds buffers, and streams may run in several threads.
         dis: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         return np.asarray(dis.calc(previous, current, None), np.float32)
     flow = cv2.calcOpticalFlowFarneback(

@@ -3,6 +3,7 @@
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vidsal.runtime.opencv import cv2
 from vidsal.settings import Colormap
@@ -28,14 +29,33 @@ def blend(rgb: Rgb, saliency_map: Map, *, colormap: Colormap, alpha: float) -> R
     -------
     (H, W, 3) uint8 array
     """
-    levels = _levels(saliency_map, rgb.shape[:2])
-    # Colour and opacity depend on the level alone, so both are looked up.
     added, kept = _blend_tables(colormap, alpha)
-    result = cv2.cvtColor(cv2.LUT(levels, kept), cv2.COLOR_GRAY2RGB)
-    # In place: allocating a whole picture takes longer than filling it.
-    cv2.multiply(rgb, result, dst=result, scale=1 / 255)
-    cv2.add(result, cv2.applyColorMap(levels, added), dst=result)
-    return np.asarray(result, np.uint8)
+    result = rgb.copy()
+    small = _levels(saliency_map)
+    # Most of a map is cold. Only the part that is not is drawn.
+    part = _bounds(kept[small, 0] < 255, rgb.shape[:2])
+    levels = _enlarged(small, rgb.shape[:2])[part]
+    if levels.size:
+        # Colour and opacity depend on the level alone, so both are looked up.
+        shares = cv2.cvtColor(cv2.LUT(levels, kept), cv2.COLOR_GRAY2RGB)
+        # In place: allocating a picture takes longer than filling it.
+        cv2.multiply(rgb[part], shares, dst=shares, scale=1 / 255)
+        cv2.add(shares, cv2.applyColorMap(levels, added), dst=shares)
+        result[part] = shares
+    return result
+
+
+def _bounds(mask: NDArray[np.bool_], size: tuple[int, ...]) -> tuple[slice, slice]:
+    """Return the rows and columns of a larger picture that interpolation of a mask can reach."""
+    spans = []
+    for axis, side in enumerate(size):
+        found = np.flatnonzero(mask.any(axis=1 - axis))
+        if not len(found):
+            return slice(0), slice(0)
+        factor = side / mask.shape[axis]
+        first, last = int((found[0] - 1) * factor), int(np.ceil((found[-1] + 2) * factor))
+        spans.append(slice(max(0, first), min(side, last)))
+    return spans[0], spans[1]
 
 
 @lru_cache
@@ -69,7 +89,7 @@ def map_picture(saliency_map: Map, size: tuple[int, ...], *, colormap: Colormap)
         RGB, red first.
     """
     table = np.ascontiguousarray(colours(colormap)[:, None, :])
-    return np.asarray(cv2.applyColorMap(_levels(saliency_map, size), table), np.uint8)
+    return np.asarray(cv2.applyColorMap(_enlarged(_levels(saliency_map), size), table), np.uint8)
 
 
 def part_picture(rgb: Rgb, saliency_map: Map | None, *, colormap: Colormap, alpha: float) -> Rgb:
@@ -116,9 +136,13 @@ def colours(name: Colormap) -> Rgb:
     return table
 
 
-def _levels(saliency_map: Map, size: tuple[int, ...]) -> Rgb:
-    """Return a map in 256 levels at a (height, width), (H, W) uint8."""
+def _levels(saliency_map: Map) -> Rgb:
+    """Return a map in 256 levels, (h, w) uint8."""
+    return np.asarray(cv2.convertScaleAbs(saliency_map, alpha=255), np.uint8)
+
+
+def _enlarged(levels: Rgb, size: tuple[int, ...]) -> Rgb:
+    """Return the levels of a map at a (height, width), (H, W) uint8."""
     # Levels first, then size: resizing floats takes as long as all other steps together.
-    small = cv2.convertScaleAbs(saliency_map, alpha=255)
-    large = cv2.resize(small, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
+    large = cv2.resize(levels, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
     return np.asarray(large, np.uint8)

@@ -1,4 +1,4 @@
-"""Time of a run by stage: seconds of work, and of waiting."""
+"""Time of a run by stage: seconds of work and of waiting, and of the processor."""
 
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -17,12 +17,20 @@ class Stages:
     ----------
     clock : callable
         Returns seconds from any fixed point.
+    processor_clock : callable
+        Returns the seconds of processor time that the calling thread has used. Work that a stage
+        hands to other threads, such as those of the network, is not in it.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._clock = clock
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.perf_counter,
+        processor_clock: Callable[[], float] = time.thread_time,
+    ) -> None:
+        self._clock, self._processor_clock = clock, processor_clock
         self._began_s = clock()
         self._spent_s: dict[str, float] = {}
+        self._used_s: dict[str, float] = {}
         self._inside: dict[str, tuple[str, ...]] = {}
 
     def spent_s(self, name: str) -> float:
@@ -32,8 +40,20 @@ class Stages:
         ----------
         name : str
         """
-        inner_s = sum(self._spent_s.get(one, 0.0) for one in self._inside.get(name, ()))
-        return self._spent_s.get(name, 0.0) - inner_s
+        return self._without_inner(self._spent_s, name)
+
+    def used_s(self, name: str) -> float:
+        """Return the seconds of processor time of a stage's own thread, without inner stages.
+
+        Parameters
+        ----------
+        name : str
+        """
+        return self._without_inner(self._used_s, name)
+
+    def _without_inner(self, seconds: dict[str, float], name: str) -> float:
+        inner_s = sum(seconds.get(one, 0.0) for one in self._inside.get(name, ()))
+        return seconds.get(name, 0.0) - inner_s
 
     def calls(self, name: str, work: Callable[..., T], *arguments: Any) -> T:
         """Call a function as a part of a stage, and return its result.
@@ -46,11 +66,12 @@ class Stages:
         *arguments : object
             Of `work`.
         """
-        began_s = self._clock()
+        began_s, used_s = self._clock(), self._processor_clock()
         try:
             return work(*arguments)
         finally:
             self._spent_s[name] = self._spent_s.get(name, 0.0) + self._clock() - began_s
+            self._used_s[name] = self._used_s.get(name, 0.0) + self._processor_clock() - used_s
 
     def items(self, name: str, items: Iterable[T], *, inside: tuple[str, ...] = ()) -> Iterator[T]:
         """Yield items; the time until each item comes is that of a stage.
@@ -87,7 +108,7 @@ class Stages:
         return None if stage is None else _TimedStatic(self, name, stage)
 
     def lines(self, frames: int) -> list[str]:
-        """Return the lines of a table: milliseconds per frame, and share of the run's time.
+        """Return the lines of a table: milliseconds per frame, on the processor, and the share.
 
         Stages in parallel threads make the shares sum to more than 100 %.
 
@@ -96,13 +117,14 @@ class Stages:
         frames : int
         """
         whole_s = max(self._clock() - self._began_s, 1e-9)
-        lines = [f"{'stage':<24}{'ms a frame':>12}{'of the time':>13}"]
+        lines = [f"{'stage':<20}{'ms a frame':>12}{'processor':>11}{'of the time':>13}"]
         for name in self._spent_s:
             spent_s = self.spent_s(name)
             each_ms = 1000 * spent_s / max(frames, 1)
-            lines.append(f"{name:<24}{each_ms:>12.2f}{spent_s / whole_s:>12.0%} ")
+            used_ms = 1000 * self.used_s(name) / max(frames, 1)
+            lines.append(f"{name:<20}{each_ms:>12.2f}{used_ms:>11.2f}{spent_s / whole_s:>12.0%} ")
         each_ms = 1000 * whole_s / max(frames, 1)
-        lines.append(f"{'all':<24}{each_ms:>12.2f}{frames / whole_s:>9.2f} /s ")
+        lines.append(f"{'all':<20}{each_ms:>12.2f}{'':>11}{frames / whole_s:>9.2f} /s ")
         return lines
 
 
@@ -112,6 +134,10 @@ class _TimedStatic:
     def __init__(self, stages: Stages, name: str, stage: StaticStage) -> None:
         self._stages, self._name, self._stage = stages, name, stage
         self.names, self.target, self.input_size = stage.names, stage.target, stage.input_size
+
+    @property
+    def precision(self) -> str | None:
+        return getattr(self._stage, "precision", None)
 
     def predict(self, rgb: Rgb) -> Map:
         return self._stages.calls(self._name, self._stage.predict, rgb)

@@ -68,6 +68,70 @@ def phase(label: str) -> Iterator[None]:
         bar.close()
 
 
+class FilesBar:
+    """A bar of the frames of several files that are worked on at a time.
+
+    How many frames there are is known of files that have begun; the others are taken to be as long
+    in the mean.
+
+    Parameters
+    ----------
+    files : int
+        Number of files.
+    is_wanted : bool
+        Without, nothing is shown.
+    """
+
+    def __init__(self, files: int, *, is_wanted: bool = True) -> None:
+        self._files = files
+        self._ended: set[int] = set()
+        self._expected: dict[int, int] = {}
+        self._bar: Any = None
+        if is_wanted and is_shown():
+            self._bar = _tqdm()(total=None, unit=" frames", leave=False, **_size())
+            self._label()
+
+    def add(self, file: int, frames: int, expected: int | None) -> None:
+        """Add frames of a file.
+
+        Parameters
+        ----------
+        file : int
+            Its number.
+        frames : int
+            How many more are done.
+        expected : int or None
+            How many the file may have in all.
+        """
+        if self._bar is None:
+            return
+        if expected is not None:
+            self._expected[file] = expected
+            mean = sum(self._expected.values()) / len(self._expected)
+            self._bar.total = round(mean * self._files)
+        self._bar.update(frames)
+
+    def end(self, file: int) -> None:
+        """Count a file that is done.
+
+        Parameters
+        ----------
+        file : int
+            Its number.
+        """
+        self._ended.add(file)
+        self._label()
+
+    def close(self) -> None:
+        """Take the bar off the terminal."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def _label(self) -> None:
+        if self._bar is not None:
+            self._bar.set_description(f"{len(self._ended)} of {self._files} files")
+
+
 def choose_progress(
     wanted: "bool | Progress", *, unit: str = "frames", label: str = ""
 ) -> Progress | None:

@@ -6,7 +6,6 @@ from functools import partial
 
 from vidsal import image_ops
 from vidsal.motion import compensated
-from vidsal.runtime.prefetch import Begin
 from vidsal.saliency.scenes import SceneEvent, histogram
 from vidsal.saliency.state import MotionState
 from vidsal.saliency.temporal import SpeedAverage
@@ -91,8 +90,6 @@ class MotionStage:
     options : MotionOptions
     state : MotionState
         The state to start from; it is updated with each frame.
-    submit : callable
-        Runs a function in another thread, see `vidsal.runtime.prefetch.helper`.
     looks_ahead : bool
         Read one frame ahead to tell a flash from a cut.
     """
@@ -101,15 +98,12 @@ class MotionStage:
         self,
         options: MotionOptions,
         state: MotionState,
-        submit: Begin[Map],
         *,
         looks_ahead: bool = True,
     ) -> None:
         self._state, self._looks_ahead = state, looks_ahead
         self._working_width = options.working_width
-        self._measure = partial(
-            compensated.measure, model=options.camera, method=options.flow, submit=submit
-        )
+        self._measure = partial(compensated.measure, model=options.camera, method=options.flow)
 
     def run(self, frames: Iterable[Frame]) -> Generator[FrameMotion, None, None]:
         """Yield one `FrameMotion` for each frame.

@@ -142,8 +142,10 @@ class StaticMapStage:
                 made = self._static.maps(pictures.of(sampled), requests)
                 maps = dict(zip(sampled, made, strict=True))
             network_s = clock() - network_began_s
+            # Known only now, where the stage tries which arithmetic is quicker.
+            precision = getattr(self._static, "precision", None)
             for n, motion in enumerate(group):
-                yield motion, maps.get(n), seen[n]
+                yield motion, maps.get(n), replace(seen[n], precision=precision)
             working_s = clock() - began_s - (timed_input.waited_s - waited_s)
             self._schedule.add(len(group), len(sampled), network_s, working_s)
             began_s, waited_s = clock(), timed_input.waited_s
@@ -240,4 +242,4 @@ def network_picture(rgb: Rgb, static: StaticStage, short_px: int) -> Rgb:
         Shorter side of the network's input; without effect for a network of one fixed size.
     """
     height, width = rgb.shape[:2]
-    return image_ops.shrink(rgb, static.input_size or network_size(height, width, short_px))
+    return image_ops.sampled(rgb, static.input_size or network_size(height, width, short_px))

@@ -9,7 +9,6 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
 from itertools import islice
 
-from vidsal.runtime.prefetch import helper
 from vidsal.saliency.fusion_stage import FusionStage
 from vidsal.saliency.motion_stage import FrameMotion, MotionStage, TimedInput
 from vidsal.saliency.sampling import SamplingStage
@@ -97,30 +96,26 @@ class SaliencyStream:
         frames : iterable of Frame
             All of one size.
         """
-        # One thread for all frames: one for each would grow the allocator's arenas.
-        with helper("flow") as submit:
-            timed = TimedInput(frames, self._clock)
-            motion_stage = MotionStage(
-                self._options, self._state.motion, submit, looks_ahead=self._looks_ahead
-            )
-            motions = motion_stage.run(timed)
-            if self._static is None:
-                with closing(self._ahead(motions)) as ahead:
-                    yield from (StaticMap(motion, None, None) for motion in ahead)
-                return
-            plan = sample_plan(self._options)
-            accumulates = plan.accumulates or self._options.static_every != 1
-            sampling = SamplingStage(
-                plan, self._schedule, self._state.sampling, accumulates=accumulates
-            )
-            stage = StaticMapStage(
-                self._static, self._options, plan, self._state.static, accumulates=accumulates,
-                schedule=self._schedule, timed_input=timed, clock=self._clock,
-                model_name=self._model_name,
-            )  # fmt: skip
-            # Closed by whatever ends this: until then, another thread may compute motion.
-            with closing(self._ahead(sampling.run(motions))) as ahead:
-                yield from stage.run(grouped(ahead, self._batch, self._segment))
+        timed = TimedInput(frames, self._clock)
+        motion_stage = MotionStage(self._options, self._state.motion, looks_ahead=self._looks_ahead)
+        motions = motion_stage.run(timed)
+        if self._static is None:
+            with closing(self._ahead(motions)) as ahead:
+                yield from (StaticMap(motion, None, None) for motion in ahead)
+            return
+        plan = sample_plan(self._options)
+        accumulates = plan.accumulates or self._options.static_every != 1
+        sampling = SamplingStage(
+            plan, self._schedule, self._state.sampling, accumulates=accumulates
+        )
+        stage = StaticMapStage(
+            self._static, self._options, plan, self._state.static, accumulates=accumulates,
+            schedule=self._schedule, timed_input=timed, clock=self._clock,
+            model_name=self._model_name,
+        )  # fmt: skip
+        # Closed by whatever ends this: until then, another thread may compute motion.
+        with closing(self._ahead(sampling.run(motions))) as ahead:
+            yield from stage.run(grouped(ahead, self._batch, self._segment))
 
     def _ahead(
         self, motions: Generator[FrameMotion, None, None]

@@ -37,7 +37,8 @@ Preprocess = Literal["caffe", "torch", "tf", "none"]
 Method = Literal["gradient", "smoothgrad", "integrated", "gradcam", "gradcam++", "layercam"]
 Score = Literal["logit", "probability", "logprob"]
 Every = int | Literal["auto"]
-Precision = Literal["float32", "bfloat16"]
+Arithmetic = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16", "auto"]
 Reduce = Literal["norm", "max", "sum", "grad-x-act"]
 Camera = Literal["auto", "homography", "affine", "median", "none"]
 Flow = Literal["farneback", "dis"]
@@ -155,7 +156,8 @@ class NetworkOptions(Options):
         None, "Class names of a saved model, one a line.", parse=parse_path)
     precision: Precision = declare(
         "float32", "Arithmetic of the network; bfloat16 is faster where the processor "
-        "has it, and coarser.")
+        "has it, and coarser. auto tries both and takes bfloat16 where that is at least 1.3 times "
+        "as fast and the maps are alike.")
     trust_model: bool = declare(
         False, "Load a saved model that contains Lambda layers, which can run any code: "
         "only for files you trust.")
@@ -360,6 +362,11 @@ class Settings(PictureOptions, AnalysisOptions, NetworkOptions, SourceOptions, O
             raise UsageError(
                 f"{option('resume', True)} is not for {option('static_every', 'auto')}, which "
                 "depends on how fast the machine is just then: give a number"
+            )
+        if self.resume and self.precision == "auto":
+            raise UsageError(
+                f"{option('resume', True)} is not for {option('precision', 'auto')}, which depends "
+                "on a measurement: give float32 or bfloat16"
             )
         if self.overwrite and self.skip_existing:
             raise UsageError(

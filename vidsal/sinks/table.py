@@ -16,7 +16,8 @@ from vidsal.settings.values import CLASS_ACTIVATION
 from vidsal.types import TOP_CLASSES, Prediction, Saliency, Shown, SourceInfo
 
 COLUMNS = (
-    "index", "time_s", "model", "method", "layer", "reduce", "target", "target_probability",
+    "index", "time_s", "model", "precision", "method", "layer", "reduce",
+    "target", "target_probability",
     *(f"{what}_{n}" for n in range(1, TOP_CLASSES + 1) for what in ("class", "probability")),
     "speed_median", "speed_p95",
     "camera_model", "camera_row_px", "camera_column_px", "camera_zoom", "camera_turn_deg",
@@ -69,6 +70,7 @@ def row(
 def _prediction_values(prediction: Prediction) -> dict[str, str]:
     """Return the target and the top classes with their probabilities."""
     values = {
+        "precision": prediction.precision or "",
         "target": prediction.target_name,
         "target_probability": _number(prediction.target_probability),
     }

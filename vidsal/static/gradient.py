@@ -2,14 +2,13 @@
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from vidsal.errors import UsageError, VidsalError, option
 from vidsal.runtime.allocation import gc_paused
@@ -19,20 +18,14 @@ from vidsal.settings.values import CLASS_ACTIVATION
 from vidsal.static.keras_errors import cause
 from vidsal.static.layers import INPUT, Layer, LayerList, chosen
 from vidsal.static.reduction import class_activation_map, joined, reduced
+from vidsal.static.samples import NoiseField, calls
 from vidsal.types import Map, Request, Rgb, Target
 
 log = logging.getLogger(__name__)
 
-# Rows of a call that is not full, padded. Each size of call sets up kernels that keep memory, so
-# few sizes are used. Fewer rows use a processor badly: two rows run at half the rate of sixteen,
-# four rows at nine tenths of it.
-_FEW_ROWS = 4
 # Pictures with more pixels than this get fewer rows in a call. The default short side of 256
 # stays below it.
 _ROW_PX = 2**18
-# Range of levels, of 255, within which a picture counts as one colour. A covered lens or a fade to
-# black leaves the noise of the sensor and the codec.
-_FLAT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +47,8 @@ class Classifier:
     is_multi_label : bool
         Whether the classes are independent: the probability of a class is the sigmoid of its own
         score. Otherwise the probabilities are the softmax of all scores.
+    precision : {"float32", "bfloat16"}
+        Arithmetic of the network.
     """
 
     name: str
@@ -61,6 +56,7 @@ class Classifier:
     names: tuple[str, ...]
     input_size: tuple[int, int] | None = None
     is_multi_label: bool = False
+    precision: str = "float32"
 
     def probabilities(self, logits: Any) -> Any:
         """Return probabilities, 0..1, of (N, classes) float32 scores; a tensor of their shape.
@@ -153,9 +149,8 @@ class GradientStage:
     """A static stage built from a classifier; see `vidsal.types.StaticStage`.
 
     The scores of a batch are summed and differentiated once. The score of a sample does not depend
-    on the other samples, so each sample gets its own derivative in any batch. The key of its noise
-    is made of the seed, the frame and the sample's number, so the noise does not depend on the
-    batch either.
+    on the other samples, so each sample gets its own derivative in any batch. Its noise depends on
+    the seed, the frame and the sample's number, and not on the batch either.
 
     Parameters
     ----------
@@ -178,11 +173,14 @@ class GradientStage:
         self.names = classifier.names
         self.target = recipe.target
         self.input_size = classifier.input_size
+        self.precision = classifier.precision
         self._recipe = recipe
         self._rows = rows
         self._graphs: dict[tuple[str, int | None, int, int], Any] = {}
         # The layers of the network, by the size of the picture.
         self._layers: dict[tuple[int, int], list[Layer]] = {}
+        # Noise by the number of its values.
+        self._fields: dict[int, NoiseField] = {}
 
     def aimed(self, target: Target) -> "GradientStage":
         """Return a stage that explains another target with the same network.
@@ -201,6 +199,7 @@ class GradientStage:
         )
         # Shared: going back to a former target traces nothing.
         stage._graphs, stage._layers = self._graphs, self._layers
+        stage._fields = self._fields
         return stage
 
     def layers(self, height: int, width: int) -> list[Layer]:
@@ -304,47 +303,38 @@ class GradientStage:
         graph = self._graph("maps", self._trace_maps, *rgb.shape[1:3])
         size = graph.structured_outputs.shape[1:]
         sums = np.zeros((len(rgb), *size), np.float32)
-        for rows in self._calls(requests, self._rows_of(rgb)):
-            pictures, slots = np.unique(rows.pictures, return_inverse=True)
-            part = graph(
-                tf.constant(rgb[rows.pictures]), tf.constant(rows.keys), tf.constant(rows.steps),
-                tf.constant(rows.classes), tf.constant(rows.counted),
-                tf.constant(slots.astype(np.int32)), tf.constant(len(pictures), tf.int32),
+        recipe = self._recipe
+        is_open = recipe.target.top is None and recipe.target.class_id is None
+        if is_open and any(request.class_id is None for request in requests):
+            raise ValueError("each request needs a class_id, because the target is locked")
+        parts = calls(
+            rgb, requests, method=recipe.method, noise=self._noise(rgb.shape[1:]),
+            rows=self._rows_of(rgb), class_id=recipe.target.class_id,
+        )  # fmt: skip
+        for part in parts:
+            maps = graph(
+                tf.constant(part.points), tf.constant(part.factors), tf.constant(part.class_ids),
+                tf.constant(part.slots), tf.constant(len(part.pictures), tf.int32),
             )  # fmt: skip
-            sums[pictures] += part.numpy()
+            sums[part.pictures] += maps.numpy()
         counts = np.array([request.samples for request in requests], np.float32)
         means = sums / counts[:, None, None]
         # The parts of integrated gradients have signs until they are summed.
-        is_signed = self._recipe.reduce == "sum"
-        is_whole = is_signed or self._recipe.method != "integrated"
+        is_signed = recipe.reduce == "sum"
+        is_whole = is_signed or recipe.method != "integrated"
         return np.asarray(means if is_whole else np.abs(means), np.float32)
 
-    def _calls(self, requests: Sequence[Request], size: int) -> Iterator["_Rows"]:
-        """Yield the samples of all pictures, `size` of them in each call."""
-        fixed = self._recipe.target.class_id
-        class_ids = [fixed if one.class_id is None else one.class_id for one in requests]
-        if self._recipe.target.top is None and None in class_ids:
-            raise ValueError("each request needs a class_id, because the target is locked")
-        samples = np.array([request.samples for request in requests])
-        pictures = np.repeat(np.arange(len(requests)), samples)
-        numbers = np.concatenate([np.arange(count) for count in samples])
-        frames = np.array([request.frame for request in requests], np.int64)[pictures]
-        classes = np.array([-1 if one is None else one for one in class_ids], np.int32)[pictures]
-        for start, stop in _spans(len(pictures), size):
-            part = slice(start, stop)
-            count = stop - start
-            pad = min(-count % _FEW_ROWS, size - count)
-
-            def padded(values: NDArray[Any], part: slice = part, pad: int = pad) -> NDArray[Any]:
-                return np.concatenate([values[part], np.repeat(values[part][-1:], pad, axis=0)])
-
-            yield _Rows(
-                pictures=padded(pictures),
-                keys=padded(np.stack([frames, numbers], axis=1)),
-                steps=padded(_steps_from_black(numbers, samples[pictures])),
-                classes=padded(classes),
-                counted=np.arange(count + pad) < count,
-            )
+    def _noise(self, shape: tuple[int, ...]) -> NoiseField | None:
+        """Return the noise for pictures of this shape, made on first use."""
+        recipe = self._recipe
+        if recipe.method != "smoothgrad" or recipe.noise == 0:
+            return None
+        length = NoiseField.length(shape)
+        if length not in self._fields:
+            # TensorFlow promises the same numbers in each of its versions.
+            normal = tf.random.stateless_normal((length,), (recipe.seed, 0)).numpy()
+            self._fields[length] = NoiseField(normal * np.float32(255 * recipe.noise), recipe.seed)
+        return self._fields[length]
 
     def _graph(self, kind: str, trace: Callable[[int, int], Any], height: int, width: int) -> Any:
         """Return a graph for pictures of this size; it is traced once, for any number of them."""
@@ -355,14 +345,11 @@ class GradientStage:
             self._graphs[key] = trace(height, width)
         return self._graphs[key]
 
-    def _traced(
-        self, function: Callable[..., Any], size: tuple[int, int], *others: tf.TensorSpec
-    ) -> Any:
-        """Return the traced graph of a function of pictures of this size and of other tensors."""
-        height, width = size
-        pictures = tf.TensorSpec((None, height, width, 3), tf.uint8)
+    def _traced(self, function: Callable[..., Any], *signature: tf.TensorSpec) -> Any:
+        """Return the traced graph of a function of pictures and other tensors."""
+        height, width = signature[0].shape[1:3]
         try:
-            return _concrete(function, [pictures, *others])
+            return _concrete(function, list(signature))
         except (ValueError, TypeError, tf.errors.OpError) as error:
             raise VidsalError(
                 f"{self._classifier.name} cannot take pictures of {width}x{height}: "
@@ -377,43 +364,35 @@ class GradientStage:
             self._layers[height, width] = found.layers()
             return self._classifier.probabilities(logits)
 
-        return self._traced(graph, (height, width))
+        return self._traced(graph, tf.TensorSpec((None, height, width, 3), tf.uint8))
 
     def _trace_maps(self, height: int, width: int) -> Any:
         names = self.chosen_layers(height, width)
         return self._traced(
             partial(self._maps_graph, names),
-            (height, width),
-            tf.TensorSpec((None, 2), tf.int64),
-            tf.TensorSpec((None, 2), tf.float32),
+            tf.TensorSpec((None, height, width, 3), tf.float32),
+            tf.TensorSpec((None,), tf.float32),
             tf.TensorSpec((None,), tf.int32),
-            tf.TensorSpec((None,), tf.bool),
             tf.TensorSpec((None,), tf.int32),
             tf.TensorSpec((), tf.int32),
         )
 
     def _maps_graph(
-        self, names: tuple[str, ...], rgb: Any, keys: Any, steps: Any, classes: Any, counted: Any,
-        slots: Any, count: Any,
+        self, names: tuple[str, ...], points: Any, factors: Any, classes: Any, slots: Any,
+        count: Any,
     ) -> Any:  # fmt: skip
         """Return the sum of the maps of each slot's rows, (count, h2, w2); traced, never run."""
-        pixels = tf.cast(rgb, tf.float32)
-        points = self._points(pixels, keys, steps)
         gradients, activations = self._derivatives(names, points, classes)
         if self._recipe.method == "integrated":
-            maps = tf.reduce_sum(gradients[0] * pixels, axis=-1) * steps[:, 1, None, None]
+            # The factors contain the quotient of the picture and the point.
+            maps = tf.reduce_sum(gradients[0] * points, axis=-1)
         elif self._recipe.method in CLASS_ACTIVATION:
             make = partial(class_activation_map, self._recipe.method)
             maps = joined(list(map(make, gradients, activations)))
         else:
             make = partial(reduced, self._recipe.reduce)
             maps = joined(list(map(make, gradients, activations)))
-        # In a picture of one colour nothing stands out. The scale would blow up the effect of noise
-        # and of the network's padding to a map of the borders.
-        extent = tf.reduce_max(pixels, axis=[1, 2]) - tf.reduce_min(pixels, axis=[1, 2])
-        varied = tf.reduce_any(extent > _FLAT, axis=-1)
-        maps *= tf.cast(varied & counted, tf.float32)[:, None, None]
-        return tf.math.unsorted_segment_sum(maps, slots, count)
+        return tf.math.unsorted_segment_sum(maps * factors[:, None, None], slots, count)
 
     def _derivatives(
         self, names: tuple[str, ...], points: Any, classes: Any
@@ -447,22 +426,6 @@ class GradientStage:
         as_float = partial(tf.cast, dtype=tf.float32)
         return list(map(as_float, gradients)), list(map(as_float, outputs))
 
-    def _points(self, pixels: Any, keys: Any, steps: Any) -> Any:
-        """Return the inputs at which each row's derivative is taken."""
-        if self._recipe.method == "integrated":
-            return pixels * steps[:, 0, None, None, None]
-        if self._recipe.method != "smoothgrad" or self._recipe.noise == 0:
-            return pixels
-        shape = tf.shape(pixels)[1:]
-        # The seed goes beside the sample's number. Added to the frame's number, it would give the
-        # next frame the noise that this frame has under the next seed.
-        seeded = keys + tf.constant([[0, self._recipe.seed << 32]], tf.int64)
-        noise = tf.map_fn(
-            lambda key: tf.random.stateless_normal(shape, key), seeded,
-            fn_output_signature=tf.TensorSpec(pixels.shape[1:], tf.float32),
-        )  # fmt: skip
-        return pixels + noise * (255.0 * self._recipe.noise)
-
     def _scores(self, logits: Any, classes: Any) -> Any:
         """Return the scores that are differentiated: one number, or several, in each row."""
         scores = logits
@@ -483,40 +446,10 @@ class GradientStage:
         return tf.where(classes < 0, largest[:, 0], named)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Rows:
-    """The samples of one call; those that are not `counted` are padding."""
-
-    pictures: NDArray[np.int64]
-    keys: NDArray[np.int64]
-    steps: NDArray[np.float32]
-    classes: NDArray[np.int32]
-    counted: NDArray[np.bool_]
-
-
-def _steps_from_black(numbers: NDArray[Any], counts: NDArray[Any]) -> NDArray[np.float32]:
-    """Return the middle of each part of the line from black, and its weight: (n, 2).
-
-    This is the midpoint rule with parts that are short near black, where a classifier's score
-    climbs. On one photo 64 equal parts missed the sum by 33 %, these parts by 2 %. Other photos
-    need 256 of them.
-    """
-    begins, ends = (numbers / counts) ** 3, ((numbers + 1) / counts) ** 3
-    return np.stack([(begins + ends) / 2, (ends - begins) * counts], axis=1).astype(np.float32)
-
-
 def _size_remedy(error: Exception, input_size: tuple[int, int] | None) -> str:
     """Return advice to change the size, where the error is about sizes and the user can."""
     is_about_size = re.search(r"\b(shapes?|sizes?|dimensions?)\b", str(error), re.IGNORECASE)
     return f" Try another {option('short_side')}" if is_about_size and input_size is None else ""
-
-
-def _spans(total: int, size: int) -> Iterator[tuple[int, int]]:
-    """Yield the begin and end of each call: full calls first, then small ones."""
-    full = total - total % size
-    for begin, end, step in ((0, full, size), (full, total, min(_FEW_ROWS, size))):
-        for start in range(begin, end, step):
-            yield start, min(start + step, end)
 
 
 def _concrete(function: Callable[..., Any], signature: list[Any]) -> Any:

@@ -16,7 +16,8 @@ import numpy as np
 import tensorflow as tf
 
 from vidsal.errors import VidsalError, option
-from vidsal.settings import Precision, Preprocess
+from vidsal.settings import Arithmetic, Preprocess
+from vidsal.static import depthwise
 from vidsal.static.bn_folding import fold
 from vidsal.static.keras_errors import cause
 from vidsal.static.layers import Observer
@@ -321,7 +322,10 @@ def run(model: Any, pixels: Any, observer: Observer | None = None) -> Any:
         options = {"training": False} if takes_training else {}
 
         def applied(*arguments: Any, **others: Any) -> Any:
-            output = operation(*arguments, **(others | options))
+            if depthwise.is_slow(operation):
+                output = depthwise.convolved(operation, *arguments)
+            else:
+                output = operation(*arguments, **(others | options))
             return observer(operation.name, output, keras.tree.flatten((arguments, others)))
 
         return applied
@@ -331,7 +335,7 @@ def run(model: Any, pixels: Any, observer: Observer | None = None) -> Any:
         return model._run_through_graph(pixels, operation_fn=observed)
 
 
-def prepared(model: Any, *, precision: Precision, is_tried: bool = False) -> Any:
+def prepared(model: Any, *, precision: Arithmetic, is_tried: bool = False) -> Any:
     """Return an equal network, folded, for pictures of any size where its layers allow it.
 
     An integer input becomes a float32 input, so that the network has a gradient.

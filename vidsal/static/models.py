@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,7 +14,7 @@ from vidsal.runtime.allocation import gc_paused
 from vidsal.runtime.fork import require_own_threads
 from vidsal.runtime.native_logs import native_stderr_logged, quiet_tensorflow
 from vidsal.runtime.progress import phase
-from vidsal.settings import NetworkOptions, Precision, Settings
+from vidsal.settings import Arithmetic, NetworkOptions, Settings
 from vidsal.settings.values import is_saved
 from vidsal.static import labels, weights
 from vidsal.static.formats import refuse_other_formats
@@ -22,7 +22,7 @@ from vidsal.static.suggestions import did_you_mean, suggest
 from vidsal.types import StaticStage
 
 if TYPE_CHECKING:
-    from vidsal.static.gradient import Classifier
+    from vidsal.static.gradient import Classifier, GradientStage
     from vidsal.static.layers import Layer, Observer
 
 log = logging.getLogger(__name__)
@@ -167,6 +167,9 @@ def open_static(
 ) -> StaticStage | None:
     """Return the static stage, or None for a run without a network. Load TensorFlow.
 
+    With ``precision="auto"`` the stage finds out which arithmetic is quicker, see
+    `vidsal.static.precision.QuickerStage`.
+
     Parameters
     ----------
     choice : ModelChoice
@@ -187,15 +190,28 @@ def open_static(
         return None
     require_own_threads("TensorFlow")
     load_tensorflow()
+    open_in = partial(_gradient_stage, choice, settings, random_share)
+    if settings.precision != "auto":
+        return open_in(settings.precision)
+    from vidsal.static.precision import QuickerStage
+
+    return QuickerStage(open_in)
+
+
+def _gradient_stage(
+    choice: ModelChoice, settings: Settings, random_share: float, precision: Arithmetic
+) -> "GradientStage":
+    """Return the static stage in an arithmetic."""
     from vidsal.static.gradient import GradientStage, Recipe
 
     with gc_paused():
         classifier, classes = open_classifier(
-            choice, settings, random_share=random_share, seed=settings.seed
+            choice, settings, precision, random_share=random_share, seed=settings.seed
         )
-    # Skip these warnings for the randomised copy.
-    if not random_share:
-        _warn_of_limits(classifier, settings.precision)
+    is_tried = settings.precision == "auto" and precision != "float32"
+    # Skip these warnings for the randomised copy, and for an arithmetic that is only tried.
+    if not random_share and not is_tried:
+        _warn_of_limits(classifier, precision)
     recipe = Recipe(
         target=labels.find_target(settings.target, classes), score=settings.score,
         layer=settings.differentiated_by, reduce=settings.reduce, method=settings.method,
@@ -248,7 +264,7 @@ def network_layers(settings: Settings) -> "tuple[list[Layer], dict[str, list[str
     return layers, marks
 
 
-def _warn_of_limits(classifier: "Classifier", precision: Precision) -> None:
+def _warn_of_limits(classifier: "Classifier", precision: Arithmetic) -> None:
     """Log a fixed input size, and an arithmetic that is slow on this machine."""
     from vidsal.static.precision import is_clearly_slower
 
@@ -265,7 +281,12 @@ def _warn_of_limits(classifier: "Classifier", precision: Precision) -> None:
 
 
 def open_classifier(
-    choice: ModelChoice, settings: NetworkOptions, *, random_share: float = 0.0, seed: int = 0
+    choice: ModelChoice,
+    settings: NetworkOptions,
+    precision: Arithmetic = "float32",
+    *,
+    random_share: float = 0.0,
+    seed: int = 0,
 ) -> "tuple[Classifier, Sequence[labels.NamedClass]]":
     """Return a network ready to be differentiated, and its classes. TensorFlow must be loaded.
 
@@ -277,6 +298,7 @@ def open_classifier(
     ----------
     choice : ModelChoice
     settings : NetworkOptions
+    precision : {"float32", "bfloat16"}
     random_share : float
         See `open_static`.
     seed : int
@@ -291,7 +313,7 @@ def open_classifier(
     """
     from vidsal.static.gradient import Classifier
 
-    network = _opened(choice, settings, random_share, seed)
+    network = _opened(choice, settings, precision, random_share, seed)
     classes = _classes(settings.labels, network.outputs)
     count = max(2, network.outputs)
     if len(classes) != count:
@@ -301,7 +323,12 @@ def open_classifier(
         )
     names = tuple(one.name for one in classes)
     classifier = Classifier(
-        str(choice.name), network.logits, names, network.input_size, network.is_multi_label
+        str(choice.name),
+        network.logits,
+        names,
+        network.input_size,
+        network.is_multi_label,
+        precision,
     )
     return classifier, classes
 
@@ -320,13 +347,17 @@ class _Opened(NamedTuple):
 
 
 def _opened(
-    choice: ModelChoice, settings: NetworkOptions, random_share: float, seed: int
+    choice: ModelChoice,
+    settings: NetworkOptions,
+    precision: Arithmetic,
+    random_share: float,
+    seed: int,
 ) -> _Opened:
     """Return the function from pixels to logits, and what is known about it."""
     if choice.key == "resnet50" and choice.weights is not None and not random_share:
         from vidsal.static import resnet50
 
-        direct = resnet50.open_logits(choice.weights, settings.precision)
+        direct = resnet50.open_logits(choice.weights, precision)
         if direct is not None:
             return _Opened(direct, resnet50.CLASSES)
     if choice.key == "resnet50" and choice.weights is None and random_share == 1:
@@ -340,7 +371,7 @@ def _opened(
     model = network.model
     if random_share:
         model = keras_models.reinitialised(model, seed, share=random_share)
-    model = keras_models.prepared(model, precision=settings.precision, is_tried=choice.is_own)
+    model = keras_models.prepared(model, precision=precision, is_tried=choice.is_own)
     outputs = int(model.output.shape[-1])
 
     def logits(rgb: Any, observer: "Observer | None" = None) -> Any:

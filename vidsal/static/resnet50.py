@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from vidsal.settings import Precision
+from vidsal.settings import Arithmetic
 from vidsal.static.batchnorm import scale_and_shift
 from vidsal.static.layers import Observer
 from vidsal.static.stem import stacked_conv2d
@@ -49,7 +49,7 @@ class _Layer(NamedTuple):
     bias: Any
 
 
-def open_logits(path: Path, precision: Precision) -> Callable[..., Any] | None:
+def open_logits(path: Path, precision: Arithmetic) -> Callable[..., Any] | None:
     """Return the network with the weights of a file, or None where the file has other names.
 
     With None the caller lets Keras load the file, or report what is wrong with it.
