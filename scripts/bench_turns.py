@@ -191,8 +191,8 @@ def bare_calls(size: tuple[int, int], options: dict[str, Any], repeats: int = 8)
 def naive_loop(clip: str, options: dict[str, Any], seconds: float = 12.0) -> Turn:
     """Return the rate of the loop that a tutorial would write, over the first seconds of work.
 
-    One eager tape call for each frame, by the pixels; flow at the picture's full size; both maps
-    scaled by their maximum and added; OpenCV draws and writes.
+    ResNet50, one eager tape call for each frame, by the pixels; flow at the picture's full size;
+    both maps scaled by their maximum and added; OpenCV draws and writes.
     """
     import cv2
 
@@ -200,13 +200,8 @@ def naive_loop(clip: str, options: dict[str, Any], seconds: float = 12.0) -> Tur
     import keras
     import tensorflow as tf
 
-    if options["model"] == "resnet50":
-        model = keras.applications.ResNet50(weights=None, classifier_activation=None)
-        prepare = keras.applications.resnet50.preprocess_input
-    else:
-        from vidsal.static import lite0
-
-        model, prepare = lite0.build(), lite0.preprocess
+    model = keras.applications.ResNet50(weights=None, classifier_activation=None)
+    prepare = keras.applications.resnet50.preprocess_input
     capture = cv2.VideoCapture(clip)
     width, height = (
         int(capture.get(one)) for one in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
@@ -215,7 +210,9 @@ def naive_loop(clip: str, options: dict[str, Any], seconds: float = 12.0) -> Tur
         str(Path(options["output"]).with_suffix(".avi")), cv2.VideoWriter.fourcc(*"mp4v"), 25,
         (width, height),
     )  # fmt: skip
-    before, times = None, []
+    empty: Any = None
+    before: Any = None
+    times: list[float] = []
     began_s = time.perf_counter()
     while time.perf_counter() - began_s < seconds:
         came, frame = capture.read()
@@ -230,11 +227,11 @@ def naive_loop(clip: str, options: dict[str, Any], seconds: float = 12.0) -> Tur
             tape.watch(point)
             score = tf.reduce_max(model(prepare(point), training=False))
         static = np.abs(tape.gradient(score, point).numpy()[0]).max(axis=-1)
-        flow = cv2.calcOpticalFlowFarneback(before, grey, None, 0.5, 3, 15, 3, 5, 1.2, 0)
+        flow = cv2.calcOpticalFlowFarneback(before, grey, empty, 0.5, 3, 15, 3, 5, 1.2, 0)
         dynamic = np.linalg.norm(flow, axis=-1)
         static = cv2.resize(static, (width, height))
         fused = static / max(static.max(), 1e-9) + dynamic / max(dynamic.max(), 1e-9)
-        heat = cv2.applyColorMap(np.uint8(127 * fused), cv2.COLORMAP_JET)
+        heat = cv2.applyColorMap((127 * fused).astype(np.uint8), cv2.COLORMAP_JET)
         writer.write(cv2.addWeighted(frame, 0.5, heat, 0.5, 0))
         before = grey
         times.append(time.perf_counter())
@@ -247,7 +244,8 @@ def main() -> None:
     """Do what the JSON on the command line says, and print the result."""
     job = json.loads(sys.argv[1])
     kind = job.pop("kind")
-    turn = {"run": timed_run, "bare": bare_calls, "naive": naive_loop}[kind](**job)
+    kinds: dict[str, Any] = {"run": timed_run, "bare": bare_calls, "naive": naive_loop}
+    turn = kinds[kind](**job)
     print(json.dumps(asdict(turn)))
 
 

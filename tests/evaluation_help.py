@@ -24,7 +24,7 @@ Points = NDArray[np.float64]
 
 
 def plain_settings(**options: Any) -> Settings:
-    given: dict[str, Any] = {"model": "none", "working_width": 96}
+    given: dict[str, Any] = {"model": "none", "working_width": 96, "samples": 16, "static_every": 1}
     return Settings(**given | options)
 
 

@@ -15,7 +15,7 @@ SOON_S = 5.0
 
 
 def pipeline_settings(**options: Any) -> Settings:
-    given: dict[str, Any] = {"model": "none", "working_width": 64}
+    given: dict[str, Any] = {"model": "none", "working_width": 64, "samples": 16, "static_every": 1}
     return Settings(**given | options)
 
 

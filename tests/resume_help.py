@@ -54,7 +54,8 @@ def use_voting_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Voting:
 def resumable(output: str = "o.mp4", **options: Any) -> Settings:
     stem = Path(output).stem
     given: dict[str, Any] = {
-        "resume": True, "batch": 4, "working_width": 64, "short_side": 32, "output": Path(output),
+        "resume": True, "batch": 4, "working_width": 64, "short_side": 32, "static_every": 1,
+        "output": Path(output),
         "table": Path(f"{stem}.csv"), "maps": Path(f"{stem} maps"),
     }  # fmt: skip
     return Settings(**given | options)

@@ -23,12 +23,17 @@ TEXTURE = (90, 160)
 BRIGHTNESS = BrightnessStage()
 
 # The numbers of the fixed scale suit the maps of `BrightnessStage` with this contrast and gain.
-PLAIN = Settings(working_width=160, short_side=64, contrast=2.0, gain=2.0)
+PLAIN = Settings(
+    working_width=160, short_side=64, contrast=2.0, gain=2.0, samples=16, static_every=1
+)
 PLAIN_WITH = {
     scale: dataclasses.replace(PLAIN, scale=scale)
     for scale in ("stable", "frame", "minmax", "fixed:0,140,0,0.5")
 }
-BARE = Settings(working_width=160, short_side=64, smooth=0, contrast=1, scale="frame", gain=2.0)
+BARE = Settings(
+    working_width=160, short_side=64, smooth=0, contrast=1, scale="frame", gain=2.0, samples=16,
+    static_every=1,
+)  # fmt: skip
 
 
 def frames_of(pictures: Sequence[Rgb], first: int = 0) -> list[Frame]:

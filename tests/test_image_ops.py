@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -51,3 +52,26 @@ def test_smoothed_keeps_the_sum_and_has_the_stated_width() -> None:
     spread = float(np.sqrt((result.sum(axis=0) * columns**2).sum()))
     assert spread == pytest.approx(0.02 * 201, rel=0.02)
     assert np.array_equal(image_ops.smoothed(spike, 0), spike)
+
+
+def test_sampled_pictures_are_near_the_mean_of_each_area() -> None:
+    rng = np.random.default_rng(0)
+    smooth = cv2.GaussianBlur(rng.integers(0, 256, (720, 1280, 3)).astype(np.float32), (0, 0), 6)
+    smooth = (smooth - smooth.min()) / np.ptp(smooth) * 255
+    for size in ((256, 448), (224, 384), (180, 320), (720, 1280), (40, 600), (900, 1500)):
+        for picture in (smooth.astype(np.uint8), smooth.astype(np.float32)):
+            found = image_ops.sampled(picture, size)
+            assert (found.dtype, found.shape) == (picture.dtype, (*size, 3))
+            exact = image_ops.shrink(picture, size)
+            assert np.abs(found.astype(float) - exact).mean() < 0.8
+    assert image_ops.sampled(smooth, (720, 1280)) is smooth
+
+
+def test_sampled_pictures_lose_no_pixel() -> None:
+    # A dot in each place leaves a trace, and so the same amount of light in the mean.
+    totals = []
+    for row in range(7):
+        picture = np.zeros((64, 96), np.float32)
+        picture[row, row] = 255
+        totals.append(image_ops.sampled(picture, (20, 30)).sum())
+    assert min(totals) > 0

@@ -381,3 +381,39 @@ def test_a_callable_gets_the_results_of_each_source(here: Path, make_clip: MakeC
     run_all([make_clip("a.mp4", frames=2), make_clip("b.mp4", frames=3)], _settings(),
             progress=progress)  # fmt: skip
     assert counts == [(2, 2), (3, 3)]
+
+
+def test_workers_write_what_one_process_writes(here: Path, make_clip: MakeClip) -> None:
+    clips = [make_clip(f"{name}.mp4", frames=n) for n, name in enumerate("abc", start=3)]
+    bad = clips[0].with_name("bad.mp4")
+    bad.write_text("no video")
+    names: list[str | int | Path] = [*clips, bad, "gone*.mp4"]
+    told: list[Outcome] = []
+    alone = run_all(names, _settings(output=Path("one"), table=Path("one")))
+    helped = run_all(
+        names, _settings(output=Path("two"), table=Path("two")), workers=2, tell=told.append
+    )
+    plain = [dataclasses.replace(one, seconds=0.0, output=None) for one in alone]
+    assert [dataclasses.replace(one, seconds=0.0, output=None) for one in helped] == plain
+    assert sorted(told, key=str) == sorted(helped, key=str)
+    for name in "abc":
+        one, two = (here / folder / f"{name}_saliency.mp4" for folder in ("one", "two"))
+        assert np.array_equal(iio.imread(one), iio.imread(two))
+        assert (here / f"one/{name}.csv").read_text() == (here / f"two/{name}.csv").read_text()
+    assert {path.name for path in (here / "two").iterdir()} == {
+        path.name for path in (here / "one").iterdir()
+    }
+
+
+def test_existing_outputs_are_skipped_before_workers_start(here: Path, make_clip: MakeClip) -> None:
+    clips = [make_clip(f"{name}.mp4", frames=3) for name in "ab"]
+    settings = _settings(output=Path("out"), skip_existing=True)
+    run_all(clips, settings)
+    again = run_all(clips, settings, workers=2)
+    assert [one.is_skipped for one in again] == [True, True]
+
+
+@pytest.mark.parametrize("workers", [0, -1])
+def test_workers_are_counted_from_one(workers: int) -> None:
+    with pytest.raises(UsageError, match=f"workers= must be 1 or more, got {workers}"):
+        run_all(["a.mp4"], _settings(), workers=workers)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from vidsal.errors import UsageError
+from vidsal.jobs import run_all
 from vidsal.settings import Settings
 from vidsal.settings.values import is_model_object, is_saved
 
@@ -50,3 +51,8 @@ def test_options_that_a_model_object_has_no_use_for() -> None:
     ]
     saved = Settings(model="a.keras", preprocess="tf", trust_model=True)
     assert list(saved.idle(["preprocess", "trust_model"])) == []
+
+
+def test_workers_cannot_take_a_model_object() -> None:
+    with pytest.raises(UsageError, match="save the model, and give its path"):
+        run_all(["a.mp4"], Settings(model=model(name="mine")), workers=2)

@@ -197,6 +197,6 @@ def test_steady_rate_of_bursts_is_the_rate_of_the_calls(
         call = 0 if n < second_call else 1 + (n - second_call) // 16
         within = n if call == 0 else (n - second_call) % 16
         times.append(10 + call + within * drawing_s)
-    assert load_script("bench_pipeline").steady_rate(times) == pytest.approx(16, rel=1e-3)
+    assert load_script("bench_turns").steady_rate(times) == pytest.approx(16, rel=1e-3)
     even = [5 + n / 60 for n in range(200)]
-    assert load_script("bench_pipeline").steady_rate(even) == pytest.approx(60)
+    assert load_script("bench_turns").steady_rate(even) == pytest.approx(60)

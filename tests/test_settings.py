@@ -138,7 +138,7 @@ def test_every_option_is_tried_above() -> None:
         ("samples", 1),
         ("samples", 1024),
         ("fresh", 1),
-        ("fresh", 16),
+        ("fresh", 12),
         ("noise", 0),
         ("noise", 1),
         ("seed", 0),
@@ -439,7 +439,7 @@ def test_help_of_the_class_has_types_and_defaults_in_words() -> None:
         "codec : {'h264', 'hevc', 'av1', 'vp9', 'prores', 'ffv1'}, optional",
         "quality : int, default 80",
         "audio : bool, default True",
-        "static_every : int or {'auto'}, default 1",
+        "static_every : int or {'auto'}, default 2",
         "model : str or Keras model, default 'auto'",
         "flow : {'farneback', 'dis'}, default 'farneback'",
     ):

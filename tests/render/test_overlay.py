@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from render_help import BARE, COLORMAPS, ground, noise, random_map, saliency_of, spot
@@ -12,7 +13,7 @@ from render_help import BARE, COLORMAPS, ground, noise, random_map, saliency_of,
 from vidsal.errors import UsageError
 from vidsal.functional import overlay
 from vidsal.render.draw import draw_saliency
-from vidsal.render.overlay import colours, map_picture, part_picture
+from vidsal.render.overlay import blend, colours, map_picture, part_picture
 from vidsal.render.style import Style
 from vidsal.settings import Colormap, PictureOptions, Settings
 
@@ -237,3 +238,24 @@ def test_map_and_part_pictures_take_arrays() -> None:
         overlay(rgb, values, colormap="magma", alpha=0.5),
     )
     assert np.array_equal(part_picture(rgb, None, colormap="magma", alpha=0.5), rgb // 3)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_only_a_part_is_drawn_and_the_result_is_that_of_the_whole(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    sides = rng.integers(2, 300, 2)
+    rgb = rng.integers(0, 256, (*sides, 3), np.uint8)
+    values = np.zeros(rng.integers(1, 70, 2), np.float32)
+    for _ in range(seed % 4):
+        values[tuple(rng.integers(values.shape))] = rng.random()
+    if seed % 3 == 0:
+        values = np.asarray(cv2.GaussianBlur(values, (0, 0), 2))
+    levels = cv2.resize(
+        cv2.convertScaleAbs(values, alpha=255), (int(sides[1]), int(sides[0]))
+    ).astype(np.float64) / 255  # fmt: skip
+    opacity = (0.7 * levels**2 * (3 - 2 * levels))[..., None]
+    expected = rgb * (1 - opacity) + colours("inferno")[np.rint(levels * 255).astype(int)] * opacity
+    found = blend(rgb, values, colormap="inferno", alpha=0.7)
+    assert np.abs(found - expected).max() < 1.6
+    # Cold regions stay exactly as they are.
+    assert (found[levels == 0] == rgb[levels == 0]).all()

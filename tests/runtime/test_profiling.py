@@ -89,15 +89,16 @@ def test_a_timed_network_is_that_network() -> None:
 
 
 def test_the_table_says_milliseconds_and_shares() -> None:
-    clock = Clock()
-    stages = Stages(clock)
+    clock, processor = Clock(), Clock()
+    stages = Stages(clock, processor)
 
     def works() -> None:
         clock.now_s += 1.5
+        processor.now_s += 0.6
 
     stages.calls("draw", works)
     clock.now_s = 6.0
     head, draw, whole = stages.lines(frames=3)
-    assert head.split() == ["stage", "ms", "a", "frame", "of", "the", "time"]
-    assert draw.split() == ["draw", "500.00", "25%"]
+    assert head.split() == ["stage", "ms", "a", "frame", "processor", "of", "the", "time"]
+    assert draw.split() == ["draw", "500.00", "200.00", "25%"]
     assert whole.split() == ["all", "2000.00", "0.50", "/s"]

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 from conftest import BrightnessStage, until
@@ -25,6 +24,7 @@ from stream_help import (
     frames_of,
 )
 
+from vidsal.image_ops import sampled
 from vidsal.runtime.prefetch import prefetch
 from vidsal.saliency.regions import centroid
 from vidsal.saliency.static_stage import network_size
@@ -74,8 +74,7 @@ def test_static_stage_gets_batches_of_network_size_in_order(clip: list[Rgb]) -> 
     sent = np.concatenate(stage.pictures)
     assert sent.dtype == np.uint8 and sent.shape == (10, *size, 3)
     for rgb, picture in zip(clip, sent, strict=True):
-        area = cv2.resize(rgb, (128, 64), interpolation=cv2.INTER_AREA)
-        assert np.array_equal(picture, area)
+        assert np.array_equal(picture, sampled(rgb, (64, 128)))
 
 
 def test_predictions_stay_with_their_frames(clip: list[Rgb]) -> None:
@@ -92,8 +91,7 @@ def test_predictions_stay_with_their_frames(clip: list[Rgb]) -> None:
     results = analysed(frames_of(clip), settings, static=stage, batch=3)
     assert [r.prediction.target_id for r in results if r.prediction] == list(range(10))
     for rgb, picture in zip(clip, stage.looked_at, strict=True):
-        area = cv2.resize(rgb, (128, 64), interpolation=cv2.INTER_AREA)
-        assert np.array_equal(picture, area)
+        assert np.array_equal(picture, sampled(rgb, (64, 128)))
 
 
 @pytest.mark.parametrize(

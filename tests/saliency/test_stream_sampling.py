@@ -102,7 +102,7 @@ def test_static_every_draws_on_every_third_frame(clip: list[Rgb], batch: int) ->
     assert [one.frame for one in stage.asked] == [0, 3, 6, 9]
     assert stage.asked[0].samples == 16 and {one.samples for one in stage.asked[1:]} <= {1, 2}
     for one, picture in zip(stage.asked, np.concatenate(stage.pictures), strict=True):
-        assert np.array_equal(picture, image_ops.shrink(clip[one.frame], (64, 128)))
+        assert np.array_equal(picture, image_ops.sampled(clip[one.frame], (64, 128)))
     assert len(results) == 10
     for result in results:
         assert result.static is not None and result.static.any()
@@ -213,7 +213,14 @@ def test_noise_of_accumulated_maps_in_closed_form(fresh: int) -> None:
     truth, draw = _noisy(sigma, size)
     rgb = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     settings = Settings(
-        working_width=128, short_side=64, smooth=0, contrast=1, scale="minmax", fresh=fresh
+        working_width=128,
+        short_side=64,
+        smooth=0,
+        contrast=1,
+        scale="minmax",
+        fresh=fresh,
+        samples=16,
+        static_every=1,
     )
     errors = [
         float((10 * result.static - truth)[1:].std())

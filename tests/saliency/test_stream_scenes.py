@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
-import threading
-from collections.abc import Generator
 from typing import get_args
 
 import numpy as np
@@ -20,7 +17,6 @@ from stream_help import (
     Placed,
     RunningAverage,
     Voting,
-    analyse_frames,
     analysed,
     assert_same,
     bump,
@@ -32,9 +28,8 @@ from stream_help import (
 from vidsal import image_ops
 from vidsal.motion import compensated
 from vidsal.motion.flow import optical_flow, rough_flow
-from vidsal.saliency import fusion_stage
 from vidsal.settings import Flow, Method
-from vidsal.types import Map, Rgb, StaticStage, Target
+from vidsal.types import Rgb, StaticStage, Target
 
 # First frames, photos and cuts
 
@@ -93,36 +88,6 @@ def test_flow_uses_the_chosen_method(clip: list[Rgb], method: Flow) -> None:
         one == method for one in expected
     ]
     assert np.array_equal(result.movement.backward, optical_flow(*grey[::-1], method=method))
-
-
-def test_one_flow_thread_lives_as_long_as_the_stream(clip: list[Rgb]) -> None:
-    def helpers() -> list[threading.Thread]:
-        return [one for one in threading.enumerate() if one.name.startswith("vidsal-flow")]
-
-    results = analyse_frames(frames_of(clip), None, PLAIN, batch=1)
-    list(itertools.islice(results, 2))
-    (first,) = helpers()
-    list(itertools.islice(results, 3))
-    assert helpers() == [first]
-    assert isinstance(results, Generator)
-    results.close()
-    assert not first.is_alive() and not helpers()
-
-
-def test_the_flow_thread_ends_when_fusion_fails(
-    clip: list[Rgb], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def failing(*_: object, **__: object) -> Map:
-        raise ZeroDivisionError
-
-    results = analyse_frames(frames_of(clip), BRIGHTNESS, PLAIN, batch=4)
-    next(results)
-    monkeypatch.setattr(fusion_stage, "fuse", failing)
-    # The error is kept, and with it all frames of the call stack.
-    with pytest.raises(ZeroDivisionError) as error:
-        list(results)
-    assert error.tb is not None
-    assert not [one for one in threading.enumerate() if one.name.startswith("vidsal-flow")]
 
 
 def test_a_cut_on_the_last_frame_is_a_cut(clip: list[Rgb], other_clip: list[Rgb]) -> None:

@@ -41,7 +41,7 @@ def test_the_network_predicts_each_new_scene(clip: list[Rgb], other_clip: list[R
     analysed(frames_of(clip[:5] + other_clip[:5]), static=stage)
     assert len(stage.looked_at) == 2
     for picture, rgb in zip(stage.looked_at, (clip[0], other_clip[0]), strict=True):
-        assert np.array_equal(picture, image_ops.shrink(rgb, (64, 128)))
+        assert np.array_equal(picture, image_ops.sampled(rgb, (64, 128)))
 
 
 def test_a_lock_needs_more_than_two_votes() -> None:
@@ -60,7 +60,7 @@ def test_the_locked_class_is_requested(batch: int) -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (32, 64, 3), np.uint8)
     votes = [1] * 25 + [2] + [1] * 20 + [0] * 30
     stage = Voting(votes, Target(is_locked=True))
-    settings = Settings(working_width=64, short_side=32, predict_every=0)
+    settings = Settings(working_width=64, short_side=32, predict_every=0, static_every=1)
     results = analysed(frames_of([rgb] * len(votes)), settings, static=stage, batch=batch)
     # One frame of class 2 changes nothing. Class 0 is explained after it was on top for a second.
     change = 46 + 25

@@ -47,6 +47,7 @@ def _rich() -> Saliency:
             target_name="tabby, so to say",
             target_probability=0.25,
             model_name="ResNet50",
+            precision="bfloat16",
         ),
         is_cut=True,
         motion_share=0.28125,
@@ -83,7 +84,8 @@ def test_table_row_is_exact(tmp_path: Path) -> None:
     assert tuple(row) == COLUMNS
     # Speeds are 0.0 to 1.91 in steps of 0.01: the median lies between the middle two.
     assert row == {
-        "index": "7", "time_s": "0.333333", "model": "ResNet50", "method": "integrated",
+        "index": "7", "time_s": "0.333333", "model": "ResNet50",
+        "precision": "bfloat16", "method": "integrated",
         "layer": "input", "reduce": "norm",
         "target": "tabby, so to say", "target_probability": "0.25",
         "class_1": "Egyptian cat", "probability_1": "0.5",
@@ -145,7 +147,8 @@ def test_table_leaves_out_what_does_not_exist(tmp_path: Path) -> None:
             "target", "target_probability", *(f"class_{n}" for n in range(1, 6)),
             *(f"probability_{n}" for n in range(1, 6)), "camera_inlier_share",
             # Without a network there is no gradient and no fusion.
-            "method", "layer", "reduce", "fusion", "gain", "centre_prior", "static_high",
+            "precision", "method", "layer", "reduce", "fusion", "gain", "centre_prior",
+            "static_high",
             "peak_row_px", "peak_column_px", "centroid_row_px", "centroid_column_px", "boxes",
             # The source is not live.
             "shown_unix_s", "latency_ms",
@@ -156,7 +159,7 @@ def test_table_names_every_column_once_in_order(tmp_path: Path) -> None:
     _table(tmp_path / "t.csv", [])
     text = (tmp_path / "t.csv").read_bytes().decode()
     assert text == (
-        "index,time_s,model,method,layer,reduce,target,target_probability,class_1,probability_1,class_2,"
+        "index,time_s,model,precision,method,layer,reduce,target,target_probability,class_1,probability_1,class_2,"
         "probability_2,class_3,probability_3,class_4,probability_4,class_5,probability_5,"
         "speed_median,speed_p95,camera_model,camera_row_px,camera_column_px,camera_zoom,"
         "camera_turn_deg,camera_inlier_share,cut,fusion,gain,centre_prior,static_share,"

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from keras_help import model_of, saved
 
+from vidsal.errors import UsageError
 from vidsal.settings import Settings
 from vidsal.static import precision
 from vidsal.static.models import choose, open_static
-from vidsal.types import Request
+from vidsal.types import Map, Request, Rgb, Target
 
 
 @pytest.mark.slow
@@ -59,3 +61,97 @@ def test_more_work_takes_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "_LAYER", (16, 56, 56, 128))
     # 64 times the arithmetic.
     assert precision._derivative_s("float32") > 2 * small > 0
+
+
+class _Timed:
+    """A stage whose calls take a given time, in either arithmetic."""
+
+    names, target, input_size = ("one",), Target(top=1), None
+
+    def __init__(self, precision: str, seconds: float, maps: Map, clock: list[float]) -> None:
+        self.precision, self._seconds, self._maps, self._clock = precision, seconds, maps, clock
+        self.calls = 0
+
+    def maps(self, rgb: Rgb, requests: list[Request]) -> Map:
+        self.calls += 1
+        self._clock[0] += self._seconds
+        return self._maps
+
+    def predict(self, rgb: Rgb) -> Map:
+        return np.ones((len(rgb), 1), np.float32)
+
+    def aimed(self, target: Target) -> _Timed:
+        return self
+
+
+@pytest.mark.parametrize(
+    ("layer_s", "seconds", "is_alike", "chosen", "opened"),
+    [
+        (1.0, 1.0, True, "float32", 1),  # a layer of it is no faster: nothing is tried
+        (0.7, 1.0, True, "bfloat16", 2),
+        (0.7, 1.6, True, "float32", 2),  # the network is not
+        (0.7, 1.0, False, "float32", 2),
+    ],
+)
+def test_auto_takes_what_is_quicker_and_alike(
+    layer_s: float, seconds: float, is_alike: bool, chosen: str, opened: int,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    clock = [0.0]
+    monkeypatch.setattr(precision.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(
+        precision, "_derivative_s", {"float32": 1.0, "bfloat16": layer_s}.__getitem__
+    )
+    rng = np.random.default_rng(0)
+    usual = rng.random((3, 32, 56), np.float32)
+    other = usual + np.float32(0.02) * rng.random((3, 32, 56), np.float32)
+    stages = {
+        "float32": _Timed("float32", 2.0, usual, clock),
+        "bfloat16": _Timed("bfloat16", seconds, other if is_alike else usual[:, ::-1], clock),
+    }
+    was_opened = []
+
+    def opened_stage(arithmetic: str) -> Any:
+        was_opened.append(arithmetic)
+        return stages[arithmetic]
+
+    stage = precision.QuickerStage(opened_stage)
+    rgb, requests = np.zeros((3, 64, 96, 3), np.uint8), [Request(n, 1) for n in range(3)]
+    with caplog.at_level("INFO", "vidsal"):
+        stage.maps(rgb, requests)
+        # A photo is one call.
+        assert (stage.precision, was_opened) == ("float32", ["float32"])
+        stage.maps(rgb, requests)
+    assert (stage.precision, len(was_opened)) == (chosen, opened)
+    assert any(line.startswith(f"precision {chosen}") for line in caplog.messages)
+    calls = {name: one.calls for name, one in stages.items()}
+    assert np.array_equal(stage.maps(rgb, requests), stages[chosen].maps(rgb, requests))
+    assert stages[chosen].calls == calls[chosen] + 2
+    assert len(was_opened) == opened
+
+
+def test_maps_of_one_value_are_alike() -> None:
+    flat, other = np.zeros((1, 8, 8), np.float32), np.zeros((1, 8, 8), np.float32)
+    assert precision._likeness(flat, other) == 1
+    other[0, 2, 2] = 1
+    assert precision._likeness(flat, other) == 0
+    assert precision._likeness(other, 3 * other) == pytest.approx(1)
+
+
+def test_auto_opens_the_network_and_says_its_arithmetic(tmp_path: Path) -> None:
+    path = str(saved(model_of("none"), tmp_path / "mine.keras"))
+    settings = Settings(model=path, precision="auto")
+    stage: Any = open_static(choose(settings), settings)
+    assert stage.precision == "float32"
+    rgb = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    plain: Any = open_static(choose(settings), Settings(model=path))
+    requests = [Request(n, 1) for n in range(2)]
+    assert np.array_equal(stage.maps(rgb, requests), plain.maps(rgb, requests))
+    stage.maps(rgb, requests)
+    assert stage.precision in ("float32", "bfloat16")
+    assert stage.aimed(stage.target).precision == stage.precision
+
+
+def test_auto_cannot_be_resumed() -> None:
+    with pytest.raises(UsageError, match="give float32 or bfloat16"):
+        Settings(precision="auto", resume=True)

@@ -198,7 +198,7 @@ class StaticOptions(Options):
         "summed). "
         "Integrated gradients: sum keeps the sign.")
     samples: int = declare(
-        16, "Gradients that a map averages: noisy copies, or steps of the way.",
+        12, "Gradients that a map averages: noisy copies, or steps of the way.",
         check=lambda n: 1 <= n <= 1024, expected="1 to 1024")
     fresh: int = declare(
         1, "Of these, how many each frame of a video draws anew.",
@@ -210,7 +210,7 @@ class StaticOptions(Options):
         0, "Seed of the noise: the same seed and input give the same maps.",
         check=lambda n: 0 <= n < 2**31, expected="0 to 2147483647")
     static_every: Every = declare(
-        1, "Draw gradients on every N-th frame and carry the map along the flow "
+        2, "Draw gradients on every N-th frame and carry the map along the flow "
         "between; auto keeps up with the source's rate.", parse=parse_every,
         check=lambda n: n == "auto" or n >= 1, expected="auto or a whole number of 1 or more")
     target: str = declare(

@@ -70,10 +70,11 @@ def row(
 def _prediction_values(prediction: Prediction) -> dict[str, str]:
     """Return the target and the top classes with their probabilities."""
     values = {
-        "precision": prediction.precision or "",
         "target": prediction.target_name,
         "target_probability": _number(prediction.target_probability),
     }
+    if prediction.precision is not None:
+        values["precision"] = prediction.precision
     classes = zip(prediction.names, prediction.probabilities, strict=True)
     for n, (name, probability) in enumerate(classes, start=1):
         values |= {f"class_{n}": name, f"probability_{n}": _number(probability)}

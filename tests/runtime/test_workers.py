@@ -1,0 +1,99 @@
+"""Tasks in processes of their own: order, news, logs, deaths and interruptions."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vidsal.runtime.workers import Done, News, in_workers, share_of_threads
+
+
+def squares() -> Callable[[Any, Callable[[Any], None]], Any]:
+    """Return a work that a worker imports from here."""
+    served = []
+
+    def work(task: int, say: Callable[[Any], None]) -> tuple[int, int, int]:
+        served.append(task)
+        say(f"at {task}")
+        logging.getLogger("vidsal.test").warning("task %d", task)
+        return task**2, os.getpid(), len(served)
+
+    return work
+
+
+def deadly(folder: Path) -> Callable[[Any, Callable[[Any], None]], Any]:
+    def work(task: str, _: Callable[[Any], None]) -> str:
+        if task == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if task == "leave":
+            os._exit(3)
+        if task == "wait":
+            try:
+                (folder / "begun").touch()
+                time.sleep(60)
+            finally:
+                (folder / "cleaned").touch()
+        return task
+
+    return work
+
+
+def test_each_task_is_done_once_in_other_processes(caplog: pytest.LogCaptureFixture) -> None:
+    events = list(in_workers(squares, range(7), 2))
+    done = {one.number: one.result for one in events if isinstance(one, Done)}
+    assert {number: result[0] for number, result in done.items()} == {n: n**2 for n in range(7)}
+    pids = {result[1] for result in done.values()}
+    assert len(pids) == 2 and os.getpid() not in pids
+    # A worker keeps what it made from one task to the next.
+    assert sorted(result[2] for result in done.values())[-1] >= 4
+    news = {(one.number, one.value) for one in events if isinstance(one, News)}
+    assert news == {(n, f"at {n}") for n in range(7)}
+    assert sorted(caplog.messages) == [f"task {n}" for n in range(7)]
+
+
+@pytest.mark.parametrize(("task", "death"), [
+    ("die", "was killed by signal 9"), ("leave", "ended with exit code 3"),
+])  # fmt: skip
+def test_a_worker_that_dies_costs_its_own_task(tmp_path: Path, task: str, death: str) -> None:
+    if task == "die" and not hasattr(signal, "SIGKILL"):
+        pytest.skip("no such signal here")
+    events = [
+        one
+        for one in in_workers(partial(deadly, tmp_path), ["a", task, "b", "c"], 2)
+        if isinstance(one, Done)
+    ]
+    assert sorted((one.number, one.result, one.death) for one in events if one.number != 1) == [
+        (0, "a", ""), (2, "b", ""), (3, "c", ""),
+    ]  # fmt: skip
+    (lost,) = (one for one in events if one.number == 1)
+    assert (lost.result, lost.death) == (None, death)
+
+
+def test_closing_interrupts_what_runs(tmp_path: Path) -> None:
+    events = in_workers(partial(deadly, tmp_path), ["a", "wait"], 2)
+    with contextlib.closing(events):
+        next(events)
+        deadline = time.monotonic() + 30
+        while not (tmp_path / "begun").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        began_s = time.monotonic()
+    assert (tmp_path / "cleaned").exists()
+    assert time.monotonic() - began_s < 8
+
+
+def test_libraries_get_their_share_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
+    with share_of_threads(2):
+        assert os.environ["OMP_NUM_THREADS"] == os.environ["TF_NUM_INTRAOP_THREADS"] == "2"
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+    assert "TF_NUM_INTRAOP_THREADS" not in os.environ
