@@ -75,7 +75,7 @@ class _Timed:
     def maps(self, rgb: Rgb, requests: list[Request]) -> Map:
         self.calls += 1
         self._clock[0] += self._seconds
-        return self._maps
+        return self._maps[: len(rgb)]
 
     def predict(self, rgb: Rgb) -> Map:
         return np.ones((len(rgb), 1), np.float32)
@@ -98,7 +98,7 @@ def test_auto_takes_what_is_quicker_and_alike(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     clock = [0.0]
-    monkeypatch.setattr(precision.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr("vidsal.static.precision.time.perf_counter", lambda: clock[0])
     monkeypatch.setattr(
         precision, "_derivative_s", {"float32": 1.0, "bfloat16": layer_s}.__getitem__
     )
@@ -107,7 +107,9 @@ def test_auto_takes_what_is_quicker_and_alike(
     other = usual + np.float32(0.02) * rng.random((3, 32, 56), np.float32)
     stages = {
         "float32": _Timed("float32", 2.0, usual, clock),
-        "bfloat16": _Timed("bfloat16", seconds, other if is_alike else usual[:, ::-1], clock),
+        "bfloat16": _Timed(
+            "bfloat16", seconds, other if is_alike else usual[:, ::-1].copy(), clock
+        ),
     }
     was_opened = []
 
@@ -131,9 +133,9 @@ def test_auto_takes_what_is_quicker_and_alike(
 
 
 def test_maps_of_one_value_are_alike() -> None:
-    flat, other = np.zeros((1, 8, 8), np.float32), np.zeros((1, 8, 8), np.float32)
+    flat, other = np.zeros((8, 8), np.float32), np.zeros((8, 8), np.float32)
     assert precision._likeness(flat, other) == 1
-    other[0, 2, 2] = 1
+    other[2, 2] = 1
     assert precision._likeness(flat, other) == 0
     assert precision._likeness(other, 3 * other) == pytest.approx(1)
 

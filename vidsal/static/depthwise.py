@@ -44,14 +44,13 @@ def convolved(layer: Any, x: Any) -> Any:
     kernel = tf.stop_gradient(tf.cast(layer.kernel, x.dtype))
     padding, strides = layer.padding.upper(), tuple(layer.strides)
 
-    @tf.custom_gradient
     def convolve(x: Any) -> Any:
         def derivative(upstream: Any) -> Any:
             return _derivative(x, kernel, upstream, strides, padding)
 
         return tf.nn.depthwise_conv2d(x, kernel, [1, *strides, 1], padding), derivative
 
-    y = convolve(x)
+    y = tf.custom_gradient(convolve)(x)
     if layer.use_bias:
         y = tf.nn.bias_add(y, tf.cast(layer.bias, y.dtype))
     return layer.activation(y)

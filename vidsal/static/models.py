@@ -195,7 +195,8 @@ def open_static(
         return open_in(settings.precision)
     from vidsal.static.precision import QuickerStage
 
-    return QuickerStage(open_in)
+    samples = settings.samples if settings.method == "smoothgrad" else 1
+    return QuickerStage(open_in, samples=samples)
 
 
 def _gradient_stage(
