@@ -346,7 +346,7 @@ _NOT_LIVE = (
     "recursive", "skip_existing",
 )  # fmt: skip
 # Chosen for speed: late maps are worth less than coarse ones.
-_LIVE_DEFAULTS = {"static_every": "auto", "flow": "dis", "samples": 8}
+_LIVE_DEFAULTS = {"static_every": "auto", "flow": "dis", "samples": 8, "precision": "auto"}
 _LIVE = options_of(LiveOptions, Settings, without=_NOT_LIVE, defaults=_LIVE_DEFAULTS)
 
 

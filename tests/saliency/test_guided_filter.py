@@ -163,3 +163,16 @@ def test_against_the_definition(monkeypatch: pytest.MonkeyPatch) -> None:
     near = windows(values[..., None].astype(np.float64))[..., 0]
     expected = np.clip(expected, near.min(axis=2), near.max(axis=2))
     assert np.allclose(guided_filter(values, rgb, radius), expected, atol=2e-4)
+
+
+@pytest.mark.parametrize("grey", [False, True])
+def test_small_systems_are_solved_as_lapack_solves_them(grey: bool) -> None:
+    # The local covariances of colours, or of a grey picture, where the three are one.
+    rng = np.random.default_rng(0)
+    colours = rng.random((6, 5, 40, 1 if grey else 3)).repeat(3 if grey else 1, axis=-1)
+    centred = colours - colours.mean(axis=2, keepdims=True)
+    covariance = np.einsum("hwni,hwnj->hwij", centred, centred) / 40 + 1e-3 * np.eye(3)
+    sides = rng.normal(0, 0.1, (6, 5, 3))
+    expected = np.linalg.solve(covariance, sides[..., None])[..., 0]
+    found = filtering._solved(covariance.astype(np.float32), sides.astype(np.float32))
+    assert found == pytest.approx(expected, rel=0.01, abs=0.01 * np.abs(expected).max())

@@ -90,14 +90,16 @@ class Adaptive:
         return self._schedule.every
 
     def prepare(self) -> None:
-        """Run the network once at each size: the first call takes seconds."""
+        """Run the network at each size: the first call takes seconds."""
         static = self._current[1]
         if static is None:
             return
-        blank = np.zeros((self._info.height_px, self._info.width_px, 3), np.uint8)
+        shape = (self._info.height_px, self._info.width_px, 3)
+        noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
         request = Request(0, 1, 0 if static.target.is_locked else None)
-        for size in self._sizes:
-            picture = network_picture(blank, static, self._at_size(size).short_side)[None]
+        # Twice: a network that tries which arithmetic is quicker decides within the first round.
+        for size in self._sizes * 2:
+            picture = network_picture(noise, static, self._at_size(size).short_side)[None]
             static.predict(picture)
             static.maps(picture, [request])
 
