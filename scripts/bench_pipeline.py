@@ -80,6 +80,7 @@ def main() -> None:
             print(line, flush=True)
         if arguments.memory_frames:
             long = make_clip(folder / "long.mp4", arguments.memory_frames, arguments.grain)
+            del options["duration"]
             done = turn(Job(HERE, ROOT, {"kind": "run", "clip": str(long), "options": options}))
             print(memory_line(done["rss_mib"]))
 
@@ -209,6 +210,7 @@ def machine() -> str:
 
 def random_weights(path: Path) -> Path:
     """Write ResNet50 weights as Keras initialises them; return the path."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras
 
     keras.utils.set_random_seed(0)

@@ -28,9 +28,9 @@ from vidsal.types import Frame, Map, Request, Saliency, StaticStage
 
 LITE0 = vidsal.Settings(model="lite0")
 ROWS = {
-    "plain gradient": dataclasses.replace(LITE0, method="gradient"),
-    "SmoothGrad 16": dataclasses.replace(LITE0, fresh=16),
-    "flow SmoothGrad 16": LITE0,
+    "plain gradient": dataclasses.replace(LITE0, method="gradient", static_every=1),
+    "SmoothGrad 12": dataclasses.replace(LITE0, fresh=12, static_every=1),
+    "flow SmoothGrad 12": LITE0,
 }
 
 
@@ -107,7 +107,7 @@ def truth_scores(static: Map, truth: Truth) -> Iterator[tuple[str, float]]:
 def precision_agreement(photos: list[Path]) -> dict[str, float]:
     """Return the correlation of maps in float32 and bfloat16: Pearson's r, mean and lowest."""
     figures = {}
-    for name, base in (("one gradient", ROWS["plain gradient"]), ("SmoothGrad 16", LITE0)):
+    for name, base in (("one gradient", ROWS["plain gradient"]), ("SmoothGrad 12", LITE0)):
         stages = [
             open_static(choose(base), dataclasses.replace(base, precision=precision))
             for precision in ("float32", "bfloat16")

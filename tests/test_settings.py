@@ -100,6 +100,7 @@ BAD: list[tuple[str, Any]] = [
     *[("centre_prior", value) for value in (-0.1, 1.1, math.nan, math.inf, "1", True, None)],
     *[("gain", value) for value in (-0.1, 100.1, math.nan, math.inf, "1", True, None)],
     *[("layout", value) for value in ("grid", None)],
+    *[("style", value) for value in ("lines", None)],
     *[("colormap", value) for value in ("jet", "Inferno", None)],
     *[("width", value) for value in (1, 63, 16385, -64, 1.5, "wide", True, None)],
     *[("alpha", value) for value in (-0.01, 1.01, math.nan, "half", True, None)],

@@ -15,7 +15,7 @@ from vidsal import image_ops
 from vidsal.analyser import Analyser
 from vidsal.errors import UsageError
 from vidsal.motion import compensated, flow
-from vidsal.render.overlay import blend
+from vidsal.render.overlay import laid_over
 from vidsal.saliency import fusion
 from vidsal.saliency.fusion_stage import QUIET_SPEED
 from vidsal.saliency.normalization import DisplayScale, clipped
@@ -28,6 +28,7 @@ from vidsal.settings import (
     MotionOptions,
     PictureOptions,
     Settings,
+    View,
     checked_option,
     settings_of,
 )
@@ -201,12 +202,14 @@ def overlay(
     rgb: Any,
     saliency_map: Map,
     *,
+    style: View = PictureOptions.style,
     colormap: Colormap = PictureOptions.colormap,
     alpha: float = PictureOptions.alpha,
 ) -> Rgb:
     """Return a picture with a saliency map drawn over it.
 
-    The opacity of a pixel is ``alpha`` times the smoothstep s² (3 - 2 s) of its saliency s.
+    With "heat" the opacity of a pixel is ``alpha`` times the smoothstep s² (3 - 2 s) of its
+    saliency s.
 
     Parameters
     ----------
@@ -214,10 +217,12 @@ def overlay(
         RGB, red first.
     saliency_map : (h, w) float array
         [0, 1], of any size; it is resized to the picture.
+    style : {"heat", "contour", "reveal"}
+        Colours; lines at 0.25, 0.5, 0.75 and 0.9; or what does not stand out dark and grey.
     colormap : {"inferno", "magma", "plasma", "viridis", "cividis", "turbo", "grey"}
         Colours of the map.
     alpha : float
-        Opacity of the most salient regions, 0..1. Regions of value 0 stay unchanged.
+        Opacity of the most salient regions with "heat", 0..1. Regions of value 0 stay unchanged.
 
     Returns
     -------
@@ -232,7 +237,8 @@ def overlay(
     values = _map(saliency_map, "saliency_map", tolerance=1e-3)
     picture = as_rgb(rgb, "rgb")
     colormap, alpha = checked_option("colormap", colormap), checked_option("alpha", alpha)
-    return blend(picture, values, colormap=colormap, alpha=float(alpha))
+    view = checked_option("style", style)
+    return laid_over(picture, values, view=view, colormap=colormap, alpha=float(alpha))
 
 
 def _grey_pair(previous: Any, current: Any) -> tuple[Rgb, Rgb]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -13,9 +14,10 @@ from render_help import BARE, COLORMAPS, ground, noise, random_map, saliency_of,
 from vidsal.errors import UsageError
 from vidsal.functional import overlay
 from vidsal.render.draw import draw_saliency
-from vidsal.render.overlay import blend, colours, map_picture, part_picture
+from vidsal.render.overlay import LEVELS, blend, colours, map_picture, part_picture
 from vidsal.render.style import Style
 from vidsal.settings import Colormap, PictureOptions, Settings
+from vidsal.types import Map, Rgb
 
 # Overlay and map
 
@@ -163,14 +165,18 @@ def test_overlay_of_arrays_is_the_picture_of_a_frame(colormap: Colormap, alpha: 
 
 def test_overlay_has_the_defaults_of_the_options() -> None:
     rgb, values = noise((40, 60)), random_map((10, 15), 2)
-    assert np.array_equal(overlay(rgb, values), overlay(rgb, values, colormap="inferno", alpha=0.7))
+    assert np.array_equal(
+        overlay(rgb, values), overlay(rgb, values, colormap="inferno", alpha=0.55)
+    )
     defaults = {
         name: parameter.default
         for name, parameter in inspect.signature(overlay).parameters.items()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
     }
     options = PictureOptions()
-    assert defaults == {"colormap": options.colormap, "alpha": options.alpha}
+    assert defaults == {
+        "style": options.style, "colormap": options.colormap, "alpha": options.alpha,
+    }  # fmt: skip
     assert Style() == Style.of(Settings())
 
 
@@ -234,10 +240,12 @@ def test_map_and_part_pictures_take_arrays() -> None:
         draw_saliency(saliency, Style("map", "magma", annotate=False)),
     )
     assert np.array_equal(
-        part_picture(rgb, values, colormap="magma", alpha=0.5),
+        part_picture(rgb, values, view="heat", colormap="magma", alpha=0.5),
         overlay(rgb, values, colormap="magma", alpha=0.5),
     )
-    assert np.array_equal(part_picture(rgb, None, colormap="magma", alpha=0.5), rgb // 3)
+    assert np.array_equal(
+        part_picture(rgb, None, view="heat", colormap="magma", alpha=0.5), rgb // 3
+    )
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -259,3 +267,53 @@ def test_only_a_part_is_drawn_and_the_result_is_that_of_the_whole(seed: int) -> 
     assert np.abs(found - expected).max() < 1.6
     # Cold regions stay exactly as they are.
     assert (found[levels == 0] == rgb[levels == 0]).all()
+
+
+def test_contours_leave_the_picture_between_their_lines() -> None:
+    rgb = ground((180, 320))
+    rows, columns = np.mgrid[:45, :80]
+    values = np.exp(-((rows - 22) ** 2 + (columns - 40) ** 2) / 128).astype(np.float32)
+    found = overlay(rgb, values, style="contour")
+    is_line = (found != rgb).any(axis=-1)
+    assert 0.005 < is_line.mean() < 0.12
+    # Around a round spot each line is a circle: its radius follows from the Gaussian.
+    rows, columns = np.mgrid[:180, :320]
+    radius = np.hypot(rows - 90, columns - 162) / 4
+    for level in LEVELS:
+        expected = 8 * np.sqrt(-2 * np.log(level))
+        assert np.abs(radius[is_line] - expected).min() < 0.5
+    assert not is_line[radius > 8 * np.sqrt(-2 * np.log(LEVELS[0])) + 2].any()
+    assert np.array_equal(overlay(rgb, values * 0, style="contour"), rgb)
+
+
+def test_reveal_shows_what_stands_out_and_dims_the_rest() -> None:
+    rgb = noise((90, 160))
+    values = np.zeros((90, 160), np.float32)
+    values[30:60, 50:110] = 0.5
+    found = overlay(rgb, values, style="reveal")
+    assert np.array_equal(found[32:58, 52:108], rgb[32:58, 52:108])
+    rest = found[:25]
+    assert (rest[..., 0] == rest[..., 1]).all() and (rest[..., 1] == rest[..., 2]).all()
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    assert np.abs(rest[..., 0] - 0.35 * grey[:25]).max() <= 1
+
+
+def test_heat_does_not_hide_what_it_marks(sample_media: Path) -> None:
+    """The local contrast of luma stays above two fifths of the picture's at the hottest places."""
+    shares = []
+    for name in ("cat.jpg", "chinchilla.mp4"):
+        capture = cv2.VideoCapture(str(sample_media / name))
+        _, bgr = capture.read()
+        rgb: Rgb = np.ascontiguousarray(np.asarray(bgr, np.uint8)[..., ::-1])
+        values = np.zeros((45, 80), np.float32)
+        cv2.circle(values, (40, 22), 12, 0.97, -1)
+        before, after = (_local_contrast(one) for one in (rgb, overlay(rgb, values)))
+        hot = cv2.resize(values, (rgb.shape[1], rgb.shape[0])) > 0.96
+        shares.append(after[hot].mean() / before[hot].mean())
+    assert min(shares) > 0.4
+
+
+def _local_contrast(rgb: Rgb) -> Map:
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    mean = cv2.blur(grey, (9, 9))
+    return np.asarray(np.sqrt(np.maximum(cv2.blur(grey * grey, (9, 9)) - mean**2, 0)))

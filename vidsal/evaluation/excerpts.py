@@ -11,7 +11,8 @@ from vidsal.saliency.stream import SaliencyStream
 from vidsal.settings import Fusion, Settings
 from vidsal.types import Saliency, StaticStage
 
-# Number of frames before a scored one that are analysed: three times the memory of 16 samples.
+# Number of frames before a scored one that are analysed: twice the memory of 12 samples that are
+# drawn on every second frame, after a full set at the first.
 HISTORY = 24
 
 

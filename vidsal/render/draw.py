@@ -4,7 +4,7 @@ import numpy as np
 
 from vidsal.image_ops import even, panel_size, shrink
 from vidsal.motion.camera import camera_flow
-from vidsal.render.overlay import blend, colours, map_picture, part_picture
+from vidsal.render.overlay import colours, laid_over, map_picture, part_picture
 from vidsal.render.style import Style
 from vidsal.render.text import line_px, shortened, width_px, write
 from vidsal.runtime.opencv import cv2
@@ -54,7 +54,7 @@ def draw_saliency(saliency: Saliency, style: Style) -> Rgb:
         panels = [("map", heatmap), ("input", rgb), ("overlay", result)]
     else:
         static, motion = (
-            part_picture(rgb, values, colormap=style.colormap, alpha=style.alpha)
+            part_picture(rgb, values, view=style.view, colormap=style.colormap, alpha=style.alpha)
             for values in (saliency.static, saliency.motion)
         )
         panels = [
@@ -78,7 +78,9 @@ def _fused_picture(rgb: Rgb, saliency: Saliency, style: Style) -> Rgb:
     if style.layout == "map":
         result = map_picture(saliency.fused, rgb.shape, colormap=style.colormap)
     else:
-        result = blend(rgb, saliency.fused, colormap=style.colormap, alpha=style.alpha)
+        result = laid_over(
+            rgb, saliency.fused, view=style.view, colormap=style.colormap, alpha=style.alpha
+        )
     if style.boxes:
         _draw_boxes(result, boxes(saliency.fused, style.boxes))
     if style.annotate and _has_room(rgb):
@@ -155,8 +157,18 @@ def _grid(panels: list[tuple[str, Rgb]], columns: int, *, annotate: bool) -> Rgb
         cell[:] = panel
         if annotate and _has_room(cell):
             size = _text_px(cell)
-            write(cell, label, size, left=size // 2, top=size // 3)
+            write(cell, label, size, left=size // 2, top=size // 3, room=width - size)
+    _draw_gutters(grid, height, width)
     return grid
+
+
+def _draw_gutters(grid: Rgb, height: int, width: int) -> None:
+    """Draw a black line where panels meet: pictures that share a colour would run together."""
+    half = max(1, round(min(height, width) / 480))
+    for top in range(height, grid.shape[0], height):
+        grid[top - half : top + half] = 0
+    for left in range(width, grid.shape[1], width):
+        grid[:, left - half : left + half] = 0
 
 
 def _annotate(picture: Rgb, saliency: Saliency, style: Style) -> None:

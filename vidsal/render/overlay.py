@@ -6,8 +6,96 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsal.runtime.opencv import cv2
-from vidsal.settings import Colormap
+from vidsal.settings import Colormap, View
 from vidsal.types import Map, Rgb
+
+# Heights at which contour lines run; the highest surrounds the core of what stands out.
+LEVELS = (0.25, 0.5, 0.75, 0.9)
+# Saliency from which a picture is shown as it is by "reveal", and the light that is left of the
+# rest. Below half of the display nothing is clearly salient.
+_REVEALED, _DIMMED = 0.5, 0.35
+
+
+def laid_over(rgb: Rgb, saliency_map: Map, *, view: View, colormap: Colormap, alpha: float) -> Rgb:
+    """Return a picture with a saliency map laid over it.
+
+    Parameters
+    ----------
+    rgb : (H, W, 3) uint8 array
+        It is not changed.
+    saliency_map : (h, w) floating-point array
+        Saliency, 0..1. It is resized to the picture.
+    view : {"heat", "contour", "reveal"}
+        See `blend`, `contoured` and `revealed`.
+    colormap : str
+    alpha : float
+        Opacity of the most salient regions with "heat", 0..1.
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
+    """
+    if view == "contour":
+        return contoured(rgb, saliency_map, colormap=colormap)
+    if view == "reveal":
+        return revealed(rgb, saliency_map)
+    return blend(rgb, saliency_map, colormap=colormap, alpha=alpha)
+
+
+def contoured(rgb: Rgb, saliency_map: Map, *, colormap: Colormap) -> Rgb:
+    """Return a picture with contour lines of a saliency map, in the colours of their heights.
+
+    Lines are outlined in black, to be visible on any background. Between them the picture stays as
+    it is.
+
+    Parameters
+    ----------
+    rgb : (H, W, 3) uint8 array
+        It is not changed.
+    saliency_map : (h, w) floating-point array
+        Saliency, 0..1. It is resized to the picture.
+    colormap : str
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
+    """
+    result = rgb.copy()
+    large = _enlarged(_levels(saliency_map), rgb.shape[:2])
+    line_px = max(1, round(min(rgb.shape[:2]) / 360))
+    for level in LEVELS:
+        above = np.asarray(large >= round(255 * level), np.uint8)
+        lines, _ = cv2.findContours(above, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+        # Dark colours of a map would vanish in their outline: low lines take brighter ones.
+        colour = colours(colormap)[round(255 * (0.55 + 0.45 * level))].tolist()
+        cv2.drawContours(result, lines, -1, (0, 0, 0), 3 * line_px, cv2.LINE_AA)
+        cv2.drawContours(result, lines, -1, colour, line_px, cv2.LINE_AA)
+    return result
+
+
+def revealed(rgb: Rgb, saliency_map: Map) -> Rgb:
+    """Return a picture in which what does not stand out is dark and grey.
+
+    Regions of a saliency of 0.5 or more are shown as they are.
+
+    Parameters
+    ----------
+    rgb : (H, W, 3) uint8 array
+        It is not changed.
+    saliency_map : (h, w) floating-point array
+        Saliency, 0..1. It is resized to the picture.
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
+    """
+    level = np.minimum(np.arange(256) / 255 / _REVEALED, 1)
+    shown = level**2 * (3 - 2 * level)
+    large = _enlarged(_levels(saliency_map), rgb.shape[:2])
+    kept = cv2.LUT(large, shown.astype(np.float32))
+    grey = cv2.cvtColor(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    dim = cv2.convertScaleAbs(grey, alpha=_DIMMED)
+    return np.asarray(cv2.blendLinear(rgb, dim, kept, 1 - kept), np.uint8)
 
 
 def blend(rgb: Rgb, saliency_map: Map, *, colormap: Colormap, alpha: float) -> Rgb:
@@ -92,7 +180,9 @@ def map_picture(saliency_map: Map, size: tuple[int, ...], *, colormap: Colormap)
     return np.asarray(cv2.applyColorMap(_enlarged(_levels(saliency_map), size), table), np.uint8)
 
 
-def part_picture(rgb: Rgb, saliency_map: Map | None, *, colormap: Colormap, alpha: float) -> Rgb:
+def part_picture(
+    rgb: Rgb, saliency_map: Map | None, *, view: View, colormap: Colormap, alpha: float
+) -> Rgb:
     """Return the overlay of the static or the motion map; without a map, the dimmed picture.
 
     Parameters
@@ -100,9 +190,8 @@ def part_picture(rgb: Rgb, saliency_map: Map | None, *, colormap: Colormap, alph
     rgb : (H, W, 3) uint8 array
     saliency_map : (h, w) float32 array or None
         Saliency, 0..1.
-    colormap : str
-    alpha : float
-        Opacity of the most salient regions, 0..1.
+    view, colormap, alpha
+        See `laid_over`.
 
     Returns
     -------
@@ -110,7 +199,7 @@ def part_picture(rgb: Rgb, saliency_map: Map | None, *, colormap: Colormap, alph
     """
     if saliency_map is None:
         return rgb // 3
-    return blend(rgb, saliency_map, colormap=colormap, alpha=alpha)
+    return laid_over(rgb, saliency_map, view=view, colormap=colormap, alpha=alpha)
 
 
 @lru_cache

@@ -11,6 +11,7 @@ from vidsal.settings import (
     PictureOptions,
     Settings,
     StaticOptions,
+    View,
 )
 
 
@@ -19,7 +20,7 @@ class Style(NamedTuple):
 
     Attributes
     ----------
-    layout : {"overlay", "side-by-side", "map", "triptych", "quad"}
+    layout : {"overlay", "side-by-side", "map", "triptych", "quad", "strip"}
         The panels.
     colormap : str
         The colours of the map; see `vidsal.settings.PictureOptions`.
@@ -37,6 +38,8 @@ class Style(NamedTuple):
         The fusion that the captions name.
     has_prior : bool
         Whether the captions name the centre prior.
+    view : {"heat", "contour", "reveal"}
+        How a map is laid over the picture.
     """
 
     layout: Layout = PictureOptions.layout
@@ -48,6 +51,7 @@ class Style(NamedTuple):
     width: int = PictureOptions.width
     fusion: Fusion = FusionOptions.fusion
     has_prior: bool = FusionOptions.centre_prior > 0
+    view: View = PictureOptions.style
 
     @classmethod
     def of(cls, settings: Settings) -> "Style":
@@ -62,4 +66,5 @@ class Style(NamedTuple):
         return cls(
             settings.layout, settings.colormap, settings.alpha, settings.annotate,
             settings.boxes, settings.method, settings.width, fusion, settings.centre_prior > 0,
+            settings.style,
         )  # fmt: skip

@@ -44,10 +44,12 @@ Camera = Literal["auto", "homography", "affine", "median", "none"]
 Flow = Literal["farneback", "dis"]
 Fusion = Literal["gain", "sum", "max", "static", "motion"]
 Codec = Literal["h264", "hevc", "av1", "vp9", "prores", "ffv1"]
-Layout = Literal["overlay", "side-by-side", "map", "triptych", "quad"]
+Layout = Literal["overlay", "side-by-side", "map", "triptych", "quad", "strip"]
+View = Literal["heat", "contour", "reveal"]
 # Rows and columns of the panels that a picture is made of.
 PANELS: dict[Layout, tuple[int, int]] = {
     "overlay": (1, 1), "map": (1, 1), "side-by-side": (1, 2), "triptych": (1, 3), "quad": (2, 2),
+    "strip": (1, 4),
 }  # fmt: skip
 Colormap = Literal["inferno", "magma", "plasma", "viridis", "cividis", "turbo", "grey"]
 PreviewKind = Literal["auto", "window", "web", "none"]
@@ -318,10 +320,14 @@ class PictureOptions(Options):
     # fmt: off
     layout: Layout = declare(
         "overlay", "overlay, side-by-side (input | overlay), map, triptych (map | "
-        "input | overlay) or quad (input | static | motion | fused).")
+        "input | overlay), quad (input | static | motion | fused) or strip (the same in a row).")
+    style: View = declare(
+        "heat", "How a map is laid over the picture: heat (colours), contour (lines at 0.25, 0.5, "
+        "0.75 and 0.9; the picture stays untouched) or reveal (what does not stand out is dark "
+        "and grey).")
     colormap: Colormap = declare("inferno", "Colours of the map.")
     alpha: float = declare(
-        0.7, "Opacity of the most salient regions; cold ones stay clear.",
+        0.55, "Opacity of the most salient regions, with heat; cold ones stay clear.",
         check=lambda share: 0 <= share <= 1, expected="0 to 1")
     boxes: float = declare(
         0.0, "Draw boxes around the regions of the fused map above this value, and put "
