@@ -27,10 +27,12 @@ if TYPE_CHECKING:
     )
     from vidsal.jobs import run_all
     from vidsal.pipeline import Outcome, run
+    from vidsal.rendering import render_store
     from vidsal.settings import Settings
     from vidsal.sinks.writer import VideoWriter
     from vidsal.sources.reader import VideoReader, open_video
     from vidsal.sources.resolve import Pictures
+    from vidsal.store.reader import Store, open_store
     from vidsal.types import Frame, Motion, Prediction, Saliency
 
 __all__ = [
@@ -43,6 +45,7 @@ __all__ = [
     "Prediction",
     "Saliency",
     "Settings",
+    "Store",
     "UsageError",
     "VideoReader",
     "VideoWriter",
@@ -54,9 +57,11 @@ __all__ = [
     "faithfulness",
     "fuse",
     "motion_saliency",
+    "open_store",
     "open_video",
     "optical_flow",
     "overlay",
+    "render_store",
     "run",
     "run_all",
     "static_saliency",
@@ -72,6 +77,7 @@ _HOMES = {
     "Prediction": "types",
     "Saliency": "types",
     "Settings": "settings",
+    "Store": "store.reader",
     "UsageError": "errors",
     "VideoReader": "sources.reader",
     "VideoWriter": "sinks.writer",
@@ -82,9 +88,11 @@ _HOMES = {
     "faithfulness": "evaluation.faithfulness",
     "fuse": "functional",
     "motion_saliency": "functional",
+    "open_store": "store.reader",
     "open_video": "sources.reader",
     "optical_flow": "functional",
     "overlay": "functional",
+    "render_store": "rendering",
     "run": "pipeline",
     "run_all": "jobs",
     "static_saliency": "functional",

@@ -187,7 +187,8 @@ def _print(text: str) -> None:
         If it cannot be written for another reason.
     """
     try:
-        print(text, flush=True)
+        with bars_cleared():
+            print(text, flush=True)
     except OSError as error:
         # Text that is still in the buffer would fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -259,7 +260,7 @@ def run(
     workers: Annotated[
         int,
         Parameter(
-            help="Processes that work at a time, each at one source, with its share of the cores."
+            help="Processes that work at a time, each at one source, with its share of threads."
         ),
     ] = 1,
     verbose: Verbose = False,
@@ -338,6 +339,42 @@ class _Report:
             _say(f"{failed} of {count} sources failed")
         if failed or self.is_incomplete:
             raise SystemExit(1)
+
+
+_RENDER = options_of(
+    Settings, groups=("Output", "Part of the source", "Scale and fusion", "Picture"),
+    without=("resume", "keep", "skip_existing", "sequence", "recursive"),
+)  # fmt: skip
+_RENDER["contrast"] = options_of(Settings)["contrast"]
+
+
+@app.command(
+    help_epilogue=(
+        "Examples:\n"
+        "  vidsal run clip.mp4 --keep clip.vidsal            compute once\n"
+        "  vidsal render clip.vidsal --colormap turbo -o turbo.mp4\n"
+        "  vidsal render clip.vidsal --style reveal --layout side-by-side -o reveal.mp4\n"
+        "  vidsal render clip.vidsal --start 3 --end 5 -o part.gif\n"
+        "Options that are not given stay as they were."
+    )
+)
+@with_options(_RENDER)
+def render(
+    store: Annotated[str, Parameter(help="Folder that vidsal run --keep wrote.")],
+    /,
+    *,
+    source: Annotated[
+        str | None, Parameter(help="The source, if it does not lie where it was.")
+    ] = None,
+    verbose: Verbose = False,
+    **options: Any,
+) -> None:
+    """Draw another video or picture of a stored analysis, without computing it again."""
+    _log_to_stderr(verbose)
+    from vidsal.rendering import process_store
+
+    outcome = process_store(store, merged(options, _RENDER), source=source)
+    _print(str(outcome.output))
 
 
 # A live source has one pass, in its own order, and no other part of time.

@@ -21,13 +21,14 @@ from vidsal.runtime.allocation import keep_freed
 from vidsal.runtime.atomic_write import nearest_folder, shortened, write_text
 from vidsal.runtime.opencv import cv2
 from vidsal.runtime.progress import FilesBar, Progress, choose_progress
-from vidsal.runtime.workers import News, Work, in_workers, share_of_threads
+from vidsal.runtime.workers import News, Work, in_workers, thread_variables, usable_cores
 from vidsal.settings import OutputOptions, Settings, SourceOptions, settings_of
 from vidsal.settings.values import is_model_object
 from vidsal.sinks.image import IMAGE_SUFFIXES
 from vidsal.sources.image import is_image
 from vidsal.sources.resolve import SourceName, expand, parse_source
-from vidsal.static.models import Network
+from vidsal.static.models import ModelChoice, Network
+from vidsal.store.schema import SUFFIX as STORE_SUFFIX
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +83,8 @@ def run_all(
             f"{option('workers')}: workers load the network themselves: save the model, and give "
             "its path"
         )
+    if workers > 1 and callable(progress):
+        raise UsageError("a callable progress gets results, which stay in the workers: give True")
     # A string is a sequence of letters, too.
     names = [names] if isinstance(names, (str, int, Path)) else names
     network = Network(settings, progress=choose_progress(progress) is not None)
@@ -102,11 +105,12 @@ def run_all(
             done[n] = skipped
             tell(skipped)
         else:
-            tasks.append(_Task(n, len(jobs), source, own, files))
+            tasks.append(_Task(n, len(jobs), source, own))
     if min(workers, len(tasks)) > 1:
-        results = _in_workers(tasks, workers, has_bar=progress is not False)
+        _require_files(tasks)
+        results = _in_workers(tasks, workers, network.choice, files, has_bar=progress is True)
     else:
-        results = _in_turn(tasks, network, progress)
+        results = _in_turn(tasks, network, files, progress)
     with closing(results):
         for n, outcome in results:
             done[n] = outcome
@@ -116,19 +120,25 @@ def run_all(
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """A source, the settings that name its own files, and the files that no result may replace."""
+    """A source, and the settings that name its own files."""
 
     number: int
     count: int
     source: SourceName
     settings: Settings
-    files: frozenset[str]
 
-    def outcome(self, network: Network, progress: Progress | None) -> Outcome:
-        """Process the source; a failure is an outcome."""
+    def outcome(
+        self, network: Network, files: Collection[str], progress: Progress | None
+    ) -> Outcome:
+        """Process the source, without replacing one of the files; a failure is an outcome."""
+        name, output = self.source.display_name, self.settings.output
+        # Another run may have written it in the meantime.
+        if self.settings.skip_existing and output is not None and output.exists():
+            log.info("skipped %s: %s exists", name, output)
+            return Outcome(name, output=output, is_skipped=True)
         try:
             if self.count > 1:
-                _require_apart(self.files, self.settings)
+                _require_apart(files, self.settings)
             return process(self.source, self.settings, network=network, progress=progress)
         except Exception as error:
             # The caller reports wrong usage, and unexpected errors, of the only source.
@@ -143,26 +153,42 @@ class _Task:
 
 
 def _in_turn(
-    tasks: Sequence[_Task], network: Network, progress: bool | Progress
+    tasks: Sequence[_Task], network: Network, files: Collection[str], progress: bool | Progress
 ) -> Generator[tuple[int, Outcome], None, None]:
     """Yield the outcomes of sources that are processed one after the other."""
     for task in tasks:
         name = _short_name(task.source)
         label = f"{task.number + 1} of {task.count} {name}" if task.count > 1 else name
-        yield task.number, task.outcome(network, choose_progress(progress, label=label))
+        yield task.number, task.outcome(network, files, choose_progress(progress, label=label))
+
+
+def _require_files(tasks: Sequence[_Task]) -> None:
+    """Raise `UsageError` if a source is live: Ctrl-C ends a recording, and a worker's task."""
+    for task in tasks:
+        if task.source.kind in ("camera", "stream"):
+            raise UsageError(
+                f"{option('workers')}: {task.source.display_name} is live: record it alone"
+            )
 
 
 def _in_workers(
-    tasks: Sequence[_Task], workers: int, *, has_bar: bool
+    tasks: Sequence[_Task],
+    workers: int,
+    choice: ModelChoice,
+    files: Collection[str],
+    *,
+    has_bar: bool,
 ) -> Generator[tuple[int, Outcome], None, None]:
     """Yield the outcomes of sources that several processes work at, as they come."""
     processes = min(workers, len(tasks))
-    threads = max(1, (os.cpu_count() or 1) // processes)
+    threads = max(1, usable_cores() // processes)
+    make_work = partial(_work, threads, choice, files)
     bar = FilesBar(len(tasks), is_wanted=has_bar)
     with (
         closing(bar),
-        share_of_threads(threads),
-        closing(in_workers(partial(_work, threads), tasks, processes)) as events,
+        closing(
+            in_workers(make_work, tasks, processes, variables=thread_variables(threads))
+        ) as events,
     ):
         for event in events:
             if isinstance(event, News):
@@ -170,14 +196,11 @@ def _in_workers(
                 continue
             bar.end(event.number)
             task = tasks[event.number]
-            yield task.number, event.result or task.failure(_lost(task, event.death))
+            lost = f"{task.source.display_name}: its worker {event.death}, the result is missing"
+            yield task.number, event.result or task.failure(lost)
 
 
-def _lost(task: _Task, death: str) -> str:
-    return f"{task.source.display_name}: its worker {death}; nothing was written"
-
-
-def _work(threads: int) -> Work:
+def _work(threads: int, choice: ModelChoice, files: Collection[str]) -> Work:
     """Return what a worker does with each task; it keeps its network from one to the next."""
     keep_freed()
     cv2.setNumThreads(threads)
@@ -185,8 +208,8 @@ def _work(threads: int) -> Work:
 
     def work(task: _Task, say: Callable[[tuple[int, int | None]], None]) -> Outcome:
         if not networks:
-            networks.append(Network(task.settings))
-        return task.outcome(networks[0], partial(_counted, say=say))
+            networks.append(Network(task.settings, choice=choice))
+        return task.outcome(networks[0], files, partial(_counted, say=say))
 
     return work
 
@@ -279,6 +302,8 @@ def _jobs(
             own["table"] = folders["table"] / subfolder / f"{stem}.csv"
         if "maps" in folders:
             own["maps"] = folders["maps"] / subfolder / stem
+        if settings.keep is not None and (are_several or is_group):
+            own["keep"] = settings.keep / subfolder / f"{stem}{STORE_SUFFIX}"
         yield source, dataclasses.replace(settings, **own)
 
 

@@ -217,9 +217,22 @@ def _require_repeatable(source: Source, settings: Settings) -> None:
         raise UsageError(f"{resume} is for files: arrays cannot be read again")
 
 
-def _check_count(job: "_Job", frames: int) -> None:
-    """Log the numbers of frames; raise `VidsalError` if decoded ones are lost without a reason."""
-    found = job.source.findings()
+def check_count(source: Source, frames: int) -> None:
+    """Log the numbers of frames, and check that none is lost.
+
+    Parameters
+    ----------
+    source : Source
+        It has been read to its end.
+    frames : int
+        How many of its frames were analysed.
+
+    Raises
+    ------
+    VidsalError
+        If decoded frames are lost without a reason.
+    """
+    found = source.findings()
     if found.decoded is None:
         return
     left_out = sum(found.left_out.values())
@@ -230,7 +243,7 @@ def _check_count(job: "_Job", frames: int) -> None:
     )  # fmt: skip
     if lost := found.decoded - left_out - frames:
         raise VidsalError(
-            f"{job.info.name}: {abs(lost)} of {found.decoded} decoded frames are "
+            f"{source.info.name}: {abs(lost)} of {found.decoded} decoded frames are "
             f"{'lost' if lost > 0 else 'analysed twice'} without a reason: please report this file"
         )
 
@@ -277,7 +290,7 @@ def _write(job: _Job, progress: Progress) -> _Done:
                 flicker.after(saliency.fused_high, is_cut=saliency.is_cut)
                 count += 1
         # Before the outputs get their final names.
-        _check_count(job, count)
+        check_count(job.source, count)
     return _Done(count, count, flicker.mean)
 
 
@@ -310,7 +323,7 @@ def _write_in_segments(job: _Job, progress: Progress) -> _Done:
                 for saliency, pickled in progress(waited, max(0, hint - done) if hint else None):
                     picture = stages.calls("draw", draw, saliency, job.settings)
                     stages.calls("encode", segments.write, saliency, picture, pickled)
-        _check_count(job, segments.frames)
+        check_count(job.source, segments.frames)
     return _Done(segments.frames, segments.frames - done, segments.flicker_mean)
 
 

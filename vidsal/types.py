@@ -476,6 +476,10 @@ class Saliency:
     marker : (float, float) or None
         The point that pictures mark: ``peak``, stabilised so that it does not jump between places
         of similar height.
+    gradient : (h, w) float32 array or None
+        The map behind ``static``: accumulated and smoothed gradients without a common scale.
+    event : str
+        The frame's place in its scene, see `vidsal.saliency.scenes.SceneDetector`.
     """
 
     frame: Frame
@@ -492,12 +496,14 @@ class Saliency:
     fused_high: float
     peak: tuple[float, float] | None
     marker: tuple[float, float] | None
+    gradient: Map | None = None
+    event: str = "same"
 
     # Set by the library's front door: this module must not import the drawing code.
     viewer: ClassVar[SaliencyViewer | None] = None
 
     def __post_init__(self) -> None:
-        for name in ("static", "motion", "fused", "speed"):
+        for name in ("static", "motion", "fused", "speed", "gradient"):
             value = getattr(self, name)
             if value is not None:
                 _check(f"Saliency.{name}", value, 2, np.float32)

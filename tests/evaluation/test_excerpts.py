@@ -35,9 +35,15 @@ def test_excerpts_that_touch_are_joined() -> None:
     assert excerpts([]) == []
     assert excerpts([3, 7]) == [(0, 7)]
     assert excerpts([30, 40, 100]) == [(6, 40), (76, 100)]
-    # 26 frames later, the history begins directly after the frame that follows the first one.
-    assert excerpts([30, 56]) == [(6, 56)]
-    assert excerpts([30, 57]) == [(6, 30), (33, 57)]
+    # 27 frames later, the history begins directly after the frame that follows the first one.
+    assert excerpts([30, 57]) == [(6, 57)]
+    assert excerpts([30, 58]) == [(6, 30), (33, 58)]
+
+
+def test_half_of_the_frames_draw_where_every_second_one_does() -> None:
+    numbers = list(range(100, 1000, 50))
+    histories = [last - first for first, last in excerpts(numbers)]
+    assert histories == [24, 25] * 9
 
 
 def _frames(count: int) -> list[Frame]:
@@ -85,4 +91,4 @@ def test_the_speed_after_the_history_is_that_of_the_full_clip() -> None:
 def test_only_scored_frames_and_their_histories_are_analysed() -> None:
     stage = BrightnessStage()
     assert list(_analysed(_frames(64), [2, 60], stage)) == [2, 60]
-    assert [request.frame for request in stage.asked] == [0, 1, 2, 3, *range(36, 62)]
+    assert [request.frame for request in stage.asked] == [0, 1, 2, 3, *range(35, 62)]

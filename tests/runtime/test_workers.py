@@ -6,6 +6,8 @@ import contextlib
 import logging
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -14,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from vidsal.runtime.workers import Done, News, in_workers, share_of_threads
+from vidsal.errors import VidsalError
+from vidsal.runtime.workers import Done, News, in_workers, thread_variables, usable_cores
 
 
 def squares() -> Callable[[Any, Callable[[Any], None]], Any]:
@@ -90,10 +93,53 @@ def test_closing_interrupts_what_runs(tmp_path: Path) -> None:
     assert time.monotonic() - began_s < 8
 
 
-def test_libraries_get_their_share_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+def _environment() -> Callable[[Any, Callable[[Any], None]], Any]:
+    return lambda task, _: os.environ.get(task)
+
+
+def test_workers_inherit_variables_that_are_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
-    with share_of_threads(2):
-        assert os.environ["OMP_NUM_THREADS"] == os.environ["TF_NUM_INTRAOP_THREADS"] == "2"
-    assert os.environ["OMP_NUM_THREADS"] == "7"
+    names = ["OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"]
+    events = list(in_workers(_environment, names, 1, variables=thread_variables(2)))
+    assert [one.result for one in events if isinstance(one, Done)] == ["7", "2"]
     assert "TF_NUM_INTRAOP_THREADS" not in os.environ
+    assert usable_cores() >= 1
+
+
+def _broken() -> Any:
+    raise SystemExit(5)
+
+
+def test_workers_that_cannot_start_are_one_error() -> None:
+    with pytest.raises(VidsalError, match="cannot start: the first one ended with exit code 5"):
+        list(in_workers(_broken, range(50), 2))
+
+
+def test_workers_end_with_the_first_process(tmp_path: Path) -> None:
+    if not hasattr(signal, "SIGKILL"):
+        pytest.skip("no such signal here")
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from functools import partial; from pathlib import Path\n"
+        "from test_workers import deadly\n"
+        "from vidsal.runtime.workers import in_workers\n"
+        "if __name__ == '__main__':\n"
+        "    list(in_workers(partial(deadly, Path(sys.argv[2])), ['wait'], 1))\n"
+    )
+    script = tmp_path / "script.py"
+    script.write_text(code)
+    process = subprocess.Popen([sys.executable, script, Path(__file__).parent, tmp_path])
+    try:
+        assert _appears(tmp_path / "begun")
+    finally:
+        process.kill()
+        process.wait()
+    assert _appears(tmp_path / "cleaned")
+
+
+def _appears(path: Path) -> bool:
+    deadline_s = time.monotonic() + 30
+    while not path.exists() and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    return path.exists()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from keras_help import model_of, saved
 
-from vidsal.errors import UsageError
+from vidsal.errors import UsageError, VidsalError
 from vidsal.settings import Settings
 from vidsal.static import precision
 from vidsal.static.models import choose, open_static
@@ -132,12 +132,52 @@ def test_auto_takes_what_is_quicker_and_alike(
     assert len(was_opened) == opened
 
 
-def test_maps_of_one_value_are_alike() -> None:
+def test_a_map_of_one_value_proves_nothing() -> None:
     flat, other = np.zeros((8, 8), np.float32), np.zeros((8, 8), np.float32)
-    assert precision._likeness(flat, other) == 1
+    assert precision._likeness(flat, other) == 0
     other[2, 2] = 1
     assert precision._likeness(flat, other) == 0
     assert precision._likeness(other, 3 * other) == pytest.approx(1)
+
+
+def test_auto_waits_for_a_picture_with_a_map(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "_derivative_s", {"float32": 1.0, "bfloat16": 0.5}.__getitem__)
+    clock = [0.0]
+    monkeypatch.setattr("vidsal.static.precision.time.perf_counter", lambda: clock[0])
+    maps = np.zeros((2, 32, 56), np.float32)
+    seconds = {"float32": 2.0, "bfloat16": 1.0}
+
+    def opened_stage(arithmetic: str) -> Any:
+        return _Timed(arithmetic, seconds[arithmetic], maps, clock)
+
+    stage = precision.QuickerStage(opened_stage)
+    rgb, requests = np.zeros((2, 64, 96, 3), np.uint8), [Request(n, 1) for n in range(2)]
+    for _ in range(4):
+        stage.maps(rgb, requests)
+        assert (stage.precision, stage.is_decided) == ("float32", False)
+    maps[:] = np.random.default_rng(0).random(maps.shape)
+    stage.maps(rgb, requests)
+    assert (stage.precision, stage.is_decided) == ("bfloat16", True)
+
+
+def test_a_network_that_fails_in_bfloat16_stays_in_float32(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(precision, "_derivative_s", {"float32": 1.0, "bfloat16": 0.5}.__getitem__)
+    usual = _Timed("float32", 1.0, np.random.default_rng(0).random((1, 8, 8), np.float32), [0.0])
+
+    def opened_stage(arithmetic: str) -> Any:
+        if arithmetic == "bfloat16":
+            raise VidsalError("mine cannot take pictures")
+        return usual
+
+    stage = precision.QuickerStage(opened_stage)
+    rgb, requests = np.zeros((1, 16, 16, 3), np.uint8), [Request(0, 1)]
+    with caplog.at_level("INFO", "vidsal"):
+        for _ in range(3):
+            assert stage.maps(rgb, requests).any()
+    assert (stage.precision, stage.is_decided) == ("float32", True)
+    assert [one for one in caplog.messages if "cannot be used in bfloat16 (mine" in one]
 
 
 def test_auto_opens_the_network_and_says_its_arithmetic(tmp_path: Path) -> None:
@@ -150,7 +190,7 @@ def test_auto_opens_the_network_and_says_its_arithmetic(tmp_path: Path) -> None:
     requests = [Request(n, 1) for n in range(2)]
     assert np.array_equal(stage.maps(rgb, requests), plain.maps(rgb, requests))
     stage.maps(rgb, requests)
-    assert stage.precision in ("float32", "bfloat16")
+    assert stage.is_decided
     assert stage.aimed(stage.target).precision == stage.precision
 
 

@@ -28,11 +28,13 @@ def excerpts(numbers: Sequence[int]) -> list[tuple[int, int]]:
     -------
     list of (int, int)
         First and last frame of each part: the last one is scored and is preceded by `HISTORY`
-        frames, if there are as many. Parts that would touch are joined.
+        frames or one more, if there are as many. Parts that would touch are joined.
     """
     parts: list[tuple[int, int]] = []
-    for number in numbers:
-        first = max(0, number - HISTORY)
+    for n, number in enumerate(numbers):
+        # Where a gradient is drawn on every second frame, half of the scored frames draw one and
+        # half carry the map of the frame before.
+        first = max(0, number - HISTORY - n % 2)
         # Each part reads one frame more than its last.
         if parts and first <= parts[-1][1] + 2:
             first = parts.pop()[0]

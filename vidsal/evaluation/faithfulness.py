@@ -106,6 +106,9 @@ def faithfulness(
         # Checked before the network is opened: weights may have to be downloaded.
         with open_source(name, settings):
             pass
+    if settings.precision == "auto":
+        # All networks that are compared need one arithmetic.
+        settings = dataclasses.replace(settings, precision="float32")
     choice = choose(settings, progress=progress is not None)
     trained = open_static(choice, settings)
     assert trained is not None

@@ -9,6 +9,7 @@ import numpy as np
 
 from vidsal.live.resolution import Size, SizeController, sizes
 from vidsal.live.statistics import StatsCollector
+from vidsal.runtime.opencv import cv2
 from vidsal.saliency.schedule import GradientSchedule
 from vidsal.saliency.state import MotionState, SamplingState, StaticState, StreamState
 from vidsal.saliency.static_stage import network_picture
@@ -19,6 +20,7 @@ from vidsal.types import (
     Frame,
     Prediction,
     Request,
+    Rgb,
     Saliency,
     SourceInfo,
     StaticStage,
@@ -94,12 +96,11 @@ class Adaptive:
         static = self._current[1]
         if static is None:
             return
-        shape = (self._info.height_px, self._info.width_px, 3)
-        noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+        scene = _natural(self._info.height_px, self._info.width_px)
         request = Request(0, 1, 0 if static.target.is_locked else None)
         # Twice: a network that tries which arithmetic is quicker decides within the first round.
         for size in self._sizes * 2:
-            picture = network_picture(noise, static, self._at_size(size).short_side)[None]
+            picture = network_picture(scene, static, self._at_size(size).short_side)[None]
             static.predict(picture)
             static.maps(picture, [request])
 
@@ -252,3 +253,15 @@ class _Stretches:
         # A slower rate from now on is a gap only once.
         self._interval_s = interval_s
         return is_gap
+
+
+def _natural(height_px: int, width_px: int) -> Rgb:
+    """Return a picture of coarse and fine noise, with the spectrum of natural ones.
+
+    A network that tries which arithmetic is quicker compares its maps of this picture.
+    """
+    rng, total = np.random.default_rng(0), np.zeros((height_px, width_px, 3), np.float32)
+    for cells in (2, 4, 8, 16, 32, 64):
+        noise = rng.normal(0, 128 / cells, (cells, cells, 3)).astype(np.float32)
+        total += cv2.resize(noise, (width_px, height_px), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(np.clip(total + 128, 0, 255), np.uint8)

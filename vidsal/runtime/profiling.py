@@ -139,6 +139,10 @@ class _TimedStatic:
     def precision(self) -> str | None:
         return getattr(self._stage, "precision", None)
 
+    @property
+    def is_decided(self) -> bool:
+        return getattr(self._stage, "is_decided", True)
+
     def predict(self, rgb: Rgb) -> Map:
         return self._stages.calls(self._name, self._stage.predict, rgb)
 

@@ -5,13 +5,16 @@ import logging.handlers
 import os
 import signal
 import threading
-from collections.abc import Callable, Generator, Sequence
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
+
+from vidsal.errors import VidsalError
 
 # Seconds that a worker gets to remove its unfinished files, before it is killed.
 _GRACE_S = 10.0
@@ -57,7 +60,11 @@ Work = Callable[[Any, Callable[[Any], None]], Any]
 
 
 def in_workers(
-    make_work: Callable[[], Work], tasks: Sequence[Any], count: int
+    make_work: Callable[[], Work],
+    tasks: Sequence[Any],
+    count: int,
+    *,
+    variables: Mapping[str, str] | None = None,
 ) -> Generator[Done | News, None, None]:
     """Do tasks in processes of their own; yield news, and the end of each task as it comes.
 
@@ -73,32 +80,49 @@ def in_workers(
         Arguments of the work; must be picklable.
     count : int
         Number of processes, at most one for each task.
+    variables : mapping of str to str, optional
+        Variables of the workers' environment. Those that are set already stay.
 
     Yields
     ------
     Done or News
+
+    Raises
+    ------
+    VidsalError
+        If workers cannot start, as in a script without ``if __name__ == "__main__":``.
     """
     waiting = list(enumerate(tasks))[::-1]
     workers: dict[Connection, _Worker] = {}
+
+    def start() -> None:
+        worker = _Worker(make_work, variables or {})
+        workers[worker.connection] = worker
+        worker.begin(*waiting.pop())
+
     try:
         for _ in range(min(count, len(tasks))):
-            worker = _Worker(make_work)
-            workers[worker.connection] = worker
-            worker.begin(*waiting.pop())
+            start()
         while workers:
             for connection in wait(list(workers)):
                 worker = workers[connection]  # type: ignore[index]
                 try:
                     kind, value = worker.connection.recv()
                 except (EOFError, OSError):
-                    yield Done(worker.number, death=worker.death())
+                    death = worker.death()
+                    if not worker.is_ready:
+                        raise VidsalError(
+                            f"workers cannot start: the first one {death}. A script needs "
+                            'if __name__ == "__main__": around what it does'
+                        ) from None
+                    yield Done(worker.number, death=death)
                     del workers[worker.connection]
                     if waiting:
-                        worker = _Worker(make_work)
-                        workers[worker.connection] = worker
-                        worker.begin(*waiting.pop())
+                        start()
                     continue
-                if kind == "log":
+                if kind == "ready":
+                    worker.is_ready = True
+                elif kind == "log":
                     logging.getLogger(value.name).handle(value)
                 elif kind == "news":
                     yield News(worker.number, value)
@@ -107,27 +131,30 @@ def in_workers(
                     if waiting:
                         worker.begin(*waiting.pop())
                     else:
-                        workers.pop(worker.connection).end()
+                        workers.pop(worker.connection).end(time.monotonic() + _GRACE_S)
     finally:
         for worker in workers.values():
             worker.interrupt()
+        deadline_s = time.monotonic() + _GRACE_S
         for worker in workers.values():
-            worker.end()
+            worker.end(deadline_s)
 
 
 class _Worker:
     """One process, and the task that it is at."""
 
-    def __init__(self, make_work: Callable[[], Work]) -> None:
+    def __init__(self, make_work: Callable[[], Work], variables: Mapping[str, str]) -> None:
         context = get_context("spawn")
         self.connection, theirs = context.Pipe()
         level = logging.getLogger("vidsal").getEffectiveLevel()
         self._process: BaseProcess = context.Process(
             target=_serve, args=(make_work, theirs, level), name="vidsal-worker", daemon=False
         )
-        self._process.start()
+        with _inherited(variables):
+            self._process.start()
         theirs.close()
         self.number = -1
+        self.is_ready = False
 
     def begin(self, number: int, task: Any) -> None:
         """Send a task."""
@@ -137,8 +164,8 @@ class _Worker:
             self.connection.send(task)
 
     def death(self) -> str:
-        """Return how the process ended."""
-        self._process.join(_GRACE_S)
+        """Wait until the process has ended; return how it did."""
+        self.end(time.monotonic() + _GRACE_S)
         code = self._process.exitcode
         if code is not None and code < 0:
             return f"was killed by signal {-code}"
@@ -149,20 +176,42 @@ class _Worker:
         if self._process.is_alive():
             self._process.terminate()
 
-    def end(self) -> None:
-        """Wait until the process has ended; kill it if it does not."""
+    def end(self, deadline_s: float) -> None:
+        """Wait until the process has ended; kill it if it does not in time."""
         with suppress(OSError):
             self.connection.close()
-        self._process.join(_GRACE_S)
+        self._process.join(max(0.1, deadline_s - time.monotonic()))
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
 
 
+@contextmanager
+def _inherited(variables: Mapping[str, str]) -> Generator[None, None, None]:
+    """Let a process that is started in the block inherit variables, and ignore Ctrl-C.
+
+    Ctrl-C is for the first process, which tells the others. Until they can listen, they would die
+    of it with a traceback.
+    """
+    added = {name: value for name, value in variables.items() if name not in os.environ}
+    os.environ |= added
+    before: Any = None
+    # Signals can be set in the main thread alone.
+    with suppress(ValueError):
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGINT, before)
+        for name in added:
+            os.environ.pop(name, None)
+
+
 def _serve(make_work: Callable[[], Work], connection: Connection, level: int) -> None:
     """Do tasks until the other side closes the connection; runs in the worker."""
     if hasattr(os, "setsid"):
-        # Ctrl-C reaches the first process alone, which then tells the workers.
+        # A closed terminal reaches the first process alone, too.
         os.setsid()
     _interrupt_when_asked()
     lock = threading.Lock()
@@ -174,6 +223,7 @@ def _serve(make_work: Callable[[], Work], connection: Connection, level: int) ->
     _log_through(lambda record: send("log", record), level)
     with suppress(KeyboardInterrupt, EOFError):
         work = make_work()
+        send("ready", None)
         while True:
             task = connection.recv()
             send("done", work(task, lambda value: send("news", value)))
@@ -209,9 +259,15 @@ def _log_through(send: Callable[[logging.LogRecord], None], level: int) -> None:
     logger.setLevel(level)
 
 
-@contextmanager
-def share_of_threads(threads: int) -> Generator[None, None, None]:
-    """Let libraries that are loaded in the block use so many threads each.
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def thread_variables(threads: int) -> dict[str, str]:
+    """Return the variables by which libraries use so many threads each.
 
     Parameters
     ----------
@@ -219,13 +275,4 @@ def share_of_threads(threads: int) -> Generator[None, None, None]:
         At least 1.
     """
     names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ |= dict.fromkeys(names, str(threads))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+    return dict.fromkeys(names, str(threads))

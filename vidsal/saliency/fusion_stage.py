@@ -109,6 +109,7 @@ class FusionStage:
             motion_share=fused.share, static_high=static.high if static else 0.0,
             motion_high=speed.high, fused_high=fused.high, peak=top,
             marker=stabilized_peak(fused.unclipped, top, last),
+            gradient=item.values, event=motion.event,
         )  # fmt: skip
 
     def _motion_only(self, speed: ScaledMap) -> _Fused:

@@ -139,7 +139,11 @@ class StaticMapStage:
                     Request(group[n].frame.index, group[n].samples, seen[n].target_id)
                     for n in sampled
                 ]
+                was_decided = getattr(self._static, "is_decided", True)
                 made = self._static.maps(pictures.of(sampled), requests)
+                if getattr(self._static, "is_decided", True) != was_decided:
+                    # The time of this group includes a trial.
+                    self._schedule.restart()
                 maps = dict(zip(sampled, made, strict=True))
             network_s = clock() - network_began_s
             # Known only now, where the stage tries which arithmetic is quicker.

@@ -89,6 +89,9 @@ class OutputOptions(Options):
     maps: Path | None = declare(
         None, "Also write the maps as 16-bit grey PNG files into this folder.",
         parse=parse_path)
+    keep: Path | None = declare(
+        None, "Also keep the analysis in this folder, which ends in .vidsal: `vidsal render` draws "
+        "other pictures of it, without computing it again.", parse=parse_path)
     # fmt: on
 
 
@@ -203,7 +206,7 @@ class StaticOptions(Options):
         12, "Gradients that a map averages: noisy copies, or steps of the way.",
         check=lambda n: 1 <= n <= 1024, expected="1 to 1024")
     fresh: int = declare(
-        1, "Of these, how many each frame of a video draws anew.",
+        1, "Of these, how many a frame of a video that draws gradients draws anew.",
         check=is_positive, expected="a whole number of 1 or more")
     noise: float = declare(
         0.15, "Standard deviation of the noise, as a share of the input range.",
@@ -369,10 +372,15 @@ class Settings(PictureOptions, AnalysisOptions, NetworkOptions, SourceOptions, O
                 f"{option('resume', True)} is not for {option('static_every', 'auto')}, which "
                 "depends on how fast the machine is just then: give a number"
             )
+        if self.resume and self.keep is not None:
+            raise UsageError(
+                f"{option('resume', True)} is not for {option('keep', str(self.keep))}: a store is "
+                "written in one run"
+            )
         if self.resume and self.precision == "auto":
             raise UsageError(
-                f"{option('resume', True)} is not for {option('precision', 'auto')}, which depends "
-                "on a measurement: give float32 or bfloat16"
+                f"{option('resume', True)} is not for {option('precision', 'auto')} (a part of the "
+                "preset fast), which depends on a measurement: give float32 or bfloat16"
             )
         if self.overwrite and self.skip_existing:
             raise UsageError(

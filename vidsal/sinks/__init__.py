@@ -13,10 +13,13 @@ from vidsal.settings import OutputOptions, Settings
 from vidsal.sinks.base import AllSinks, PictureSink, SaliencySink
 from vidsal.sinks.checkpoint import RESULT, checkpoint_folder
 from vidsal.sinks.disk_space import require_space
+from vidsal.sinks.fingerprint import source_identity
 from vidsal.sinks.image import IMAGE_SUFFIXES, image_sink
 from vidsal.sinks.maps import claim_folder, maps_sink
 from vidsal.sinks.table import table_sink
 from vidsal.sinks.video import video_sink
+from vidsal.store.reader import saved_settings
+from vidsal.store.writer import claim_store, store_sink
 from vidsal.types import SourceInfo
 
 
@@ -90,11 +93,15 @@ def claim_outputs(info: SourceInfo, settings: Settings) -> Path:
         source = Path(info.name)
         if not info.is_live and path.exists() and source.exists() and path.samefile(source):
             raise VidsalError(f"{path} is the source itself: give another name")
-    _require_distinct({"output": output, "table": settings.table, "maps": settings.maps})
+    _require_distinct({
+        "output": output, "table": settings.table, "maps": settings.maps, "keep": settings.keep,
+    })  # fmt: skip
     if settings.table and settings.table.suffix.lower() != ".csv":
         raise UsageError(f"{option('table', str(settings.table))}: a table is written as .csv")
     if settings.maps:
         claim_folder(settings.maps, overwrite=settings.overwrite)
+    if settings.keep:
+        claim_store(settings.keep, overwrite=settings.overwrite)
     if info.fps:
         codecs.require_encoder(output, settings.codec)
         require_space(output, info, settings)
@@ -163,4 +170,11 @@ def open_sinks(info: SourceInfo, settings: Settings, output: Path) -> Iterator[A
             sinks.append(stack.enter_context(table_sink(settings.table, info, settings)))
         if settings.maps:
             sinks.append(stack.enter_context(maps_sink(settings.maps)))
+        if settings.keep:
+            about = {
+                "source": source_identity(info), "settings": saved_settings(settings),
+                "fps": None if info.fps is None else str(info.fps),
+                "height_px": info.height_px, "width_px": info.width_px,
+            }  # fmt: skip
+            sinks.append(stack.enter_context(store_sink(settings.keep, about)))
         yield AllSinks(sinks, stack.enter_context(picture_sink(output, info, settings)))

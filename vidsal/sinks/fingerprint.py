@@ -20,10 +20,11 @@ from vidsal.errors import VidsalError, option
 from vidsal.runtime.opencv import cv2
 from vidsal.settings import Settings
 from vidsal.settings.values import is_saved
+from vidsal.types import SourceInfo
 
 # Options that do not change the contents of a segment: segments have no audio.
 _IGNORED_OPTIONS = (
-    "output", "overwrite", "resume", "audio", "skip_existing", "recursive", "trust_model",
+    "output", "overwrite", "resume", "audio", "skip_existing", "recursive", "trust_model", "keep",
 )  # fmt: skip
 # Bytes at the beginning and at the end of a file that the checksum covers. A checksum of a whole
 # video would take minutes.
@@ -74,6 +75,31 @@ def identity(
     return values | _versions()
 
 
+def source_identity(info: SourceInfo) -> dict[str, str]:
+    """Return what identifies the content of a source, wherever it lies.
+
+    Parameters
+    ----------
+    info : SourceInfo
+
+    Returns
+    -------
+    dict of str to str
+        ``name``, and for files ``checksum``, which covers their sizes, beginnings and ends.
+
+    Raises
+    ------
+    VidsalError
+        If a file cannot be read.
+    """
+    files = [Path(one) for one in info.files or (info.name,)]
+    if info.is_live or not all(one.is_file() for one in files):
+        return {"name": info.name}
+    name = str(Path(info.name).absolute())
+    # Without names: a file that was moved or renamed is the same.
+    return {"name": name, "checksum": _checksum(files, has_names=False)}
+
+
 def changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     """Return one text for each value in which two identities differ.
 
@@ -105,11 +131,11 @@ def _input_values(path: Path, files: list[Path]) -> dict[str, str]:
         raise VidsalError(f"{error.filename or path} cannot be read: {error.strerror}") from error
 
 
-def _checksum(files: list[Path]) -> str:
-    """Return a checksum of the names, beginnings and ends of files."""
+def _checksum(files: list[Path], *, has_names: bool = True) -> str:
+    """Return a checksum of the names, sizes, beginnings and ends of files."""
     total = hashlib.sha256()
     for path in files:
-        total.update(os.fsencode(path.name))
+        total.update(os.fsencode(path.name) if has_names else str(path.stat().st_size).encode())
         with path.open("rb") as file:
             total.update(file.read(_CHECKED_BYTES))
             size = file.seek(0, os.SEEK_END)

@@ -35,12 +35,15 @@ def convolved(layer: Any, x: Any) -> Any:
     ----------
     layer : keras.layers.DepthwiseConv2D
         See `is_slow`.
-    x : (N, h, w, channels) bfloat16 tensor
+    x : (N, h, w, channels) tensor
 
     Returns
     -------
-    (N, h2, w2, channels) bfloat16 tensor
+    (N, h2, w2, channels) tensor
+        In the layer's arithmetic.
     """
+    # As Keras casts the arguments of its layers.
+    x = tf.cast(x, layer.compute_dtype)
     kernel = tf.stop_gradient(tf.cast(layer.kernel, x.dtype))
     padding, strides = layer.padding.upper(), tuple(layer.strides)
 

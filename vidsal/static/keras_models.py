@@ -335,7 +335,9 @@ def run(model: Any, pixels: Any, observer: Observer | None = None) -> Any:
         return model._run_through_graph(pixels, operation_fn=observed)
 
 
-def prepared(model: Any, *, precision: Arithmetic, is_tried: bool = False) -> Any:
+def prepared(
+    model: Any, *, precision: Arithmetic, is_tried: bool = False, is_wanted: bool = True
+) -> Any:
     """Return an equal network, folded, for pictures of any size where its layers allow it.
 
     An integer input becomes a float32 input, so that the network has a gradient.
@@ -348,6 +350,8 @@ def prepared(model: Any, *, precision: Arithmetic, is_tried: bool = False) -> An
         Type of its arithmetic.
     is_tried : bool
         Run the network on another size as well, where its layers seem to allow any.
+    is_wanted : bool
+        Warn if the arithmetic cannot be had.
 
     Returns
     -------
@@ -358,7 +362,7 @@ def prepared(model: Any, *, precision: Arithmetic, is_tried: bool = False) -> An
     try:
         return _folded(model, dtype, is_tried=is_tried)
     except (ValueError, TypeError, NotImplementedError) as error:
-        level = logging.DEBUG if dtype is None else logging.WARNING
+        level = logging.DEBUG if dtype is None or not is_wanted else logging.WARNING
         log.log(level, "%s runs as it is, in its own precision: %s", model.name, cause(error))
         return model
 

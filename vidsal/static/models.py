@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -195,7 +195,8 @@ def open_static(
         return open_in(settings.precision)
     from vidsal.static.precision import QuickerStage
 
-    samples = settings.samples if settings.method == "smoothgrad" else 1
+    is_mean = settings.method in ("smoothgrad", "integrated")
+    samples = settings.samples if is_mean else 1
     return QuickerStage(open_in, samples=samples)
 
 
@@ -245,6 +246,7 @@ def network_layers(settings: Settings) -> "tuple[list[Layer], dict[str, list[str
     """
     if settings.model_name == "auto":
         raise UsageError("auto is resnet50 or lite0: name one of them")
+    settings = replace(settings, precision="float32")
     is_named = settings.model_name == "resnet50"
     choice = ModelChoice("resnet50") if is_named else choose(settings)
     has_weights = choice.is_own or choice.key == "lite0"
@@ -338,13 +340,15 @@ class _Opened(NamedTuple):
     """A network before its classes have names.
 
     `logits` shows each layer to an `Observer`, if there is one. `outputs` is the number of the
-    network's own outputs; with one, `logits` returns two.
+    network's own outputs; with one, `logits` returns two. `precision` is the arithmetic that is
+    used, which may not be the one that was asked for.
     """
 
     logits: Callable[..., Any]
     outputs: int
     input_size: tuple[int, int] | None = None
     is_multi_label: bool = False
+    precision: Arithmetic = "float32"
 
 
 def _opened(
@@ -360,7 +364,7 @@ def _opened(
 
         direct = resnet50.open_logits(choice.weights, precision)
         if direct is not None:
-            return _Opened(direct, resnet50.CLASSES)
+            return _Opened(direct, resnet50.CLASSES, precision=precision)
     if choice.key == "resnet50" and choice.weights is None and random_share == 1:
         from vidsal.static import resnet50
 
@@ -372,7 +376,12 @@ def _opened(
     model = network.model
     if random_share:
         model = keras_models.reinitialised(model, seed, share=random_share)
-    model = keras_models.prepared(model, precision=precision, is_tried=choice.is_own)
+    original = model
+    model = keras_models.prepared(
+        model, precision=precision, is_tried=choice.is_own,
+        is_wanted=settings.precision == precision,
+    )  # fmt: skip
+    used: Arithmetic = "float32" if model is original else precision
     outputs = int(model.output.shape[-1])
 
     def logits(rgb: Any, observer: "Observer | None" = None) -> Any:
@@ -382,7 +391,8 @@ def _opened(
         scores = tf.cast(keras_models.run(model, pixels, observer), tf.float32)
         return scores if outputs > 1 else tf.concat([-scores, scores], axis=1)
 
-    return _Opened(logits, outputs, keras_models.fixed_size(model), network.is_multi_label)
+    size = keras_models.fixed_size(model)
+    return _Opened(logits, outputs, size, network.is_multi_label, used)
 
 
 def _classes(names: Path | None, outputs: int) -> Sequence[labels.NamedClass]:
@@ -455,6 +465,8 @@ class Network:
     settings : Settings
     progress : bool
         Show a progress bar if weights have to be downloaded.
+    choice : ModelChoice, optional
+        The network and its weights, if they are chosen already.
 
     Raises
     ------
@@ -462,14 +474,16 @@ class Network:
         See `check_target`.
     """
 
-    def __init__(self, settings: Settings, *, progress: bool = False) -> None:
-        self._settings, self._progress = settings, progress
+    def __init__(
+        self, settings: Settings, *, progress: bool = False, choice: ModelChoice | None = None
+    ) -> None:
+        self._settings, self._progress, self._choice = settings, progress, choice
         check_target(settings)
 
     @cached_property
     def choice(self) -> ModelChoice:
         """The network's name and weights."""
-        return choose(self._settings, progress=self._progress)
+        return self._choice or choose(self._settings, progress=self._progress)
 
     @cached_property
     def stage(self) -> StaticStage | None:

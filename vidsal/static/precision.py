@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
+from vidsal.errors import VidsalError
 from vidsal.runtime.opencv import cv2
 from vidsal.settings import Arithmetic
 from vidsal.types import Map, Request, Rgb, Target
@@ -66,7 +67,8 @@ class QuickerStage:
 
     The first call is in float32, so that a photo does not pay for the trial. Before the second one,
     a map of its first picture is made in both. bfloat16 is kept if it takes at most 1/1.3 of the
-    time and its smoothed map correlates above .99 with that of float32.
+    time and its smoothed map correlates above .99 with that of float32. A picture of one colour
+    proves nothing: the trial waits for another one.
 
     Parameters
     ----------
@@ -84,6 +86,7 @@ class QuickerStage:
         self._calls = 0
         self.names, self.target = self._stage.names, self._stage.target
         self.input_size = self._stage.input_size
+        self.is_decided = False
 
     @property
     def precision(self) -> str:
@@ -137,19 +140,30 @@ class QuickerStage:
             See `vidsal.static.gradient.GradientStage.maps`.
         """
         self._calls += 1
-        if self._calls == 2:
-            self._stage = self._quicker(rgb[:1], replace(requests[0], samples=self._samples))
+        if self._calls > 1 and not self.is_decided:
+            self._try(rgb[:1], replace(requests[0], samples=self._samples))
         return self._stage.maps(rgb, requests)
 
-    def _quicker(self, rgb: Rgb, request: Request) -> "GradientStage":
-        """Return the stage in the arithmetic that is quicker for one picture."""
+    def _try(self, rgb: Rgb, request: Request) -> None:
+        """Take the stage in the arithmetic that is quicker for one picture."""
         usual = self._stage
         if _GAIN * _derivative_s("bfloat16") > _derivative_s("float32"):
             log.info("precision float32: this machine computes it as fast as bfloat16")
-            return usual
-        other = self._open("bfloat16")
+            self.is_decided = True
+            return
         expected, usual_s = _timed_map(usual, rgb, request)
-        found, other_s = _timed_map(other, rgb, request)
+        if np.ptp(expected) == 0:
+            return
+        self.is_decided = True
+        try:
+            other = self._open("bfloat16")
+            if other.precision != "bfloat16":
+                log.info("precision float32: the network has no copy in bfloat16")
+                return
+            found, other_s = _timed_map(other, rgb, request)
+        except (VidsalError, tf.errors.OpError, ValueError, TypeError) as error:
+            log.info("precision float32: this network cannot be used in bfloat16 (%s)", error)
+            return
         likeness = _likeness(expected, found)
         is_taken = usual_s >= _GAIN * other_s and likeness > _ALIKE
         log.info(
@@ -157,7 +171,7 @@ class QuickerStage:
             "with that of float32", "bfloat16" if is_taken else "float32", usual_s / other_s,
             likeness,
         )  # fmt: skip
-        return other if is_taken else usual
+        self._stage = other if is_taken else usual
 
 
 def _timed_map(stage: "GradientStage", rgb: Rgb, request: Request) -> tuple[Map, float]:
@@ -171,9 +185,9 @@ def _timed_map(stage: "GradientStage", rgb: Rgb, request: Request) -> tuple[Map,
 
 
 def _likeness(expected: Map, found: Map) -> float:
-    """Return Pearson's correlation of two smoothed maps; two maps of one value are alike."""
+    """Return Pearson's correlation of two smoothed maps; 0 if one has one value only."""
     sigma = _SMOOTH * max(expected.shape)
     one, other = (cv2.GaussianBlur(each, (0, 0), sigma).ravel() for each in (expected, found))
     if one.std() > 0 and other.std() > 0:
         return float(np.corrcoef(one, other)[0, 1])
-    return float(one.std() == other.std())
+    return 0.0

@@ -103,7 +103,8 @@ def _hashed(*numbers: int) -> int:
     """Return 64 bits that look random, by the mixing function of splitmix64."""
     state = 0
     for number in numbers:
-        state = (state + number + 0x9E3779B97F4A7C15) % 2**64
+        # NumPy's integers would overflow.
+        state = (state + int(number) + 0x9E3779B97F4A7C15) % 2**64
         state = (state ^ (state >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
         state = (state ^ (state >> 27)) * 0x94D049BB133111EB % 2**64
         state ^= state >> 31

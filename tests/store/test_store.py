@@ -1,0 +1,290 @@
+"""A run that keeps its analysis, and pictures that are drawn of it again."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, get_args
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+from conftest import BrightnessStage, MakeClip
+
+import vidsal
+from vidsal import rendering
+from vidsal.analyser import source_opener
+from vidsal.cli import main
+from vidsal.errors import UsageError, VidsalError
+from vidsal.rendering import render_store, results_of
+from vidsal.settings import Layout, Settings, View
+from vidsal.store.reader import open_store, saved_settings
+
+zarr = pytest.importorskip("zarr")
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder beside the clips."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def settings_of(**options: Any) -> Settings:
+    given: dict[str, Any] = {
+        "model": "lite0", "working_width": 96, "short_side": 64, "batch": 4,
+        "keep": Path("s.vidsal"), "output": Path("o.mkv"), "codec": "ffv1", "quality": 100,
+    }  # fmt: skip
+    return Settings(**given | options)
+
+
+@pytest.fixture
+def kept(make_clip: MakeClip, brightness: BrightnessStage) -> Path:
+    """A clip of 40 frames whose analysis is kept."""
+    clip = make_clip(frames=40)
+    vidsal.run(clip, settings_of())
+    assert len(brightness.pictures) > 0
+    return clip
+
+
+def test_a_rendering_is_the_run(kept: Path, brightness: BrightnessStage) -> None:
+    calls = len(brightness.pictures)
+    out = render_store("s.vidsal", output=Path("again.mkv"), codec="ffv1", table=Path("t.csv"))
+    one, two = (iio.imread(path).astype(int) for path in ("o.mkv", out))
+    assert one.shape == two.shape
+    assert_alike(one, two)
+    # The network was not asked, and all frames are in the table.
+    assert len(brightness.pictures) == calls
+    assert len(Path("t.csv").read_text().splitlines()) == 41
+
+
+@pytest.mark.parametrize("layout", get_args(Layout))
+@pytest.mark.parametrize("colormap", ["inferno", "turbo", "grey"])
+def test_other_pictures_are_those_of_a_run_with_these_options(
+    kept: Path, layout: Layout, colormap: Any
+) -> None:
+    _assert_same(kept, layout=layout, colormap=colormap)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"style": view} for view in get_args(View)),
+        {"fusion": "sum"}, {"fusion": "motion"}, {"gain": 0.5}, {"scale": "frame"},
+        {"centre_prior": 1.0}, {"contrast": 1.5}, {"boxes": 0.3}, {"width": 64},
+    ],
+)  # fmt: skip
+def test_other_options_are_those_of_a_run(kept: Path, options: dict[str, Any]) -> None:
+    _assert_same(kept, **options)
+
+
+def assert_alike(one: Any, two: Any) -> None:
+    """Rounding may move a level of the map by one, and a line of a box or contour by a pixel.
+
+    The pictures are small: a line of one pixel is a fiftieth of them.
+    """
+    difference = np.abs(one - two)
+    assert (difference > 1).mean() < 2e-2
+    # The steepest step between two colours of a map is six levels.
+    assert (difference > 6).mean() < 1e-2
+
+
+def _assert_same(clip: Path, **options: Any) -> None:
+    store = open_store("s.vidsal")
+    changed = dataclasses.replace(store.settings, **options)
+    with source_opener(clip, changed)() as source, vidsal.analyse(clip, changed) as direct:
+        found = results_of(store, source.frames(), changed)
+        for one, two in zip(direct, found, strict=True):
+            first, second = (vidsal.draw(each, changed).astype(int) for each in (one, two))
+            assert_alike(first, second)
+            # One of the 256 levels that are drawn.
+            assert np.abs(one.fused - two.fused).max() <= 1 / 255
+            assert one.frame.index == two.frame.index
+            assert one.prediction == two.prediction and one.event == two.event
+            assert one.movement.camera.model == two.movement.camera.model
+
+
+def test_a_store_holds_what_the_analysis_gives(kept: Path) -> None:
+    store = open_store("s.vidsal")
+    assert len(store) == 40 and store.size == (48, 64)
+    assert repr(store) == "Store('s.vidsal', 40 frames, maps 64x48)"
+    assert store.settings == dataclasses.replace(
+        settings_of(), keep=None, output=None, codec=None, quality=80
+    )
+    direct = list(vidsal.analyse(kept, store.settings))
+    for one, two, three in zip(direct, store, map(store.__getitem__, range(40)), strict=True):
+        assert (
+            (one.frame.index, one.frame.time_s)
+            == (two.index, two.time_s)
+            == (three.index, two.time_s)
+        )
+        assert one.gradient is not None and two.gradient is not None
+        assert np.abs(one.gradient - two.gradient).max() <= one.gradient.max() / 8000
+        assert np.abs(one.speed - two.speed).max() <= max(one.speed.max(), 1e-9) / 8000
+        assert np.abs(one.fused - two.fused).max() <= 1 / 500
+        assert np.array_equal(two.speed, three.speed)
+    assert np.array_equal(store.array("index"), np.arange(40))
+    assert store.array("fused_high")[7] == pytest.approx(direct[7].fused_high)
+    with pytest.raises(IndexError):
+        store[40]
+    with pytest.raises(VidsalError, match="no array 'nothing'"):
+        store.array("nothing")
+
+
+def test_plain_zarr_reads_it(kept: Path) -> None:
+    group = zarr.open_group("s.vidsal", mode="r")
+    assert group.attrs["schema"] == 1 and group.attrs["frames"] == 40
+    assert group["speed"].shape == (40, 48, 64)
+    assert group["speed"].metadata.dimension_names == ("frame", "row", "column")
+    values = group["gradient"][3] * group["gradient_scale"][3]
+    assert values == pytest.approx(open_store("s.vidsal")[3].gradient)
+
+
+def test_a_part_and_a_moved_source(kept: Path) -> None:
+    moved = kept.rename(kept.with_name("moved.mp4"))
+    with pytest.raises(VidsalError, match=r"there is no such file.*--source|source= names another"):
+        render_store("s.vidsal", output=Path("p.mp4"))
+    out = render_store(
+        "s.vidsal", source=moved, output=Path("p.mkv"), codec="ffv1", start=0.4, end=0.8
+    )
+    assert iio.imread(out).shape[0] == 10
+    assert sorted(path.name for path in Path().iterdir()) == ["o.mkv", "p.mkv", "s.vidsal"]
+
+
+def test_another_source_is_refused(kept: Path, make_clip: MakeClip) -> None:
+    other = make_clip("other.mp4", frames=39)
+    with pytest.raises(VidsalError, match=r"is not the source that s\.vidsal was made of"):
+        render_store("s.vidsal", source=other, output=Path("p.mp4"))
+    assert not Path("p.mp4").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"samples": 3}, "cannot be changed: the analysis is done"),
+        ({"model": "none"}, "cannot be changed"), ({"resume": True}, "cannot be changed"),
+        ({"nothing": 1}, "nothing= is not an option"), ({"layout": "grid"}, "must be one of"),
+    ],
+)  # fmt: skip
+def test_what_the_analysis_decided_stays(kept: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        render_store("s.vidsal", output=Path("p.mp4"), **options)
+
+
+def test_a_frame_that_is_missing_is_an_error(kept: Path, brightness: BrightnessStage) -> None:
+    vidsal.run(kept, settings_of(every=2, overwrite=True))
+    assert len(open_store("s.vidsal")) == 20
+    with pytest.raises(VidsalError, match="has no frame 1 of its source"):
+        render_store("s.vidsal", output=Path("p.mp4"), every=1)
+    assert not Path("p.mp4").exists()
+
+
+def test_faults_of_a_store_are_one_line(kept: Path) -> None:
+    with pytest.raises(VidsalError, match=r"nothing.vidsal is not a store"):
+        open_store("nothing.vidsal")
+    for chunk in Path("s.vidsal/gradient/c").rglob("*"):
+        if chunk.is_file():
+            data = bytearray(chunk.read_bytes())
+            data[len(data) // 2] ^= 0xFF
+            data[:4] = b"\xff\xff\xff\xff"
+            chunk.write_bytes(bytes(data))
+    with pytest.raises(VidsalError, match=r"s\.vidsal is damaged: gradient cannot be read"):
+        render_store("s.vidsal", output=Path("p.mp4"))
+    group = zarr.open_group("s.vidsal", mode="r+")
+    group.attrs["schema"] = 2
+    with pytest.raises(VidsalError, match="written by a newer vidsal"):
+        open_store("s.vidsal")
+    group.attrs.update({"schema": 1, "is_complete": False})
+    with pytest.raises(VidsalError, match="was not completed"):
+        open_store("s.vidsal")
+    Path("s.vidsal/zarr.json").write_text("{")
+    with pytest.raises(VidsalError, match="is damaged: its description"):
+        open_store("s.vidsal")
+
+
+def test_nothing_is_left_of_a_run_that_fails(
+    make_clip: MakeClip, brightness: BrightnessStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = make_clip(frames=40)
+
+    def failing(*_: Any) -> Any:
+        raise RuntimeError
+
+    monkeypatch.setattr("vidsal.pipeline.draw", failing)
+    with pytest.raises(RuntimeError):
+        vidsal.run(clip, settings_of())
+    assert list(Path().iterdir()) == []
+
+
+def test_names_of_stores(make_clip: MakeClip, brightness: BrightnessStage) -> None:
+    clip = make_clip(frames=3)
+    with pytest.raises(VidsalError, match=r"a folder that ends in \.vidsal"):
+        vidsal.run(clip, settings_of(keep=Path("s.zarr")))
+    Path("s.vidsal").mkdir()
+    with pytest.raises(VidsalError, match="exists and is no store"):
+        vidsal.run(clip, settings_of(overwrite=True))
+    shutil.rmtree("s.vidsal")
+    vidsal.run(clip, settings_of())
+    with pytest.raises(VidsalError, match=r"s\.vidsal exists"):
+        vidsal.run(clip, settings_of(output=Path("p.mkv")))
+    vidsal.run(clip, settings_of(overwrite=True))
+    with pytest.raises(UsageError, match="a store is written in one run"):
+        settings_of(resume=True)
+
+
+def test_several_sources_have_a_store_each(
+    make_clip: MakeClip, brightness: BrightnessStage
+) -> None:
+    clips: list[str | int | Path] = [make_clip(f"{name}.mp4", frames=3) for name in "ab"]
+    vidsal.run_all(clips, settings_of(output=Path("out"), codec=None, keep=Path("stores")))
+    assert sorted(path.name for path in Path("stores").iterdir()) == ["a.vidsal", "b.vidsal"]
+
+
+def test_a_photo(brightness: BrightnessStage) -> None:
+    rgb = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    iio.imwrite("p.png", rgb)
+    vidsal.run("p.png", settings_of(output=Path("o.png"), codec=None))
+    render_store("s.vidsal", output=Path("q.png"))
+    assert_alike(iio.imread("o.png").astype(int), iio.imread("q.png").astype(int))
+
+
+def test_a_run_without_a_network(make_clip: MakeClip) -> None:
+    clip = make_clip(frames=5)
+    vidsal.run(clip, settings_of(model="none"))
+    frame = open_store("s.vidsal")[2]
+    assert frame.gradient is None and frame.prediction is None
+    render_store("s.vidsal", output=Path("n.mkv"), codec="ffv1")
+    assert_alike(*(iio.imread(path).astype(int) for path in ("o.mkv", "n.mkv")))
+
+
+def test_the_command_draws_it_again(
+    make_clip: MakeClip, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = make_clip(frames=5)
+    words = ["--model", "none", "--keep", "s.vidsal", "-o", "a.mp4"]
+    assert main(["run", str(clip), *words]) == 0
+    assert main(["render", "s.vidsal", "--style", "contour", "-o", "b.gif"]) == 0
+    assert capsys.readouterr().out.split() == ["a.mp4", "b.gif"]
+    assert main(["render", "s.vidsal", "-o", "b.gif"]) == 1
+    assert "b.gif exists" in capsys.readouterr().err
+    assert main(["render", "none.vidsal"]) == 1
+    assert "none.vidsal is not a store" in capsys.readouterr().err
+
+
+def test_saved_settings_give_the_settings_back() -> None:
+    settings = Settings(
+        model="lite0", start=1.5, fps=Fraction(30000, 1001), scale="fixed:0,1", static_every="auto",
+        labels=Path("names.txt"), output=Path("x.mp4"), table=Path("t.csv"), overwrite=True,
+    )  # fmt: skip
+    saved = saved_settings(settings)
+    again = Settings(**saved)
+    assert again == dataclasses.replace(settings, output=None, table=None, overwrite=False)
+
+
+def test_rendering_groups_are_groups_of_settings() -> None:
+    groups = {field.metadata["group"] for field in dataclasses.fields(Settings)}
+    assert set(rendering.GROUPS) <= groups

@@ -1,0 +1,194 @@
+"""New pictures of a stored analysis: no network, no optical flow."""
+
+import dataclasses
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from vidsal import image_ops
+from vidsal.analyser import ANALYSED_FRAMES, DECODED_FRAMES, draw, name_of, source_opener
+from vidsal.errors import UsageError, VidsalError, option
+from vidsal.media import codecs
+from vidsal.motion.compensated import still
+from vidsal.pipeline import Outcome, check_count
+from vidsal.runtime.allocation import keep_freed
+from vidsal.runtime.prefetch import prefetch
+from vidsal.runtime.progress import Progress, choose_progress
+from vidsal.saliency.fusion_stage import FusionStage
+from vidsal.saliency.motion_stage import FrameMotion
+from vidsal.saliency.scenes import SceneEvent
+from vidsal.saliency.state import FusionState
+from vidsal.saliency.static_stage import StaticMap
+from vidsal.settings import Settings
+from vidsal.sinks import claim_outputs, open_sinks
+from vidsal.sinks.fingerprint import source_identity
+from vidsal.sources.base import Source
+from vidsal.store.reader import Store, open_store
+from vidsal.types import Frame, Saliency
+
+# Groups of options that a rendering can change; all others were decided by the analysis.
+GROUPS = ("Output", "Part of the source", "Scale and fusion", "Picture")
+# Of these, what has no meaning here, and what of other groups acts after the maps are stored.
+WITHOUT, AS_WELL = ("resume", "keep", "skip_existing", "sequence", "recursive"), ("contrast",)
+
+
+def render_store(
+    store: str | Path,
+    *,
+    source: Any = None,
+    progress: bool | Progress = True,
+    **options: Any,
+) -> Path:
+    """Write a new video, or picture, of a stored analysis, as ``vidsal render`` does.
+
+    TensorFlow is not loaded. With the options of the analysis the result is that of the analysis.
+
+    Parameters
+    ----------
+    store : str or Path
+        A folder that ``vidsal run --keep`` wrote.
+    source : str or path-like, optional
+        The source, if it does not lie where it was.
+    progress : bool or callable, optional
+        As for `vidsal.run`.
+    **options
+        Options of output, part, scale, fusion and picture, and ``contrast``, by their names in
+        `vidsal.Settings`; the others stay as they were.
+
+    Returns
+    -------
+    Path
+        The file that was written.
+
+    Raises
+    ------
+    UsageError
+        If an option is invalid, or is one that the analysis decided.
+    VidsalError
+        If the store or the source cannot be used. No output is left then.
+    """
+    outcome = process_store(store, options, source=source, progress=progress)
+    assert outcome.output is not None
+    return outcome.output
+
+
+def process_store(
+    store: str | Path,
+    options: dict[str, Any],
+    *,
+    source: Any = None,
+    progress: bool | Progress = True,
+) -> Outcome:
+    """Write what `render_store` writes, and return the outcome.
+
+    Parameters
+    ----------
+    store : str or Path
+    options : dict
+        By their names in `vidsal.Settings`.
+    source : str or path-like, optional
+    progress : bool or callable, optional
+
+    Raises
+    ------
+    UsageError, VidsalError
+        See `render_store`.
+    """
+    began_s = time.perf_counter()
+    keep_freed()
+    opened = open_store(store)
+    settings = dataclasses.replace(opened.settings, **_allowed(options))
+    where = opened.about["source"]["name"] if source is None else source
+    chosen = choose_progress(progress, label=name_of(where)) or (lambda results, _: results)
+    with _source(opened, where, settings) as pictures:
+        info = pictures.info
+        output = claim_outputs(info, settings)
+        count = 0
+        with open_sinks(info, settings, output) as sinks:
+            with (
+                prefetch(pictures.frames(), DECODED_FRAMES) as frames,
+                prefetch(results_of(opened, frames, settings), ANALYSED_FRAMES) as results,
+            ):
+                for saliency in chosen(results, info.frame_count_hint):
+                    sinks.write(saliency, draw(saliency, settings))
+                    count += 1
+            check_count(pictures, count)
+        found = pictures.findings()
+    return Outcome(
+        source=info.name, output=output, frames=count,
+        decoded=count if found.decoded is None else found.decoded, left_out=found.left_out,
+        damaged=found.damaged, is_cut_off=found.is_cut_off, decoder=found.decoder,
+        model=opened.about.get("model_name") or "none", height_px=info.height_px,
+        width_px=info.width_px, fps=info.fps and codecs.rate_of(output, info.fps),
+        seconds=time.perf_counter() - began_s,
+    )  # fmt: skip
+
+
+def _allowed(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options, or raise `UsageError` if the analysis decided one of them."""
+    groups = {field.name: field.metadata["group"] for field in dataclasses.fields(Settings)}
+    for name in options:
+        if name not in groups:
+            raise UsageError(f"{name}= is not an option")
+        if name in AS_WELL or (groups[name] in GROUPS and name not in WITHOUT):
+            continue
+        raise UsageError(
+            f"{option(name)} cannot be changed: the analysis is done. Run it again with another "
+            "value"
+        )
+    return options
+
+
+@contextmanager
+def _source(store: Store, where: Any, settings: Settings) -> Iterator[Source]:
+    """Lend the source of a store, after checking that it is the same."""
+    stored = store.about["source"]
+    if "checksum" not in stored:
+        raise VidsalError(
+            f"{store.path}: its source, {stored['name']}, was no file, and cannot be read again"
+        )
+    try:
+        opened = source_opener(where, settings)()
+    except VidsalError as error:
+        raise VidsalError(
+            f"{error}. {store.path} was made of it: {option('source')} names another place"
+        ) from error
+    with opened as source:
+        if source_identity(source.info).get("checksum") != stored["checksum"]:
+            raise VidsalError(f"{source.info.name} is not the source that {store.path} was made of")
+        yield source
+
+
+def results_of(store: Store, frames: Iterable[Frame], settings: Settings) -> Iterator[Saliency]:
+    """Yield the saliency of frames from their stored maps, scaled and fused anew.
+
+    Parameters
+    ----------
+    store : Store
+    frames : iterable of Frame
+        Of the store's source, in order.
+    settings : Settings
+
+    Raises
+    ------
+    VidsalError
+        If the store lacks a frame.
+    """
+    yield from FusionStage(settings, FusionState()).run(_static_maps(store, frames))
+
+
+def _static_maps(store: Store, frames: Iterable[Frame]) -> Iterator[StaticMap]:
+    """Yield the stored maps of frames, as the static stage yields them."""
+    stored, size, scene = iter(store), store.size, None
+    for frame in frames:
+        found = next((one for one in stored if one.index >= frame.index), None)
+        if found is None or found.index != frame.index:
+            raise VidsalError(f"{store.path} has no frame {frame.index} of its source")
+        # In a flash the scene is the frame before it.
+        if scene is None or found.event != "flash":
+            scene = image_ops.shrink(frame.rgb, size)
+        movement = dataclasses.replace(still(size), camera=found.camera)
+        motion = FrameMotion(frame, scene, movement, found.speed, cast(SceneEvent, found.event))
+        yield StaticMap(motion, found.gradient, found.prediction)

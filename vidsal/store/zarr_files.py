@@ -1,0 +1,24 @@
+"""The only import of zarr, which is an extra."""
+
+from typing import Any
+
+from vidsal.errors import VidsalError
+
+
+def load_zarr() -> Any:
+    """Import and return zarr.
+
+    Raises
+    ------
+    VidsalError
+        If it is missing.
+    """
+    try:
+        import zarr
+    except ImportError as error:
+        raise VidsalError(
+            f"stores need zarr ({error}): pip install 'vidsal[store]', or pip install 'zarr>=3'"
+        ) from error
+    if int(zarr.__version__.split(".")[0]) < 3:
+        raise VidsalError(f"stores need zarr 3, this is {zarr.__version__}: pip install 'zarr>=3'")
+    return zarr
