@@ -52,7 +52,7 @@ def test_a_project_file_that_does_not_name_vidsal_need_not_be_valid(tmp_path: Pa
         ("short_side = 5", ", key 'short_side': short_side= must be 32 to 1024 pixels, got 5"),
         ("short-side = 'x'", ", key 'short-side': short_side= must be a whole number, got 'x'"),
         ("layout = 'gird'", ", key 'layout': layout= must be one of overlay, side-by-side, map, "
-         "triptych, quad, got 'gird'"),
+         "triptych, quad, strip, got 'gird'"),
         ("audio = 'no'", ", key 'audio': audio= must be true or false, got 'no'"),
         ("preset = 'x'", ", key 'preset': preset= must be one of talk, report, fast, got 'x'"),
         ("shortside = 5", ": there is no option 'shortside'; did you mean 'short_side'?"),

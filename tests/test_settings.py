@@ -33,6 +33,7 @@ BAD: list[tuple[str, Any]] = [
     *[("overwrite", value) for value in (1, 0, "yes", None)],
     *[("table", value) for value in (5, ["a.csv"])],
     *[("maps", value) for value in (5, ["maps"])],
+    *[("keep", value) for value in (5, ["a.vidsal"])],
     *[("start", value) for value in (-1, "-1", "abc", "", "1:2:3:4", "1:", True, math.nan)],
     *[("end", value) for value in (-0.5, "1,5", "1m", math.inf)],
     *[("every", value) for value in (0, -1, 1.5, 2.0, True, "2", None)],

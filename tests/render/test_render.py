@@ -21,7 +21,7 @@ from render_help import (
 from vidsal.image_ops import even, shrink
 from vidsal.render.draw import draw_saliency
 from vidsal.render.style import Style
-from vidsal.settings import PANELS, Layout, Settings
+from vidsal.settings import PANELS, Layout, Settings, View
 from vidsal.types import CameraMotion, Map, Rgb, Saliency
 
 # Panels across and down.
@@ -356,3 +356,16 @@ def test_a_width_above_that_of_the_picture_changes_nothing(layout: Layout) -> No
     np.testing.assert_array_equal(
         draw_saliency(saliency, wide), draw_saliency(saliency, Style(layout))
     )
+
+
+@pytest.mark.parametrize(
+    ("layout", "view", "has_bar"),
+    [("overlay", "heat", True), ("overlay", "contour", False), ("overlay", "reveal", False),
+     ("map", "reveal", True)],
+)  # fmt: skip
+def test_the_colour_bar_is_where_its_colours_are(layout: Layout, view: View, has_bar: bool) -> None:
+    size = (180, 320)
+    saliency = saliency_of(ground(size), np.zeros(size, np.float32))
+    picture = draw_saliency(saliency, Style(layout, view=view))
+    plain = draw_saliency(saliency, Style(layout, view=view, annotate=False))
+    assert changed(picture, plain)[150:, 250:].any() == has_bar

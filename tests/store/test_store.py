@@ -261,17 +261,23 @@ def test_a_run_without_a_network(make_clip: MakeClip) -> None:
     assert_alike(*(iio.imread(path).astype(int) for path in ("o.mkv", "n.mkv")))
 
 
+def exit_code(*words: str) -> Any:
+    with pytest.raises(SystemExit) as ended:
+        main(list(words))
+    return ended.value.code
+
+
 def test_the_command_draws_it_again(
     make_clip: MakeClip, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clip = make_clip(frames=5)
     words = ["--model", "none", "--keep", "s.vidsal", "-o", "a.mp4"]
-    assert main(["run", str(clip), *words]) == 0
-    assert main(["render", "s.vidsal", "--style", "contour", "-o", "b.gif"]) == 0
+    assert exit_code("run", str(clip), *words) == 0
+    assert exit_code("render", "s.vidsal", "--style", "contour", "-o", "b.gif") == 0
     assert capsys.readouterr().out.split() == ["a.mp4", "b.gif"]
-    assert main(["render", "s.vidsal", "-o", "b.gif"]) == 1
+    assert exit_code("render", "s.vidsal", "-o", "b.gif") == 1
     assert "b.gif exists" in capsys.readouterr().err
-    assert main(["render", "none.vidsal"]) == 1
+    assert exit_code("render", "none.vidsal") == 1
     assert "none.vidsal is not a store" in capsys.readouterr().err
 
 

@@ -177,7 +177,10 @@ def _annotate(picture: Rgb, saliency: Saliency, style: Style) -> None:
     height, width = picture.shape[:2]
     if saliency.marker:
         _draw_marker(picture, saliency.marker)
-    bar_left, bar_top = _draw_colour_bar(picture, size, style.colormap)
+    bar_left, bar_top = width, height
+    # The colours of lines are brighter than those of the map, and "reveal" has none.
+    if style.view == "heat" or style.layout == "map":
+        bar_left, bar_top = _draw_colour_bar(picture, size, style.colormap)
     time = time_code(saliency.frame.time_s) if saliency.frame.has_time else ""
     right, bottom = bar_left - size // 2, height - size // 2
     details = _details(prediction, style)
