@@ -153,7 +153,7 @@ def test_a_recording_whose_last_picture_cannot_be_written_leaves_nothing_open(
     with Recording(INFO, settings) as recording:
         recording.write(one, one.frame.rgb)
         assert recording._current is not None
-        (encoder,) = psutil.Process().children()
+        (encoder,) = (one for one in psutil.Process().children() if "ffmpeg" in one.name())
 
         def fail(*_: object) -> None:
             raise VidsalError("the encoder is gone")
