@@ -341,9 +341,12 @@ class _Report:
             raise SystemExit(1)
 
 
+# As vidsal.rendering has them, which is imported late.
 _RENDER = options_of(
     Settings, groups=("Output", "Part of the source", "Scale and fusion", "Picture"),
-    without=("resume", "keep", "skip_existing", "sequence", "recursive"),
+    without=(
+        "resume", "keep", "skip_existing", "sequence", "recursive", "every", "fps", "strict",
+    ),
 )  # fmt: skip
 _RENDER["contrast"] = options_of(Settings)["contrast"]
 
@@ -373,14 +376,15 @@ def render(
     _log_to_stderr(verbose)
     from vidsal.rendering import process_store
 
-    outcome = process_store(store, merged(options, _RENDER), source=source)
+    # Not those of a config file: options that are not given stay as they were.
+    outcome = process_store(store, options, source=source)
     _print(str(outcome.output))
 
 
 # A live source has one pass, in its own order, and no other part of time.
 _NOT_LIVE = (
     "maps", "resume", "audio", "start", "end", "every", "strict", "sequence", "batch",
-    "recursive", "skip_existing",
+    "recursive", "skip_existing", "keep",
 )  # fmt: skip
 # Chosen for speed: late maps are worth less than coarse ones.
 _LIVE_DEFAULTS = {"static_every": "auto", "flow": "dis", "samples": 8, "precision": "auto"}

@@ -291,6 +291,12 @@ def _jobs(
         ):
             _require_folder(path, name, len(sources))
             folders[name] = path
+    has_stores = settings.keep is not None and (are_several or is_group)
+    if has_stores and settings.keep is not None and settings.keep.suffix.lower() == STORE_SUFFIX:
+        raise UsageError(
+            f"{option('keep', str(settings.keep))}: there are {len(sources)} sources: "
+            "give the name of a folder for their stores"
+        )
     for source, stem in zip(sources, _stems(sources), strict=True):
         own: dict[str, Any] = {}
         subfolder = source.subfolder
@@ -302,7 +308,7 @@ def _jobs(
             own["table"] = folders["table"] / subfolder / f"{stem}.csv"
         if "maps" in folders:
             own["maps"] = folders["maps"] / subfolder / stem
-        if settings.keep is not None and (are_several or is_group):
+        if has_stores and settings.keep is not None:
             own["keep"] = settings.keep / subfolder / f"{stem}{STORE_SUFFIX}"
         yield source, dataclasses.replace(settings, **own)
 

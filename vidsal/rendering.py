@@ -1,6 +1,7 @@
 """New pictures of a stored analysis: no network, no optical flow."""
 
 import dataclasses
+import math
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -31,7 +32,8 @@ from vidsal.types import Frame, Saliency
 # Groups of options that a rendering can change; all others were decided by the analysis.
 GROUPS = ("Output", "Part of the source", "Scale and fusion", "Picture")
 # Of these, what has no meaning here, and what of other groups acts after the maps are stored.
-WITHOUT, AS_WELL = ("resume", "keep", "skip_existing", "sequence", "recursive"), ("contrast",)
+WITHOUT = ("resume", "keep", "skip_existing", "sequence", "recursive", "every", "fps", "strict")
+AS_WELL = ("contrast",)
 
 
 def render_store(
@@ -99,26 +101,41 @@ def process_store(
     began_s = time.perf_counter()
     keep_freed()
     opened = open_store(store)
-    settings = dataclasses.replace(opened.settings, **_allowed(options))
+    stored = opened.settings
+    settings = _part_of(opened, dataclasses.replace(stored, **_allowed(options)), options)
+    if "output" in options and "codec" not in options:
+        # The codec of the run may not fit another container.
+        settings = dataclasses.replace(settings, codec=None)
     where = opened.about["source"]["name"] if source is None else source
     chosen = choose_progress(progress, label=name_of(where)) or (lambda results, _: results)
-    with _source(opened, where, settings) as pictures:
-        info = pictures.info
+    begin_s, end_s = settings.part_s
+    # The whole of what was analysed is read, so that a part looks as it does in the whole. The
+    # source of the part alone knows its sound and its length.
+    with (
+        _source(opened, where, settings, is_given=source is not None) as part,
+        _source(opened, where, stored, is_given=source is not None) as pictures,
+    ):
+        info = part.info
         output = claim_outputs(info, settings)
-        count = 0
-        with open_sinks(info, settings, output) as sinks:
-            with (
-                prefetch(pictures.frames(), DECODED_FRAMES) as frames,
-                prefetch(results_of(opened, frames, settings), ANALYSED_FRAMES) as results,
-            ):
-                for saliency in chosen(results, info.frame_count_hint):
+        count, written = 0, 0
+        with (
+            open_sinks(info, settings, output) as sinks,
+            prefetch(pictures.frames(), DECODED_FRAMES) as frames,
+            prefetch(results_of(opened, frames, settings), ANALYSED_FRAMES) as results,
+        ):
+            for saliency in chosen(results, len(opened)):
+                if saliency.frame.time_s >= end_s:
+                    break
+                count += 1
+                if saliency.frame.time_s >= begin_s:
                     sinks.write(saliency, draw(saliency, settings))
-                    count += 1
-            check_count(pictures, count)
+                    written += 1
+            else:
+                # Before the outputs get their final names.
+                _check_all(opened, pictures, count)
         found = pictures.findings()
     return Outcome(
-        source=info.name, output=output, frames=count,
-        decoded=count if found.decoded is None else found.decoded, left_out=found.left_out,
+        source=info.name, output=output, frames=written, decoded=count, left_out=found.left_out,
         damaged=found.damaged, is_cut_off=found.is_cut_off, decoder=found.decoder,
         model=opened.about.get("model_name") or "none", height_px=info.height_px,
         width_px=info.width_px, fps=info.fps and codecs.rate_of(output, info.fps),
@@ -141,23 +158,61 @@ def _allowed(options: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
+def _check_all(store: Store, source: Source, count: int) -> None:
+    """Raise `VidsalError` if frames of the store or of its source are lost."""
+    check_count(source, count)
+    if count != len(store):
+        raise VidsalError(f"{store.path} has {len(store)} frames, its source {count}")
+
+
+def _part_of(store: Store, settings: Settings, options: dict[str, Any]) -> Settings:
+    """Return settings with the part that is asked for, which lies in the stored one.
+
+    Raises
+    ------
+    UsageError
+        If it does not.
+    """
+    first_s, last_s = store.settings.part_s
+    if not {"start", "end", "duration"} & options.keys():
+        return settings
+    begin_s = first_s if options.get("start") is None else settings.start or 0.0
+    ends = [options.get("end"), _sum(begin_s, options.get("duration"))]
+    end_s = min([last_s, *(float(one) for one in ends if one is not None)])
+    times = store.array("time_s")
+    if not first_s <= begin_s < end_s or begin_s > times[-1]:
+        raise UsageError(
+            f"{store.path} holds {max(first_s, times[0]):g} to {times[-1]:g} s of its source: "
+            f"{option('start')} and {option('end')} name a part of it"
+        )
+    return dataclasses.replace(
+        settings, start=begin_s or None, end=None if math.isinf(end_s) else end_s, duration=None
+    )
+
+
+def _sum(begin_s: float, lasts_s: float | None) -> float | None:
+    return None if lasts_s is None else begin_s + float(lasts_s)
+
+
 @contextmanager
-def _source(store: Store, where: Any, settings: Settings) -> Iterator[Source]:
+def _source(store: Store, where: Any, settings: Settings, *, is_given: bool) -> Iterator[Source]:
     """Lend the source of a store, after checking that it is the same."""
     stored = store.about["source"]
     if "checksum" not in stored:
         raise VidsalError(
             f"{store.path}: its source, {stored['name']}, was no file, and cannot be read again"
         )
-    try:
-        opened = source_opener(where, settings)()
-    except VidsalError as error:
+    if not is_given and not Path(stored["name"]).exists():
         raise VidsalError(
-            f"{error}. {store.path} was made of it: {option('source')} names another place"
-        ) from error
-    with opened as source:
+            f"{stored['name']}, of which {store.path} was made, is missing: give its new place "
+            f"with {option('source')}"
+        )
+    with source_opener(where, settings)() as source:
         if source_identity(source.info).get("checksum") != stored["checksum"]:
-            raise VidsalError(f"{source.info.name} is not the source that {store.path} was made of")
+            raise VidsalError(
+                f"{source.info.name} is not the source that {store.path} was made of: give that "
+                f"one with {option('source')}"
+            )
         yield source
 
 
@@ -168,13 +223,13 @@ def results_of(store: Store, frames: Iterable[Frame], settings: Settings) -> Ite
     ----------
     store : Store
     frames : iterable of Frame
-        Of the store's source, in order.
+        All that were analysed, in order.
     settings : Settings
 
     Raises
     ------
     VidsalError
-        If the store lacks a frame.
+        If the store lacks a frame, or has another one.
     """
     yield from FusionStage(settings, FusionState()).run(_static_maps(store, frames))
 
@@ -183,12 +238,15 @@ def _static_maps(store: Store, frames: Iterable[Frame]) -> Iterator[StaticMap]:
     """Yield the stored maps of frames, as the static stage yields them."""
     stored, size, scene = iter(store), store.size, None
     for frame in frames:
-        found = next((one for one in stored if one.index >= frame.index), None)
+        found = next(stored, None)
         if found is None or found.index != frame.index:
-            raise VidsalError(f"{store.path} has no frame {frame.index} of its source")
+            raise VidsalError(
+                f"{store.path} and its source do not fit: frame {frame.index} is not the next one"
+            )
         # In a flash the scene is the frame before it.
         if scene is None or found.event != "flash":
             scene = image_ops.shrink(frame.rgb, size)
         movement = dataclasses.replace(still(size), camera=found.camera)
-        motion = FrameMotion(frame, scene, movement, found.speed, cast(SceneEvent, found.event))
+        event = cast(SceneEvent, found.event)
+        motion = FrameMotion(frame, scene, movement, found.speed, event)
         yield StaticMap(motion, found.gradient, found.prediction)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, get_args
 
+import cv2
 import imageio.v3 as iio
 import numpy as np
 import pytest
@@ -21,6 +24,7 @@ from vidsal.errors import UsageError, VidsalError
 from vidsal.rendering import render_store, results_of
 from vidsal.settings import Layout, Settings, View
 from vidsal.store.reader import open_store, saved_settings
+from vidsal.store.schema import levels_of, values_of
 
 zarr = pytest.importorskip("zarr")
 
@@ -44,8 +48,8 @@ def settings_of(**options: Any) -> Settings:
 
 @pytest.fixture
 def kept(make_clip: MakeClip, brightness: BrightnessStage) -> Path:
-    """A clip of 40 frames whose analysis is kept."""
-    clip = make_clip(frames=40)
+    """A clip of 40 frames whose analysis is kept; it is large enough for captions."""
+    clip = make_clip(frames=40, size=(108, 192))
     vidsal.run(clip, settings_of())
     assert len(brightness.pictures) > 0
     return clip
@@ -75,22 +79,25 @@ def test_other_pictures_are_those_of_a_run_with_these_options(
     [
         *({"style": view} for view in get_args(View)),
         {"fusion": "sum"}, {"fusion": "motion"}, {"gain": 0.5}, {"scale": "frame"},
-        {"centre_prior": 1.0}, {"contrast": 1.5}, {"boxes": 0.3}, {"width": 64},
+        {"centre_prior": 1.0}, {"contrast": 1.5}, {"contrast": 0.5}, {"boxes": 0.3}, {"width": 64},
+        {"scale": "fixed:0,100"},
     ],
 )  # fmt: skip
 def test_other_options_are_those_of_a_run(kept: Path, options: dict[str, Any]) -> None:
     _assert_same(kept, **options)
 
 
-def assert_alike(one: Any, two: Any) -> None:
-    """Rounding may move a level of the map by one, and a line of a box or contour by a pixel.
+def is_flat(values: Any) -> bool:
+    return bool(np.ptp(values) == 0)
 
-    The pictures are small: a line of one pixel is a fiftieth of them.
+
+def assert_alike(one: Any, two: Any, *, share: float = 2e-2) -> None:
+    """Rounding may move a level of the map by one, and a line of a contour by a pixel.
+
+    The steepest step between two colours of a map is six levels.
     """
     difference = np.abs(one - two)
-    assert (difference > 1).mean() < 2e-2
-    # The steepest step between two colours of a map is six levels.
-    assert (difference > 6).mean() < 1e-2
+    assert (difference > 6).mean() <= share
 
 
 def _assert_same(clip: Path, **options: Any) -> None:
@@ -100,9 +107,21 @@ def _assert_same(clip: Path, **options: Any) -> None:
         found = results_of(store, source.frames(), changed)
         for one, two in zip(direct, found, strict=True):
             first, second = (vidsal.draw(each, changed).astype(int) for each in (one, two))
-            assert_alike(first, second)
-            # One of the 256 levels that are drawn.
-            assert np.abs(one.fused - two.fused).max() <= 1 / 255
+            # On the plateau of this network's maps, rounding may choose another pixel for the ring.
+            is_moved = one.marker != two.marker
+            is_lines = is_moved or changed.style == "contour" or changed.boxes
+            assert_alike(first, second, share=2e-2 if is_lines else 1e-3)
+            if two.peak and not is_flat(one.fused):
+                row, column = (
+                    int(at * side) for at, side in zip(two.peak, one.fused.shape, strict=True)
+                )
+                assert one.fused[row, column] >= one.fused.max() - 1e-3
+            # Half of one of the 256 levels that are drawn.
+            assert np.abs(one.fused - two.fused).max() <= 0.5 / 255
+            assert one.is_cut == two.is_cut and one.fused_high == pytest.approx(
+                two.fused_high, rel=1e-3
+            )
+            assert one.motion_share == pytest.approx(two.motion_share, abs=1e-3)
             assert one.frame.index == two.frame.index
             assert one.prediction == two.prediction and one.event == two.event
             assert one.movement.camera.model == two.movement.camera.model
@@ -110,11 +129,9 @@ def _assert_same(clip: Path, **options: Any) -> None:
 
 def test_a_store_holds_what_the_analysis_gives(kept: Path) -> None:
     store = open_store("s.vidsal")
-    assert len(store) == 40 and store.size == (48, 64)
-    assert repr(store) == "Store('s.vidsal', 40 frames, maps 64x48)"
-    assert store.settings == dataclasses.replace(
-        settings_of(), keep=None, output=None, codec=None, quality=80
-    )
+    assert len(store) == 40 and store.size == (54, 96)
+    assert repr(store) == "Store('s.vidsal', 40 frames, maps 96x54)"
+    assert store.settings == dataclasses.replace(settings_of(), keep=None, output=None)
     direct = list(vidsal.analyse(kept, store.settings))
     for one, two, three in zip(direct, store, map(store.__getitem__, range(40)), strict=True):
         assert (
@@ -138,21 +155,87 @@ def test_a_store_holds_what_the_analysis_gives(kept: Path) -> None:
 def test_plain_zarr_reads_it(kept: Path) -> None:
     group = zarr.open_group("s.vidsal", mode="r")
     assert group.attrs["schema"] == 1 and group.attrs["frames"] == 40
-    assert group["speed"].shape == (40, 48, 64)
+    assert group["speed"].shape == (40, 54, 96)
     assert group["speed"].metadata.dimension_names == ("frame", "row", "column")
     values = group["gradient"][3] * group["gradient_scale"][3]
     assert values == pytest.approx(open_store("s.vidsal")[3].gradient)
 
 
-def test_a_part_and_a_moved_source(kept: Path) -> None:
+def test_a_part_is_that_of_the_whole(kept: Path) -> None:
+    out = render_store("s.vidsal", output=Path("p.mkv"), codec="ffv1", start=0.4, end=0.8)
+    whole, part = (iio.imread(path).astype(int) for path in ("o.mkv", out))
+    assert len(part) == 10
+    assert_alike(whole[10:20], part)
+    render_store("s.vidsal", output=Path("q.mkv"), codec="ffv1", start=0.4, duration=0.4)
+    assert np.array_equal(iio.imread("q.mkv"), iio.imread(out))
+    for start, end in ((99.0, None), (0.4, 0.3)):
+        with pytest.raises(UsageError):
+            render_store("s.vidsal", output=Path("r.mkv"), start=start, end=end)
+    assert not Path("r.mkv").exists()
+
+
+def test_a_part_of_a_part(kept: Path) -> None:
+    vidsal.run(kept, settings_of(start=0.4, duration=0.8, overwrite=True))
+    render_store("s.vidsal", output=Path("p.mkv"), codec="ffv1", end=0.8)
+    whole, part = (iio.imread(path).astype(int) for path in ("o.mkv", "p.mkv"))
+    assert (len(whole), len(part)) == (20, 10)
+    assert_alike(whole[:10], part)
+    with pytest.raises(UsageError, match=r"holds 0.4 to 1.16 s of its source"):
+        render_store("s.vidsal", output=Path("q.mkv"), start=0.2)
+
+
+def test_every_second_frame(kept: Path) -> None:
+    vidsal.run(kept, settings_of(every=2, overwrite=True))
+    assert len(open_store("s.vidsal")) == 20
+    render_store("s.vidsal", output=Path("p.mkv"), codec="ffv1")
+    assert_alike(*(iio.imread(path).astype(int) for path in ("o.mkv", "p.mkv")))
+    with pytest.raises(UsageError, match="cannot be changed"):
+        render_store("s.vidsal", output=Path("q.mkv"), every=1)
+
+
+def test_a_moved_source(kept: Path) -> None:
     moved = kept.rename(kept.with_name("moved.mp4"))
-    with pytest.raises(VidsalError, match=r"there is no such file.*--source|source= names another"):
+    with pytest.raises(VidsalError, match="is missing: give its new place with source="):
         render_store("s.vidsal", output=Path("p.mp4"))
-    out = render_store(
-        "s.vidsal", source=moved, output=Path("p.mkv"), codec="ffv1", start=0.4, end=0.8
-    )
-    assert iio.imread(out).shape[0] == 10
+    out = render_store("s.vidsal", source=moved, output=Path("p.mkv"), codec="ffv1")
+    assert_alike(*(iio.imread(path).astype(int) for path in ("o.mkv", out)))
     assert sorted(path.name for path in Path().iterdir()) == ["o.mkv", "p.mkv", "s.vidsal"]
+
+
+def test_cuts_and_flashes(brightness: BrightnessStage, tmp_path: Path) -> None:
+    """Two scenes, with a flash of one frame in the second."""
+    rng = np.random.default_rng(0)
+    scenes = [
+        np.asarray(
+            cv2.resize(rng.integers(low, low + 90, (9, 16, 3), np.uint8), (192, 108)), np.uint8
+        )
+        for low in (10, 150)
+    ]
+    frames = [np.roll(scenes[n >= 14], 2 * n, axis=1) for n in range(30)]
+    frames[20] = np.full_like(frames[20], 255)
+    with vidsal.VideoWriter(tmp_path / "scenes.mkv", 25, Settings(codec="ffv1")) as video:
+        for frame in frames:
+            video.write(frame)
+    vidsal.run(tmp_path / "scenes.mkv", settings_of())
+    store = open_store("s.vidsal")
+    assert [one.event for one in store][12:22:2] == ["same", "cut", "same", "same", "flash"]
+    _assert_same(tmp_path / "scenes.mkv")
+
+
+def test_maps_with_signs(kept: Path) -> None:
+    values = np.random.default_rng(0).normal(0, 1, (9, 16)).astype(np.float32)
+    levels, scale = levels_of(values, 32767)
+    assert np.abs(values_of(levels, scale) - values).max() < 1e-4
+
+
+def test_no_tensorflow_is_loaded(kept: Path) -> None:
+    code = (
+        "import sys, vidsal; from pathlib import Path\n"
+        "vidsal.render_store('s.vidsal', output=Path('n.mkv'), progress=False)\n"
+        "print({'tensorflow', 'keras'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 def test_another_source_is_refused(kept: Path, make_clip: MakeClip) -> None:
@@ -175,31 +258,34 @@ def test_what_the_analysis_decided_stays(kept: Path, options: dict[str, Any], me
         render_store("s.vidsal", output=Path("p.mp4"), **options)
 
 
-def test_a_frame_that_is_missing_is_an_error(kept: Path, brightness: BrightnessStage) -> None:
-    vidsal.run(kept, settings_of(every=2, overwrite=True))
-    assert len(open_store("s.vidsal")) == 20
-    with pytest.raises(VidsalError, match="has no frame 1 of its source"):
-        render_store("s.vidsal", output=Path("p.mp4"), every=1)
+def _chunks(name: str) -> list[Path]:
+    return [path for path in Path("s.vidsal", name, "c").rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("place", [0.01, 0.3, 0.6, 0.99])
+def test_a_flipped_bit_is_an_error(kept: Path, place: float) -> None:
+    (chunk, *_) = _chunks("gradient")
+    data = bytearray(chunk.read_bytes())
+    data[int(place * len(data))] ^= 4
+    chunk.write_bytes(bytes(data))
+    with pytest.raises(VidsalError, match=r"s\.vidsal is damaged: gradient cannot be read"):
+        render_store("s.vidsal", output=Path("p.mp4"))
     assert not Path("p.mp4").exists()
 
 
 def test_faults_of_a_store_are_one_line(kept: Path) -> None:
-    with pytest.raises(VidsalError, match=r"nothing.vidsal is not a store"):
+    with pytest.raises(VidsalError, match=r"nothing\.vidsal is not a store"):
         open_store("nothing.vidsal")
-    for chunk in Path("s.vidsal/gradient/c").rglob("*"):
-        if chunk.is_file():
-            data = bytearray(chunk.read_bytes())
-            data[len(data) // 2] ^= 0xFF
-            data[:4] = b"\xff\xff\xff\xff"
-            chunk.write_bytes(bytes(data))
-    with pytest.raises(VidsalError, match=r"s\.vidsal is damaged: gradient cannot be read"):
-        render_store("s.vidsal", output=Path("p.mp4"))
     group = zarr.open_group("s.vidsal", mode="r+")
     group.attrs["schema"] = 2
     with pytest.raises(VidsalError, match="written by a newer vidsal"):
         open_store("s.vidsal")
     group.attrs.update({"schema": 1, "is_complete": False})
     with pytest.raises(VidsalError, match="was not completed"):
+        open_store("s.vidsal")
+    group.attrs["is_complete"] = True
+    _chunks("speed")[0].unlink()
+    with pytest.raises(VidsalError, match=r"s\.vidsal is damaged: speed lacks frames"):
         open_store("s.vidsal")
     Path("s.vidsal/zarr.json").write_text("{")
     with pytest.raises(VidsalError, match="is damaged: its description"):
@@ -209,15 +295,19 @@ def test_faults_of_a_store_are_one_line(kept: Path) -> None:
 def test_nothing_is_left_of_a_run_that_fails(
     make_clip: MakeClip, brightness: BrightnessStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clip = make_clip(frames=40)
+    clip, drawn = make_clip(frames=40), []
 
-    def failing(*_: Any) -> Any:
-        raise RuntimeError
+    def failing(saliency: Any, settings: Any) -> Any:
+        # The first chunk is written by then.
+        if saliency.frame.index == 35:
+            raise RuntimeError
+        drawn.append(saliency)
+        return vidsal.draw(saliency, settings)
 
     monkeypatch.setattr("vidsal.pipeline.draw", failing)
     with pytest.raises(RuntimeError):
         vidsal.run(clip, settings_of())
-    assert list(Path().iterdir()) == []
+    assert len(drawn) == 35 and list(Path().iterdir()) == []
 
 
 def test_names_of_stores(make_clip: MakeClip, brightness: BrightnessStage) -> None:
@@ -232,6 +322,12 @@ def test_names_of_stores(make_clip: MakeClip, brightness: BrightnessStage) -> No
     with pytest.raises(VidsalError, match=r"s\.vidsal exists"):
         vidsal.run(clip, settings_of(output=Path("p.mkv")))
     vidsal.run(clip, settings_of(overwrite=True))
+    for inside in ({"output": Path("s.vidsal/o.mkv")}, {"table": Path("s.vidsal/t.csv")}):
+        with pytest.raises(UsageError, match=r"lies in the store s\.vidsal"):
+            vidsal.run(clip, settings_of(overwrite=True, **inside))
+    Path("s.vidsal/mine.txt").touch()
+    with pytest.raises(VidsalError, match=r"holds other files than those of a store \(mine"):
+        vidsal.run(clip, settings_of(overwrite=True))
     with pytest.raises(UsageError, match="a store is written in one run"):
         settings_of(resume=True)
 
@@ -242,6 +338,8 @@ def test_several_sources_have_a_store_each(
     clips: list[str | int | Path] = [make_clip(f"{name}.mp4", frames=3) for name in "ab"]
     vidsal.run_all(clips, settings_of(output=Path("out"), codec=None, keep=Path("stores")))
     assert sorted(path.name for path in Path("stores").iterdir()) == ["a.vidsal", "b.vidsal"]
+    with pytest.raises(UsageError, match="give the name of a folder for their stores"):
+        vidsal.run_all(clips, settings_of(output=Path("out"), codec=None, overwrite=True))
 
 
 def test_a_photo(brightness: BrightnessStage) -> None:

@@ -26,7 +26,7 @@ from vidsal.render.style import Style
 from vidsal.runtime.allocation import keep_freed
 from vidsal.runtime.atomic_write import free_names
 from vidsal.runtime.latest import Slot, newest
-from vidsal.settings import Layout, LiveOptions, Settings
+from vidsal.settings import PANELS, Layout, LiveOptions, Settings
 from vidsal.sinks.image import image_sink
 from vidsal.sources.capture import capture_of
 from vidsal.sources.interrupt import stopped_after, stopped_by_ctrl_c
@@ -237,7 +237,7 @@ class _LiveLoop:
     def _with_stats(self, picture: Rgb, stats: LiveStats) -> Rgb:
         """Return a copy of a picture with the statistics on it."""
         copy = picture.copy()
-        below = self._style.layout in ("side-by-side", "triptych", "quad")
+        below = PANELS[self._style.layout] != (1, 1)
         write_line(copy, stats.line(), below=below)
         return copy
 

@@ -430,6 +430,12 @@ class Settings(PictureOptions, AnalysisOptions, NetworkOptions, SourceOptions, O
             (option("fusion", self.fusion), self.fusion in ("static", "motion"), {"gain"}),
             (model, not is_saved(self.model) and not is_object, {"preprocess"}),
             (model, not is_saved(self.model), {"trust_model"}),
+            (option("style", self.style), self.style != "heat", {"alpha"}),
+            (
+                option("style", self.style),
+                self.style == "reveal" and self.layout not in ("map", "triptych"),
+                {"colormap"},
+            ),
         ]
         if self.model == "none":
             network = {name for name in groups if groups[name] in ("Network", "Static map")}

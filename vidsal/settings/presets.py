@@ -10,7 +10,7 @@ Preset = Literal["talk", "report", "fast"]
 PRESETS: dict[Preset, dict[str, Any]] = {
     # One slide: the input beside the result, as wide as a Full HD projector shows, and a heatmap
     # that is seen from the last row.
-    "talk": {"layout": "side-by-side", "width": 1920, "alpha": 0.8, "quality": 90},
+    "talk": {"layout": "side-by-side", "width": 1920, "quality": 90},
     # A figure and its numbers: how both halves make the fused map, regions as boxes, one CSV file
     # a source in the current folder, and twice the samples for maps with less noise.
     "report": {"layout": "quad", "width": 1920, "boxes": 0.5, "samples": 32, "table": "."},

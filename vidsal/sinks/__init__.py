@@ -1,5 +1,6 @@
 """The kinds of sink, and the sinks of a run as one."""
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,6 +22,8 @@ from vidsal.sinks.video import video_sink
 from vidsal.store.reader import saved_settings
 from vidsal.store.writer import claim_store, store_sink
 from vidsal.types import SourceInfo
+
+log = logging.getLogger(__name__)
 
 
 def output_path(info: SourceInfo, options: OutputOptions) -> Path:
@@ -94,13 +97,17 @@ def claim_outputs(info: SourceInfo, settings: Settings) -> Path:
         if not info.is_live and path.exists() and source.exists() and path.samefile(source):
             raise VidsalError(f"{path} is the source itself: give another name")
     _require_distinct({
-        "output": output, "table": settings.table, "maps": settings.maps, "keep": settings.keep,
+        "output": output, "table": settings.table, "maps": settings.maps,
+        "keep": settings.keep,
     })  # fmt: skip
     if settings.table and settings.table.suffix.lower() != ".csv":
         raise UsageError(f"{option('table', str(settings.table))}: a table is written as .csv")
     if settings.maps:
         claim_folder(settings.maps, overwrite=settings.overwrite)
     if settings.keep:
+        for path in filter(None, (output, settings.table, settings.maps)):
+            if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(settings.keep)):
+                raise UsageError(f"{path} lies in the store {settings.keep}: give another name")
         claim_store(settings.keep, overwrite=settings.overwrite)
     if info.fps:
         codecs.require_encoder(output, settings.codec)
@@ -171,8 +178,11 @@ def open_sinks(info: SourceInfo, settings: Settings, output: Path) -> Iterator[A
         if settings.maps:
             sinks.append(stack.enter_context(maps_sink(settings.maps)))
         if settings.keep:
+            source = source_identity(info)
+            if "checksum" not in source:
+                log.warning("%s is no file: its store can be read, but not drawn again", info.name)
             about = {
-                "source": source_identity(info), "settings": saved_settings(settings),
+                "source": source, "settings": saved_settings(settings),
                 "fps": None if info.fps is None else str(info.fps),
                 "height_px": info.height_px, "width_px": info.width_px,
             }  # fmt: skip

@@ -95,7 +95,7 @@ def source_identity(info: SourceInfo) -> dict[str, str]:
     files = [Path(one) for one in info.files or (info.name,)]
     if info.is_live or not all(one.is_file() for one in files):
         return {"name": info.name}
-    name = str(Path(info.name).absolute())
+    name = str(Path(info.name).absolute()) if Path(info.name).exists() else info.name
     # Without names: a file that was moved or renamed is the same.
     return {"name": name, "checksum": _checksum(files, has_names=False)}
 

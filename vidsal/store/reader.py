@@ -18,6 +18,8 @@ from vidsal.types import CameraMotion, Map, Prediction
 
 # Frames that are read at a time.
 _BLOCK = 32
+# Options of a run that its store does not keep.
+_NOT_SAVED = ("output", "table", "maps", "keep", "overwrite", "skip_existing", "resume")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -204,13 +206,17 @@ def open_store(path: str | Path) -> Store:
     require_schema(about.get("schema"), path)
     if not about.get("is_complete"):
         raise VidsalError(f"{path} was not completed: run the analysis again")
+    for name, array in group.arrays():
+        # zarr reads zeros for a missing chunk.
+        if array.shape[0] != about["frames"] or array.nchunks_initialized != array.nchunks:
+            raise VidsalError(f"{path} is damaged: {name} lacks frames")
     return Store(path, group)
 
 
 def saved_settings(settings: Settings) -> dict[str, Any]:
     """Return the options of a run that are not at their defaults, as JSON holds them.
 
-    Where the run wrote its results is left out.
+    Where the run wrote its results, and what it did with earlier ones, is left out.
 
     Parameters
     ----------
@@ -221,8 +227,7 @@ def saved_settings(settings: Settings) -> dict[str, Any]:
         value = getattr(settings, field.name)
         if field.name == "model":
             value = settings.model_name
-        is_place = field.metadata["group"] == "Output" and field.name != "fps"
-        if value != field.default and not is_place:
+        if value != field.default and field.name not in _NOT_SAVED:
             is_plain = isinstance(value, (bool, int, float, str))
             values[field.name] = value if is_plain else str(value)
     json.dumps(values)

@@ -17,10 +17,9 @@ SUFFIX = ".vidsal"
 EVENTS = ("first", "same", "flash", "return", "rejoin", "cut", "recut")
 # Models of the camera's motion, by their numbers in the array "camera_model".
 CAMERAS = ("none", "median", "similarity", "affine", "homography")
-# Maps of a store, each with an array of its scales, and the largest number in them. A step of
-# 1/4095 moves no pixel of a picture by a level, and 16 bits would take twice the space. The fused
-# map is there to be read: pictures are drawn of the other two.
-MAPS = {"gradient": 4095, "speed": 4095, "fused": 255}
+# Maps of a store, each with an array of its scales, and the largest number in them. Pictures are
+# drawn of the first two; the fused map is there to be read.
+MAPS = {"gradient": 32767, "speed": 32767, "fused": 255}
 
 
 class Column(NamedTuple):
@@ -45,36 +44,36 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def levels_of(values: Map, top: int) -> tuple[NDArray[np.uint16], float]:
+def levels_of(values: Map, top: int) -> tuple[NDArray[np.int16], float]:
     """Return a map as whole numbers, and the value of one of them.
 
     Parameters
     ----------
     values : (h, w) float32 array
-        At least 0.
+        Of any sign.
     top : int
-        The number of the largest value, up to 65535.
+        The number of the largest magnitude, up to 32767.
 
     Returns
     -------
-    levels : (h, w) uint16 array
+    levels : (h, w) int16 array
         Rounded to the nearest.
     scale : float
         `levels` x scale are the values. 0 for a map of zeros.
     """
-    scale = np.float32(float(values.max(initial=0.0)) / top)
+    scale = np.float32(float(np.abs(values).max(initial=0.0)) / top)
     # The scale of a subnormal map is 0, too.
     if not scale > 0:
-        return np.zeros(values.shape, np.uint16), 0.0
-    return np.minimum(np.rint(values / scale), top).astype(np.uint16), float(scale)
+        return np.zeros(values.shape, np.int16), 0.0
+    return np.clip(np.rint(values / scale), -top, top).astype(np.int16), float(scale)
 
 
-def values_of(levels: NDArray[np.uint16], scale: float) -> Map:
+def values_of(levels: NDArray[np.int16], scale: float) -> Map:
     """Return the map of whole numbers.
 
     Parameters
     ----------
-    levels : (h, w) uint16 array
+    levels : (h, w) int16 array
     scale : float
         See `levels_of`.
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from vidsal._version import __version__
 from vidsal.errors import VidsalError, option
-from vidsal.runtime.atomic_write import claim, shortened, writing
+from vidsal.runtime.atomic_write import claim, resolve_symlink, shortened, writing
 from vidsal.store.schema import CAMERAS, COLUMNS, EVENTS, MAPS, SCHEMA, SUFFIX, levels_of
 from vidsal.store.zarr_files import load_zarr
 from vidsal.types import TOP_CLASSES, Prediction, Saliency
@@ -41,6 +41,12 @@ def claim_store(path: Path, *, overwrite: bool) -> None:
     if path.exists():
         if not (path.is_dir() and (path / "zarr.json").is_file()):
             raise VidsalError(f"{path} exists and is no store: give another name")
+        known = {"zarr.json", *MAPS, *(column.name for column in COLUMNS)}
+        foreign = sorted({one.name for one in path.iterdir()} - known)
+        if foreign:
+            raise VidsalError(
+                f"{path} holds other files than those of a store ({foreign[0]}): give another name"
+            )
         if not overwrite:
             raise VidsalError(
                 f"{path} exists: give another name, or {option('overwrite', True)} to replace it"
@@ -55,13 +61,14 @@ class StoreSink:
     ----------
     folder : Path
         The folder that is written to.
+    path : Path
+        The final name, for messages.
     about : dict
         What holds for all frames: the source, the settings.
     """
 
-    def __init__(self, folder: Path, about: dict[str, Any]) -> None:
-        self._folder = folder
-        self._about = about
+    def __init__(self, folder: Path, path: Path, about: dict[str, Any]) -> None:
+        self._folder, self._path, self._about = folder, path, about
         self._group: Any = None
         self._rows: list[dict[str, Any]] = []
         self._classes: dict[str, str] = {}
@@ -95,7 +102,9 @@ class StoreSink:
         """
         if not self._rows:
             return
-        with writing(self._folder):
+        # A chunk of zeros that is not written could not be told from one that is missing.
+        whole = load_zarr().config.set({"array.write_empty_chunks": True})
+        with writing(self._path), whole:
             if self._group is None:
                 self._group = self._created(self._rows[0])
             for name in self._rows[0]:
@@ -103,7 +112,9 @@ class StoreSink:
                 self._group[name].append(block, axis=0)
             self._frames += len(self._rows)
             # The last word: frames beyond this number are not complete.
-            self._group.attrs.update({"frames": self._frames, "classes": self._classes})
+            self._group.attrs.update(
+                {**self._about, "frames": self._frames, "classes": self._classes}
+            )
         self._rows = []
 
     def finish(self) -> None:
@@ -116,8 +127,8 @@ class StoreSink:
         """
         self.flush()
         if self._group is None:
-            raise VidsalError(f"{self._folder}: there are no frames, so nothing was stored")
-        with writing(self._folder):
+            raise VidsalError(f"{self._path}: there are no frames, so nothing was stored")
+        with writing(self._path):
             self._group.attrs["is_complete"] = True
 
     def _note(self, prediction: Prediction) -> None:
@@ -140,14 +151,18 @@ class StoreSink:
             },
         )  # fmt: skip
         sides = {column.name: [name for name, _ in column.sides] for column in COLUMNS}
-        codec = zarr.codecs.BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")
+        # Blosc does not notice a flipped bit, so a checksum follows it.
+        codecs = [
+            zarr.codecs.BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"),
+            zarr.codecs.Crc32cCodec(),
+        ]
         for name, value in row.items():
             array = np.asarray(value)
             is_map = name in MAPS
             group.create_array(
                 name, shape=(0, *array.shape), dtype=array.dtype,
                 chunks=(_CHUNK if is_map else 1024, *array.shape),
-                compressors=[codec],
+                compressors=codecs,
                 dimension_names=["frame", *(["row", "column"] if is_map else sides[name])],
             )  # fmt: skip
         return group
@@ -178,7 +193,7 @@ def _row(saliency: Saliency) -> dict[str, Any]:
         if found is not None:
             values[name], values[f"{name}_scale"] = levels_of(found, top)
     types = {column.name: column.dtype for column in COLUMNS}
-    return {name: np.asarray(value, types.get(name, np.uint16)) for name, value in values.items()}
+    return {name: np.asarray(value, types.get(name, np.int16)) for name, value in values.items()}
 
 
 def _padded(values: tuple[Any, ...], filling: Any) -> tuple[Any, ...]:
@@ -206,17 +221,23 @@ def store_sink(path: Path, about: dict[str, Any]) -> Iterator[StoreSink]:
     VidsalError
         If it cannot be written.
     """
-    part = path.with_name(shortened(f".{path.name}", f".{os.getpid()}.part"))
+    path = resolve_symlink(path)
+    part, old = (
+        path.with_name(shortened(f".{path.name}", f".{os.getpid()}.{kind}"))
+        for kind in ("part", "old")
+    )
     try:
         with writing(path):
             shutil.rmtree(part, ignore_errors=True)
             part.mkdir(parents=True)
-        sink = StoreSink(part, about)
+        sink = StoreSink(part, path, about)
         yield sink
         sink.finish()
         with writing(path):
+            # There is a store of this name at each moment but one, and never half of one.
             if path.exists():
-                shutil.rmtree(path)
+                path.rename(old)
             part.rename(path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
