@@ -8,8 +8,7 @@ from vidsal.settings.declaration import choice_message
 Preset = Literal["talk", "report", "fast"]
 # Options that go together. Options of a command line or a config file win over them, one by one.
 PRESETS: dict[Preset, dict[str, Any]] = {
-    # One slide: the input beside the result, as wide as a Full HD projector shows, and a heatmap
-    # that is seen from the last row.
+    # One slide: the input beside the result, as wide as a Full HD projector shows.
     "talk": {"layout": "side-by-side", "width": 1920, "quality": 90},
     # A figure and its numbers: how both halves make the fused map, regions as boxes, one CSV file
     # a source in the current folder, and twice the samples for maps with less noise.
