@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from conftest import MakeClip
 
-from vidsal import jobs
+from vidsal import jobs, result_names
 from vidsal.errors import UsageError
 from vidsal.jobs import run_all, write_summary
 from vidsal.pipeline import Outcome, process
@@ -165,7 +165,7 @@ def test_a_folder_with_one_file_is_a_folder_all_the_same(here: Path, make_clip: 
 
 def test_no_two_results_are_called_alike(here: Path) -> None:
     names = ["a.mp4", "a.mkv", "a.mp4.mkv", "x/s.mp4", "2_b.mp4", "x/s.mp4", "b.mp4", "b.mkv"]
-    found = jobs._stems([parse_source(here / name) for name in names])
+    found = result_names._stems([parse_source(here / name) for name in names])
     assert found[:3] == ["a.mp4", "a.mkv", "a.mp4.mkv"]
     assert len(set(found)) == len(names)
 
@@ -190,7 +190,7 @@ def test_the_secrets_of_a_stream_are_not_told(here: Path) -> None:
     assert [one.source for one in outcomes[:2]] == ["stream 127.0.0.1-1", "stream 127.0.0.1-2"]
     assert all(one.error for one in outcomes)
     assert "pa55" not in str(outcomes) and "key" not in str(outcomes)
-    assert jobs._stems([parse_source(one) for one in streams]) == [
+    assert result_names._stems([parse_source(one) for one in streams]) == [
         "stream127.0.0.1-1",
         "stream127.0.0.1-2",
     ]

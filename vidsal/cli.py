@@ -24,7 +24,7 @@ from vidsal.command_options import merged, options_of, with_options
 from vidsal.errors import UsageError, VidsalError, flat, name_options_as_flags, one_line
 from vidsal.runtime.native_logs import quiet_opencv, quiet_tensorflow
 from vidsal.runtime.progress import BarAwareHandler, bars_cleared, choose_progress
-from vidsal.settings import Fusion, LiveOptions, Settings
+from vidsal.settings import Fusion, LiveOptions, Settings, redrawn_options
 from vidsal.settings.presets import preset_help
 
 if TYPE_CHECKING:
@@ -341,14 +341,8 @@ class _Report:
             raise SystemExit(1)
 
 
-# As vidsal.rendering has them, which is imported late.
-_RENDER = options_of(
-    Settings, groups=("Output", "Part of the source", "Scale and fusion", "Picture"),
-    without=(
-        "resume", "keep", "skip_existing", "sequence", "recursive", "every", "fps", "strict",
-    ),
-)  # fmt: skip
-_RENDER["contrast"] = options_of(Settings)["contrast"]
+_REDRAWN = frozenset(redrawn_options())
+_RENDER = {name: one for name, one in options_of(Settings).items() if name in _REDRAWN}
 
 
 @app.command(

@@ -98,10 +98,9 @@ def sampled(picture: Pixels, size: tuple[int, int]) -> Pixels:
         Same dtype; the input itself if it already has this size.
     """
     height, width = size
-    while picture.shape[0] >= 2 * height and picture.shape[1] >= 2 * width:
-        halves = picture.shape[1] // 2, picture.shape[0] // 2
-        halved = cv2.resize(picture, halves, interpolation=cv2.INTER_AREA)
-        picture = np.asarray(halved, picture.dtype)
+    ratio = min(picture.shape[0] // height, picture.shape[1] // width)
+    factor = 2 ** max(0, ratio.bit_length() - 1)
+    picture = shrink(picture, (picture.shape[0] // factor, picture.shape[1] // factor))
     if picture.shape[:2] == size:
         return picture
     if max(picture.shape[0] / height, picture.shape[1] / width) > _INTERPOLATED:

@@ -1,34 +1,28 @@
 """Several sources, in turn or in several processes: a failure does not stop the rest."""
 
-import dataclasses
 import json
 import logging
 import os
 import time
-from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 from vidsal.errors import UsageError, VidsalError, one_line, option
-from vidsal.media import codecs
 from vidsal.pipeline import Outcome, process
+from vidsal.result_names import is_local, with_own_names
 from vidsal.runtime.allocation import keep_freed
-from vidsal.runtime.atomic_write import nearest_folder, shortened, write_text
+from vidsal.runtime.atomic_write import write_text
 from vidsal.runtime.opencv import cv2
 from vidsal.runtime.progress import FilesBar, Progress, choose_progress
 from vidsal.runtime.workers import News, Work, in_workers, thread_variables, usable_cores
 from vidsal.settings import OutputOptions, Settings, SourceOptions, settings_of
 from vidsal.settings.values import is_model_object
-from vidsal.sinks.image import IMAGE_SUFFIXES
-from vidsal.sources.image import is_image
 from vidsal.sources.resolve import SourceName, expand, parse_source
 from vidsal.static.models import ModelChoice, Network
-from vidsal.store.schema import SUFFIX as STORE_SUFFIX
 
 log = logging.getLogger(__name__)
 
@@ -59,9 +53,9 @@ def run_all(
     tell : callable
         Gets the outcome of each source as soon as it is known.
     workers : int
-        Number of processes that work at a time, each at one source, with its share of the
-        processor's cores and a network of its own. With 1, all is done in this process. With more,
-        outcomes come as sources are done, and a callable `progress` is not called. A script needs
+        Number of processes that work at a time, each at one source, with its share of threads and
+        a network of its own. With 1, all is done in this process. With more, outcomes come as
+        sources are done, and `progress` is True or False. A script needs
         ``if __name__ == "__main__":`` around the call, as for `multiprocessing`.
 
     Returns
@@ -95,8 +89,8 @@ def run_all(
         tell(outcome)
 
     sources, is_group = _sources(names, settings, failed)
-    files = frozenset(os.path.realpath(one.path) for one in sources if _is_local(one))
-    jobs = list(_jobs(sources, settings, is_group=is_group))
+    files = frozenset(os.path.realpath(one.path) for one in sources if is_local(one))
+    jobs = list(with_own_names(sources, settings, is_group=is_group))
     outputs = {os.path.realpath(own.output) for _, own in jobs if own.output}
     done: dict[int, Outcome] = {}
     tasks = []
@@ -270,49 +264,6 @@ def _short_name(source: SourceName) -> str:
     return source.display_name if source.kind in ("camera", "stream") else source.path.name
 
 
-def _jobs(
-    sources: Sequence[SourceName], settings: Settings, *, is_group: bool
-) -> Iterator[tuple[SourceName, Settings]]:
-    """Yield each source with the settings that name its own files.
-
-    A folder, a glob or a list may mean one source today and several tomorrow: names of results
-    that do not end as those of files are folders, also for one source. Results of a recursive
-    search keep the folders of their sources, so that a name does not depend on other folders.
-    """
-    are_several = len(sources) > 1
-    folders: dict[str, Path] = {}
-    for name in ("output", "table", "maps"):
-        path = getattr(settings, name)
-        if path is not None and (
-            are_several
-            or (is_group and not _is_named_as_file(path))
-            or (name == "output" and not path.suffix)
-            or (name != "maps" and path.is_dir())
-        ):
-            _require_folder(path, name, len(sources))
-            folders[name] = path
-    has_stores = settings.keep is not None and (are_several or is_group)
-    if has_stores and settings.keep is not None and settings.keep.suffix.lower() == STORE_SUFFIX:
-        raise UsageError(
-            f"{option('keep', str(settings.keep))}: there are {len(sources)} sources: "
-            "give the name of a folder for their stores"
-        )
-    for source, stem in zip(sources, _stems(sources), strict=True):
-        own: dict[str, Any] = {}
-        subfolder = source.subfolder
-        is_named_here = settings.skip_existing or subfolder != Path()
-        if are_several or "output" in folders or (is_named_here and not settings.output):
-            name = _output_name(source, stem, settings)
-            own["output"] = folders.get("output", Path()) / subfolder / name
-        if "table" in folders:
-            own["table"] = folders["table"] / subfolder / f"{stem}.csv"
-        if "maps" in folders:
-            own["maps"] = folders["maps"] / subfolder / stem
-        if has_stores and settings.keep is not None:
-            own["keep"] = settings.keep / subfolder / f"{stem}{STORE_SUFFIX}"
-        yield source, dataclasses.replace(settings, **own)
-
-
 def _skipped(source: SourceName, options: OutputOptions, outputs: set[str]) -> Outcome | None:
     """Return the outcome of a source that is to be left out, or None.
 
@@ -322,53 +273,10 @@ def _skipped(source: SourceName, options: OutputOptions, outputs: set[str]) -> O
     if options.output is not None and options.output.exists():
         log.info("skipped %s: %s exists", name, options.output)
         return Outcome(name, output=options.output, is_skipped=True)
-    if _is_local(source) and os.path.realpath(source.path) in outputs:
+    if is_local(source) and os.path.realpath(source.path) in outputs:
         log.info("skipped %s: it is the output of another source", name)
         return Outcome(name, is_skipped=True)
     return None
-
-
-def _stems(sources: Sequence[SourceName]) -> list[str]:
-    """Return the name, without a suffix, of each source's results.
-
-    No two results in one folder have the same name.
-    """
-    groups: dict[Path, list[int]] = {}
-    for n, source in enumerate(sources):
-        groups.setdefault(source.subfolder, []).append(n)
-    stems = [""] * len(sources)
-    for group in groups.values():
-        distinct = _distinct_stems([sources[n] for n in group])
-        for n, stem in zip(group, distinct, strict=True):
-            stems[n] = stem
-    return stems
-
-
-def _distinct_stems(sources: Sequence[SourceName]) -> list[str]:
-    """Return a stem for each source; no two are equal."""
-    stems, paths = [one.stem for one in sources], [one.path for one in sources]
-    ways = [
-        stems,
-        # a.mov and a.mkv must not share a name,
-        [path.name for path in paths],
-        # and files of one name in two folders must not either.
-        [f"{path.absolute().parent.name}_{path.name}" for path in paths],
-    ]
-    ways = [[_short_stem(name) for name in way] for way in ways]
-    counts = [Counter(way) for way in ways]
-    names: list[str] = []
-    for n, path in enumerate(paths):
-        single = (way[n] for way, times in zip(ways, counts, strict=True) if times[way[n]] == 1)
-        # Names that are still equal are numbered.
-        numbered = (_short_stem(f"{number}_{path.name}") for number in count(n + 1))
-        names.append(next(name for name in chain(single, numbered) if name not in names))
-    return names
-
-
-def _short_stem(stem: str) -> str:
-    """Return a stem to which the longest ending of a result can be added."""
-    ending = f"_saliency{max((*codecs.SUFFIXES, *IMAGE_SUFFIXES), key=len)}"
-    return shortened(stem, ending).removesuffix(ending)
 
 
 def _require_apart(sources: Collection[str], options: OutputOptions) -> None:
@@ -377,53 +285,3 @@ def _require_apart(sources: Collection[str], options: OutputOptions) -> None:
         path = getattr(options, name)
         if path is not None and os.path.realpath(path) in sources:
             raise UsageError(f"{option(name, str(path))} is one of the sources: give another name")
-
-
-def _output_name(source: SourceName, stem: str, options: OutputOptions) -> str:
-    """Return the name of the output of one of many sources."""
-    if source.kind == "url":
-        is_photo = source.is_named_as_picture
-    else:
-        is_photo = source.kind == "file" and _is_local(source) and _is_photo(source.path)
-    return f"{stem}_saliency{'.png' if is_photo else codecs.suffix_for(options.codec)}"
-
-
-def _is_photo(path: Path) -> bool:
-    """Return whether a file is a photo; the error of one that cannot be read comes later."""
-    try:
-        return is_image(path)
-    except VidsalError:
-        return True
-
-
-def _is_local(source: SourceName) -> bool:
-    """Return whether a source is a file on this machine; names that the system refuses are not."""
-    try:
-        return source.kind in ("file", "pictures") and source.path.is_file()
-    except OSError:
-        return False
-
-
-def _is_named_as_file(path: Path) -> bool:
-    """Say whether a name ends as that of a file that vidsal writes."""
-    return path.suffix.lower() in (*codecs.SUFFIXES, *IMAGE_SUFFIXES, ".csv")
-
-
-def _require_folder(folder: Path, name: str, sources: int) -> None:
-    """Check that a name can be that of a folder for results, which the first result makes.
-
-    Raises
-    ------
-    UsageError
-        If it is a file, is below one, has the name of one, or is not valid.
-    """
-    given = option(name, str(folder))
-    try:
-        if _is_named_as_file(folder) and not folder.exists():
-            raise UsageError(f"{given}: there are {sources} sources: give the name of a folder")
-        nearest = nearest_folder(folder / "result")
-        fault = "" if nearest.is_dir() else f"{nearest} is a file"
-    except OSError as error:
-        fault = error.strerror or str(error)
-    if fault:
-        raise UsageError(f"{given} cannot be a folder for the results: {fault}")

@@ -4,7 +4,8 @@ import dataclasses
 import math
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,18 +23,12 @@ from vidsal.saliency.motion_stage import FrameMotion
 from vidsal.saliency.scenes import SceneEvent
 from vidsal.saliency.state import FusionState
 from vidsal.saliency.static_stage import StaticMap
-from vidsal.settings import Settings
+from vidsal.settings import Settings, redrawn_options
 from vidsal.sinks import claim_outputs, open_sinks
 from vidsal.sinks.fingerprint import source_identity
 from vidsal.sources.base import Source
 from vidsal.store.reader import Store, open_store
 from vidsal.types import Frame, Saliency
-
-# Groups of options that a rendering can change; all others were decided by the analysis.
-GROUPS = ("Output", "Part of the source", "Scale and fusion", "Picture")
-# Of these, what has no meaning here, and what of other groups acts after the maps are stored.
-WITHOUT = ("resume", "keep", "skip_existing", "sequence", "recursive", "every", "fps", "strict")
-AS_WELL = ("contrast",)
 
 
 def render_store(
@@ -111,9 +106,11 @@ def process_store(
     begin_s, end_s = settings.part_s
     # The whole of what was analysed is read, so that a part looks as it does in the whole. The
     # source of the part alone knows its sound and its length.
+    is_part = settings.part_s != stored.part_s
+    open_as = partial(_source, opened, where, is_given=source is not None)
     with (
-        _source(opened, where, settings, is_given=source is not None) as part,
-        _source(opened, where, stored, is_given=source is not None) as pictures,
+        open_as(settings) as part,
+        open_as(stored) if is_part else nullcontext(part) as pictures,
     ):
         info = part.info
         output = claim_outputs(info, settings)
@@ -145,16 +142,15 @@ def process_store(
 
 def _allowed(options: dict[str, Any]) -> dict[str, Any]:
     """Return the options, or raise `UsageError` if the analysis decided one of them."""
-    groups = {field.name: field.metadata["group"] for field in dataclasses.fields(Settings)}
+    known = {field.name for field in dataclasses.fields(Settings)}
     for name in options:
-        if name not in groups:
+        if name not in known:
             raise UsageError(f"{name}= is not an option")
-        if name in AS_WELL or (groups[name] in GROUPS and name not in WITHOUT):
-            continue
-        raise UsageError(
-            f"{option(name)} cannot be changed: the analysis is done. Run it again with another "
-            "value"
-        )
+        if name not in redrawn_options():
+            raise UsageError(
+                f"{option(name)} cannot be changed: the analysis is done. Run it again with "
+                "another value"
+            )
     return options
 
 

@@ -17,12 +17,12 @@ import pytest
 from conftest import BrightnessStage, MakeClip
 
 import vidsal
-from vidsal import rendering
+from vidsal import cli
 from vidsal.analyser import source_opener
 from vidsal.cli import main
 from vidsal.errors import UsageError, VidsalError
 from vidsal.rendering import render_store, results_of
-from vidsal.settings import Layout, Settings, View
+from vidsal.settings import Layout, Settings, View, redrawn_options
 from vidsal.store.reader import open_store, saved_settings
 from vidsal.store.schema import levels_of, values_of
 
@@ -389,6 +389,23 @@ def test_saved_settings_give_the_settings_back() -> None:
     assert again == dataclasses.replace(settings, output=None, table=None, overwrite=False)
 
 
-def test_rendering_groups_are_groups_of_settings() -> None:
-    groups = {field.metadata["group"] for field in dataclasses.fields(Settings)}
-    assert set(rendering.GROUPS) <= groups
+def test_the_command_has_the_options_that_can_be_redrawn() -> None:
+    assert {"layout", "style", "gain", "contrast", "start", "output"} <= {*redrawn_options()}
+    assert not {"samples", "model", "every", "keep", "resume", "smooth"} & {*redrawn_options()}
+    assert cli._RENDER.keys() == {*redrawn_options()}
+
+
+def test_an_interrupted_exchange_of_stores_keeps_the_old_one(
+    kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = Path.rename
+
+    def interrupted(self: Path, target: Any) -> Path:
+        if str(self).endswith(".part"):
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Path, "rename", interrupted)
+        vidsal.run(kept, settings_of(overwrite=True, duration=0.4))
+    assert len(open_store("s.vidsal")) == 40

@@ -446,6 +446,24 @@ class Settings(PictureOptions, AnalysisOptions, NetworkOptions, SourceOptions, O
                 yield f"{', '.join(idle)}: without effect with {reason}"
 
 
+def redrawn_options() -> list[str]:
+    """Return the names of the options that act after the maps of an analysis are computed.
+
+    A stored analysis can be drawn again with other values of them.
+    """
+    groups = ("Output", "Part of the source", "Scale and fusion", "Picture")
+    # Which frames there are, and at what rate, was decided by the analysis.
+    without = (
+        "resume", "keep", "skip_existing", "sequence", "recursive", "every", "fps", "strict",
+    )  # fmt: skip
+    return [
+        field.name
+        for field in dataclasses.fields(Settings)
+        if (field.metadata["group"] in groups and field.name not in without)
+        or field.name == "contrast"
+    ]
+
+
 @documented
 @group("Live")
 @dataclass(frozen=True, kw_only=True)

@@ -239,5 +239,7 @@ def store_sink(path: Path, about: dict[str, Any]) -> Iterator[StoreSink]:
                 path.rename(old)
             part.rename(path)
     finally:
+        if old.exists() and not path.exists():
+            old.rename(path)
         shutil.rmtree(part, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
