@@ -360,6 +360,14 @@ class StaticStage(Protocol):
     target: Target
     input_size: tuple[int, int] | None
 
+    @property
+    def precision(self) -> str | None:
+        """The arithmetic of the last call; ``None`` if it is not known."""
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether the stage has tried which arithmetic is quicker, or had nothing to try."""
+
     def predict(self, rgb: Rgb) -> Map:
         """Return the probabilities of the classes.
 
@@ -480,6 +488,9 @@ class Saliency:
         The map behind ``static``: accumulated and smoothed gradients without a common scale.
     event : str
         The frame's place in its scene, see `vidsal.saliency.scenes.SceneDetector`.
+    caption_corner : str
+        The corner for captions, in which nothing stands out if there is one: "bottom-left",
+        "bottom-right", "top-left" or "top-right".
     """
 
     frame: Frame
@@ -498,6 +509,7 @@ class Saliency:
     marker: tuple[float, float] | None
     gradient: Map | None = None
     event: str = "same"
+    caption_corner: str = "bottom-left"
 
     # Set by the library's front door: this module must not import the drawing code.
     viewer: ClassVar[SaliencyViewer | None] = None

@@ -283,6 +283,45 @@ def test_no_saliency_no_marker() -> None:
     assert not changed(draw_saliency(saliency, Style()), ground(size))[:130].any()
 
 
+@pytest.mark.parametrize("layout", ["overlay", "quad"])
+@pytest.mark.parametrize("corner", ["bottom-left", "bottom-right", "top-left", "top-right"])
+def test_captions_are_in_their_corner_and_the_colour_bar_across(
+    corner: str, layout: Layout
+) -> None:
+    size = (360, 640)
+    empty = saliency_of(ground(size), np.zeros((18, 32), np.float32))
+    saliency = replace(empty, caption_corner=corner)
+    panel = np.s_[-360:, -640:]
+    written = changed(
+        draw_saliency(saliency, Style(layout))[panel],
+        draw_saliency(saliency, Style(layout, annotate=False))[panel],
+    )
+    if layout == "quad":
+        # The label of the panel, and the line between panels.
+        written[: text_px(size) // 3 + 2 * text_px(size)] = False
+        written[:, :2] = False
+    rows, columns = np.nonzero(written)
+    is_top, is_right = corner.startswith("top"), corner.endswith("right")
+    assert (rows.max() < 100) if is_top else (rows.min() > 300)
+    # Text is dark around and white within, the bar has neither in its middle row.
+    margin = text_px(size) // 2
+    assert (columns.max(), columns.min()) == pytest.approx((639 - margin, margin), abs=2)
+    left, right = (written[:, half].sum() for half in (np.s_[:320], np.s_[320:]))
+    bar = written[:, :320] if is_right else written[:, 320:]
+    assert bar.any(axis=0).sum() == pytest.approx(max(48, min(640 // 6, 6 * text_px(size))) + 2)
+    assert (left > right) == (not is_right)
+
+
+def test_boxes_spare_the_colour_bar() -> None:
+    size = (180, 320)
+    saliency = saliency_of(ground(size), np.full((18, 32), 0.9, np.float32))
+    plain, boxed = (draw_saliency(saliency, Style(boxes=boxes)) for boxes in (0.0, 0.5))
+    margin = text_px(size) // 2
+    bar = np.s_[-margin - max(5, margin) - 2 : -margin, -margin - 53 : -margin]
+    assert changed(plain, boxed).any()
+    assert not changed(plain, boxed)[bar].any()
+
+
 @pytest.mark.parametrize("colormap", COLORMAPS)
 def test_colour_bar_runs_through_all_colours_from_low_to_high(colormap: Colormap) -> None:
     size = (2160, 3840)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidsal.saliency.regions import Box, boxes, centroid, peak, stabilized_peak
+from vidsal.saliency.regions import Box, Corner, boxes, calm_corner, centroid, peak, stabilized_peak
 from vidsal.types import Map
 
 
@@ -181,3 +181,32 @@ def test_mirroring_mirrors_the_points() -> None:
         here, there = point(values), point(values[::-1, ::-1])
         assert here is not None and there is not None
         assert there == pytest.approx((1 - here[0], 1 - here[1]))
+
+
+_CORNERS: dict[Corner, tuple[slice, slice]] = {
+    "bottom-left": np.s_[-8:, :40], "bottom-right": np.s_[-8:, -40:],
+    "top-left": np.s_[:8, :40], "top-right": np.s_[:8, -40:],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("bright", "calm"), [(one, other) for one in _CORNERS for other in _CORNERS if one != other]
+)
+def test_captions_leave_a_bright_corner_for_the_calmest(bright: Corner, calm: Corner) -> None:
+    saliency = np.full((50, 80), 0.1, np.float32)
+    saliency[_CORNERS[bright]] = 0.6
+    saliency[_CORNERS[calm]] = 0.0
+    assert calm_corner(saliency, bright) == calm
+    # From there, nothing needs to move.
+    assert calm_corner(saliency, calm) == calm
+
+
+def test_captions_stay_where_little_is_hidden_and_where_no_corner_is_much_calmer() -> None:
+    cool = np.zeros((50, 80), np.float32)
+    cool[-8:, :40] = 0.19
+    assert calm_corner(cool, "bottom-left") == "bottom-left"
+    full = np.full((50, 80), 0.5, np.float32)
+    full[-8:, :40] = 0.9
+    assert calm_corner(full, "bottom-left") == "bottom-left"
+    full[-8:, :40] = 1.0
+    assert calm_corner(full, "bottom-left") != "bottom-left"

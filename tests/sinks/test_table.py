@@ -55,8 +55,7 @@ def _rich() -> Saliency:
         motion_high=0.625,
         fused_high=0.000123456,
         peak=(2.5 / 12, 4.5 / 16),
-        # The table does not use the marker of pictures.
-        marker=(0.5, 0.5),
+        marker=(0.5, 0.25),
     )
 
 
@@ -101,6 +100,7 @@ def test_table_row_is_exact(tmp_path: Path) -> None:
         "static_high": "1.2346e+06", "motion_high": "0.625", "fused_high": "0.00012346",
         # The middle of cell (2, 4) of 12 x 16 in a picture of 48 x 64 pixels.
         "peak_row_px": "10.0", "peak_column_px": "18.0",
+        "marker_row_px": "24.0", "marker_column_px": "16.0",
         # Two thirds of the way to it from the middle of cell (8, 12).
         "centroid_row_px": "18.0", "centroid_column_px": "28.7",
         # The two cells themselves, the hotter first.
@@ -149,7 +149,8 @@ def test_table_leaves_out_what_does_not_exist(tmp_path: Path) -> None:
             # Without a network there is no gradient and no fusion.
             "precision", "method", "layer", "reduce", "fusion", "gain", "centre_prior",
             "static_high",
-            "peak_row_px", "peak_column_px", "centroid_row_px", "centroid_column_px", "boxes",
+            "peak_row_px", "peak_column_px", "marker_row_px", "marker_column_px",
+            "centroid_row_px", "centroid_column_px", "boxes",
             # The source is not live.
             "shown_unix_s", "latency_ms",
         }  # fmt: skip
@@ -164,7 +165,8 @@ def test_table_names_every_column_once_in_order(tmp_path: Path) -> None:
         "speed_median,speed_p95,camera_model,camera_row_px,camera_column_px,camera_zoom,"
         "camera_turn_deg,camera_inlier_share,cut,fusion,gain,centre_prior,static_share,"
         "motion_share,static_high,motion_high,fused_high,peak_row_px,peak_column_px,"
-        "centroid_row_px,centroid_column_px,boxes,shown_unix_s,latency_ms\n"
+        "marker_row_px,marker_column_px,centroid_row_px,centroid_column_px,boxes,"
+        "shown_unix_s,latency_ms\n"
     )
 
 

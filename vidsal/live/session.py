@@ -159,7 +159,10 @@ class _LiveLoop:
     ) -> None:
         self._source, self._frames, self._analysis = source, frames, analysis
         self._preview, self._recording = preview, recording
-        self._settings, self._style = settings, Style.of(settings)
+        # Captions leave the line of the statistics free.
+        has_status = options.stats or preview.draws_stats
+        self._settings = settings
+        self._style = Style.of(settings)._replace(has_status=has_status)
         self._fps = float(source.info.fps or 1)
         self._warmup, self._records_stats = options.warmup, options.stats
         self._model_name, self._clock, self._unix_time = model_name, clock, unix_time

@@ -1,5 +1,7 @@
 """Pictures from saliency: overlays, layouts, annotation. Arrays in, arrays out."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from vidsal.image_ops import even, panel_size, shrink
@@ -81,10 +83,11 @@ def _fused_picture(rgb: Rgb, saliency: Saliency, style: Style) -> Rgb:
         result = laid_over(
             rgb, saliency.fused, view=style.view, colormap=style.colormap, alpha=style.alpha
         )
-    if style.boxes:
-        _draw_boxes(result, boxes(saliency.fused, style.boxes))
+    regions = boxes(saliency.fused, style.boxes) if style.boxes else []
     if style.annotate and _has_room(rgb):
-        _annotate(result, saliency, style)
+        _annotate(result, saliency, style, regions)
+    else:
+        _draw_boxes(result, regions)
     return result
 
 
@@ -171,26 +174,58 @@ def _draw_gutters(grid: Rgb, height: int, width: int) -> None:
         grid[:, left - half : left + half] = 0
 
 
-def _annotate(picture: Rgb, saliency: Saliency, style: Style) -> None:
-    """Write class, time and model into the picture; draw the colour bar and the marker."""
+class _Place(NamedTuple):
+    """Where captions begin: a corner, and the rows at the upper side that are taken."""
+
+    is_top: bool
+    is_right: bool
+    taken_px: int
+
+    @classmethod
+    def of(cls, picture: Rgb, corner: str, style: Style) -> "_Place":
+        """Return the place in a panel; the labels of panels, and a live status, are at the top."""
+        lines = (PANELS[style.layout] != (1, 1)) + style.has_status
+        return cls(
+            corner.startswith("top"), corner.endswith("right"), lines * 2 * _text_px(picture)
+        )
+
+    def write(self, picture: Rgb, text: str, size: int, *, inset: int, offset: int) -> None:
+        """Write a line, so many pixels from the upper or lower side and from the left or right."""
+        height, width = picture.shape[:2]
+        left = max(0, width - inset - width_px(text, size)) if self.is_right else inset
+        if self.is_top:
+            write(picture, text, size, left=left, top=self.taken_px + offset)
+        else:
+            write(picture, text, size, left=left, bottom=height - offset)
+
+
+def _annotate(picture: Rgb, saliency: Saliency, style: Style, regions: list[Box]) -> None:
+    """Draw boxes, colour bar and marker, and write class, time and model into the picture."""
     size, prediction = _text_px(picture), saliency.prediction
-    height, width = picture.shape[:2]
-    if saliency.marker:
-        _draw_marker(picture, saliency.marker)
-    bar_left, bar_top = width, height
+    place = _Place.of(picture, saliency.caption_corner, style)
+    room, bar_reach = picture.shape[1] - size, 0
     # The colours of lines are brighter than those of the map, and "reveal" has none.
     if style.view == "heat" or style.layout == "map":
-        bar_left, bar_top = _draw_colour_bar(picture, size, style.colormap)
+        rows, columns = _bar_span(picture, size, place)
+        behind = picture[rows, columns].copy()
+        _draw_boxes(picture, regions)
+        picture[rows, columns] = behind
+        _draw_colour_bar(picture[rows, columns], size, style.colormap)
+        room -= behind.shape[1] + size // 2
+        bar_reach = size // 2 + behind.shape[0]
+    else:
+        _draw_boxes(picture, regions)
+    if saliency.marker:
+        _draw_marker(picture, saliency.marker)
     time = time_code(saliency.frame.time_s) if saliency.frame.has_time else ""
-    right, bottom = bar_left - size // 2, height - size // 2
-    details = _details(prediction, style)
-    bottom -= _write_second_line(picture, time, details, right=right, bottom=bottom)
+    offset = size // 2
+    offset += _write_second_line(picture, time, _details(prediction, style), place, room)
     if prediction:
-        caption = _class_line(prediction, size, width - size)
-        # A caption that reaches the colour bar is written above it.
-        if size // 2 + width_px(caption, size) > right:
-            bottom = min(bottom, bar_top)
-        write(picture, caption, size, left=size // 2, bottom=bottom, room=width - size)
+        caption = _class_line(prediction, size, picture.shape[1] - size)
+        # A caption that would reach the colour bar is written beyond it.
+        if width_px(caption, size) > room:
+            offset = max(offset, bar_reach)
+        place.write(picture, caption, size, inset=size // 2, offset=offset)
 
 
 def _class_line(prediction: Prediction, size: int, room: int) -> str:
@@ -219,19 +254,21 @@ def _details(prediction: Prediction | None, style: Style) -> list[str]:
 
 
 def _write_second_line(
-    picture: Rgb, time: str, details: list[str], *, right: int, bottom: int
+    picture: Rgb, time: str, details: list[str], place: _Place, room: int
 ) -> int:
     """Write time and details; return the height of the line, 0 if nothing fits."""
     size = _text_px(picture)
-    small, left = _second_px(size), size // 2
-    time = time if width_px(time, small) <= right - left else ""
-    if time:
-        # Written separately: the time changes with each frame, the details are cached.
-        write(picture, time, small, left=left, bottom=bottom)
-        left += width_px(f"{time}  ", small)
-    caption = _last_parts(details, small, right - left)
-    if caption:
-        write(picture, caption, small, left=left, bottom=bottom)
+    small, edge = _second_px(size), size // 2
+    time = time if width_px(time, small) <= room else ""
+    time_px = width_px(f"{time}  ", small) if time else 0
+    caption = _last_parts(details, small, room - time_px)
+    # Written separately: the time changes with each frame, the details are cached. The time
+    # comes first in the line.
+    caption_px = width_px(f"  {caption}", small) if caption else 0
+    insets = (edge + caption_px, edge) if place.is_right else (edge, edge + time_px)
+    for text, inset in zip((time, caption), insets, strict=True):
+        if text:
+            place.write(picture, text, small, inset=inset, offset=edge)
     return line_px(small) if time or caption else 0
 
 
@@ -273,6 +310,10 @@ def _second_px(size: int) -> int:
     return max(_TEXT_PX, round(_SECOND_LINE * size))
 
 
+def _bar_label_px(size: int) -> int:
+    return max(_TEXT_PX - 2, round(size * 0.7))
+
+
 def _draw_marker(picture: Rgb, point: tuple[float, float]) -> None:
     """Draw a ring around a (row, column), white in black, to be visible on any background."""
     height, width = picture.shape[:2]
@@ -294,16 +335,24 @@ def _draw_boxes(picture: Rgb, regions: list[Box]) -> None:
         cv2.rectangle(picture, first, last, (255, 255, 255), line)
 
 
-def _draw_colour_bar(picture: Rgb, size: int, colormap: Colormap) -> tuple[int, int]:
-    """Draw the colour bar in the lower right corner; return its left and top."""
+def _bar_span(picture: Rgb, size: int, place: _Place) -> tuple[slice, slice]:
+    """Return the rows and columns of the colour bar, across from the captions."""
     height, width = (int(side) for side in picture.shape[:2])
-    bar_height, bar_width = max(5, size // 2), max(48, min(width // 6, size * 6))
-    left, top = width - bar_width - size // 2, height - bar_height - size // 2
-    ramp = colours(colormap)[np.linspace(0, 255, bar_width).astype(int)]
-    picture[top - 1 : top + bar_height + 1, left - 1 : left + bar_width + 1] = 230
-    picture[top : top + bar_height, left : left + bar_width] = ramp[None]
-    small = max(_TEXT_PX - 2, round(size * 0.7))
-    label_height = write(picture, "0", small, left=left, bottom=top - 1)
-    right = left + bar_width - width_px("1", small)
-    write(picture, "1", small, left=right, bottom=top - 1)
-    return left, top - 1 - label_height
+    # The bar has a margin of one pixel, and its labels stand on it.
+    high = max(5, size // 2) + 2 + line_px(_bar_label_px(size))
+    wide = max(48, min(width // 6, size * 6)) + 2
+    top = place.taken_px + size // 2 if place.is_top else height - high - size // 2 + 1
+    left = size // 2 if place.is_right else width - wide - size // 2 + 1
+    return slice(top, top + high), slice(left, left + wide)
+
+
+def _draw_colour_bar(cell: Rgb, size: int, colormap: Colormap) -> None:
+    """Fill a part of a picture with the colour bar and its labels."""
+    high, wide = (int(side) for side in cell.shape[:2])
+    small = _bar_label_px(size)
+    label = line_px(small)
+    ramp = colours(colormap)[np.linspace(0, 255, wide - 2).astype(int)]
+    cell[label:] = 230
+    cell[label + 1 : high - 1, 1 : wide - 1] = ramp[None]
+    write(cell, "0", small, left=1, bottom=label)
+    write(cell, "1", small, left=wide - 1 - width_px("1", small), bottom=label)

@@ -40,6 +40,8 @@ class Style(NamedTuple):
         Whether the captions name the centre prior.
     view : {"heat", "contour", "reveal"}
         How a map is laid over the picture.
+    has_status : bool
+        Whether a line of a live view is written at the top, which captions leave free.
     """
 
     layout: Layout = PictureOptions.layout
@@ -52,6 +54,7 @@ class Style(NamedTuple):
     fusion: Fusion = FusionOptions.fusion
     has_prior: bool = FusionOptions.centre_prior > 0
     view: View = PictureOptions.style
+    has_status: bool = False
 
     @classmethod
     def of(cls, settings: Settings) -> "Style":

@@ -1,6 +1,7 @@
 """The fusion stage: scales both maps, fuses them, and reads regions off the result."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from vidsal.saliency.normalization import (
     contrasted,
     scale_modes,
 )
-from vidsal.saliency.regions import peak, stabilized_peak
+from vidsal.saliency.regions import Corner, calm_corner, peak, stabilized_peak
 from vidsal.saliency.state import FusionState
 from vidsal.saliency.static_stage import StaticMap
 from vidsal.settings import AnalysisOptions
@@ -40,6 +41,10 @@ class _Fused(NamedTuple):
     values: Map
     high: float
     share: float
+
+
+def _first_corner() -> Corner:
+    return "bottom-left"
 
 
 class FusionStage:
@@ -68,7 +73,7 @@ class FusionStage:
         Saliency
             Its maps are (h, w) float32, [0, 1].
         """
-        markers = self._state.markers
+        markers, corners = self._state.markers, self._state.corners
         for item in items:
             event = item.motion.event
             has_static = item.values is not None
@@ -77,7 +82,8 @@ class FusionStage:
             saliency = self._saliency(item, scales, last)
             # A frame in which nothing stands out keeps the last marker.
             markers.now = saliency.marker or last
-            yield saliency
+            corners.now = calm_corner(saliency.fused, corners.at(event, _first_corner))
+            yield replace(saliency, caption_corner=corners.now)
 
     def _scales(self, *, has_static: bool) -> SceneScales:
         """Return the scales that a scene begins with."""

@@ -1,6 +1,6 @@
 """Regions and points of a saliency map. Pure maths."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -13,6 +13,12 @@ _SPECK = 1e-3
 _BRIGHTER = 1.25
 # An object moves at most this share of each side from one frame to the next.
 _NEAR = 0.1
+# Two lines of text and the colour bar take this share of the rows, and half of the columns.
+_CORNER_ROWS = 0.16
+# A corner whose mean is below this holds hardly anything that text could hide.
+_CALM = 0.2
+
+Corner = Literal["bottom-left", "bottom-right", "top-left", "top-right"]
 
 
 class Box(NamedTuple):
@@ -124,6 +130,34 @@ def stabilized_peak(
     near[window] = saliency[window]
     is_near_bright = _BRIGHTER * near.max() >= min(1.0, float(saliency.max()))
     return peak(near) if is_near_bright else top
+
+
+def calm_corner(saliency: Map, last: Corner) -> Corner:
+    """Return the corner for text: the last one, until something stands out there.
+
+    Then it is the corner in which least stands out, if that is at most half of it: text that moves
+    without need draws the eye.
+
+    Parameters
+    ----------
+    saliency : (h, w) float32 array
+        [0, 1].
+    last : {"bottom-left", "bottom-right", "top-left", "top-right"}
+        The corner of the frame before.
+    """
+    rows, columns = max(1, round(_CORNER_ROWS * saliency.shape[0])), -(-saliency.shape[1] // 2)
+    bands = {"top": saliency[:rows], "bottom": saliency[-rows:]}
+    means = {
+        corner: float((bands[corner.split("-")[0]][:, _half(corner, columns)]).mean())
+        for corner in get_args(Corner)
+    }
+    calmest: Corner = min(means, key=lambda corner: means[corner])
+    is_hidden = means[last] >= _CALM and 2 * means[calmest] <= means[last]
+    return calmest if is_hidden else last
+
+
+def _half(corner: str, columns: int) -> slice:
+    return slice(columns) if corner.endswith("left") else slice(-columns, None)
 
 
 def centroid(saliency: Map) -> tuple[float, float] | None:

@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass, field
 
 from vidsal.saliency.normalization import DisplayScale, Flicker, ScaleState, SceneScales
+from vidsal.saliency.regions import Corner
 from vidsal.saliency.scenes import PerScene, SceneDetector
 from vidsal.saliency.targets import TargetLock
 from vidsal.saliency.temporal import GradientAverage, SpeedAverage
@@ -65,6 +66,8 @@ class StaticState:
         The result.
     locks : PerScene of TargetLock
         The class that ``target="lock"`` explains.
+    drawn : int
+        Gradients that were drawn so far.
     averages : PerScene of GradientAverage
         Gradient maps averaged along the flow.
     """
@@ -72,6 +75,7 @@ class StaticState:
     predicted_s: float = -math.inf
     prediction: Prediction | None = None
     locks: PerScene[TargetLock] = field(default_factory=PerScene)
+    drawn: int = 0
     averages: PerScene[GradientAverage] = field(default_factory=PerScene)
 
 
@@ -85,10 +89,13 @@ class FusionState:
         The values that are displayed as 0 and 1.
     markers : PerScene of (float, float)
         The point that was marked last.
+    corners : PerScene of str
+        The corner that captions are written into.
     """
 
     scales: PerScene[SceneScales] = field(default_factory=PerScene)
     markers: PerScene[tuple[float, float] | None] = field(default_factory=PerScene)
+    corners: PerScene[Corner] = field(default_factory=PerScene)
 
 
 @dataclass(slots=True, eq=False)

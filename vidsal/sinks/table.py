@@ -24,7 +24,8 @@ COLUMNS = (
     "camera_inlier_share",
     "cut", "fusion", "gain", "centre_prior", "static_share", "motion_share",
     "static_high", "motion_high", "fused_high",
-    "peak_row_px", "peak_column_px", "centroid_row_px", "centroid_column_px", "boxes",
+    "peak_row_px", "peak_column_px", "marker_row_px", "marker_column_px",
+    "centroid_row_px", "centroid_column_px", "boxes",
     "shown_unix_s", "latency_ms",
 )  # fmt: skip
 
@@ -123,7 +124,8 @@ def _fusion_values(saliency: Saliency, settings: Settings) -> dict[str, str]:
 def _region_values(saliency: Saliency, info: SourceInfo, level: float) -> dict[str, str]:
     """Return the peak, the centroid, and the boxes around regions above a level; 0 for no boxes."""
     values, fused = {}, saliency.fused
-    for name, point in (("peak", saliency.peak), ("centroid", centroid(fused))):
+    points = {"peak": saliency.peak, "marker": saliency.marker, "centroid": centroid(fused)}
+    for name, point in points.items():
         if point:
             values[f"{name}_row_px"] = f"{point[0] * info.height_px:.1f}"
             values[f"{name}_column_px"] = f"{point[1] * info.width_px:.1f}"
