@@ -1,5 +1,7 @@
 """Pictures from saliency: overlays, layouts, annotation. Arrays in, arrays out."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from vidsal.image_ops import even, panel_size, shrink
@@ -9,7 +11,7 @@ from vidsal.render.style import Style
 from vidsal.render.text import line_px, shortened, width_px, write
 from vidsal.runtime.opencv import cv2
 from vidsal.saliency.regions import Box, boxes
-from vidsal.settings import PANELS, Colormap
+from vidsal.settings import PANELS
 from vidsal.types import Prediction, Rgb, Saliency
 
 # Height of a caption as a share of the picture's shorter side, and the smallest legible height.
@@ -63,7 +65,7 @@ def draw_saliency(saliency: Saliency, style: Style) -> Rgb:
             (_motion_label(saliency), motion),
             (_fused_label(saliency, style), result),
         ]
-    return even(_grid(panels, PANELS[style.layout][1], annotate=style.annotate))
+    return even(grid(panels, PANELS[style.layout][1], annotate=style.annotate))
 
 
 def _panel_size(rgb: Rgb, style: Style) -> Rgb:
@@ -83,7 +85,7 @@ def _fused_picture(rgb: Rgb, saliency: Saliency, style: Style) -> Rgb:
         )
     if style.boxes:
         _draw_boxes(result, boxes(saliency.fused, style.boxes))
-    if style.annotate and _has_room(rgb):
+    if style.annotate and has_room(rgb):
         _annotate(result, saliency, style)
     return result
 
@@ -137,29 +139,44 @@ def write_line(picture: Rgb, text: str, *, below: bool = False) -> None:
     below : bool
         Write below the labels of the panels.
     """
-    if not _has_room(picture):
+    if not has_room(picture):
         return
-    size = _text_px(picture)
-    small, margin = _second_px(size), size // 3
+    size = text_px(picture)
+    small, margin = second_px(size), size // 3
     top = margin + (2 * size if below else 0)
     background = picture[top - margin : top + line_px(small) + margin]
     background //= 2
     write(picture, text, small, left=size // 2, top=top)
 
 
-def _grid(panels: list[tuple[str, Rgb]], columns: int, *, annotate: bool) -> Rgb:
-    """Return labelled panels of one size in full rows of `columns`."""
+def grid(panels: Sequence[tuple[str, Rgb]], columns: int, *, annotate: bool) -> Rgb:
+    """Return labelled panels of one size in full rows.
+
+    Parameters
+    ----------
+    panels : sequence of (str, (H, W, 3) uint8 array)
+        Labels and pictures, row by row.
+    columns : int
+        Number of panels in a row; it divides the number of panels.
+    annotate : bool
+        Write the labels, where there is room for text.
+
+    Returns
+    -------
+    (H * rows, W * columns, 3) uint8 array
+        Black lines part the panels.
+    """
     height, width = panels[0][1].shape[:2]
-    grid = np.empty((height * (len(panels) // columns), width * columns, 3), np.uint8)
+    result = np.empty((height * (len(panels) // columns), width * columns, 3), np.uint8)
     for n, (label, panel) in enumerate(panels):
         top, left = height * (n // columns), width * (n % columns)
-        cell = grid[top : top + height, left : left + width]
+        cell = result[top : top + height, left : left + width]
         cell[:] = panel
-        if annotate and _has_room(cell):
-            size = _text_px(cell)
+        if annotate and has_room(cell):
+            size = text_px(cell)
             write(cell, label, size, left=size // 2, top=size // 3, room=width - size)
-    _draw_gutters(grid, height, width)
-    return grid
+    _draw_gutters(result, height, width)
+    return result
 
 
 def _draw_gutters(grid: Rgb, height: int, width: int) -> None:
@@ -173,14 +190,14 @@ def _draw_gutters(grid: Rgb, height: int, width: int) -> None:
 
 def _annotate(picture: Rgb, saliency: Saliency, style: Style) -> None:
     """Write class, time and model into the picture; draw the colour bar and the marker."""
-    size, prediction = _text_px(picture), saliency.prediction
+    size, prediction = text_px(picture), saliency.prediction
     height, width = picture.shape[:2]
     if saliency.marker:
-        _draw_marker(picture, saliency.marker)
+        draw_marker(picture, saliency.marker)
     bar_left, bar_top = width, height
     # The colours of lines are brighter than those of the map, and "reveal" has none.
     if style.view == "heat" or style.layout == "map":
-        bar_left, bar_top = _draw_colour_bar(picture, size, style.colormap)
+        bar_left, bar_top = draw_colour_bar(picture, size, colours(style.colormap))
     time = time_code(saliency.frame.time_s) if saliency.frame.has_time else ""
     right, bottom = bar_left - size // 2, height - size // 2
     details = _details(prediction, style)
@@ -222,8 +239,8 @@ def _write_second_line(
     picture: Rgb, time: str, details: list[str], *, right: int, bottom: int
 ) -> int:
     """Write time and details; return the height of the line, 0 if nothing fits."""
-    size = _text_px(picture)
-    small, left = _second_px(size), size // 2
+    size = text_px(picture)
+    small, left = second_px(size), size // 2
     time = time if width_px(time, small) <= right - left else ""
     if time:
         # Written separately: the time changes with each frame, the details are cached.
@@ -261,20 +278,48 @@ def time_code(time_s: float) -> str:
     return f"{hours}:{minutes:02d}:{clock}" if hours else f"{minutes}:{clock}"
 
 
-def _has_room(picture: Rgb) -> bool:
+def has_room(picture: Rgb) -> bool:
+    """Return whether a picture is large enough for text.
+
+    Parameters
+    ----------
+    picture : (H, W, 3) uint8 array
+    """
     return bool(min(picture.shape[:2]) >= _ANNOTATED_PX)
 
 
-def _text_px(picture: Rgb) -> int:
+def text_px(picture: Rgb) -> int:
+    """Return the height of the letters of a caption, in pixels.
+
+    Parameters
+    ----------
+    picture : (H, W, 3) uint8 array
+        A panel.
+    """
     return max(_TEXT_PX, round(int(min(picture.shape[:2])) * _TEXT))
 
 
-def _second_px(size: int) -> int:
+def second_px(size: int) -> int:
+    """Return the height of the letters of a less important line, in pixels.
+
+    Parameters
+    ----------
+    size : int
+        That of the caption.
+    """
     return max(_TEXT_PX, round(_SECOND_LINE * size))
 
 
-def _draw_marker(picture: Rgb, point: tuple[float, float]) -> None:
-    """Draw a ring around a (row, column), white in black, to be visible on any background."""
+def draw_marker(picture: Rgb, point: tuple[float, float]) -> None:
+    """Draw a ring around a point, white in black, to be visible on any background.
+
+    Parameters
+    ----------
+    picture : (H, W, 3) uint8 array
+        It is changed.
+    point : (float, float)
+        Row and column as shares of the sides.
+    """
     height, width = picture.shape[:2]
     centre = int(point[1] * width), int(point[0] * height)
     radius = max(5, round(min(height, width) / 40))
@@ -294,16 +339,38 @@ def _draw_boxes(picture: Rgb, regions: list[Box]) -> None:
         cv2.rectangle(picture, first, last, (255, 255, 255), line)
 
 
-def _draw_colour_bar(picture: Rgb, size: int, colormap: Colormap) -> tuple[int, int]:
-    """Draw the colour bar in the lower right corner; return its left and top."""
+def draw_colour_bar(
+    picture: Rgb, size: int, table: Rgb, labels: Sequence[str] = ("0", "1")
+) -> tuple[int, int]:
+    """Draw a colour bar into the lower right corner of a picture.
+
+    Parameters
+    ----------
+    picture : (H, W, 3) uint8 array
+        It is changed.
+    size : int
+        Height of the letters of a caption, see `text_px`.
+    table : (n, 3) uint8 array
+        The colours, that of the lowest value first.
+    labels : sequence of str
+        Values at equal distances along the bar, the first and the last one at its ends.
+
+    Returns
+    -------
+    (int, int)
+        Left and top of the bar with its labels, in pixels.
+    """
     height, width = (int(side) for side in picture.shape[:2])
     bar_height, bar_width = max(5, size // 2), max(48, min(width // 6, size * 6))
     left, top = width - bar_width - size // 2, height - bar_height - size // 2
-    ramp = colours(colormap)[np.linspace(0, 255, bar_width).astype(int)]
+    ramp = table[np.linspace(0, len(table) - 1, bar_width).astype(int)]
     picture[top - 1 : top + bar_height + 1, left - 1 : left + bar_width + 1] = 230
     picture[top : top + bar_height, left : left + bar_width] = ramp[None]
     small = max(_TEXT_PX - 2, round(size * 0.7))
-    label_height = write(picture, "0", small, left=left, bottom=top - 1)
-    right = left + bar_width - width_px("1", small)
-    write(picture, "1", small, left=right, bottom=top - 1)
+    label_height = 0
+    for n, label in enumerate(labels):
+        # The first one begins at the left end, the last one ends at the right one.
+        room = bar_width - width_px(label, small)
+        at = left + round(room * n / (len(labels) - 1))
+        label_height = write(picture, label, small, left=at, bottom=top - 1)
     return left, top - 1 - label_height
