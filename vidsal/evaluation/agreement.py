@@ -156,7 +156,13 @@ class Agreement:
         return None if self.undefined == len(self.cc) else int(np.nanargmin(self.cc))
 
     def at(self, n: int) -> Figures:
-        """Return the figures of one frame, by its place."""
+        """Return the figures of one frame.
+
+        Parameters
+        ----------
+        n : int
+            Its place, from 0.
+        """
         return Figures(*(float(one[n]) for one in self._columns))
 
     def rows(self) -> list[dict[str, Any]]:
