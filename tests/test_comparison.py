@@ -376,4 +376,4 @@ def test_the_command_has_the_options_of_a_comparison() -> None:
         *compared_options()
     }
     assert not {"layout", "gain", "fusion", "contrast", "maps", "boxes"} & {*compared_options()}
-    assert {"table", *cli._COMPARE} == {*compared_options()}
+    assert {"output", "table", *cli._COMPARE} == {*compared_options()}

@@ -376,8 +376,9 @@ def render(
 
 
 _COMPARE = {name: one for name, one in options_of(Settings).items() if name in compared_options()}
-# Its table is another one.
-_COMPARE.pop("table")
+# The command words these two itself.
+for _name in ("output", "table"):
+    _COMPARE.pop(_name)
 
 
 @app.command(
@@ -405,11 +406,21 @@ def compare(
             help="Names of the stores, separated by commas. Default: what their options differ in."
         ),
     ] = None,
-    table: Annotated[
-        Path | None,
+    output: Annotated[
+        str | None,
         Parameter(
+            alias="-o",
+            metavar="PATH",
+            help="File to write: .mp4, .mov, .mkv, .webm or .gif for a video, .png or .jpg for a "
+            "photo. Default: <name>_comparison.mp4 or .png in the current folder.",
+        ),
+    ] = None,
+    table: Annotated[
+        str | None,
+        Parameter(
+            metavar="PATH",
             help="Also write the figures of each frame: correlation, histogram intersection and "
-            "distance of the brightest places (.csv, or .jsonl)."
+            "distance of the brightest places (.csv, or .jsonl).",
         ),
     ] = None,
     source: Annotated[
@@ -422,8 +433,8 @@ def compare(
     _log_to_stderr(verbose)
     from vidsal.comparison import compare_stores
 
-    if table is not None:
-        options["table"] = table
+    paths = {"output": output, "table": table}
+    options |= {name: path for name, path in paths.items() if path is not None}
     # Not those of a config file, as for render.
     done = compare_stores(
         stores, map=map, names=None if names is None else names.split(","), source=source, **options

@@ -18,7 +18,14 @@ from vidsal.errors import UsageError, VidsalError, option
 from vidsal.evaluation.agreement import COLUMNS, Agreement, Figures, figures
 from vidsal.image_ops import shrink
 from vidsal.media import codecs
-from vidsal.render.comparison import MINUS, ComparedFrame, ComparisonPicture, difference, grid_shape
+from vidsal.render.comparison import (
+    MINUS,
+    NOTE_GAP,
+    ComparedFrame,
+    ComparisonPicture,
+    difference,
+    grid_shape,
+)
 from vidsal.render.draw import time_code
 from vidsal.render.style import Style
 from vidsal.rendering import check_all, part_of, results_of, stored_source
@@ -359,8 +366,12 @@ def _note(found: Figures) -> str:
     """Return the figures of a frame as they are written into a panel."""
     if math.isnan(found.cc):
         return "a map is flat"
-    text = f"CC {found.cc:.2f}  SIM {found.sim:.2f}  peaks {found.peak_distance:.2f} apart"
-    return text.replace("-", MINUS)
+    parts = (
+        f"CC {found.cc:.2f}".replace("-", MINUS),
+        f"SIM {found.sim:.2f}",
+        f"peaks {found.peak_distance:.2f} apart",
+    )
+    return NOTE_GAP.join(parts)
 
 
 def _common_size(stores: Sequence[Store]) -> tuple[int, int]:

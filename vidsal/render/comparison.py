@@ -24,6 +24,8 @@ from vidsal.runtime.opencv import cv2
 from vidsal.types import Frame, Map, Rgb
 
 MINUS = "\N{MINUS SIGN}"
+# Stands between the figures of a note.
+NOTE_GAP = "  "
 # The aspect of screens; panels are arranged to come near it.
 _SCREEN = 16 / 9
 # Largest standard deviation of values in [0, 1]: half of them are 0, half 1.
@@ -175,41 +177,51 @@ class ComparisonPicture:
         return np.concatenate([result, self._strip.draw(compared.frame.time_s)])
 
     def _difference(self, rgb: Rgb, values: Map) -> tuple[str, Rgb]:
-        """Return the panel of the difference with its label and colour bar."""
+        """Return the panel of the difference with its label."""
         if len(self._names) == 2:
             first, second = self._names
-            labels = [
-                f"difference: {second} {MINUS} {first}",
-                f"{second} {MINUS} {first}",
-                "difference",
-            ]
-            picture, table = signed_over(rgb, values), signed_colours()
-            ends = [f"{MINUS}1", "0", "+1"]
+            short = f"{second} {MINUS} {first}"
+            labels = [f"difference: {short}", short, "difference"]
         else:
             labels = ["disagreement (standard deviation)", "disagreement"]
-            picture = signed_over(rgb, values / np.float32(_LARGEST_DEVIATION))
-            table, ends = signed_colours()[127:], ["0", f"{_LARGEST_DEVIATION:g}"]
+            values = values / np.float32(_LARGEST_DEVIATION)
         room = rgb.shape[1] - self._size
-        label = next((one for one in labels if width_px(one, self._size) <= room), labels[-1])
-        if self._is_annotated:
-            draw_colour_bar(picture, self._size, table, ends)
-        return label, picture
+        return _first_that_fits(labels, self._size, room) or labels[-1], signed_over(rgb, values)
 
     def _annotate(self, pictures: Sequence[Rgb], compared: ComparedFrame) -> None:
-        """Write time and figures into the panels, and draw the common colour bar."""
-        first, size = pictures[0], self._size
+        """Write time and figures into the panels, and draw the colour bars."""
+        first, size, count = pictures[0], self._size, len(self._names)
         if self._style.view == "heat":
             draw_colour_bar(first, size, colours(self._style.colormap), ("0", compared.high))
         small, left, bottom = second_px(size), size // 2, first.shape[0] - size // 2
         if compared.frame.has_time:
             write(first, time_code(compared.frame.time_s), small, left=left, bottom=bottom)
-        # The only difference has its figures; otherwise each panel has its own.
-        count = len(self._names)
-        places = [pictures[-1]] if count == 2 else pictures[1:count]
+        if count == 2:
+            # The only difference has its figures itself.
+            ends, places = (f"{MINUS}1", "0", "+1"), pictures[-1:]
+            right, _ = draw_colour_bar(pictures[-1], size, signed_colours(), ends)
+        else:
+            ends, places, right = (
+                ("0", f"{_LARGEST_DEVIATION:g}"),
+                pictures[1:count],
+                first.shape[1],
+            )
+            draw_colour_bar(pictures[-1], size, signed_colours()[127:], ends)
         for n, (picture, note) in enumerate(zip(places, compared.notes, strict=True)):
+            begin = left
             if self._strip is not None:
                 _draw_key(picture, _CURVES[n], small, bottom)
-            write(picture, note, small, left=left + (small if self._strip else 0), bottom=bottom)
+                begin += small
+            # The first figures are the most important ones.
+            parts = note.split(NOTE_GAP)
+            notes = [NOTE_GAP.join(parts[:end]) for end in range(len(parts), 0, -1)]
+            text = _first_that_fits(notes, small, right - size // 2 - begin)
+            write(picture, text, small, left=begin, bottom=bottom)
+
+
+def _first_that_fits(texts: Sequence[str], size: int, room: int) -> str:
+    """Return the first text that is not wider than the room, or an empty one."""
+    return next((text for text in texts if width_px(text, size) <= room), "")
 
 
 def _draw_key(picture: Rgb, colour: tuple[int, int, int], small: int, bottom: int) -> None:
