@@ -55,6 +55,11 @@ def keep(clip: Path, name: str, **options: Any) -> Path:
     return path
 
 
+def copied(store: Path, name: str) -> Path:
+    """Return a copy of a store under another name."""
+    return Path(shutil.copytree(store, f"{name}.vidsal"))
+
+
 def blob(row: float, column: float, size: tuple[int, int] = MAPS) -> NDArray[np.float64]:
     """A Gaussian of 1 at a pixel, with a standard deviation of a 32nd of the width."""
     rows, columns = np.mgrid[: size[0], : size[1]]
@@ -66,10 +71,10 @@ def paint(store: Path, row: int, column: int) -> None:
     """Replace the fused maps of a store by a blob."""
     group = zarr.open_group(str(store), mode="r+")
     size = group["fused"].shape[1:]
-    values = {
+    values: dict[str, Any] = {
         "fused": np.rint(255 * blob(row, column, size)).astype(np.int16),
         "fused_scale": np.float32(1 / 255),
-        "peak": np.float32([(row + 0.5) / size[0], (column + 0.5) / size[1]]),
+        "peak": np.array([(row + 0.5) / size[0], (column + 0.5) / size[1]], np.float32),
     }
     for name, value in values.items():
         group[name][:] = np.stack([value] * FRAMES)
@@ -87,7 +92,7 @@ def panels(picture: NDArray[Any], rows: int = 2, columns: int = 2) -> list[NDArr
 
 def test_two_equal_stores_do_not_differ(clip: Path) -> None:
     one = keep(clip, "one")
-    shutil.copytree(one, "two.vidsal")
+    copied(one, "two")
     found = compare_stores([one, "two.vidsal"], **LOSSLESS, annotate=False)
     assert found.names == ("one", "two") and found.output == Path("c.mkv")
     (agreement,) = found.agreements
@@ -109,14 +114,14 @@ def test_two_equal_stores_do_not_differ(clip: Path) -> None:
 
 def test_a_shifted_blob_is_as_far_away_as_it_was_shifted(clip: Path) -> None:
     one = keep(clip, "one")
-    two = shutil.copytree(one, "two.vidsal")
+    two = copied(one, "two")
     paint(one, 27, 30)
     paint(two, 27, 66)
     (agreement,) = compare_stores([one, two], **LOSSLESS, annotate=False).agreements
     diagonal = math.hypot(*SIZE)
     # 36 pixels of the maps are 72 of the picture.
     assert agreement.peak_distance == pytest.approx(np.full(FRAMES, 72 / diagonal))
-    expected = np.corrcoef(*(blob(27, column).ravel() for column in (30, 66)))[0, 1]
+    expected = np.corrcoef([blob(27, column).ravel() for column in (30, 66)])[0, 1]
     assert agreement.cc == pytest.approx(np.full(FRAMES, expected), abs=1e-3)
     # They do not overlap.
     assert agreement.sim.max() < 1e-3
@@ -159,7 +164,7 @@ def test_maps_of_other_sizes_are_brought_to_the_smaller_one(clip: Path) -> None:
 def test_speeds_have_one_scale(clip: Path) -> None:
     """A map of twice the speeds is twice as high, whatever scales the analyses had."""
     one = keep(clip, "one")
-    two = shutil.copytree(one, "two.vidsal")
+    two = copied(one, "two")
     group = zarr.open_group(str(two), mode="r+")
     group["speed_scale"][:] = 2 * group["speed_scale"][:]
     group["motion_high"][:] = 2 * group["motion_high"][:]
@@ -189,7 +194,7 @@ def test_static_maps_are_those_of_their_analyses(
             frame.gradient / high, contrast, strength=upper_end(frame.gradient) / high
         )
         shown.append(np.minimum(values, 1).ravel())
-    assert found.agreements[0].cc[7] == pytest.approx(np.corrcoef(*shown)[0, 1], abs=1e-3)
+    assert found.agreements[0].cc[7] == pytest.approx(np.corrcoef(shown)[0, 1], abs=1e-3)
 
 
 def test_a_part_has_the_figures_of_the_whole(clip: Path) -> None:
@@ -222,7 +227,7 @@ def test_the_table_has_a_row_for_each_frame_and_pair(clip: Path) -> None:
 
 def test_three_stores_show_where_they_disagree(clip: Path) -> None:
     one = keep(clip, "one")
-    stores = [one, *(shutil.copytree(one, f"{name}.vidsal") for name in ("two", "three"))]
+    stores = [one, *(copied(one, name) for name in ("two", "three"))]
     for store, column in zip(stores, (24, 24, 72), strict=True):
         paint(store, 27, column)
     found = compare_stores(stores, **LOSSLESS, annotate=False)

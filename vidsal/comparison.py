@@ -3,10 +3,10 @@
 import dataclasses
 import math
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -38,6 +38,7 @@ from vidsal.saliency.regions import peak
 from vidsal.settings import Settings, compared_options
 from vidsal.settings.declaration import choice_message
 from vidsal.sinks import claim_outputs, picture_sink
+from vidsal.sinks.base import PictureSink
 from vidsal.sinks.figures_table import SUFFIXES, figures_table
 from vidsal.sinks.image import IMAGE_SUFFIXES
 from vidsal.sources.base import Source
@@ -162,21 +163,31 @@ def compare_stores(
         )
         job = _Job(opened, map, part, size, _highest_speeds(opened, part))
         agreements = _agreements(job, names, choose_progress(progress, label="comparing"))
-        with ExitStack() as stack:
-            if settings.table is not None:
-                table = stack.enter_context(figures_table(settings.table, COLUMNS))
-                for rows in zip(*(one.rows() for one in agreements), strict=True):
-                    for row in rows:
-                        table.write(row)
-            # The innermost: its completion can fail, and then there is no table either.
-            sink = stack.enter_context(picture_sink(output, info, settings))
-            drawing = ComparisonPicture(
-                names, Style.of(settings), size, part.time_s, [one.cc for one in agreements]
-            )
-            watch = choose_progress(progress, label=name_of(info.name))
-            for compared in _compared_frames(job, agreements, pictures, watch):
+        drawing = ComparisonPicture(
+            names, Style.of(settings), size, part.time_s, [one.cc for one in agreements]
+        )
+        watch = choose_progress(progress, label=name_of(info.name))
+        with (
+            _sinks(info, settings, output, agreements) as sink,
+            closing(_compared_frames(job, agreements, pictures, watch)) as frames,
+        ):
+            for compared in frames:
                 sink.write(drawing.draw(compared), compared.frame.time_s)
     return Comparison(output, map, tuple(names), agreements)
+
+
+@contextmanager
+def _sinks(
+    info: SourceInfo, settings: Settings, output: Path, agreements: Sequence[Agreement]
+) -> Iterator[PictureSink]:
+    """Write the table, where one is wanted, and lend the sink of the pictures."""
+    with ExitStack() as stack:
+        if settings.table is not None:
+            table = stack.enter_context(figures_table(settings.table, COLUMNS))
+            for row in chain.from_iterable(zip(*(one.rows() for one in agreements), strict=True)):
+                table.write(row)
+        # The innermost: its completion can fail, and then there is no table either.
+        yield stack.enter_context(picture_sink(output, info, settings))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -326,7 +337,7 @@ def _agreements(job: _Job, names: Sequence[str], watch: Progress | None) -> tupl
 
 def _compared_frames(
     job: _Job, agreements: Sequence[Agreement], pictures: Source, watch: Progress | None
-) -> Iterator[ComparedFrame]:
+) -> Generator[ComparedFrame, None, None]:
     """Yield the frames of the part with their maps."""
     first, part, count = job.stores[0], job.part, 0
     with (

@@ -37,11 +37,11 @@ def test_the_longest_distance_is_1(size: tuple[int, int]) -> None:
 
 def test_a_flat_map_has_no_figures() -> None:
     one, flat = spot((9, 16), 4, 8), np.zeros((9, 16), np.float32)
-    for pair, peaks in (
-        ((one, flat), ((0.5, 0.5), None)), ((flat, one), (None, (0.5, 0.5))),
-        ((one, flat + 1), ((0.5, 0.5), (0.5, 0.5))),
+    middle = (0.5, 0.5)
+    for first, second, peaks in (
+        (one, flat, (middle, None)), (flat, one, (None, middle)), (one, flat + 1, (middle, middle)),
     ):  # fmt: skip
-        assert all(math.isnan(value) for value in figures(*pair, peaks, SIZE))
+        assert all(math.isnan(value) for value in figures(first, second, peaks, SIZE))
 
 
 def agreement(*cc: float) -> Agreement:

@@ -198,14 +198,11 @@ class ComparisonPicture:
             write(first, time_code(compared.frame.time_s), small, left=left, bottom=bottom)
         if count == 2:
             # The only difference has its figures itself.
-            ends, places = (f"{MINUS}1", "0", "+1"), pictures[-1:]
+            places, ends = pictures[-1:], [f"{MINUS}1", "0", "+1"]
             right, _ = draw_colour_bar(pictures[-1], size, signed_colours(), ends)
         else:
-            ends, places, right = (
-                ("0", f"{_LARGEST_DEVIATION:g}"),
-                pictures[1:count],
-                first.shape[1],
-            )
+            places, ends = pictures[1:count], ["0", f"{_LARGEST_DEVIATION:g}"]
+            right = first.shape[1]
             draw_colour_bar(pictures[-1], size, signed_colours()[127:], ends)
         for n, (picture, note) in enumerate(zip(places, compared.notes, strict=True)):
             begin = left
