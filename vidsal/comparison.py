@@ -42,7 +42,7 @@ from vidsal.sinks.base import PictureSink
 from vidsal.sinks.figures_table import SUFFIXES, figures_table
 from vidsal.sinks.image import IMAGE_SUFFIXES
 from vidsal.sources.base import Source
-from vidsal.store.labels import labels_of
+from vidsal.store.labels import ALL_GROUPS, MOTION_GROUPS, labels_of
 from vidsal.store.reader import Store, open_store
 from vidsal.types import Frame, Map, SourceInfo
 
@@ -150,7 +150,10 @@ def compare_stores(
     keep_freed()
     opened = _opened(stores, map)
     first = opened[0]
-    names = labels_of(opened) if names is None else _checked_names(names, len(opened))
+    if names is None:
+        names = labels_of(opened, MOTION_GROUPS if map == "motion" else ALL_GROUPS)
+    else:
+        names = _checked_names(names, len(opened))
     settings = _settings(first, options)
     part = _Part.of(first, settings)
     with stored_source(first, settings, source) as (part_source, pictures):
@@ -364,7 +367,7 @@ def _compared(
 ) -> ComparedFrame:
     """Return a frame with its maps and figures, as they are drawn."""
     size = _common_size(job.stores)
-    high = "1" if job.map != "motion" else f"{job.highest[n]:.2g}/s"
+    high = "1" if job.map != "motion" else f"{job.highest[n]:.2f}/s"
     return ComparedFrame(
         frame=frame, maps=tuple(one.values for one in maps),
         peaks=tuple(one.peak for one in maps),

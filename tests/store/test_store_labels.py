@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from vidsal.settings import Settings
-from vidsal.store.labels import labels_of
+from vidsal.store.labels import MOTION_GROUPS, labels_of
 from vidsal.store.reader import Store
 
 NETWORKS = {"lite0": "EfficientNet-Lite0", "auto": "EfficientNet-Lite0", "none": None}
@@ -51,6 +51,14 @@ def test_pictures_and_outputs_are_no_difference_of_maps() -> None:
         store("x/b.vidsal", batch=2, layout="quad"),
     ]
     assert labels_of(stores) == ["a", "b"]
+
+
+def test_only_some_groups_may_matter() -> None:
+    stores = [store("a.vidsal", method="gradcam"), store("b.vidsal", flow="dis")]
+    assert labels_of(stores, MOTION_GROUPS) == ["flow farneback", "flow dis"]
+    assert labels_of([store("a.vidsal", method="gradcam"), store("b.vidsal")], MOTION_GROUPS) == [
+        "a", "b",
+    ]  # fmt: skip
 
 
 def test_no_two_labels_are_equal() -> None:

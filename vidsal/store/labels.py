@@ -1,7 +1,7 @@
 """Names for stored analyses of one source: what their settings differ in."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,9 @@ from typing import Any
 from vidsal.settings import Settings
 from vidsal.store.reader import Store
 
-# Groups of options that decide the maps.
-_GROUPS = ("Network", "Static map", "Motion", "Scale and fusion")
+# Groups of options that decide the maps, and those that decide the motion map.
+ALL_GROUPS = ("Network", "Static map", "Motion", "Scale and fusion")
+MOTION_GROUPS = ("Motion",)
 # Options whose value says by itself what it is of.
 _PLAIN = ("method", "precision")
 # Options that change nothing without a network, beside those of the network itself.
@@ -19,12 +20,14 @@ _OF_NETWORK = ("fusion", "gain")
 _IGNORED = ("batch", "trust_model")
 
 
-def labels_of(stores: Sequence[Store]) -> list[str]:
+def labels_of(stores: Sequence[Store], groups: Collection[str] = ALL_GROUPS) -> list[str]:
     """Return a name for each store, made of the options in which they differ.
 
     Parameters
     ----------
     stores : sequence of Store
+    groups : collection of str
+        Groups of options that matter, see `vidsal.settings.Settings`.
 
     Returns
     -------
@@ -36,7 +39,7 @@ def labels_of(stores: Sequence[Store]) -> list[str]:
     differing = [
         field.name
         for field in fields(Settings)
-        if field.metadata["group"] in _GROUPS
+        if field.metadata["group"] in groups
         and field.name not in _IGNORED
         and len({_value(field.name, *pair) for pair in zip(stores, settings, strict=True)}) > 1
     ]
