@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from vidsal.analyser import Analyser, Analysis, analyse, draw
+    from vidsal.comparison import Comparison, compare_stores
     from vidsal.errors import UsageError, VidsalError
     from vidsal.evaluation.evaluate import evaluate
     from vidsal.evaluation.faithfulness import faithfulness
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Analyser",
     "Analysis",
+    "Comparison",
     "Frame",
     "Motion",
     "Outcome",
@@ -52,6 +54,7 @@ __all__ = [
     "VidsalError",
     "__version__",
     "analyse",
+    "compare_stores",
     "draw",
     "evaluate",
     "faithfulness",
@@ -70,6 +73,7 @@ __all__ = [
 _HOMES = {
     "Analyser": "analyser",
     "Analysis": "analyser",
+    "Comparison": "comparison",
     "Frame": "types",
     "Motion": "types",
     "Outcome": "pipeline",
@@ -83,6 +87,7 @@ _HOMES = {
     "VideoWriter": "sinks.writer",
     "VidsalError": "errors",
     "analyse": "analyser",
+    "compare_stores": "comparison",
     "draw": "analyser",
     "evaluate": "evaluation.evaluate",
     "faithfulness": "evaluation.faithfulness",

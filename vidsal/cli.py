@@ -24,7 +24,7 @@ from vidsal.command_options import merged, options_of, with_options
 from vidsal.errors import UsageError, VidsalError, flat, name_options_as_flags, one_line
 from vidsal.runtime.native_logs import quiet_opencv, quiet_tensorflow
 from vidsal.runtime.progress import BarAwareHandler, bars_cleared, choose_progress
-from vidsal.settings import Fusion, LiveOptions, Settings, redrawn_options
+from vidsal.settings import Fusion, LiveOptions, Settings, compared_options, redrawn_options
 from vidsal.settings.presets import preset_help
 
 if TYPE_CHECKING:
@@ -373,6 +373,75 @@ def render(
     # Not those of a config file: options that are not given stay as they were.
     outcome = process_store(store, options, source=source)
     _print(str(outcome.output))
+
+
+_COMPARE = {name: one for name, one in options_of(Settings).items() if name in compared_options()}
+# The command words these two itself.
+for _name in ("output", "table"):
+    _COMPARE.pop(_name)
+
+
+@app.command(
+    help_epilogue=(
+        "Examples:\n"
+        "  vidsal run clip.mp4 --keep a.vidsal -o a.mp4\n"
+        "  vidsal run clip.mp4 --method gradcam --keep b.vidsal -o b.mp4\n"
+        "  vidsal compare a.vidsal b.vidsal                  write clip_comparison.mp4\n"
+        "  vidsal compare a.vidsal b.vidsal --map static --table figures.csv -o ab.mp4\n"
+        "  vidsal compare [abc].vidsal --names one,two,three --width 1280 -o abc.mp4"
+    )
+)
+@with_options(_COMPARE)
+def compare(
+    *stores: Annotated[
+        str,
+        Parameter(help="Two to six folders that vidsal run --keep wrote, of one source."),
+    ],
+    map: Annotated[
+        Literal["fused", "static", "motion"], Parameter(help="The map that is compared.")
+    ] = "fused",
+    names: Annotated[
+        str | None,
+        Parameter(
+            help="Names of the stores, separated by commas. Default: what their options differ in."
+        ),
+    ] = None,
+    output: Annotated[
+        str | None,
+        Parameter(
+            alias="-o",
+            metavar="PATH",
+            help="File to write: .mp4, .mov, .mkv, .webm or .gif for a video, .png or .jpg for a "
+            "photo. Default: <name>_comparison.mp4 or .png in the current folder.",
+        ),
+    ] = None,
+    table: Annotated[
+        str | None,
+        Parameter(
+            metavar="PATH",
+            help="Also write the figures of each frame: correlation, histogram intersection and "
+            "distance of the brightest places (.csv, or .jsonl).",
+        ),
+    ] = None,
+    source: Annotated[
+        str | None, Parameter(help="The source, if it does not lie where it was.")
+    ] = None,
+    verbose: Verbose = False,
+    **options: Any,
+) -> None:
+    """Show stored analyses of one source side by side, with their difference and its figures."""
+    _log_to_stderr(verbose)
+    from vidsal.comparison import compare_stores
+
+    paths = {"output": output, "table": table}
+    options |= {name: path for name, path in paths.items() if path is not None}
+    # Not those of a config file, as for render.
+    done = compare_stores(
+        stores, map=map, names=None if names is None else names.split(","), source=source, **options
+    )
+    for line in done.lines():
+        _say(line)
+    _print(str(done.output))
 
 
 # A live source has one pass, in its own order, and no other part of time.

@@ -97,21 +97,14 @@ def process_store(
     keep_freed()
     opened = open_store(store)
     stored = opened.settings
-    settings = _part_of(opened, dataclasses.replace(stored, **_allowed(options)), options)
+    settings = part_of(opened, dataclasses.replace(stored, **_allowed(options)), options)
     if "output" in options and "codec" not in options:
         # The codec of the run may not fit another container.
         settings = dataclasses.replace(settings, codec=None)
     where = opened.about["source"]["name"] if source is None else source
     chosen = choose_progress(progress, label=name_of(where)) or (lambda results, _: results)
     begin_s, end_s = settings.part_s
-    # The whole of what was analysed is read, so that a part looks as it does in the whole. The
-    # source of the part alone knows its sound and its length.
-    is_part = settings.part_s != stored.part_s
-    open_as = partial(_source, opened, where, is_given=source is not None)
-    with (
-        open_as(settings) as part,
-        open_as(stored) if is_part else nullcontext(part) as pictures,
-    ):
+    with stored_source(opened, settings, source) as (part, pictures):
         info = part.info
         output = claim_outputs(info, settings)
         count, written = 0, 0
@@ -129,7 +122,7 @@ def process_store(
                     written += 1
             else:
                 # Before the outputs get their final names.
-                _check_all(opened, pictures, count)
+                check_all(opened, pictures, count)
         found = pictures.findings()
     return Outcome(
         source=info.name, output=output, frames=written, decoded=count, left_out=found.left_out,
@@ -154,15 +147,36 @@ def _allowed(options: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
-def _check_all(store: Store, source: Source, count: int) -> None:
-    """Raise `VidsalError` if frames of the store or of its source are lost."""
+def check_all(store: Store, source: Source, count: int) -> None:
+    """Check that no frames of a store or of its source are lost.
+
+    Parameters
+    ----------
+    store : Store
+    source : Source
+        It has been read to its end.
+    count : int
+        How many of its frames were used.
+
+    Raises
+    ------
+    VidsalError
+        If some are.
+    """
     check_count(source, count)
     if count != len(store):
         raise VidsalError(f"{store.path} has {len(store)} frames, its source {count}")
 
 
-def _part_of(store: Store, settings: Settings, options: dict[str, Any]) -> Settings:
+def part_of(store: Store, settings: Settings, options: dict[str, Any]) -> Settings:
     """Return settings with the part that is asked for, which lies in the stored one.
+
+    Parameters
+    ----------
+    store : Store
+    settings : Settings
+    options : dict
+        The options that were given, by name: ``start``, ``end`` and ``duration`` matter here.
 
     Raises
     ------
@@ -191,18 +205,53 @@ def _sum(begin_s: float, lasts_s: float | None) -> float | None:
 
 
 @contextmanager
-def _source(store: Store, where: Any, settings: Settings, *, is_given: bool) -> Iterator[Source]:
-    """Lend the source of a store, after checking that it is the same."""
+def stored_source(
+    store: Store, settings: Settings, where: Any = None
+) -> Iterator[tuple[Source, Source]]:
+    """Lend the source of a store, after checking that it is the same.
+
+    Parameters
+    ----------
+    store : Store
+    settings : Settings
+        The part that is wanted, see `part_of`.
+    where : str or path-like, optional
+        The source, if it does not lie where it was.
+
+    Yields
+    ------
+    part, pictures : Source
+        The first knows the sound and the length of the part. The second has all frames that were
+        analysed, so that a part looks as it does in the whole. For the whole they are one.
+
+    Raises
+    ------
+    VidsalError
+        If the source is missing, cannot be read, or is another one.
+    """
+    open_as = partial(_source, store, where)
+    is_part = settings.part_s != store.settings.part_s
+    with (
+        open_as(settings) as part,
+        open_as(store.settings) if is_part else nullcontext(part) as pictures,
+    ):
+        yield part, pictures
+
+
+@contextmanager
+def _source(store: Store, given: Any, settings: Settings) -> Iterator[Source]:
+    """Lend the source of a store, opened with some settings."""
     stored = store.about["source"]
     if "checksum" not in stored:
         raise VidsalError(
             f"{store.path}: its source, {stored['name']}, was no file, and cannot be read again"
         )
-    if not is_given and not Path(stored["name"]).exists():
+    if given is None and not Path(stored["name"]).exists():
         raise VidsalError(
             f"{stored['name']}, of which {store.path} was made, is missing: give its new place "
             f"with {option('source')}"
         )
+    where = stored["name"] if given is None else given
     with source_opener(where, settings)() as source:
         if source_identity(source.info).get("checksum") != stored["checksum"]:
             raise VidsalError(

@@ -1,5 +1,6 @@
 """Pictures from saliency: overlays, layouts, annotation. Arrays in, arrays out."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from vidsal.render.style import Style
 from vidsal.render.text import line_px, shortened, width_px, write
 from vidsal.runtime.opencv import cv2
 from vidsal.saliency.regions import Box, boxes
-from vidsal.settings import PANELS, Colormap
+from vidsal.settings import PANELS
 from vidsal.types import Prediction, Rgb, Saliency
 
 # Height of a caption as a share of the picture's shorter side, and the smallest legible height.
@@ -65,7 +66,7 @@ def draw_saliency(saliency: Saliency, style: Style) -> Rgb:
             (_motion_label(saliency), motion),
             (_fused_label(saliency, style), result),
         ]
-    return even(_grid(panels, PANELS[style.layout][1], annotate=style.annotate))
+    return even(grid(panels, PANELS[style.layout][1], annotate=style.annotate))
 
 
 def _panel_size(rgb: Rgb, style: Style) -> Rgb:
@@ -84,7 +85,7 @@ def _fused_picture(rgb: Rgb, saliency: Saliency, style: Style) -> Rgb:
             rgb, saliency.fused, view=style.view, colormap=style.colormap, alpha=style.alpha
         )
     regions = boxes(saliency.fused, style.boxes) if style.boxes else []
-    if style.annotate and _has_room(rgb):
+    if style.annotate and has_room(rgb):
         _annotate(result, saliency, style, regions)
     else:
         _draw_boxes(result, regions)
@@ -140,29 +141,44 @@ def write_line(picture: Rgb, text: str, *, below: bool = False) -> None:
     below : bool
         Write below the labels of the panels.
     """
-    if not _has_room(picture):
+    if not has_room(picture):
         return
-    size = _text_px(picture)
-    small, margin = _second_px(size), size // 3
+    size = text_px(picture)
+    small, margin = second_px(size), size // 3
     top = margin + (2 * size if below else 0)
     background = picture[top - margin : top + line_px(small) + margin]
     background //= 2
     write(picture, text, small, left=size // 2, top=top)
 
 
-def _grid(panels: list[tuple[str, Rgb]], columns: int, *, annotate: bool) -> Rgb:
-    """Return labelled panels of one size in full rows of `columns`."""
+def grid(panels: Sequence[tuple[str, Rgb]], columns: int, *, annotate: bool) -> Rgb:
+    """Return labelled panels of one size in full rows.
+
+    Parameters
+    ----------
+    panels : sequence of (str, (H, W, 3) uint8 array)
+        Labels and pictures, row by row.
+    columns : int
+        Number of panels in a row; it divides the number of panels.
+    annotate : bool
+        Write the labels, where there is room for text.
+
+    Returns
+    -------
+    (H * rows, W * columns, 3) uint8 array
+        Black lines part the panels.
+    """
     height, width = panels[0][1].shape[:2]
-    grid = np.empty((height * (len(panels) // columns), width * columns, 3), np.uint8)
+    result = np.empty((height * (len(panels) // columns), width * columns, 3), np.uint8)
     for n, (label, panel) in enumerate(panels):
         top, left = height * (n // columns), width * (n % columns)
-        cell = grid[top : top + height, left : left + width]
+        cell = result[top : top + height, left : left + width]
         cell[:] = panel
-        if annotate and _has_room(cell):
-            size = _text_px(cell)
+        if annotate and has_room(cell):
+            size = text_px(cell)
             write(cell, label, size, left=size // 2, top=size // 3, room=width - size)
-    _draw_gutters(grid, height, width)
-    return grid
+    _draw_gutters(result, height, width)
+    return result
 
 
 def _draw_gutters(grid: Rgb, height: int, width: int) -> None:
@@ -185,9 +201,7 @@ class _Place(NamedTuple):
     def of(cls, picture: Rgb, corner: str, style: Style) -> "_Place":
         """Return the place in a panel; the labels of panels, and a live status, are at the top."""
         lines = (PANELS[style.layout] != (1, 1)) + style.has_status
-        return cls(
-            corner.startswith("top"), corner.endswith("right"), lines * 2 * _text_px(picture)
-        )
+        return cls(corner.startswith("top"), corner.endswith("right"), lines * 2 * text_px(picture))
 
     def write(self, picture: Rgb, text: str, size: int, *, inset: int, offset: int) -> None:
         """Write a line, so many pixels from the upper or lower side and from the left or right."""
@@ -201,7 +215,7 @@ class _Place(NamedTuple):
 
 def _annotate(picture: Rgb, saliency: Saliency, style: Style, regions: list[Box]) -> None:
     """Draw boxes, colour bar and marker, and write class, time and model into the picture."""
-    size, prediction = _text_px(picture), saliency.prediction
+    size, prediction = text_px(picture), saliency.prediction
     place = _Place.of(picture, saliency.caption_corner, style)
     room, bar_reach = picture.shape[1] - size, 0
     # The colours of lines are brighter than those of the map, and "reveal" has none.
@@ -210,13 +224,13 @@ def _annotate(picture: Rgb, saliency: Saliency, style: Style, regions: list[Box]
         behind = picture[rows, columns].copy()
         _draw_boxes(picture, regions)
         picture[rows, columns] = behind
-        _draw_colour_bar(picture[rows, columns], size, style.colormap)
+        _fill_colour_bar(picture[rows, columns], size, colours(style.colormap))
         room -= behind.shape[1] + size // 2
         bar_reach = size // 2 + behind.shape[0]
     else:
         _draw_boxes(picture, regions)
     if saliency.marker:
-        _draw_marker(picture, saliency.marker)
+        draw_marker(picture, saliency.marker)
     time = time_code(saliency.frame.time_s) if saliency.frame.has_time else ""
     offset = size // 2
     offset += _write_second_line(picture, time, _details(prediction, style), place, room)
@@ -257,8 +271,8 @@ def _write_second_line(
     picture: Rgb, time: str, details: list[str], place: _Place, room: int
 ) -> int:
     """Write time and details; return the height of the line, 0 if nothing fits."""
-    size = _text_px(picture)
-    small, edge = _second_px(size), size // 2
+    size = text_px(picture)
+    small, edge = second_px(size), size // 2
     time = time if width_px(time, small) <= room else ""
     time_px = width_px(f"{time}  ", small) if time else 0
     caption = _last_parts(details, small, room - time_px)
@@ -298,15 +312,35 @@ def time_code(time_s: float) -> str:
     return f"{hours}:{minutes:02d}:{clock}" if hours else f"{minutes}:{clock}"
 
 
-def _has_room(picture: Rgb) -> bool:
+def has_room(picture: Rgb) -> bool:
+    """Return whether a picture is large enough for text.
+
+    Parameters
+    ----------
+    picture : (H, W, 3) uint8 array
+    """
     return bool(min(picture.shape[:2]) >= _ANNOTATED_PX)
 
 
-def _text_px(picture: Rgb) -> int:
+def text_px(picture: Rgb) -> int:
+    """Return the height of the letters of a caption, in pixels.
+
+    Parameters
+    ----------
+    picture : (H, W, 3) uint8 array
+        A panel.
+    """
     return max(_TEXT_PX, round(int(min(picture.shape[:2])) * _TEXT))
 
 
-def _second_px(size: int) -> int:
+def second_px(size: int) -> int:
+    """Return the height of the letters of a less important line, in pixels.
+
+    Parameters
+    ----------
+    size : int
+        That of the caption.
+    """
     return max(_TEXT_PX, round(_SECOND_LINE * size))
 
 
@@ -314,8 +348,16 @@ def _bar_label_px(size: int) -> int:
     return max(_TEXT_PX - 2, round(size * 0.7))
 
 
-def _draw_marker(picture: Rgb, point: tuple[float, float]) -> None:
-    """Draw a ring around a (row, column), white in black, to be visible on any background."""
+def draw_marker(picture: Rgb, point: tuple[float, float]) -> None:
+    """Draw a ring around a point, white in black, to be visible on any background.
+
+    Parameters
+    ----------
+    picture : (H, W, 3) uint8 array
+        It is changed.
+    point : (float, float)
+        Row and column as shares of the sides.
+    """
     height, width = picture.shape[:2]
     centre = int(point[1] * width), int(point[0] * height)
     radius = max(5, round(min(height, width) / 40))
@@ -335,6 +377,32 @@ def _draw_boxes(picture: Rgb, regions: list[Box]) -> None:
         cv2.rectangle(picture, first, last, (255, 255, 255), line)
 
 
+def draw_colour_bar(
+    picture: Rgb, size: int, table: Rgb, labels: Sequence[str] = ("0", "1")
+) -> tuple[int, int]:
+    """Draw a colour bar into the lower right corner of a picture.
+
+    Parameters
+    ----------
+    picture : (H, W, 3) uint8 array
+        It is changed.
+    size : int
+        Height of the letters of a caption, see `text_px`.
+    table : (n, 3) uint8 array
+        The colours, that of the lowest value first.
+    labels : sequence of str
+        Values at equal distances along the bar, the first and the last one at its ends.
+
+    Returns
+    -------
+    (int, int)
+        Left and top of the bar with its labels, in pixels.
+    """
+    rows, columns = _bar_span(picture, size, _Place(is_top=False, is_right=False, taken_px=0))
+    _fill_colour_bar(picture[rows, columns], size, table, labels)
+    return columns.start, rows.start
+
+
 def _bar_span(picture: Rgb, size: int, place: _Place) -> tuple[slice, slice]:
     """Return the rows and columns of the colour bar, across from the captions."""
     height, width = (int(side) for side in picture.shape[:2])
@@ -346,13 +414,15 @@ def _bar_span(picture: Rgb, size: int, place: _Place) -> tuple[slice, slice]:
     return slice(top, top + high), slice(left, left + wide)
 
 
-def _draw_colour_bar(cell: Rgb, size: int, colormap: Colormap) -> None:
-    """Fill a part of a picture with the colour bar and its labels."""
+def _fill_colour_bar(cell: Rgb, size: int, table: Rgb, labels: Sequence[str] = ("0", "1")) -> None:
+    """Fill a part of a picture with a colour bar and its labels."""
     high, wide = (int(side) for side in cell.shape[:2])
     small = _bar_label_px(size)
-    label = line_px(small)
-    ramp = colours(colormap)[np.linspace(0, 255, wide - 2).astype(int)]
-    cell[label:] = 230
-    cell[label + 1 : high - 1, 1 : wide - 1] = ramp[None]
-    write(cell, "0", small, left=1, bottom=label)
-    write(cell, "1", small, left=wide - 1 - width_px("1", small), bottom=label)
+    top = line_px(small)
+    ramp = table[np.linspace(0, len(table) - 1, wide - 2).astype(int)]
+    cell[top:] = 230
+    cell[top + 1 : high - 1, 1 : wide - 1] = ramp[None]
+    for n, label in enumerate(labels):
+        # The first one begins at the left end, the last one ends at the right one.
+        room = wide - 2 - width_px(label, small)
+        write(cell, label, small, left=1 + round(room * n / (len(labels) - 1)), bottom=top)

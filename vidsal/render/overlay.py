@@ -14,6 +14,11 @@ LEVELS = (0.25, 0.5, 0.75, 0.9)
 # Saliency from which a picture is shown as it is by "reveal", and the light that is left of the
 # rest. Below half of the display nothing is clearly salient.
 _REVEALED, _DIMMED = 0.5, 0.35
+# Colours of the ends of a signed map, blue and orange: people who cannot tell red from green can
+# tell these apart. What is below 0 is blue.
+_NEGATIVE, _POSITIVE = (64, 156, 255), (255, 138, 36)
+# Light that is left of a grey picture under a signed map: both colours are visible on it.
+_UNDER_SIGNED = 0.5
 
 
 def laid_over(rgb: Rgb, saliency_map: Map, *, view: View, colormap: Colormap, alpha: float) -> Rgb:
@@ -144,6 +149,58 @@ def _bounds(mask: NDArray[np.bool_], size: tuple[int, ...]) -> tuple[slice, slic
         first, last = int((found[0] - 1) * factor), int(np.ceil((found[-1] + 2) * factor))
         spans.append(slice(max(0, first), min(side, last)))
     return spans[0], spans[1]
+
+
+def signed_over(rgb: Rgb, values: Map) -> Rgb:
+    """Return a dark grey picture with a signed map laid over it; 0 stays grey.
+
+    Above 0 the map is orange, below 0 blue. The opacity of a pixel is the magnitude of its value.
+
+    Parameters
+    ----------
+    rgb : (H, W, 3) uint8 array
+        It is not changed.
+    values : (h, w) float32 array
+        In [-1, 1]. It is resized to the picture.
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
+    """
+    added, kept = _signed_tables()
+    # 0 is a level of its own: where two maps are equal, no colour is added.
+    small = np.rint(127 + 127 * np.clip(values, -1, 1)).astype(np.uint8)
+    levels = _enlarged(small, rgb.shape[:2])
+    dim = cv2.convertScaleAbs(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), alpha=_UNDER_SIGNED)
+    under = cv2.multiply(dim, cv2.LUT(levels, kept), scale=1 / 255)
+    coloured = cv2.applyColorMap(levels, added)
+    return np.asarray(cv2.add(coloured, cv2.cvtColor(under, cv2.COLOR_GRAY2RGB)), np.uint8)
+
+
+def signed_colours() -> Rgb:
+    """Return the colours of a signed map on a grey of medium lightness.
+
+    Returns
+    -------
+    (255, 3) uint8 array
+        RGB, the colour of -1 first, that of 0 in the middle.
+    """
+    added, kept = _signed_tables()
+    under = np.rint(_UNDER_SIGNED * 128 * kept[:255, None] / 255).astype(np.uint8)
+    return np.asarray(added[:255, 0] + under, np.uint8)
+
+
+@lru_cache
+def _signed_tables() -> tuple[Rgb, Rgb]:
+    """Return what each level of a signed map adds to a picture, and the share of 255 it keeps.
+
+    (256, 1, 3) and (256,) uint8. Level 127 is 0; level 255 is not used.
+    """
+    value = np.minimum((np.arange(256) - 127) / 127, 1)
+    opacity = np.abs(value)
+    ends = np.where(value[:, None] < 0, _NEGATIVE, _POSITIVE)
+    added, kept = np.rint(ends * opacity[:, None]), np.rint(255 * (1 - opacity))
+    return added[:, None, :].astype(np.uint8), kept.astype(np.uint8)
 
 
 @lru_cache

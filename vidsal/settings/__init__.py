@@ -464,6 +464,21 @@ def redrawn_options() -> list[str]:
     ]
 
 
+def compared_options() -> list[str]:
+    """Return the names of the options that a comparison of stored analyses has.
+
+    What the analyses showed is compared as it is: nothing is scaled or fused anew, and the panels
+    are given.
+    """
+    without = ("maps", "layout", "boxes", "contrast")
+    groups = {field.name: field.metadata["group"] for field in dataclasses.fields(Settings)}
+    return [
+        name
+        for name in redrawn_options()
+        if name not in without and groups[name] != "Scale and fusion"
+    ]
+
+
 @documented
 @group("Live")
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -64,13 +64,23 @@ def _unresolved_output_path(info: SourceInfo, options: OutputOptions) -> Path:
     return options.output
 
 
-def claim_outputs(info: SourceInfo, settings: Settings) -> Path:
+def claim_outputs(
+    info: SourceInfo,
+    settings: Settings,
+    panels: tuple[int, int] | None = None,
+    *,
+    table_suffixes: Collection[str] = (".csv",),
+) -> Path:
     """Check the paths of all outputs, and the free disk space, before any work.
 
     Parameters
     ----------
     info : SourceInfo
     settings : Settings
+    panels : (int, int), optional
+        Rows and columns of panels of the picture; by default those of the layout.
+    table_suffixes : collection of str
+        Endings of the formats in which the table can be written.
 
     Returns
     -------
@@ -100,8 +110,11 @@ def claim_outputs(info: SourceInfo, settings: Settings) -> Path:
         "output": output, "table": settings.table, "maps": settings.maps,
         "keep": settings.keep,
     })  # fmt: skip
-    if settings.table and settings.table.suffix.lower() != ".csv":
-        raise UsageError(f"{option('table', str(settings.table))}: a table is written as .csv")
+    if settings.table and settings.table.suffix.lower() not in table_suffixes:
+        raise UsageError(
+            f"{option('table', str(settings.table))}: a table is written as "
+            f"{' or '.join(table_suffixes)}"
+        )
     if settings.maps:
         claim_folder(settings.maps, overwrite=settings.overwrite)
     if settings.keep:
@@ -111,7 +124,7 @@ def claim_outputs(info: SourceInfo, settings: Settings) -> Path:
         claim_store(settings.keep, overwrite=settings.overwrite)
     if info.fps:
         codecs.require_encoder(output, settings.codec)
-        require_space(output, info, settings)
+        require_space(output, info, settings, panels)
     return output
 
 

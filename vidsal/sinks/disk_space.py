@@ -27,7 +27,9 @@ _QUALITY_PER_DOUBLING = 15
 _AUDIO_BYTES_S = 192_000 / 8
 
 
-def require_space(output: Path, info: SourceInfo, settings: Settings) -> None:
+def require_space(
+    output: Path, info: SourceInfo, settings: Settings, panels: tuple[int, int] | None = None
+) -> None:
     """Check before any work that the disks have space for a video and its maps.
 
     Nothing is checked for a source of unknown duration.
@@ -38,6 +40,8 @@ def require_space(output: Path, info: SourceInfo, settings: Settings) -> None:
         Path of the video.
     info : SourceInfo
     settings : Settings
+    panels : (int, int), optional
+        Rows and columns of panels; by default those of the layout.
 
     Raises
     ------
@@ -49,7 +53,7 @@ def require_space(output: Path, info: SourceInfo, settings: Settings) -> None:
         # The finished segments of an interrupted run are on the disk already.
         files = checkpoint_folder(output).rglob("*")
         done = sum(one.stat().st_size for one in files if one.is_file())
-    needs = {nearest_folder(output): max(0, video_bytes(output, info, settings) - done)}
+    needs = {nearest_folder(output): max(0, video_bytes(output, info, settings, panels) - done)}
     if settings.maps:
         maps = settings.maps if settings.maps.exists() else nearest_folder(settings.maps)
         needs[maps] = needs.get(maps, 0) + maps_bytes(info, settings)
@@ -68,7 +72,9 @@ def require_space(output: Path, info: SourceInfo, settings: Settings) -> None:
             )
 
 
-def video_bytes(output: Path, info: SourceInfo, settings: Settings) -> int:
+def video_bytes(
+    output: Path, info: SourceInfo, settings: Settings, panels: tuple[int, int] | None = None
+) -> int:
     """Return an estimate of the space that a video takes while it is made.
 
     The estimate is the number of pixels times the codec's typical bits a pixel. Audio is added
@@ -80,6 +86,8 @@ def video_bytes(output: Path, info: SourceInfo, settings: Settings) -> int:
     output : Path
     info : SourceInfo
     settings : Settings
+    panels : (int, int), optional
+        Rows and columns of panels; by default those of the layout.
 
     Returns
     -------
@@ -90,7 +98,7 @@ def video_bytes(output: Path, info: SourceInfo, settings: Settings) -> int:
     if length_s is None or info.fps is None:
         return 0
     codec = codecs.codec_of(output, settings.codec)
-    rows, columns = PANELS[settings.layout]
+    rows, columns = panels or PANELS[settings.layout]
     panel_px = math.prod(panel_size((info.height_px, info.width_px), columns, settings.width))
     frame_px = panel_px * rows * columns
     pixels = frame_px * length_s * float(codecs.rate_of(output, info.fps))

@@ -116,8 +116,28 @@ class Store:
         return self._read(name, 0, len(self))
 
     def __iter__(self) -> Iterator[StoredFrame]:
-        for first in range(0, len(self), _BLOCK):
-            last = min(first + _BLOCK, len(self))
+        return self.frames()
+
+    def frames(self, begin: int = 0, end: int | None = None) -> Iterator[StoredFrame]:
+        """Yield the results of consecutive frames.
+
+        Parameters
+        ----------
+        begin, end : int
+            Places in the store, from 0; `end` is left out. All frames by default.
+
+        Yields
+        ------
+        StoredFrame
+
+        Raises
+        ------
+        VidsalError
+            If the store is damaged.
+        """
+        end = len(self) if end is None else min(end, len(self))
+        for first in range(begin, end, _BLOCK):
+            last = min(first + _BLOCK, end)
             block = {name: self._read(name, first, last) for name in self._group.array_keys()}
             for n in range(last - first):
                 yield self._frame({name: values[n] for name, values in block.items()})
