@@ -23,7 +23,7 @@ from vidsal.cli import main
 from vidsal.errors import UsageError, VidsalError
 from vidsal.rendering import render_store, results_of
 from vidsal.settings import Layout, Settings, View, redrawn_options
-from vidsal.store.reader import open_store, saved_settings
+from vidsal.store.reader import Store, open_store, saved_settings
 from vidsal.store.schema import levels_of, values_of
 
 zarr = pytest.importorskip("zarr")
@@ -139,7 +139,7 @@ def test_a_store_holds_what_the_analysis_gives(kept: Path) -> None:
             == (two.index, two.time_s)
             == (three.index, two.time_s)
         )
-        assert one.gradient is not None and two.gradient is not None
+        assert one.gradient is not None and two.gradient is not None and two.fused is not None
         assert np.abs(one.gradient - two.gradient).max() <= one.gradient.max() / 8000
         assert np.abs(one.speed - two.speed).max() <= max(one.speed.max(), 1e-9) / 8000
         assert np.abs(one.fused - two.fused).max() <= 1 / 500
@@ -195,7 +195,7 @@ def test_every_second_frame(kept: Path) -> None:
 
 def test_a_moved_source(kept: Path) -> None:
     moved = kept.rename(kept.with_name("moved.mp4"))
-    with pytest.raises(VidsalError, match="is missing: give its new place with source="):
+    with pytest.raises(VidsalError, match="is missing: give the new place of the source with source="):
         render_store("s.vidsal", output=Path("p.mp4"))
     out = render_store("s.vidsal", source=moved, output=Path("p.mkv"), codec="ffv1")
     assert_alike(*(iio.imread(path).astype(int) for path in ("o.mkv", out)))
@@ -348,6 +348,80 @@ def test_a_photo(brightness: BrightnessStage) -> None:
     vidsal.run("p.png", settings_of(output=Path("o.png"), codec=None))
     render_store("s.vidsal", output=Path("q.png"))
     assert_alike(iio.imread("o.png").astype(int), iio.imread("q.png").astype(int))
+
+
+def test_photos_beside_videos_are_drawn_again(
+    make_clip: MakeClip, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The options of time are meant for the videos of a folder."""
+    rgb = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    Path("in").mkdir()
+    iio.imwrite("in/p.png", rgb)
+    make_clip(frames=20).rename("in/v.mp4")
+    words = ["--start", "0.2", "--duration", "0.2", "--every", "2", "--fps", "25"]
+    options = ["--model", "none", "--working-width", "64", "--keep", "stores", "-o", "out"]
+    assert exit_code("run", "in", *words, *options) == 0
+    assert open_store("stores/p.vidsal").about["settings"].keys() == {"model", "working_width"}
+    assert open_store("stores/v.vidsal").settings.duration == 0.2
+    for name, suffix in (("p", ".png"), ("v", ".mp4")):
+        assert exit_code("render", f"stores/{name}.vidsal", "-o", f"{name}{suffix}") == 0
+        one, two = (
+            iio.imread(path).astype(int)
+            for path in (f"out/{name}_saliency{suffix}", f"{name}{suffix}")
+        )
+        assert one.shape == two.shape
+        assert_alike(one, two)
+    capsys.readouterr()
+    assert exit_code("render", "stores/p.vidsal", "--duration", "1", "-o", "q.png") == 2
+    assert "p.png is a photo, which has no time" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("pattern", ["frames/*.png", "*.png", "list.txt", "frames/a*.png"])
+def test_a_sequence_of_pictures_is_drawn_again_as_typed(
+    pattern: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path() if pattern == "*.png" else Path("frames")
+    folder.mkdir(exist_ok=True)
+    rng = np.random.default_rng(0)
+    names = [folder / f"{'ab'[n > 2]}{n}.png" for n in range(5)]
+    for name in names:
+        iio.imwrite(name, rng.integers(0, 256, (48, 64, 3), np.uint8))
+    # Another picture, of which the pattern knows nothing.
+    shutil.copyfile(names[0], folder / "z.jpg")
+    Path("list.txt").write_text("\n".join(name.as_posix() for name in names))
+    words = ["--sequence", "--model", "none", "--keep", "s.vidsal", "-o", "o.mkv"]
+    codec = ["--codec", "ffv1", "--working-width", "64"]
+    assert exit_code("run", pattern, *words, *codec) == 0
+    # The store may be drawn from any place.
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    assert exit_code("render", "../s.vidsal", "-o", "p.mkv", "--codec", "ffv1") == 0
+    one, two = (iio.imread(path).astype(int) for path in ("../o.mkv", "p.mkv"))
+    assert one.shape == two.shape
+    assert len(one) == (3 if pattern == "frames/a*.png" else 5)
+    assert_alike(one, two)
+    Path("..", names[1]).unlink()
+    capsys.readouterr()
+    assert exit_code("render", "../s.vidsal", "-o", "q.mkv") == 1
+    error = capsys.readouterr().err
+    assert f"{names[1].name}, of which" in error and "is missing" in error
+
+
+def test_rendering_reads_no_array_that_it_does_not_use(
+    kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, names = Store._read, set()
+
+    def noted(self: Store, name: str, first: int, last: int) -> Any:
+        names.add(name)
+        return read(self, name, first, last)
+
+    monkeypatch.setattr(Store, "_read", noted)
+    render_store("s.vidsal", output=Path("p.mkv"))
+    assert {"gradient", "speed", "speed_scale"} <= names
+    assert not names & {"fused", "fused_scale", "peak", "static_high"}
+    frame = next(open_store("s.vidsal").frames(without=("fused", "gradient")))
+    assert frame.fused is None and frame.gradient is None and frame.speed.shape == (54, 96)
 
 
 def test_a_run_without_a_network(make_clip: MakeClip) -> None:

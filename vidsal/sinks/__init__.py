@@ -182,7 +182,8 @@ def open_sinks(info: SourceInfo, settings: Settings, output: Path) -> Iterator[A
             if "checksum" not in source:
                 log.warning("%s is no file: its store can be read, but not drawn again", info.name)
             about = {
-                "source": source, "settings": saved_settings(settings),
+                "source": source,
+                "settings": saved_settings(settings, is_photo=info.fps is None),
                 "fps": None if info.fps is None else str(info.fps),
                 "height_px": info.height_px, "width_px": info.width_px,
             }  # fmt: skip
