@@ -46,7 +46,7 @@ def render_store(
     Parameters
     ----------
     store : str or Path
-        A folder that ``vidsal run --keep`` wrote.
+        A folder or a zip file that ``vidsal run --keep`` wrote.
     source : str or path-like, optional
         The source, if it does not lie where it was.
     progress : bool or callable, optional
@@ -110,6 +110,7 @@ def process_store(
     is_part = settings.part_s != stored.part_s
     open_as = partial(_source, opened, where)
     with (
+        opened,
         open_as(settings) as part,
         open_as(stored) if is_part else nullcontext(part) as pictures,
     ):

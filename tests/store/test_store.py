@@ -6,6 +6,7 @@ import dataclasses
 import shutil
 import subprocess
 import sys
+import zipfile
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, get_args
@@ -195,7 +196,7 @@ def test_every_second_frame(kept: Path) -> None:
 
 def test_a_moved_source(kept: Path) -> None:
     moved = kept.rename(kept.with_name("moved.mp4"))
-    with pytest.raises(VidsalError, match="is missing: give the new place of the source with source="):
+    with pytest.raises(VidsalError, match="is missing: give the new place of the source"):
         render_store("s.vidsal", output=Path("p.mp4"))
     out = render_store("s.vidsal", source=moved, output=Path("p.mkv"), codec="ffv1")
     assert_alike(*(iio.imread(path).astype(int) for path in ("o.mkv", out)))
@@ -312,8 +313,11 @@ def test_nothing_is_left_of_a_run_that_fails(
 
 def test_names_of_stores(make_clip: MakeClip, brightness: BrightnessStage) -> None:
     clip = make_clip(frames=3)
-    with pytest.raises(VidsalError, match=r"a folder that ends in \.vidsal"):
-        vidsal.run(clip, settings_of(keep=Path("s.zarr")))
+    for name in ("s.zarr", "s.zip", "s", "vidsal.zip"):
+        with pytest.raises(
+            VidsalError, match=r"ends in \.vidsal \(a folder\) or \.vidsal\.zip \(one file\)"
+        ):
+            vidsal.run(clip, settings_of(keep=Path(name)))
     Path("s.vidsal").mkdir()
     with pytest.raises(VidsalError, match="exists and is no store"):
         vidsal.run(clip, settings_of(overwrite=True))
@@ -328,8 +332,6 @@ def test_names_of_stores(make_clip: MakeClip, brightness: BrightnessStage) -> No
     Path("s.vidsal/mine.txt").touch()
     with pytest.raises(VidsalError, match=r"holds other files than those of a store \(mine"):
         vidsal.run(clip, settings_of(overwrite=True))
-    with pytest.raises(UsageError, match="a store is written in one run"):
-        settings_of(resume=True)
 
 
 def test_several_sources_have_a_store_each(
@@ -338,8 +340,63 @@ def test_several_sources_have_a_store_each(
     clips: list[str | int | Path] = [make_clip(f"{name}.mp4", frames=3) for name in "ab"]
     vidsal.run_all(clips, settings_of(output=Path("out"), codec=None, keep=Path("stores")))
     assert sorted(path.name for path in Path("stores").iterdir()) == ["a.vidsal", "b.vidsal"]
-    with pytest.raises(UsageError, match="give the name of a folder for their stores"):
-        vidsal.run_all(clips, settings_of(output=Path("out"), codec=None, overwrite=True))
+    for name in ("s.vidsal", "s.vidsal.zip"):
+        with pytest.raises(UsageError, match="give the name of a folder for their stores"):
+            vidsal.run_all(
+                clips,
+                settings_of(output=Path("out"), codec=None, overwrite=True, keep=Path(name)),
+            )
+
+
+def test_a_store_in_one_file(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    vidsal.run(kept, settings_of(keep=Path("z.vidsal.zip"), output=Path("z.mkv")))
+    assert names_here() == ["o.mkv", "s.vidsal", "z.mkv", "z.vidsal.zip"]
+    with zipfile.ZipFile("z.vidsal.zip") as archive:
+        assert {one.compress_type for one in archive.infolist()} == {zipfile.ZIP_STORED}
+        files = {one: archive.read(one) for one in archive.namelist()}
+    assert files == {
+        path.relative_to("s.vidsal").as_posix(): path.read_bytes()
+        for path in Path("s.vidsal").rglob("*")
+        if path.is_file()
+    }
+    with open_store("z.vidsal.zip") as packed:
+        store = open_store("s.vidsal")
+        assert repr(packed) == "Store('z.vidsal.zip', 40 frames, maps 96x54)"
+        assert np.array_equal(packed.array("speed"), store.array("speed"))
+        assert np.array_equal(packed[33].speed, store[33].speed)
+    assert exit_code("render", "z.vidsal.zip", "-o", "p.mkv", "--codec", "ffv1") == 0
+    assert_alike(*(iio.imread(path).astype(int) for path in ("o.mkv", "p.mkv")))
+    # As for a folder: an earlier one is replaced only if that is wanted, other files never.
+    capsys.readouterr()
+    with pytest.raises(VidsalError, match=r"z\.vidsal\.zip exists: give another name"):
+        vidsal.run(kept, settings_of(keep=Path("z.vidsal.zip"), output=Path("y.mkv")))
+    vidsal.run(kept, settings_of(keep=Path("z.vidsal.zip"), duration=0.4, overwrite=True))
+    assert len(open_store("z.vidsal.zip")) == 10
+    Path("z.vidsal.zip").write_text("mine")
+    Path("f.vidsal").write_text("mine")
+    Path("s.vidsal").rename("g.vidsal.zip")
+    for name in ("z.vidsal.zip", "f.vidsal", "g.vidsal.zip"):
+        with pytest.raises(VidsalError, match=f"{name} exists and is no store"):
+            vidsal.run(kept, settings_of(keep=Path(name), overwrite=True))
+    with pytest.raises(VidsalError, match="is not a store"):
+        open_store("z.vidsal.zip")
+
+
+@pytest.mark.parametrize("place", [0.01, 0.3, 0.6, 0.99])
+def test_a_damaged_file_is_one_line(
+    place: float, make_clip: MakeClip, brightness: BrightnessStage
+) -> None:
+    vidsal.run(make_clip(frames=5), settings_of(keep=Path("z.vidsal.zip")))
+    data = bytearray(Path("z.vidsal.zip").read_bytes())
+    at = int(place * len(data))
+    Path("z.vidsal.zip").write_bytes(bytes(data[:at] + bytes(64) + data[at + 64 :]))
+    with pytest.raises(VidsalError, match=r"z\.vidsal\.zip is (damaged|not a store)"):
+        store = open_store("z.vidsal.zip")
+        for name in [*store._group.array_keys()]:
+            store.array(name)
+    Path("z.vidsal.zip").write_bytes(bytes(data[:at]))
+    with pytest.raises(VidsalError, match=r"z\.vidsal\.zip is not a store"):
+        open_store("z.vidsal.zip")
 
 
 def test_a_photo(brightness: BrightnessStage) -> None:
@@ -431,6 +488,10 @@ def test_a_run_without_a_network(make_clip: MakeClip) -> None:
     assert frame.gradient is None and frame.prediction is None
     render_store("s.vidsal", output=Path("n.mkv"), codec="ffv1")
     assert_alike(*(iio.imread(path).astype(int) for path in ("o.mkv", "n.mkv")))
+
+
+def names_here() -> list[str]:
+    return sorted(path.name for path in Path().iterdir())
 
 
 def exit_code(*words: str) -> Any:

@@ -5,13 +5,14 @@ import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidsal.errors import UsageError, VidsalError
 from vidsal.settings import Settings
+from vidsal.store.location import chunk_counts, is_store
 from vidsal.store.schema import CAMERAS, EVENTS, MAPS, require_schema, values_of
 from vidsal.store.zarr_files import load_zarr
 from vidsal.types import CameraMotion, Map, Prediction
@@ -83,6 +84,16 @@ class Store:
 
     def __len__(self) -> int:
         return int(self.about["frames"])
+
+    def close(self) -> None:
+        """Close the file of a store in a zip file."""
+        self._group.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def __repr__(self) -> str:
         height, width = self.size
@@ -212,33 +223,35 @@ def open_store(path: str | Path) -> Store:
     Parameters
     ----------
     path : str or Path
-        A folder that ``vidsal run --keep`` wrote.
+        What ``vidsal run --keep`` wrote: a folder, or a zip file.
 
     Returns
     -------
     Store
-        ``len(store)``, ``store[12]``, and an iterator over its frames.
+        ``len(store)``, ``store[12]``, and an iterator over its frames. A zip file stays open until
+        `Store.close`.
 
     Raises
     ------
     VidsalError
-        If it is no such folder, was not completed, was written by a newer version, or zarr is
+        If it is no store, was not completed, was written by a newer version, or zarr is
         missing.
     """
     path, zarr = Path(path), load_zarr()
-    if not (path / "zarr.json").is_file():
+    if not is_store(path):
         raise VidsalError(f"{path} is not a store: vidsal run --keep NAME.vidsal writes one")
     try:
-        group = zarr.open_group(str(path), mode="r")
-        about = dict(group.attrs)
+        opened = str(path) if path.is_dir() else zarr.storage.ZipStore(path, mode="r")
+        group = zarr.open_group(opened, mode="r")
+        about, arrays, chunks = dict(group.attrs), list(group.arrays()), chunk_counts(path)
     except Exception as error:
         raise VidsalError(f"{path} is damaged: its description cannot be read") from error
     require_schema(about.get("schema"), path)
     if not about.get("is_complete"):
         raise VidsalError(f"{path} was not completed: run the analysis again")
-    for name, array in group.arrays():
+    for name, array in arrays:
         # zarr reads zeros for a missing chunk.
-        if array.shape[0] != about["frames"] or array.nchunks_initialized != array.nchunks:
+        if array.shape[0] != about["frames"] or chunks[name] != array.nchunks:
             raise VidsalError(f"{path} is damaged: {name} lacks frames")
     return Store(path, group)
 
