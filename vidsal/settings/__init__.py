@@ -372,11 +372,6 @@ class Settings(PictureOptions, AnalysisOptions, NetworkOptions, SourceOptions, O
                 f"{option('resume', True)} is not for {option('static_every', 'auto')}, which "
                 "depends on how fast the machine is just then: give a number"
             )
-        if self.resume and self.keep is not None:
-            raise UsageError(
-                f"{option('resume', True)} is not for {option('keep', str(self.keep))}: a store is "
-                "written in one run"
-            )
         if self.resume and self.precision == "auto":
             raise UsageError(
                 f"{option('resume', True)} is not for {option('precision', 'auto')} (a part of the "

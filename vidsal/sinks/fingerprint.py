@@ -25,7 +25,7 @@ from vidsal.types import SourceInfo
 
 # Options that do not change the contents of a segment: segments have no audio.
 _IGNORED_OPTIONS = (
-    "output", "overwrite", "resume", "audio", "skip_existing", "recursive", "trust_model", "keep",
+    "output", "overwrite", "resume", "audio", "skip_existing", "recursive", "trust_model",
 )  # fmt: skip
 # Bytes at the beginning and at the end of a file that the checksum covers. A checksum of a whole
 # video would take minutes.
@@ -108,12 +108,12 @@ def source_identity(info: SourceInfo) -> dict[str, Any]:
 
 def _places(files: Sequence[str]) -> dict[str, Any]:
     """Return where the pictures of a sequence lie: their common folder, and paths in it."""
-    paths = [os.path.realpath(one) for one in files]
+    paths = [Path(one).absolute() for one in files]
     try:
-        folder = os.path.commonpath([os.path.dirname(one) for one in paths])
+        folder = os.path.commonpath([one.parent for one in paths])
     except ValueError:
         # On several drives of Windows.
-        return {"folder": "", "pictures": paths}
+        return {"folder": "", "pictures": [str(one) for one in paths]}
     return {"folder": folder, "pictures": [os.path.relpath(one, folder) for one in paths]}
 
 
