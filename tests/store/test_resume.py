@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -196,6 +197,73 @@ def test_an_earlier_store_stays_until_the_new_one_is_complete(
 def test_a_photo_needs_no_segments(sample_media: Path) -> None:
     vidsal.run(sample_media / "cat.jpg", settings_of("o", resume=True, output=Path("o.png")))
     assert len(open_store("o.vidsal")) == 1
+
+
+LIMITED = """
+import resource, sys
+from fractions import Fraction
+from vidsal import cli, pipeline
+
+pipeline._SEGMENT_S = Fraction(4, 25)
+limit = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+cli.main(sys.argv[2:])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits on files are POSIX")
+@pytest.mark.parametrize("name", ["s.vidsal", "s.vidsal.zip"])
+def test_a_full_disk_is_one_line(name: str, make_clip: MakeClip) -> None:
+    """Chunks of 32 frames do not fit; those of the segments do."""
+    clip = make_clip(frames=36, size=(108, 192), options=["-vf", "noise=alls=80:allf=t"])
+    words = ["run", str(clip), "--model", "none", "--quality", "0", "--width", "64"]
+    outputs = ["--keep", name, "-o", "o.mp4"]
+
+    def run_limited(limit: int, *more: str) -> list[str]:
+        command = [sys.executable, "-c", LIMITED, str(limit), *words, *outputs, *more]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        assert done.returncode == (1 if limit == 200_000 else 0)
+        return done.stderr.splitlines()
+
+    message = f"vidsal: cannot write {name}: File too large"
+    assert run_limited(200_000)[-1:] == [message]
+    assert names_here() == set()
+    assert run_limited(200_000, "--resume")[-1:] == [message]
+    assert names_here() == {"o.mp4.parts"}
+    # With room again, nothing is computed anew.
+    assert run_limited(10**9, "--resume") == [
+        "vidsal: continuing after the 36 frames that are done"
+    ]
+    assert names_here() == {"o.mp4", name}
+    assert len(open_store(name)) == 36
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_disk_that_fills_while_a_file_is_packed_leaves_no_store(make_clip: MakeClip) -> None:
+    clip = make_clip(frames=5)
+    Path(f".s.vidsal.zip.{os.getpid()}.zip").symlink_to("/dev/full")
+    with pytest.raises(VidsalError, match=r"cannot write s\.vidsal\.zip: No space left on device"):
+        vidsal.run(clip, settings_of("o", keep=Path("s.vidsal.zip")))
+    # The video was complete by then.
+    assert names_here() == {"o.mp4"}
+
+
+@pytest.mark.parametrize("frames", [5, 40])
+def test_a_store_that_cannot_be_completed_leaves_no_video(
+    frames: int, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last block is appended before the video gets its name."""
+    append = zarr.Array.append
+
+    def full(array: Any, values: Any, axis: int = 0) -> Any:
+        if len(values) < 32:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return append(array, values, axis=axis)
+
+    monkeypatch.setattr(zarr.Array, "append", full)
+    with pytest.raises(VidsalError, match=r"cannot write s\.vidsal: No space left on device"):
+        vidsal.run(make_clip(frames=frames), settings_of("o", keep=Path("s.vidsal")))
+    assert names_here() == set()
 
 
 @pytest.mark.parametrize("lengths", [[0], [3], [4, 4], [1, 2, 3, 4, 5], [9, 0, 9], [0, 1]])

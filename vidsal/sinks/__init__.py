@@ -19,7 +19,7 @@ from vidsal.sinks.kept import description
 from vidsal.sinks.maps import claim_folder, maps_sink
 from vidsal.sinks.table import table_sink
 from vidsal.sinks.video import video_sink
-from vidsal.store.writer import claim_store, store_sink
+from vidsal.store.writer import StoreSink, claim_store, store_sink
 from vidsal.types import SourceInfo
 
 log = logging.getLogger(__name__)
@@ -172,11 +172,16 @@ def open_sinks(info: SourceInfo, settings: Settings, output: Path) -> Iterator[A
     """
     with ExitStack() as stack:
         sinks: list[SaliencySink] = []
+        store: StoreSink | None = None
         if settings.table:
             sinks.append(stack.enter_context(table_sink(settings.table, info, settings)))
         if settings.maps:
             sinks.append(stack.enter_context(maps_sink(settings.maps)))
         if settings.keep:
             about = description(info, settings)
-            sinks.append(stack.enter_context(store_sink(settings.keep, about)))
+            store = stack.enter_context(store_sink(settings.keep, about))
+            sinks.append(store)
         yield AllSinks(sinks, stack.enter_context(picture_sink(output, info, settings)))
+        # Its last block is large: a full disk must be found before the picture has its name.
+        if store:
+            store.finish()

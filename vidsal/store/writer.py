@@ -137,7 +137,7 @@ class StoreSink:
         self._rows = []
 
     def finish(self) -> None:
-        """Append the rest, and mark the store as complete.
+        """Append the rest, and mark the store as complete; a second call does nothing.
 
         Raises
         ------
@@ -147,8 +147,9 @@ class StoreSink:
         self.flush()
         if self._group is None:
             raise VidsalError(f"{self._path}: there are no frames, so nothing was stored")
-        with writing(self._path):
-            self._group.attrs["is_complete"] = True
+        if not self._group.attrs["is_complete"]:
+            with writing(self._path):
+                self._group.attrs["is_complete"] = True
 
     def _note(self, prediction: Prediction) -> None:
         """Keep the names of classes, of the network and of its arithmetic."""
