@@ -351,7 +351,9 @@ def test_runs_that_are_killed_go_on(
     # Few frames a second are many segments.
     clip = make_clip(frames=90, rate="5", sound="aac", size=(180, 320))
     script = load_script("kill_and_resume")
+    pytest.importorskip("zarr")
     args = [str(clip), "--kills", "4", "--model", "none", "--batch", "1", "--layout", "quad"]
+    args.append("--keep")
     assert script.main(args) == 0
     out = capsys.readouterr().out
     assert "90 pictures, 272 items to compare" in out

@@ -124,7 +124,7 @@ def bytes_of(store: str) -> dict[str, bytes]:
     ("name", "places"),
     [
         ("s.vidsal", [
-            ("draw", 7), ("append", 30), ("draw", 30), ("append", 1), ("join", 12),
+            ("append", 30), ("draw", 30), ("append", 1), ("join", 12),
             ("before rename", 1), ("after rename", 1), ("mark", 1), ("remove", 1),
         ]),
         ("s.vidsal.zip", [
@@ -143,17 +143,19 @@ def test_a_killed_run_goes_on(
         done = subprocess.run([*command, *words], capture_output=True, text=True, timeout=120)
         return done.returncode
 
+    # An earlier store is to be replaced.
+    outputs = ["--keep", name, "-o", "o.mp4", "--overwrite"]
+    assert run_killed("nowhere", 0, *outputs, "--duration", "0.2") == 0
     for place, number in places:
-        killed = run_killed(place, number, "--resume", "--keep", name, "-o", "o.mp4")
-        assert (place, killed) == (place, -signal.SIGKILL)
-    assert run_killed("nowhere", 0, "--resume", "--keep", name, "-o", "o.mp4") == 0
+        assert (place, run_killed(place, number, *outputs, "--resume")) == (place, -signal.SIGKILL)
+    assert run_killed("nowhere", 0, *outputs, "--resume") == 0
     assert run_killed("nowhere", 0, "--keep", "whole.vidsal", "-o", "whole.mp4") == 0
     assert names_here() == {name, "o.mp4", "whole.vidsal", "whole.mp4"}
     assert_equal_stores("whole.vidsal", name)
     assert len(open_store(name)) == FRAMES
 
 
-@pytest.mark.parametrize("after", [[], [0], [3, 2], [20], [9, 0, 0, 20]])
+@pytest.mark.parametrize("after", [[], [20], [9, 0, 0, 20]])
 def test_a_joined_store_is_one_of_one_run(
     after: list[int], make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,9 +214,9 @@ cli.main(sys.argv[2:])
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits on files are POSIX")
-@pytest.mark.parametrize("name", ["s.vidsal", "s.vidsal.zip"])
-def test_a_full_disk_is_one_line(name: str, make_clip: MakeClip) -> None:
+def test_a_full_disk_is_one_line(make_clip: MakeClip) -> None:
     """Chunks of 32 frames do not fit; those of the segments do."""
+    name = "s.vidsal"
     clip = make_clip(frames=36, size=(108, 192), options=["-vf", "noise=alls=80:allf=t"])
     words = ["run", str(clip), "--model", "none", "--quality", "0", "--width", "64"]
     outputs = ["--keep", name, "-o", "o.mp4"]

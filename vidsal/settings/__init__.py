@@ -90,8 +90,9 @@ class OutputOptions(Options):
         None, "Also write the maps as 16-bit grey PNG files into this folder.",
         parse=parse_path)
     keep: Path | None = declare(
-        None, "Also keep the analysis in this folder, which ends in .vidsal: `vidsal render` draws "
-        "other pictures of it, without computing it again.", parse=parse_path)
+        None, "Also keep the analysis, in a folder (.vidsal) or in one file (.vidsal.zip): "
+        "`vidsal render` draws other pictures of it, without computing it again. About 180 kB a "
+        "frame.", parse=parse_path)
     # fmt: on
 
 

@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from fractions import Fraction
@@ -266,8 +267,10 @@ class SegmentWriter:
     def _deliver_store(self, path: Path) -> None:
         """Join the stores of all segments at the final path."""
         folder = self._checkpoint.folder
-        # No other run has this name as long as the checkpoint is locked.
-        with new_store(path, self._output.name) as joined:
+        # A run that continues after `kill -9` finds what was begun. No other run has this number as
+        # long as the checkpoint is locked.
+        owner = f"{zlib.crc32(os.fsencode(self._output.absolute())):08x}"
+        with new_store(path, owner) as joined:
             # A last segment may have no frames, and no store.
             frames = join_stores(sorted(folder.glob(f"[0-9]*/{_STORE}")), joined, path)
             if frames != self.frames:

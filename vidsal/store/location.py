@@ -63,7 +63,7 @@ def new_store(path: Path, owner: str) -> Iterator[Path]:
     path : Path
         The final name of the store. A zip file is packed of the folder.
     owner : str
-        Part of the temporary names: what no two runs have at a time.
+        Part of the temporary names, in a few letters: what no two runs have at a time.
 
     Yields
     ------
@@ -77,14 +77,16 @@ def new_store(path: Path, owner: str) -> Iterator[Path]:
     """
     path = resolve_symlink(path)
     part, packed, old = (
-        path.with_name(shortened(f".{path.name}.{owner}", f".{kind}"))
+        path.with_name(shortened(f".{path.name}", f".{owner}.{kind}"))
         for kind in ("part", "zip", "old")
     )
     try:
         with writing(path):
+            # A run of this owner may have been killed at any moment.
             if old.exists() and not path.exists():
                 old.rename(path)
-            shutil.rmtree(part, ignore_errors=True)
+            for folder in (part, old):
+                shutil.rmtree(folder, ignore_errors=True)
             part.mkdir(parents=True)
         yield part
         with writing(path):
