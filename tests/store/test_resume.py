@@ -128,7 +128,7 @@ def bytes_of(store: str) -> dict[str, bytes]:
             ("before rename", 1), ("after rename", 1), ("mark", 1), ("remove", 1),
         ]),
         ("s.vidsal.zip", [
-            ("append", 50), ("pack", 9), ("before replace", 1), ("after replace", 1), ("remove", 1),
+            ("append", 50), ("pack", 9), ("before replace", 1), ("after replace", 1),
         ]),
     ],
 )  # fmt: skip
