@@ -14,7 +14,7 @@ from typing import Any
 
 from vidsal.errors import VidsalError
 from vidsal.media import codecs, ffmpeg, probe
-from vidsal.runtime.atomic_write import atomic_write, flush_folder, writing
+from vidsal.runtime.atomic_write import atomic_write, flush, flush_folder, writing
 from vidsal.runtime.safe_pickle import dumps, loads
 from vidsal.settings import OutputOptions, Settings
 from vidsal.sinks.base import AllSinks, SaliencySink
@@ -279,8 +279,10 @@ class SegmentWriter:
                     f"remove {folder} and run again"
                 )
             with writing(path):
-                # The segments are removed next.
                 flush_folder(joined)
+        with writing(path):
+            # The segments are removed next: the name must be on the disk, too.
+            flush(path.parent)
 
     def _join_video(self, folder: Path) -> None:
         segments = [one for one in self._checkpoint.segments if one.metadata["encoded"]]
