@@ -1,12 +1,13 @@
 """Kill `vidsal run --resume` at random moments, and compare the outputs with an undisturbed run.
 
-    python scripts/kill_and_resume.py CLIP [--kills 10] [--seed 0] [--model none] [OPTION ...]
+    python scripts/kill_and_resume.py CLIP [--kills 10] [--seed 0] [--model none] [--keep]
+                                           [OPTION ...]
 
 The first run is not disturbed. Then the same command is started again and again, and killed with
 SIGKILL at random moments of the first run's duration. Each start resumes the killed run. A run that
 ends before its moment is compared with the first one, and the next start begins anew. The script
-compares the decoded pictures, the decoded sound, the table and the maps. The exit code is 1 if
-anything differs. Unknown options are passed on to `vidsal run`.
+compares the decoded pictures, the decoded sound, the table and the maps, and with --keep the files
+of the store. The exit code is 1 if anything differs. Unknown options are passed on to `vidsal run`.
 
 Needs PyAV (``pip install av``). A clip should have at least two segments, 10 s.
 """
@@ -47,25 +48,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="seed of the moments")
     parser.add_argument("--model", default="none")
     parser.add_argument("--suffix", default=".mp4", help="suffix of the output video")
+    parser.add_argument("--keep", action="store_true", help="keep stores, and compare them")
     options, run_options = parser.parse_known_args(arguments)
     run_options = ["--model", options.model, *run_options]
     with tempfile.TemporaryDirectory() as folder:
         reference, killed = (
-            _Command(options.clip, Path(folder) / f"{name}{options.suffix}", run_options)
+            _Command(
+                options.clip, Path(folder) / f"{name}{options.suffix}", run_options,
+                is_kept=options.keep,
+            )
             for name in ("reference", "killed")
-        )
+        )  # fmt: skip
         return _compare(reference, killed, random.Random(options.seed), options.kills)
 
 
 class _Command:
     """A command line of `vidsal run --resume`, and the files that it writes."""
 
-    def __init__(self, clip: Path, output: Path, options: list[str]) -> None:
+    def __init__(self, clip: Path, output: Path, options: list[str], *, is_kept: bool) -> None:
         self.output = output
         self.table, self.maps = output.with_suffix(".csv"), output.with_suffix("")
+        self.store = output.with_suffix(".vidsal") if is_kept else None
         self.arguments = [
             sys.executable, "-m", "vidsal", "run", str(clip), "--resume", "-o", str(output),
-            "--table", str(self.table), "--maps", str(self.maps), *options,
+            "--table", str(self.table), "--maps", str(self.maps),
+            *(["--keep", str(self.store)] if self.store else []), *options,
         ]  # fmt: skip
 
     @property
@@ -79,13 +86,16 @@ class _Command:
 
     def leftovers(self) -> list[Path]:
         """Return temporary files beside the output."""
-        return list(self.output.parent.glob(f"*{self.output.name}?*"))
+        names = [self.output.name, *([self.store.name] if self.store else [])]
+        return [one for name in names for one in self.output.parent.glob(f"*{name}?*")]
 
     def remove(self) -> None:
         """Remove the outputs."""
         self.output.unlink()
         self.table.unlink()
         shutil.rmtree(self.maps)
+        if self.store:
+            shutil.rmtree(self.store)
 
 
 def _compare(reference: _Command, killed: _Command, rng: random.Random, kills: int) -> int:
@@ -147,7 +157,7 @@ def _run(command: _Command, kill_after_s: float | None) -> int | None:
 
 
 def _checksums(command: _Command) -> Iterator[tuple[str, str]]:
-    """Yield a name and a checksum for each picture, the sound, the table and each map."""
+    """Yield names and checksums of the pictures, the sound, the table, the maps and the store."""
     with av.open(str(command.output)) as file:
         for n, frame in enumerate(file.decode(file.streams.video[0])):
             pixels = frame.to_ndarray(format="rgb24").tobytes()
@@ -161,6 +171,9 @@ def _checksums(command: _Command) -> Iterator[tuple[str, str]]:
     yield "table", hashlib.sha256(command.table.read_bytes()).hexdigest()
     for path in sorted(command.maps.rglob("*.png")):
         yield str(path.relative_to(command.maps)), hashlib.sha256(path.read_bytes()).hexdigest()
+    if store := command.store:
+        for path in sorted(one for one in store.rglob("*") if one.is_file()):
+            yield f"store {path.relative_to(store)}", hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _count_differences(expected: dict[str, str], actual: dict[str, str]) -> int:

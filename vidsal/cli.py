@@ -357,7 +357,7 @@ _RENDER = {name: one for name, one in options_of(Settings).items() if name in _R
 )
 @with_options(_RENDER)
 def render(
-    store: Annotated[str, Parameter(help="Folder that vidsal run --keep wrote.")],
+    store: Annotated[str, Parameter(help="Folder or zip file that vidsal run --keep wrote.")],
     /,
     *,
     source: Annotated[

@@ -156,7 +156,12 @@ def compare_stores(
         names = _checked_names(names, len(opened))
     settings = _settings(first, options)
     part = _Part.of(first, settings)
-    with stored_source(first, settings, source) as (part_source, pictures):
+    with (
+        ExitStack() as closed_at_end,
+        stored_source(first, settings, source) as (part_source, pictures),
+    ):
+        for one in opened:
+            closed_at_end.enter_context(one)
         info = part_source.info
         settings = _with_output(settings, info)
         _require_outside(opened, settings)

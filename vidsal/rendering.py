@@ -27,6 +27,7 @@ from vidsal.settings import Settings, redrawn_options
 from vidsal.sinks import claim_outputs, open_sinks
 from vidsal.sinks.fingerprint import source_identity
 from vidsal.sources.base import Source
+from vidsal.sources.resolve import Pictures
 from vidsal.store.reader import Store, open_store
 from vidsal.types import Frame, Saliency
 
@@ -45,7 +46,7 @@ def render_store(
     Parameters
     ----------
     store : str or Path
-        A folder that ``vidsal run --keep`` wrote.
+        A folder or a zip file that ``vidsal run --keep`` wrote.
     source : str or path-like, optional
         The source, if it does not lie where it was.
     progress : bool or callable, optional
@@ -101,10 +102,10 @@ def process_store(
     if "output" in options and "codec" not in options:
         # The codec of the run may not fit another container.
         settings = dataclasses.replace(settings, codec=None)
-    where = opened.about["source"]["name"] if source is None else source
+    where = _place_of(opened) if source is None else source
     chosen = choose_progress(progress, label=name_of(where)) or (lambda results, _: results)
     begin_s, end_s = settings.part_s
-    with stored_source(opened, settings, source) as (part, pictures):
+    with opened, stored_source(opened, settings, where) as (part, pictures):
         info = part.info
         output = claim_outputs(info, settings)
         count, written = 0, 0
@@ -204,6 +205,23 @@ def _sum(begin_s: float, lasts_s: float | None) -> float | None:
     return None if lasts_s is None else begin_s + float(lasts_s)
 
 
+def _place_of(store: Store) -> str | Path | Pictures:
+    """Return the source of a store, where it lay."""
+    stored = store.about["source"]
+    name = stored["name"]
+    # A source that was no file is refused later, for this reason.
+    if "checksum" not in stored or "://" in name:
+        return str(name)
+    pictures = tuple(Path(stored["folder"], one) for one in stored.get("pictures", ()))
+    for path in pictures or (Path(name),):
+        if not path.exists():
+            raise VidsalError(
+                f"{path}, of which {store.path} was made, is missing: give the new place of the "
+                f"source with {option('source')}"
+            )
+    return Pictures(name, pictures) if pictures else Path(name)
+
+
 @contextmanager
 def stored_source(
     store: Store, settings: Settings, where: Any = None
@@ -229,7 +247,7 @@ def stored_source(
     VidsalError
         If the source is missing, cannot be read, or is another one.
     """
-    open_as = partial(_source, store, where)
+    open_as = partial(_source, store, _place_of(store) if where is None else where)
     is_part = settings.part_s != store.settings.part_s
     with (
         open_as(settings) as part,
@@ -239,19 +257,13 @@ def stored_source(
 
 
 @contextmanager
-def _source(store: Store, given: Any, settings: Settings) -> Iterator[Source]:
+def _source(store: Store, where: Any, settings: Settings) -> Iterator[Source]:
     """Lend the source of a store, opened with some settings."""
     stored = store.about["source"]
     if "checksum" not in stored:
         raise VidsalError(
             f"{store.path}: its source, {stored['name']}, was no file, and cannot be read again"
         )
-    if given is None and not Path(stored["name"]).exists():
-        raise VidsalError(
-            f"{stored['name']}, of which {store.path} was made, is missing: give its new place "
-            f"with {option('source')}"
-        )
-    where = stored["name"] if given is None else given
     with source_opener(where, settings)() as source:
         if source_identity(source.info).get("checksum") != stored["checksum"]:
             raise VidsalError(
@@ -281,7 +293,8 @@ def results_of(store: Store, frames: Iterable[Frame], settings: Settings) -> Ite
 
 def _static_maps(store: Store, frames: Iterable[Frame]) -> Iterator[StaticMap]:
     """Yield the stored maps of frames, as the static stage yields them."""
-    stored, size, scene = iter(store), store.size, None
+    # The maps are fused anew.
+    stored, size, scene = store.frames(without=("fused",)), store.size, None
     for frame in frames:
         found = next(stored, None)
         if found is None or found.index != frame.index:

@@ -15,6 +15,7 @@ from vidsal.sinks.image import IMAGE_SUFFIXES
 from vidsal.sources.image import is_image
 from vidsal.sources.resolve import SourceName
 from vidsal.store.schema import SUFFIX as STORE_SUFFIX
+from vidsal.store.schema import is_store_name
 
 
 def with_own_names(
@@ -56,7 +57,7 @@ def with_own_names(
             _require_folder(path, name, len(sources))
             folders[name] = path
     stores = settings.keep if are_several or is_group else None
-    if stores is not None and stores.suffix.lower() == STORE_SUFFIX:
+    if stores is not None and is_store_name(stores):
         raise UsageError(
             f"{option('keep', str(stores))}: there are {len(sources)} sources: "
             "give the name of a folder for their stores"

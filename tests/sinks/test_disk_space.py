@@ -51,6 +51,28 @@ def test_how_much_room_maps_take() -> None:
     assert disk_space.maps_bytes(info, Settings(model="none")) == 1500 * 320 * 180 * 2 * 2
 
 
+def test_how_much_room_a_store_takes() -> None:
+    info = replace(make_info(), **HD)
+    assert disk_space.store_bytes(info, Settings()) == pytest.approx(1500 * 320 * 180 * 3.35)
+    none = Settings(model="none", working_width=480)
+    assert disk_space.store_bytes(info, none) == pytest.approx(1500 * 480 * 270 * 1.85)
+    # Small pictures keep their size.
+    small = replace(info, height_px=48, width_px=64, frame_count_hint=100)
+    assert disk_space.store_bytes(small, Settings()) == pytest.approx(100 * 64 * 48 * 3.35)
+    assert disk_space.store_bytes(replace(info, duration_s=None), Settings()) == 0
+
+
+def test_a_real_store_takes_about_the_room_that_is_asked_for(
+    sample_media: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("zarr")
+    path = tmp_path / "s.vidsal.zip"
+    run_vidsal(sample_media / "chinchilla.mp4", tmp_path / "o.mp4", end=2.0, keep=path)
+    info = replace(make_info(), height_px=360, width_px=640, fps=Fraction(24), duration_s=2.0)
+    needed = disk_space.store_bytes(info, Settings(model="none"))
+    assert 0.5 * needed < path.stat().st_size < 1.2 * needed
+
+
 @pytest.mark.parametrize(
     ("codec", "suffix"), [("h264", ".mp4"), ("av1", ".mp4"), ("prores", ".mov")]
 )
@@ -89,6 +111,16 @@ def test_too_little_room_is_said_before_any_work(
     free(634)
     with pytest.raises(VidsalError, match=r"about 635\.0 MB are needed"):
         claim_outputs(info, with_maps)
+    # A store of 289.4 MB; a run that is resumed holds its parts beside the output, too.
+    pytest.importorskip("zarr")
+    with_store = replace(settings, keep=tmp_path / "s.vidsal")
+    free(407)
+    claim_outputs(info, with_store)
+    free(405)
+    with pytest.raises(VidsalError, match=r"about 406\.1 MB are needed"):
+        claim_outputs(info, with_store)
+    with pytest.raises(VidsalError, match=r"about 812\.2 MB are needed"):
+        claim_outputs(info, replace(with_store, resume=True))
     # Nobody knows how long a camera will record, or a file without a length is.
     free(0)
     claim_outputs(replace(info, is_live=True), settings)

@@ -6,6 +6,7 @@ import dataclasses
 import shutil
 import subprocess
 import sys
+import zipfile
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, get_args
@@ -23,7 +24,7 @@ from vidsal.cli import main
 from vidsal.errors import UsageError, VidsalError
 from vidsal.rendering import render_store, results_of
 from vidsal.settings import Layout, Settings, View, redrawn_options
-from vidsal.store.reader import open_store, saved_settings
+from vidsal.store.reader import Store, open_store, saved_settings
 from vidsal.store.schema import levels_of, values_of
 
 zarr = pytest.importorskip("zarr")
@@ -139,7 +140,7 @@ def test_a_store_holds_what_the_analysis_gives(kept: Path) -> None:
             == (two.index, two.time_s)
             == (three.index, two.time_s)
         )
-        assert one.gradient is not None and two.gradient is not None
+        assert one.gradient is not None and two.gradient is not None and two.fused is not None
         assert np.abs(one.gradient - two.gradient).max() <= one.gradient.max() / 8000
         assert np.abs(one.speed - two.speed).max() <= max(one.speed.max(), 1e-9) / 8000
         assert np.abs(one.fused - two.fused).max() <= 1 / 500
@@ -195,7 +196,7 @@ def test_every_second_frame(kept: Path) -> None:
 
 def test_a_moved_source(kept: Path) -> None:
     moved = kept.rename(kept.with_name("moved.mp4"))
-    with pytest.raises(VidsalError, match="is missing: give its new place with source="):
+    with pytest.raises(VidsalError, match="is missing: give the new place of the source"):
         render_store("s.vidsal", output=Path("p.mp4"))
     out = render_store("s.vidsal", source=moved, output=Path("p.mkv"), codec="ffv1")
     assert_alike(*(iio.imread(path).astype(int) for path in ("o.mkv", out)))
@@ -312,8 +313,11 @@ def test_nothing_is_left_of_a_run_that_fails(
 
 def test_names_of_stores(make_clip: MakeClip, brightness: BrightnessStage) -> None:
     clip = make_clip(frames=3)
-    with pytest.raises(VidsalError, match=r"a folder that ends in \.vidsal"):
-        vidsal.run(clip, settings_of(keep=Path("s.zarr")))
+    for name in ("s.zarr", "s.zip", "s", "vidsal.zip"):
+        with pytest.raises(
+            VidsalError, match=r"ends in \.vidsal \(a folder\) or \.vidsal\.zip \(one file\)"
+        ):
+            vidsal.run(clip, settings_of(keep=Path(name)))
     Path("s.vidsal").mkdir()
     with pytest.raises(VidsalError, match="exists and is no store"):
         vidsal.run(clip, settings_of(overwrite=True))
@@ -328,8 +332,6 @@ def test_names_of_stores(make_clip: MakeClip, brightness: BrightnessStage) -> No
     Path("s.vidsal/mine.txt").touch()
     with pytest.raises(VidsalError, match=r"holds other files than those of a store \(mine"):
         vidsal.run(clip, settings_of(overwrite=True))
-    with pytest.raises(UsageError, match="a store is written in one run"):
-        settings_of(resume=True)
 
 
 def test_several_sources_have_a_store_each(
@@ -338,8 +340,63 @@ def test_several_sources_have_a_store_each(
     clips: list[str | int | Path] = [make_clip(f"{name}.mp4", frames=3) for name in "ab"]
     vidsal.run_all(clips, settings_of(output=Path("out"), codec=None, keep=Path("stores")))
     assert sorted(path.name for path in Path("stores").iterdir()) == ["a.vidsal", "b.vidsal"]
-    with pytest.raises(UsageError, match="give the name of a folder for their stores"):
-        vidsal.run_all(clips, settings_of(output=Path("out"), codec=None, overwrite=True))
+    for name in ("s.vidsal", "s.vidsal.zip"):
+        with pytest.raises(UsageError, match="give the name of a folder for their stores"):
+            vidsal.run_all(
+                clips,
+                settings_of(output=Path("out"), codec=None, overwrite=True, keep=Path(name)),
+            )
+
+
+def test_a_store_in_one_file(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    vidsal.run(kept, settings_of(keep=Path("z.vidsal.zip"), output=Path("z.mkv")))
+    assert names_here() == ["o.mkv", "s.vidsal", "z.mkv", "z.vidsal.zip"]
+    with zipfile.ZipFile("z.vidsal.zip") as archive:
+        assert {one.compress_type for one in archive.infolist()} == {zipfile.ZIP_STORED}
+        files = {one: archive.read(one) for one in archive.namelist()}
+    assert files == {
+        path.relative_to("s.vidsal").as_posix(): path.read_bytes()
+        for path in Path("s.vidsal").rglob("*")
+        if path.is_file()
+    }
+    with open_store("z.vidsal.zip") as packed:
+        store = open_store("s.vidsal")
+        assert repr(packed) == "Store('z.vidsal.zip', 40 frames, maps 96x54)"
+        assert np.array_equal(packed.array("speed"), store.array("speed"))
+        assert np.array_equal(packed[33].speed, store[33].speed)
+    assert exit_code("render", "z.vidsal.zip", "-o", "p.mkv", "--codec", "ffv1") == 0
+    assert_alike(*(iio.imread(path).astype(int) for path in ("o.mkv", "p.mkv")))
+    # As for a folder: an earlier one is replaced only if that is wanted, other files never.
+    capsys.readouterr()
+    with pytest.raises(VidsalError, match=r"z\.vidsal\.zip exists: give another name"):
+        vidsal.run(kept, settings_of(keep=Path("z.vidsal.zip"), output=Path("y.mkv")))
+    vidsal.run(kept, settings_of(keep=Path("z.vidsal.zip"), duration=0.4, overwrite=True))
+    assert len(open_store("z.vidsal.zip")) == 10
+    Path("z.vidsal.zip").write_text("mine")
+    Path("f.vidsal").write_text("mine")
+    Path("s.vidsal").rename("g.vidsal.zip")
+    for name in ("z.vidsal.zip", "f.vidsal", "g.vidsal.zip"):
+        with pytest.raises(VidsalError, match=f"{name} exists and is no store"):
+            vidsal.run(kept, settings_of(keep=Path(name), overwrite=True))
+    with pytest.raises(VidsalError, match="is not a store"):
+        open_store("z.vidsal.zip")
+
+
+@pytest.mark.parametrize("place", [0.01, 0.3, 0.6, 0.99])
+def test_a_damaged_file_is_one_line(
+    place: float, make_clip: MakeClip, brightness: BrightnessStage
+) -> None:
+    vidsal.run(make_clip(frames=5), settings_of(keep=Path("z.vidsal.zip")))
+    data = bytearray(Path("z.vidsal.zip").read_bytes())
+    at = int(place * len(data))
+    Path("z.vidsal.zip").write_bytes(bytes(data[:at] + bytes(64) + data[at + 64 :]))
+    with pytest.raises(VidsalError, match=r"z\.vidsal\.zip is (damaged|not a store)"):
+        store = open_store("z.vidsal.zip")
+        for name in [*store._group.array_keys()]:
+            store.array(name)
+    Path("z.vidsal.zip").write_bytes(bytes(data[:at]))
+    with pytest.raises(VidsalError, match=r"z\.vidsal\.zip is not a store"):
+        open_store("z.vidsal.zip")
 
 
 def test_a_photo(brightness: BrightnessStage) -> None:
@@ -350,6 +407,80 @@ def test_a_photo(brightness: BrightnessStage) -> None:
     assert_alike(iio.imread("o.png").astype(int), iio.imread("q.png").astype(int))
 
 
+def test_photos_beside_videos_are_drawn_again(
+    make_clip: MakeClip, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The options of time are meant for the videos of a folder."""
+    rgb = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    Path("in").mkdir()
+    iio.imwrite("in/p.png", rgb)
+    make_clip(frames=20).rename("in/v.mp4")
+    words = ["--start", "0.2", "--duration", "0.2", "--every", "2", "--fps", "25"]
+    options = ["--model", "none", "--working-width", "64", "--keep", "stores", "-o", "out"]
+    assert exit_code("run", "in", *words, *options) == 0
+    assert open_store("stores/p.vidsal").about["settings"].keys() == {"model", "working_width"}
+    assert open_store("stores/v.vidsal").settings.duration == 0.2
+    for name, suffix in (("p", ".png"), ("v", ".mp4")):
+        assert exit_code("render", f"stores/{name}.vidsal", "-o", f"{name}{suffix}") == 0
+        one, two = (
+            iio.imread(path).astype(int)
+            for path in (f"out/{name}_saliency{suffix}", f"{name}{suffix}")
+        )
+        assert one.shape == two.shape
+        assert_alike(one, two)
+    capsys.readouterr()
+    assert exit_code("render", "stores/p.vidsal", "--duration", "1", "-o", "q.png") == 2
+    assert "p.png is a photo, which has no time" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("pattern", ["frames/*.png", "*.png", "list.txt", "frames/a*.png"])
+def test_a_sequence_of_pictures_is_drawn_again_as_typed(
+    pattern: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path() if pattern == "*.png" else Path("frames")
+    folder.mkdir(exist_ok=True)
+    rng = np.random.default_rng(0)
+    names = [folder / f"{'ab'[n > 2]}{n}.png" for n in range(5)]
+    for name in names:
+        iio.imwrite(name, rng.integers(0, 256, (48, 64, 3), np.uint8))
+    # Another picture, of which the pattern knows nothing.
+    shutil.copyfile(names[0], folder / "z.jpg")
+    Path("list.txt").write_text("\n".join(name.as_posix() for name in names))
+    words = ["--sequence", "--model", "none", "--keep", "s.vidsal", "-o", "o.mkv"]
+    codec = ["--codec", "ffv1", "--working-width", "64"]
+    assert exit_code("run", pattern, *words, *codec) == 0
+    # The store may be drawn from any place.
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    assert exit_code("render", "../s.vidsal", "-o", "p.mkv", "--codec", "ffv1") == 0
+    one, two = (iio.imread(path).astype(int) for path in ("../o.mkv", "p.mkv"))
+    assert one.shape == two.shape
+    assert len(one) == (3 if pattern == "frames/a*.png" else 5)
+    assert_alike(one, two)
+    Path("..", names[1]).unlink()
+    capsys.readouterr()
+    assert exit_code("render", "../s.vidsal", "-o", "q.mkv") == 1
+    error = capsys.readouterr().err
+    assert f"{names[1].name}, of which" in error and "is missing" in error
+
+
+def test_rendering_reads_no_array_that_it_does_not_use(
+    kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, names = Store._read, set()
+
+    def noted(self: Store, name: str, first: int, last: int) -> Any:
+        names.add(name)
+        return read(self, name, first, last)
+
+    monkeypatch.setattr(Store, "_read", noted)
+    render_store("s.vidsal", output=Path("p.mkv"))
+    assert {"gradient", "speed", "speed_scale"} <= names
+    assert not names & {"fused", "fused_scale", "peak", "static_high"}
+    frame = next(open_store("s.vidsal").frames(without=("fused", "gradient")))
+    assert frame.fused is None and frame.gradient is None and frame.speed.shape == (54, 96)
+
+
 def test_a_run_without_a_network(make_clip: MakeClip) -> None:
     clip = make_clip(frames=5)
     vidsal.run(clip, settings_of(model="none"))
@@ -357,6 +488,10 @@ def test_a_run_without_a_network(make_clip: MakeClip) -> None:
     assert frame.gradient is None and frame.prediction is None
     render_store("s.vidsal", output=Path("n.mkv"), codec="ffv1")
     assert_alike(*(iio.imread(path).astype(int) for path in ("o.mkv", "n.mkv")))
+
+
+def names_here() -> list[str]:
+    return sorted(path.name for path in Path().iterdir())
 
 
 def exit_code(*words: str) -> Any:

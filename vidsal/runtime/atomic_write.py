@@ -209,6 +209,33 @@ def writing(path: Path) -> Iterator[None]:
         raise VidsalError(f"cannot write {path}: {error.strerror or error}") from error
 
 
+def flush(path: Path) -> None:
+    """Wait until a file, or the entries of a folder, are on the disk.
+
+    Parameters
+    ----------
+    path : Path
+    """
+    if path.is_dir() and os.name == "nt":
+        return  # Windows cannot open folders, and flushes them itself.
+    number = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def flush_folder(folder: Path) -> None:
+    """Wait until a folder and all that is in it are on the disk.
+
+    Parameters
+    ----------
+    folder : Path
+    """
+    for one in (*folder.rglob("*"), folder):
+        flush(one)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file completely, or not at all.
 

@@ -90,8 +90,9 @@ class OutputOptions(Options):
         None, "Also write the maps as 16-bit grey PNG files into this folder.",
         parse=parse_path)
     keep: Path | None = declare(
-        None, "Also keep the analysis in this folder, which ends in .vidsal: `vidsal render` draws "
-        "other pictures of it, without computing it again.", parse=parse_path)
+        None, "Also keep the analysis, in a folder (.vidsal) or in one file (.vidsal.zip): "
+        "`vidsal render` draws other pictures of it, without computing it again. About 180 kB a "
+        "frame.", parse=parse_path)
     # fmt: on
 
 
@@ -371,11 +372,6 @@ class Settings(PictureOptions, AnalysisOptions, NetworkOptions, SourceOptions, O
             raise UsageError(
                 f"{option('resume', True)} is not for {option('static_every', 'auto')}, which "
                 "depends on how fast the machine is just then: give a number"
-            )
-        if self.resume and self.keep is not None:
-            raise UsageError(
-                f"{option('resume', True)} is not for {option('keep', str(self.keep))}: a store is "
-                "written in one run"
             )
         if self.resume and self.precision == "auto":
             raise UsageError(

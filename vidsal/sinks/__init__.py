@@ -14,13 +14,12 @@ from vidsal.settings import OutputOptions, Settings
 from vidsal.sinks.base import AllSinks, PictureSink, SaliencySink
 from vidsal.sinks.checkpoint import RESULT, checkpoint_folder
 from vidsal.sinks.disk_space import require_space
-from vidsal.sinks.fingerprint import source_identity
 from vidsal.sinks.image import IMAGE_SUFFIXES, image_sink
+from vidsal.sinks.kept import description
 from vidsal.sinks.maps import claim_folder, maps_sink
 from vidsal.sinks.table import table_sink
 from vidsal.sinks.video import video_sink
-from vidsal.store.reader import saved_settings
-from vidsal.store.writer import claim_store, store_sink
+from vidsal.store.writer import StoreSink, claim_store, store_sink
 from vidsal.types import SourceInfo
 
 log = logging.getLogger(__name__)
@@ -186,18 +185,16 @@ def open_sinks(info: SourceInfo, settings: Settings, output: Path) -> Iterator[A
     """
     with ExitStack() as stack:
         sinks: list[SaliencySink] = []
+        store: StoreSink | None = None
         if settings.table:
             sinks.append(stack.enter_context(table_sink(settings.table, info, settings)))
         if settings.maps:
             sinks.append(stack.enter_context(maps_sink(settings.maps)))
         if settings.keep:
-            source = source_identity(info)
-            if "checksum" not in source:
-                log.warning("%s is no file: its store can be read, but not drawn again", info.name)
-            about = {
-                "source": source, "settings": saved_settings(settings),
-                "fps": None if info.fps is None else str(info.fps),
-                "height_px": info.height_px, "width_px": info.width_px,
-            }  # fmt: skip
-            sinks.append(stack.enter_context(store_sink(settings.keep, about)))
+            about = description(info, settings)
+            store = stack.enter_context(store_sink(settings.keep, about))
+            sinks.append(store)
         yield AllSinks(sinks, stack.enter_context(picture_sink(output, info, settings)))
+        # Its last block is large: a full disk must be found before the picture has its name.
+        if store:
+            store.finish()

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from vidsal.errors import VidsalError
-from vidsal.runtime.atomic_write import beside, writing
+from vidsal.runtime.atomic_write import beside, flush, flush_folder, writing
 from vidsal.sinks.fingerprint import changes
 
 log = logging.getLogger(__name__)
@@ -282,21 +282,9 @@ def _sha256(path: Path) -> str:
 
 def _flush_and_rename(unfinished: Path, final: Path) -> None:
     """Give a folder its final name after all of its contents are flushed to disk."""
-    for one in (*unfinished.rglob("*"), unfinished):
-        _flush(one)
+    flush_folder(unfinished)
     unfinished.rename(final)
-    _flush(final.parent)
-
-
-def _flush(path: Path) -> None:
-    """Wait until a file, or the entries of a folder, are on the disk."""
-    if path.is_dir() and os.name == "nt":
-        return  # Windows cannot open folders, and flushes them itself.
-    number = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
+    flush(final.parent)
 
 
 def _require_same_run(folder: Path, identity: Mapping[str, str]) -> None:
@@ -314,9 +302,9 @@ def _require_same_run(folder: Path, identity: Mapping[str, str]) -> None:
         unfinished = folder / f".{_MANIFEST}"
         with writing(folder):
             unfinished.write_text(json.dumps(dict(identity), indent=2) + "\n", encoding="utf-8")
-            _flush(unfinished)
+            flush(unfinished)
             unfinished.replace(path)
-            _flush(folder)
+            flush(folder)
         return
     changed = changes(_read_manifest(path), identity)
     if changed:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import imageio_ffmpeg
 import numpy as np
@@ -24,7 +25,7 @@ from vidsal.types import SourceInfo
 
 # Options that do not change the contents of a segment: segments have no audio.
 _IGNORED_OPTIONS = (
-    "output", "overwrite", "resume", "audio", "skip_existing", "recursive", "trust_model", "keep",
+    "output", "overwrite", "resume", "audio", "skip_existing", "recursive", "trust_model",
 )  # fmt: skip
 # Bytes at the beginning and at the end of a file that the checksum covers. A checksum of a whole
 # video would take minutes.
@@ -75,7 +76,7 @@ def identity(
     return values | _versions()
 
 
-def source_identity(info: SourceInfo) -> dict[str, str]:
+def source_identity(info: SourceInfo) -> dict[str, Any]:
     """Return what identifies the content of a source, wherever it lies.
 
     Parameters
@@ -84,8 +85,10 @@ def source_identity(info: SourceInfo) -> dict[str, str]:
 
     Returns
     -------
-    dict of str to str
-        ``name``, and for files ``checksum``, which covers their sizes, beginnings and ends.
+    dict of str to str or list of str
+        ``name``, and for files ``checksum``, which covers their sizes, beginnings and ends. A
+        sequence of pictures has ``folder`` and ``pictures``: a glob or a list is not the whole of
+        a folder, and may match other files another time.
 
     Raises
     ------
@@ -97,7 +100,21 @@ def source_identity(info: SourceInfo) -> dict[str, str]:
         return {"name": info.name}
     name = str(Path(info.name).absolute()) if Path(info.name).exists() else info.name
     # Without names: a file that was moved or renamed is the same.
-    return {"name": name, "checksum": _checksum(files, has_names=False)}
+    found = {"name": name, "checksum": _checksum(files, has_names=False)}
+    # The file of a web address was a temporary one.
+    is_sequence = info.files and "://" not in info.name
+    return found | _places(info.files) if is_sequence else found
+
+
+def _places(files: Sequence[str]) -> dict[str, Any]:
+    """Return where the pictures of a sequence lie: their common folder, and paths in it."""
+    paths = [Path(one).absolute() for one in files]
+    try:
+        folder = os.path.commonpath([one.parent for one in paths])
+    except ValueError:
+        # On several drives of Windows.
+        return {"folder": "", "pictures": [str(one) for one in paths]}
+    return {"folder": folder, "pictures": [os.path.relpath(one, folder) for one in paths]}
 
 
 def changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

@@ -3,34 +3,42 @@
 import logging
 import os
 import shutil
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from vidsal.errors import VidsalError
 from vidsal.media import codecs, ffmpeg, probe
-from vidsal.runtime.atomic_write import atomic_write, writing
+from vidsal.runtime.atomic_write import atomic_write, flush, flush_folder, writing
 from vidsal.runtime.safe_pickle import dumps, loads
 from vidsal.settings import OutputOptions, Settings
 from vidsal.sinks.base import AllSinks, SaliencySink
 from vidsal.sinks.checkpoint import Checkpoint, Segment, open_checkpoint
+from vidsal.sinks.kept import description
 from vidsal.sinks.maps import maps_sink, move_maps, remove_maps
 from vidsal.sinks.mux import ExpectedPicture, finish
 from vidsal.sinks.resume_state import RESUME_CLASSES, ResumeState
 from vidsal.sinks.table import table_sink
 from vidsal.sinks.video import VideoEncoder
+from vidsal.store.joining import join_stores
+from vidsal.store.location import new_store
+from vidsal.store.writer import StoreSink
 from vidsal.types import Rgb, Saliency, SourceInfo
 
 log = logging.getLogger(__name__)
 
-_TABLE, _MAPS = "table.csv", "maps"
+_TABLE, _MAPS, _STORE = "table.csv", "maps", "store"
 # A file of the result with the number of its frames.
 _FRAMES = "frames"
 # A file of the result that exists once the maps of an earlier run are removed from their folder.
 _CLEARED = "cleared"
+# A file of the result that exists once the store has its final name. Segments are removed later.
+_KEPT = "kept"
 
 
 @contextmanager
@@ -121,6 +129,8 @@ class SegmentWriter:
         self._state = (
             loads(last.state, ResumeState, RESUME_CLASSES) if last and last.state else ResumeState()
         )
+        is_kept = settings.keep is not None and not self.is_over
+        self._about = description(info, settings) if is_kept else {}
         self._log_progress()
 
     def _log_progress(self) -> None:
@@ -172,7 +182,7 @@ class SegmentWriter:
                 timeline=self._state.timeline,
             )  # fmt: skip
             self._state.timeline = video.timeline
-            self._current = _OpenSegment(folder, video, self._info, self._settings)
+            self._current = _OpenSegment(folder, video, self._info, self._settings, self._about)
         return self._current
 
     def _finish_segment(self, segment: "_OpenSegment", *, is_last: bool) -> None:
@@ -240,6 +250,10 @@ class SegmentWriter:
         assert result is not None
         if settings.maps:
             _deliver_maps(checkpoint.folder, result, settings.maps)
+        if settings.keep and not (result / _KEPT).exists():
+            self._deliver_store(settings.keep)
+            with writing(result):
+                (result / _KEPT).touch()
         if settings.table:
             with atomic_write(settings.table) as part, writing(settings.table):
                 shutil.copyfile(result / _TABLE, part)
@@ -249,6 +263,26 @@ class SegmentWriter:
             with writing(self._output):
                 video.replace(self._output)
         checkpoint.remove_all()
+
+    def _deliver_store(self, path: Path) -> None:
+        """Join the stores of all segments at the final path."""
+        folder = self._checkpoint.folder
+        # A run that continues after `kill -9` finds what was begun. No other run has this number as
+        # long as the checkpoint is locked.
+        owner = f"{zlib.crc32(os.fsencode(self._output.absolute())):08x}"
+        with new_store(path, owner) as joined:
+            # A last segment may have no frames, and no store.
+            frames = join_stores(sorted(folder.glob(f"[0-9]*/{_STORE}")), joined, path)
+            if frames != self.frames:
+                raise VidsalError(
+                    f"{path}: verification failed: expected {self.frames} frames, found {frames}: "
+                    f"remove {folder} and run again"
+                )
+            with writing(path):
+                flush_folder(joined)
+        with writing(path):
+            # The segments are removed next: the name must be on the disk, too.
+            flush(path.parent)
 
     def _join_video(self, folder: Path) -> None:
         segments = [one for one in self._checkpoint.segments if one.metadata["encoded"]]
@@ -271,6 +305,7 @@ class _OpenSegment:
         video: VideoEncoder,
         info: SourceInfo,
         settings: Settings,
+        about: dict[str, Any],
     ) -> None:
         self.folder, self.video = folder, video
         self._count_before = video.timeline.count
@@ -281,6 +316,11 @@ class _OpenSegment:
             sinks.append(self._stack.enter_context(table))
         if settings.maps:
             sinks.append(self._stack.enter_context(maps_sink(folder / _MAPS)))
+        self._store = (
+            StoreSink(folder / _STORE, settings.keep, dict(about)) if settings.keep else None
+        )
+        if self._store:
+            sinks.append(self._store)
         self._sinks = AllSinks(sinks, self._stack.enter_context(video))
 
     def write(self, saliency: Saliency, picture: Rgb) -> None:
@@ -298,6 +338,8 @@ class _OpenSegment:
         # ffmpeg cannot write a file without pictures.
         if expected:
             video.finish()
+        if self._store and not self._store.is_empty:
+            self._store.finish()
         self._stack.close()
         if not expected:
             video.path.unlink(missing_ok=True)

@@ -2,24 +2,33 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidsal.errors import UsageError, VidsalError
 from vidsal.settings import Settings
-from vidsal.store.schema import CAMERAS, EVENTS, require_schema, values_of
+from vidsal.store.location import chunk_counts, is_store
+from vidsal.store.schema import CAMERAS, EVENTS, MAPS, require_schema, values_of
 from vidsal.store.zarr_files import load_zarr
 from vidsal.types import CameraMotion, Map, Prediction
 
 # Frames that are read at a time.
 _BLOCK = 32
+# Arrays that make up a `StoredFrame`.
+_OF_A_FRAME = (
+    "index", "time_s", "event", *MAPS, *(f"{name}_scale" for name in MAPS), "camera",
+    "camera_model", "camera_inlier_share", "class_id", "probability", "target_id",
+    "target_probability",
+)  # fmt: skip
 # Options of a run that its store does not keep.
 _NOT_SAVED = ("output", "table", "maps", "keep", "overwrite", "skip_existing", "resume")
+# Options that are meant for the videos of a folder, and do not act on its photos.
+_NOT_OF_PHOTOS = ("start", "end", "duration", "every", "fps", "sequence")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,8 +46,8 @@ class StoredFrame:
         Accumulated and smoothed gradient map, without a common scale; ``None`` without a network.
     speed : (h, w) float32 array
         Speed of objects, diagonals of the picture per second.
-    fused : (h, w) float32 array
-        The fused map as it was shown, [0, 1].
+    fused : (h, w) float32 array or None
+        The fused map as it was shown, [0, 1]; ``None`` where it was not read.
     camera : CameraMotion
     prediction : Prediction or None
     """
@@ -48,7 +57,7 @@ class StoredFrame:
     event: str
     gradient: Map | None
     speed: Map
-    fused: Map
+    fused: Map | None
     camera: CameraMotion
     prediction: Prediction | None
 
@@ -75,6 +84,16 @@ class Store:
 
     def __len__(self) -> int:
         return int(self.about["frames"])
+
+    def close(self) -> None:
+        """Close the file of a store in a zip file."""
+        self._group.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def __repr__(self) -> str:
         height, width = self.size
@@ -118,13 +137,17 @@ class Store:
     def __iter__(self) -> Iterator[StoredFrame]:
         return self.frames()
 
-    def frames(self, begin: int = 0, end: int | None = None) -> Iterator[StoredFrame]:
+    def frames(
+        self, begin: int = 0, end: int | None = None, *, without: Collection[str] = ()
+    ) -> Iterator[StoredFrame]:
         """Yield the results of consecutive frames.
 
         Parameters
         ----------
         begin, end : int
             Places in the store, from 0; `end` is left out. All frames by default.
+        without : collection of str
+            Maps that are not read, and are ``None``: ``gradient`` and ``fused`` can be left out.
 
         Yields
         ------
@@ -133,12 +156,13 @@ class Store:
         Raises
         ------
         VidsalError
-            If the store is damaged.
+            If an array is damaged.
         """
         end = len(self) if end is None else min(end, len(self))
+        names = self._names(without)
         for first in range(begin, end, _BLOCK):
             last = min(first + _BLOCK, end)
-            block = {name: self._read(name, first, last) for name in self._group.array_keys()}
+            block = {name: self._read(name, first, last) for name in names}
             for n in range(last - first):
                 yield self._frame({name: values[n] for name, values in block.items()})
 
@@ -147,9 +171,14 @@ class Store:
         n = number + len(self) if number < 0 else number
         if not 0 <= n < len(self):
             raise IndexError(f"{self.path} has {len(self)} frames, got {number}")
-        return self._frame(
-            {name: self._read(name, n, n + 1)[0] for name in self._group.array_keys()}
-        )
+        return self._frame({name: self._read(name, n, n + 1)[0] for name in self._names()})
+
+    def _names(self, without: Collection[str] = ()) -> list[str]:
+        """Return the arrays of a frame; a run without a network has no gradient."""
+        absent = {one for name in without for one in (name, f"{name}_scale")}
+        if "gradient" not in self._group:
+            absent.add("gradient")
+        return [name for name in _OF_A_FRAME if name not in absent]
 
     def _read(self, name: str, first: int, last: int) -> NDArray[Any]:
         if name not in self._group:
@@ -172,7 +201,8 @@ class Store:
             index=int(row["index"]), time_s=float(row["time_s"]),
             event=EVENTS[int(row["event"])],
             gradient=values("gradient") if "gradient" in row else None,
-            speed=values("speed"), fused=np.minimum(values("fused"), np.float32(1)),
+            speed=values("speed"),
+            fused=np.minimum(values("fused"), np.float32(1)) if "fused" in row else None,
             camera=CameraMotion(
                 np.asarray(row["camera"], np.float32), CAMERAS[int(row["camera_model"])],
                 None if np.isnan(share) else share,
@@ -202,38 +232,40 @@ def open_store(path: str | Path) -> Store:
     Parameters
     ----------
     path : str or Path
-        A folder that ``vidsal run --keep`` wrote.
+        What ``vidsal run --keep`` wrote: a folder, or a zip file.
 
     Returns
     -------
     Store
-        ``len(store)``, ``store[12]``, and an iterator over its frames.
+        ``len(store)``, ``store[12]``, and an iterator over its frames. A zip file stays open until
+        `Store.close`.
 
     Raises
     ------
     VidsalError
-        If it is no such folder, was not completed, was written by a newer version, or zarr is
+        If it is no store, was not completed, was written by a newer version, or zarr is
         missing.
     """
     path, zarr = Path(path), load_zarr()
-    if not (path / "zarr.json").is_file():
+    if not is_store(path):
         raise VidsalError(f"{path} is not a store: vidsal run --keep NAME.vidsal writes one")
     try:
-        group = zarr.open_group(str(path), mode="r")
-        about = dict(group.attrs)
+        opened = str(path) if path.is_dir() else zarr.storage.ZipStore(path, mode="r")
+        group = zarr.open_group(opened, mode="r")
+        about, arrays, chunks = dict(group.attrs), list(group.arrays()), chunk_counts(path)
     except Exception as error:
         raise VidsalError(f"{path} is damaged: its description cannot be read") from error
     require_schema(about.get("schema"), path)
     if not about.get("is_complete"):
         raise VidsalError(f"{path} was not completed: run the analysis again")
-    for name, array in group.arrays():
+    for name, array in arrays:
         # zarr reads zeros for a missing chunk.
-        if array.shape[0] != about["frames"] or array.nchunks_initialized != array.nchunks:
+        if array.shape[0] != about["frames"] or chunks[name] != array.nchunks:
             raise VidsalError(f"{path} is damaged: {name} lacks frames")
     return Store(path, group)
 
 
-def saved_settings(settings: Settings) -> dict[str, Any]:
+def saved_settings(settings: Settings, *, is_photo: bool = False) -> dict[str, Any]:
     """Return the options of a run that are not at their defaults, as JSON holds them.
 
     Where the run wrote its results, and what it did with earlier ones, is left out.
@@ -241,13 +273,16 @@ def saved_settings(settings: Settings) -> dict[str, Any]:
     Parameters
     ----------
     settings : Settings
+    is_photo : bool
+        Leave out the options of time as well, which act on the videos beside a photo.
     """
+    left_out = (*_NOT_SAVED, *(_NOT_OF_PHOTOS if is_photo else ()))
     values: dict[str, Any] = {}
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         if field.name == "model":
             value = settings.model_name
-        if value != field.default and field.name not in _NOT_SAVED:
+        if value != field.default and field.name not in left_out:
             is_plain = isinstance(value, (bool, int, float, str))
             values[field.name] = value if is_plain else str(value)
     json.dumps(values)

@@ -1,5 +1,6 @@
 """The schema of a store: its arrays, and how maps become whole numbers. Pure maths."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -10,8 +11,8 @@ from vidsal.types import Map
 
 # Stores of another number cannot be read: it changes when an array changes its meaning.
 SCHEMA = 1
-# How the name of a store's folder ends.
-SUFFIX = ".vidsal"
+# How the name of a store ends: that of a folder, and that of one zip file.
+SUFFIX, ZIP_SUFFIX = ".vidsal", ".vidsal.zip"
 # Places of a frame in its scene, by their numbers in the array "event"; see
 # `vidsal.saliency.scenes.SceneDetector`.
 EVENTS = ("first", "same", "flash", "return", "rejoin", "cut", "recut")
@@ -42,6 +43,26 @@ COLUMNS = (
     Column("fused_high", "float32"), Column("motion_share", "float32"),
     Column("peak", "float32", (("side", 2),)),
 )  # fmt: skip
+
+
+def is_store_name(path: Path) -> bool:
+    """Return whether a name ends as that of a store.
+
+    Parameters
+    ----------
+    path : Path
+    """
+    return path.name.lower().endswith((SUFFIX, ZIP_SUFFIX))
+
+
+def is_zip(path: Path) -> bool:
+    """Return whether a store of this name is one file.
+
+    Parameters
+    ----------
+    path : Path
+    """
+    return path.name.lower().endswith(ZIP_SUFFIX)
 
 
 def levels_of(values: Map, top: int) -> tuple[NDArray[np.int16], float]:

@@ -1,7 +1,6 @@
 """Writing a store: frames are gathered in blocks, and each block is appended to all arrays."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +10,20 @@ import numpy as np
 
 from vidsal._version import __version__
 from vidsal.errors import VidsalError, option
-from vidsal.runtime.atomic_write import claim, resolve_symlink, shortened, writing
-from vidsal.store.schema import CAMERAS, COLUMNS, EVENTS, MAPS, SCHEMA, SUFFIX, levels_of
+from vidsal.runtime.atomic_write import claim, writing
+from vidsal.store.location import is_store, new_store
+from vidsal.store.schema import (
+    CAMERAS,
+    COLUMNS,
+    EVENTS,
+    MAPS,
+    SCHEMA,
+    SUFFIX,
+    ZIP_SUFFIX,
+    is_store_name,
+    is_zip,
+    levels_of,
+)
 from vidsal.store.zarr_files import load_zarr
 from vidsal.types import TOP_CLASSES, Prediction, Saliency
 
@@ -32,17 +43,20 @@ def claim_store(path: Path, *, overwrite: bool) -> None:
     Raises
     ------
     VidsalError
-        If the name is taken, or does not end in ``.vidsal``, the folder is not writable, or zarr
-        is missing.
+        If the name is taken, or is not that of a store, the folder is not writable, or zarr is
+        missing.
     """
     load_zarr()
-    if path.suffix.lower() != SUFFIX:
-        raise VidsalError(f"{option('keep', str(path))}: a store is a folder that ends in {SUFFIX}")
+    if not is_store_name(path):
+        raise VidsalError(
+            f"{option('keep', str(path))}: the name of a store ends in {SUFFIX} (a folder) or "
+            f"{ZIP_SUFFIX} (one file)"
+        )
     if path.exists():
-        if not (path.is_dir() and (path / "zarr.json").is_file()):
+        if not is_store(path) or path.is_dir() == is_zip(path):
             raise VidsalError(f"{path} exists and is no store: give another name")
         known = {"zarr.json", *MAPS, *(column.name for column in COLUMNS)}
-        foreign = sorted({one.name for one in path.iterdir()} - known)
+        foreign = sorted({one.name for one in path.iterdir()} - known) if path.is_dir() else []
         if foreign:
             raise VidsalError(
                 f"{path} holds other files than those of a store ({foreign[0]}): give another name"
@@ -92,6 +106,11 @@ class StoreSink:
         if len(self._rows) == _CHUNK:
             self.flush()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no frame has been written."""
+        return self._group is None and not self._rows
+
     def flush(self) -> None:
         """Append what has been gathered.
 
@@ -118,7 +137,7 @@ class StoreSink:
         self._rows = []
 
     def finish(self) -> None:
-        """Append the rest, and mark the store as complete.
+        """Append the rest, and mark the store as complete; a second call does nothing.
 
         Raises
         ------
@@ -128,8 +147,9 @@ class StoreSink:
         self.flush()
         if self._group is None:
             raise VidsalError(f"{self._path}: there are no frames, so nothing was stored")
-        with writing(self._path):
-            self._group.attrs["is_complete"] = True
+        if not self._group.attrs["is_complete"]:
+            with writing(self._path):
+                self._group.attrs["is_complete"] = True
 
     def _note(self, prediction: Prediction) -> None:
         """Keep the names of classes, of the network and of its arithmetic."""
@@ -204,7 +224,8 @@ def _padded(values: tuple[Any, ...], filling: Any) -> tuple[Any, ...]:
 def store_sink(path: Path, about: dict[str, Any]) -> Iterator[StoreSink]:
     """Lend a sink that writes a store.
 
-    It grows in a folder beside the final one, and gets its name when the block ends well.
+    It grows in a folder beside the final one, and gets its name when the block ends well; a zip
+    file is packed then.
 
     Parameters
     ----------
@@ -221,25 +242,7 @@ def store_sink(path: Path, about: dict[str, Any]) -> Iterator[StoreSink]:
     VidsalError
         If it cannot be written.
     """
-    path = resolve_symlink(path)
-    part, old = (
-        path.with_name(shortened(f".{path.name}", f".{os.getpid()}.{kind}"))
-        for kind in ("part", "old")
-    )
-    try:
-        with writing(path):
-            shutil.rmtree(part, ignore_errors=True)
-            part.mkdir(parents=True)
-        sink = StoreSink(part, path, about)
+    with new_store(path, str(os.getpid())) as folder:
+        sink = StoreSink(folder, path, about)
         yield sink
         sink.finish()
-        with writing(path):
-            # There is a store of this name at each moment but one, and never half of one.
-            if path.exists():
-                path.rename(old)
-            part.rename(path)
-    finally:
-        if old.exists() and not path.exists():
-            old.rename(path)
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
