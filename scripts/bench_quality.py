@@ -161,6 +161,7 @@ class _CountingStage:
 
     def __init__(self, stage: StaticStage) -> None:
         self.names, self.target, self.input_size = stage.names, stage.target, stage.input_size
+        self.precision, self.is_decided = stage.precision, True
         self.samples = 0
 
     def predict(self, rgb: Any) -> Map:

@@ -70,6 +70,9 @@ class BrightnessStage:
     It records the pictures and requests of each call of `maps`, and the pictures of `predict`.
     """
 
+    precision: str | None = None
+    is_decided = True
+
     def __init__(
         self,
         names: tuple[str, ...] = ("dark", "bright"),

@@ -29,6 +29,8 @@ class _LooksAt:
     names = ("detail", "none")
     input_size = SIZE
     target = Target(is_locked=True)
+    precision: str | None = None
+    is_decided = True
 
     def __init__(self, *, honest: bool) -> None:
         self._honest = honest

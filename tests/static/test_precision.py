@@ -67,6 +67,7 @@ class _Timed:
     """A stage whose calls take a given time, in either arithmetic."""
 
     names, target, input_size = ("one",), Target(top=1), None
+    is_decided = True
 
     def __init__(self, precision: str, seconds: float, maps: Map, clock: list[float]) -> None:
         self.precision, self._seconds, self._maps, self._clock = precision, seconds, maps, clock

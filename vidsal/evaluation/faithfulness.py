@@ -170,6 +170,7 @@ class _SameClass:
         self._network, self._predictor = network, predictor
         self.names, self.target = network.names, network.target
         self.input_size = network.input_size
+        self.precision, self.is_decided = network.precision, True
 
     def predict(self, rgb: Rgb) -> Map:
         """Return the probabilities of the other network."""

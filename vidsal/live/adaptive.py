@@ -12,7 +12,7 @@ from vidsal.live.statistics import StatsCollector
 from vidsal.runtime.opencv import cv2
 from vidsal.saliency.schedule import GradientSchedule
 from vidsal.saliency.state import MotionState, SamplingState, StaticState, StreamState
-from vidsal.saliency.static_stage import network_picture
+from vidsal.saliency.static_stage import network_picture, sample_sizes
 from vidsal.saliency.stream import SaliencyStream
 from vidsal.settings import Settings
 from vidsal.types import (
@@ -100,9 +100,10 @@ class Adaptive:
         request = Request(0, 1, 0 if static.target.is_locked else None)
         # Twice: a network that tries which arithmetic is quicker decides within the first round.
         for size in self._sizes * 2:
-            picture = network_picture(scene, static, self._at_size(size).short_side)[None]
-            static.predict(picture)
-            static.maps(picture, [request])
+            options = self._at_size(size)
+            static.predict(network_picture(scene, static, options.short_side)[None])
+            for short_px in sample_sizes(options, static):
+                static.maps(network_picture(scene, static, short_px)[None], [request])
 
     def results(self, frames: Iterable[Frame]) -> Iterator[Saliency]:
         """Yield one `Saliency` for each frame.

@@ -137,11 +137,11 @@ class _TimedStatic:
 
     @property
     def precision(self) -> str | None:
-        return getattr(self._stage, "precision", None)
+        return self._stage.precision
 
     @property
     def is_decided(self) -> bool:
-        return getattr(self._stage, "is_decided", True)
+        return self._stage.is_decided
 
     def predict(self, rgb: Rgb) -> Map:
         return self._stages.calls(self._name, self._stage.predict, rgb)

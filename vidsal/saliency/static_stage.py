@@ -1,5 +1,6 @@
 """The static stage: asks the network for gradients and classes, and averages along the flow."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -98,6 +99,7 @@ class StaticMapStage:
         self._static, self._options, self._plan, self._state = static, options, plan, state
         self._accumulates, self._schedule = accumulates, schedule
         self._timed_input, self._clock, self._model_name = timed_input, clock, model_name
+        self._sizes_px = sample_sizes(options, static)
         # A lock is decided by a vote, and two votes a second have no majority.
         is_locked = static.target.is_locked
         longest_s = LOCK_EVERY_S if is_locked else options.predict_every
@@ -128,31 +130,60 @@ class StaticMapStage:
         clock, timed_input = self._clock, self._timed_input
         began_s, waited_s = clock(), 0.0
         for group in groups:
-            pictures = _NetworkPictures(group, self._static, self._options.short_side)
+            pictures = _NetworkPictures(group, self._static)
             seen = self._predictions(group, pictures)
-            sampled = [n for n, motion in enumerate(group) if motion.samples]
-            network_began_s = clock()
-            maps: dict[int, Map] = {}
-            if sampled:
-                # The class that the caption names is the one that is explained.
-                requests = [
-                    Request(group[n].frame.index, group[n].samples, seen[n].target_id)
-                    for n in sampled
-                ]
-                was_decided = getattr(self._static, "is_decided", True)
-                made = self._static.maps(pictures.of(sampled), requests)
-                if getattr(self._static, "is_decided", True) != was_decided:
-                    # The time of this group includes a trial.
-                    self._schedule.restart()
-                maps = dict(zip(sampled, made, strict=True))
+            network_began_s, was_decided = clock(), self._static.is_decided
+            maps = self._maps(group, seen, pictures)
+            if self._static.is_decided != was_decided:
+                # The time of this group includes a trial.
+                self._schedule.restart()
             network_s = clock() - network_began_s
             # Known only now, where the stage tries which arithmetic is quicker.
-            precision = getattr(self._static, "precision", None)
+            precision = self._static.precision
             for n, motion in enumerate(group):
                 yield motion, maps.get(n), replace(seen[n], precision=precision)
             working_s = clock() - began_s - (timed_input.waited_s - waited_s)
-            self._schedule.add(len(group), len(sampled), network_s, working_s)
+            self._schedule.add(len(group), len(maps), network_s, working_s)
             began_s, waited_s = clock(), timed_input.waited_s
+
+    def _maps(
+        self, group: list[FrameMotion], seen: list[Prediction], pictures: "_NetworkPictures"
+    ) -> dict[int, Map]:
+        """Return the mean of the new gradients of each frame that draws some, at working size."""
+        counts = self._counts(group)
+        maps: dict[int, Map] = {}
+        for short_px, of_size in zip(self._sizes_px, counts, strict=True):
+            drawn = [n for n, count in enumerate(of_size) if count]
+            if not drawn:
+                continue
+            # The class that the caption names is the one that is explained.
+            requests = [Request(group[n].frame.index, of_size[n], seen[n].target_id) for n in drawn]
+            rgb = pictures.of(drawn, short_px)
+            for n, found in zip(drawn, self._static.maps(rgb, requests), strict=True):
+                motion = group[n]
+                usual = self._network_size(motion, self._options.short_side)
+                # A score is a mean over the picture, so that its derivative at a place is as much
+                # smaller as there are more places.
+                share = of_size[n] / motion.samples * math.prod(rgb.shape[1:3]) / math.prod(usual)
+                # A NaN or infinity would persist in the running average.
+                finite = np.nan_to_num(found, posinf=0.0, neginf=0.0)
+                limited = np.clip(finite * np.float32(share), -_LARGEST, _LARGEST)
+                small = image_ops.shrink(limited, motion.movement.speed.shape)
+                maps[n] = maps[n] + small if n in maps else small
+        return maps
+
+    def _counts(self, group: list[FrameMotion]) -> list[list[int]]:
+        """Return how many gradients each frame draws at each size; sizes take turns."""
+        counts = [[0] * len(group) for _ in self._sizes_px]
+        for n, motion in enumerate(group):
+            for _ in range(motion.samples):
+                counts[self._state.drawn % len(counts)][n] += 1
+                self._state.drawn += 1
+        return counts
+
+    def _network_size(self, motion: FrameMotion, short_px: int) -> tuple[int, int]:
+        height, width = motion.frame.rgb.shape[:2]
+        return self._static.input_size or network_size(height, width, short_px)
 
     def _predictions(
         self, group: list[FrameMotion], pictures: "_NetworkPictures"
@@ -167,7 +198,8 @@ class StaticMapStage:
             if is_new or (is_later and motion.event != "flash"):
                 due.append(n)
                 state.predicted_s = time_s
-        results = iter(self._static.predict(pictures.of(due))) if due else iter(())
+        usual_px = self._options.short_side
+        results = iter(self._static.predict(pictures.of(due, usual_px))) if due else iter(())
         predictions = []
         for n, motion in enumerate(group):
             if n in due:
@@ -192,10 +224,7 @@ class StaticMapStage:
         has_past = self._accumulates and not motion.is_first
         average = average.warped(movement.backward, movement.known) if has_past else new()
         if sampled is not None:
-            # A NaN or infinity would persist in the running average.
-            finite = np.nan_to_num(sampled, posinf=0.0, neginf=0.0)
-            small = image_ops.shrink(np.clip(finite, -_LARGEST, _LARGEST), movement.speed.shape)
-            average = average.plus(small, motion.samples, self._plan.decay(motion.samples))
+            average = average.plus(sampled, motion.samples, self._plan.decay(motion.samples))
         averages.now = average
         return average
 
@@ -203,17 +232,37 @@ class StaticMapStage:
 class _NetworkPictures:
     """The frames of a group at the size of the network's input, made on first use."""
 
-    def __init__(self, group: list[FrameMotion], static: StaticStage, short_px: int) -> None:
-        self._group, self._static, self._short_px = group, static, short_px
-        self._made: dict[int, Rgb] = {}
+    def __init__(self, group: list[FrameMotion], static: StaticStage) -> None:
+        self._group, self._static = group, static
+        self._made: dict[tuple[int, int], Rgb] = {}
 
-    def of(self, numbers: list[int]) -> Rgb:
-        """Return some of them, (n, h, w, 3) uint8."""
+    def of(self, numbers: list[int], short_px: int) -> Rgb:
+        """Return some of them at a size, (n, h, w, 3) uint8."""
         for n in numbers:
-            if n not in self._made:
+            if (n, short_px) not in self._made:
                 rgb = self._group[n].frame.rgb
-                self._made[n] = network_picture(rgb, self._static, self._short_px)
-        return np.stack([self._made[n] for n in numbers])
+                self._made[n, short_px] = network_picture(rgb, self._static, short_px)
+        return np.stack([self._made[n, short_px] for n in numbers])
+
+
+def sample_sizes(options: StaticOptions, static: StaticStage) -> list[int]:
+    """Return the shorter sides of the pictures at which gradients are drawn, in turn.
+
+    Parameters
+    ----------
+    options : StaticOptions
+        ``method``, ``short_side`` and ``sizes`` are used.
+    static : StaticStage
+
+    Returns
+    -------
+    list of int
+        Pixels; only the usual one for a network of one size, and for methods of one picture.
+    """
+    if static.input_size is not None or options.method != "smoothgrad":
+        return [options.short_side]
+    wanted = [options.short_side * factor for factor in options.size_factors]
+    return list(dict.fromkeys(max(1, round(px / _STRIDE_PX)) * _STRIDE_PX for px in wanted))
 
 
 def network_size(height_px: int, width_px: int, short_px: int) -> tuple[int, int]:

@@ -28,6 +28,7 @@ from vidsal.settings.values import (
     parse_path,
     parse_rate,
     parse_scale,
+    parse_sizes,
     parse_time,
     parse_warmup,
     parse_word,
@@ -232,6 +233,9 @@ class StaticOptions(Options):
         256, "Shorter side of the network's input in pixels; the picture keeps its "
         "aspect, sides are rounded to multiples of 32.",
         check=lambda px: 32 <= px <= 1024, expected="32 to 1024 pixels")
+    sizes: str = declare(
+        "0.75,1.15", "Sizes of the network's input at which noisy copies are made in turn, in "
+        "short sides, joined by commas; 1 makes all of them at the one size.", parse=parse_sizes)
     smooth: float = declare(
         0.02, "Standard deviation of the Gaussian that smooths the gradient map, as "
         "a share of the picture's longer side.",
@@ -263,6 +267,11 @@ class StaticOptions(Options):
                 f"{option('method', self.method)} needs a layer: {option('layer', 'auto')} takes "
                 "the last one"
             )
+
+    @property
+    def size_factors(self) -> tuple[float, ...]:
+        """The sizes as numbers."""
+        return tuple(float(one) for one in self.sizes.split(","))
 
     @property
     def differentiated_by(self) -> str:

@@ -207,6 +207,29 @@ def parse_layer(value: object) -> str:
     return ",".join(parts)
 
 
+def parse_sizes(value: object) -> str:
+    """Return sizes, in short sides, as they are usually written: ``0.75,1.15``.
+
+    Parameters
+    ----------
+    value : str, float or int
+
+    Raises
+    ------
+    UsageError
+        If it is not one to four numbers from 0.25 to 4.
+    """
+    try:
+        sizes = [float(part) for part in str(value).split(",")]
+    except ValueError:
+        sizes = []
+    if not 1 <= len(sizes) <= 4 or not all(0.25 <= one <= 4 for one in sizes):
+        raise UsageError(
+            f"expected one to four numbers from 0.25 to 4, joined by commas, got {value!r}"
+        )
+    return ",".join(f"{one:g}" for one in sizes)
+
+
 def parse_scale(value: str) -> str:
     """Return the name of a scale, or ``fixed:`` with its numbers as they are usually written.
 

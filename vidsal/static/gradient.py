@@ -174,6 +174,7 @@ class GradientStage:
         self.target = recipe.target
         self.input_size = classifier.input_size
         self.precision = classifier.precision
+        self.is_decided = True
         self._recipe = recipe
         self._rows = rows
         self._graphs: dict[tuple[str, int | None, int, int], Any] = {}
