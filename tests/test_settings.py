@@ -59,6 +59,7 @@ BAD: list[tuple[str, Any]] = [
     ("target", None),
     *[("score", value) for value in ("probabilities", None)],
     *[("reduce", value) for value in ("mean", 3, None)],
+    *[("sizes", value) for value in ("0.2", "1,5", "1,", "x", "1,1,1,1,1", None, True)],
     *[("short_side", value) for value in (31, 1025, 224.0, "224", True, None)],
     *[("batch", value) for value in (0, -16, 1.0, True, None)],
     *[("smooth", value) for value in (-0.01, 0.21, math.nan, math.inf, "0.1", True, None)],

@@ -412,7 +412,9 @@ def _maps_of_all(job: _Job) -> Iterator[tuple[_Shown, ...]]:
 def _fused_maps(store: Store, part: _Part) -> Iterator[_Shown]:
     """Yield the fused maps as they were shown; their peaks were found before they were clipped."""
     peaks = store.array("peak")[part.begin : part.end]
-    for frame, (row, column) in zip(store.frames(part.begin, part.end), peaks, strict=True):
+    frames = store.frames(part.begin, part.end, without=("gradient",))
+    for frame, (row, column) in zip(frames, peaks, strict=True):
+        assert frame.fused is not None
         yield _Shown(frame.fused, None if np.isnan(row) else (float(row), float(column)))
 
 
@@ -432,7 +434,8 @@ def _static_maps(store: Store, part: _Part) -> Iterator[_Shown]:
 
 def _motion_maps(store: Store, part: _Part, highest: NDArray[np.float64]) -> Iterator[_Shown]:
     """Yield speeds on the common scale."""
-    for frame, high in zip(store.frames(part.begin, part.end), highest, strict=True):
+    frames = store.frames(part.begin, part.end, without=("gradient", "fused"))
+    for frame, high in zip(frames, highest, strict=True):
         values = clipped(scaled(frame.speed, low=0.0, high=float(high)))
         yield _Shown(values, peak(frame.speed))
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +18,8 @@ from stream_help import (
 )
 
 from vidsal import image_ops
-from vidsal.settings import Settings
-from vidsal.types import Frame, Rgb, Target
+from vidsal.settings import Method, Settings
+from vidsal.types import Frame, Map, Request, Rgb, Target
 
 
 @pytest.mark.parametrize(
@@ -110,3 +113,53 @@ def test_a_network_of_fixed_size_gets_that_size(clip: list[Rgb], size: tuple[int
     assert {rgb.shape[:2] for rgb in stage.looked_at} == {size}
     for result in results:
         assert result.static is not None and result.static.shape == (90, 160)
+
+
+class _Mean(BrightnessStage):
+    """A network whose score is the mean brightness: the derivative at a place is 1 / places."""
+
+    def maps(self, rgb: Rgb, requests: Sequence[Request]) -> Map:
+        return super().maps(rgb, requests) / np.float32(np.prod(rgb.shape[1:3]))
+
+
+@pytest.mark.parametrize("batch", [1, 4, 16])
+def test_samples_take_turns_at_the_sizes(clip: list[Rgb], batch: int) -> None:
+    stage = BrightnessStage()
+    options: dict[str, Any] = {"sizes": "0.5,1,2", "samples": 7, "fresh": 2, "static_every": 1}
+    settings = dataclasses.replace(PLAIN, short_side=64, method="smoothgrad", **options)
+    analysed(frames_of(clip[:4]), settings, static=stage, batch=batch)
+    drawn = {
+        (request.frame, rgb.shape[1]): request.samples
+        for rgb, requests in zip(stage.pictures, stage.requests, strict=True)
+        for request in requests
+    }
+    # A full set of seven in the first frame, two in each other one.
+    turns = [(frame, 32 * 2 ** (n % 3)) for n, frame in enumerate([0] * 7 + [1, 1, 2, 2, 3, 3])]
+    assert drawn == Counter(turns)
+    # Classes are seen at the usual size alone.
+    assert {rgb.shape[0] for rgb in stage.looked_at} == {64}
+
+
+def test_maps_of_all_sizes_weigh_the_same() -> None:
+    rgb = np.full((64, 128, 3), 90, np.uint8)
+    maps = [
+        analysed(frames_of([rgb]), Settings(short_side=64, samples=4, sizes=sizes), static=_Mean())[
+            0
+        ].gradient
+        for sizes in ("1", "0.5,2", "0.5,1,1.5,2")
+    ]
+    for each in maps:
+        assert each is not None
+        assert each == pytest.approx(np.full(each.shape, 90 / (64 * 128)), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("method", "input_size"), [("gradient", None), ("gradcam", None), ("smoothgrad", (32, 32))]
+)
+def test_methods_of_one_picture_and_networks_of_one_size_have_one_size(
+    clip: list[Rgb], method: Method, input_size: tuple[int, int] | None
+) -> None:
+    stage = BrightnessStage(input_size=input_size)
+    settings = dataclasses.replace(PLAIN, method=method, short_side=64, sizes="0.5,2")
+    analysed(frames_of(clip[:2]), settings, static=stage)
+    assert {pictures.shape[1:3] for pictures in stage.pictures} == {input_size or (64, 128)}

@@ -234,7 +234,7 @@ class StaticOptions(Options):
         "aspect, sides are rounded to multiples of 32.",
         check=lambda px: 32 <= px <= 1024, expected="32 to 1024 pixels")
     sizes: str = declare(
-        "0.75,1.15", "Sizes of the network's input at which noisy copies are made in turn, in "
+        "1", "Sizes of the network's input at which noisy copies are made in turn, in "
         "short sides, joined by commas; 1 makes all of them at the one size.", parse=parse_sizes)
     smooth: float = declare(
         0.02, "Standard deviation of the Gaussian that smooths the gradient map, as "

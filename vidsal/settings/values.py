@@ -220,7 +220,7 @@ def parse_sizes(value: object) -> str:
         If it is not one to four numbers from 0.25 to 4.
     """
     try:
-        sizes = [float(part) for part in str(value).split(",")]
+        sizes = [] if isinstance(value, bool) else [float(part) for part in str(value).split(",")]
     except ValueError:
         sizes = []
     if not 1 <= len(sizes) <= 4 or not all(0.25 <= one <= 4 for one in sizes):
