@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from vidsal.analyser import Analyser, Analysis, analyse, draw
+    from vidsal.crop.reframe import CropPath
+    from vidsal.cropping import crop_path, crop_store
     from vidsal.errors import UsageError, VidsalError
     from vidsal.evaluation.evaluate import evaluate
     from vidsal.evaluation.faithfulness import faithfulness
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Analyser",
     "Analysis",
+    "CropPath",
     "Frame",
     "Motion",
     "Outcome",
@@ -52,6 +55,8 @@ __all__ = [
     "VidsalError",
     "__version__",
     "analyse",
+    "crop_path",
+    "crop_store",
     "draw",
     "evaluate",
     "faithfulness",
@@ -70,6 +75,7 @@ __all__ = [
 _HOMES = {
     "Analyser": "analyser",
     "Analysis": "analyser",
+    "CropPath": "crop.reframe",
     "Frame": "types",
     "Motion": "types",
     "Outcome": "pipeline",
@@ -83,6 +89,8 @@ _HOMES = {
     "VideoWriter": "sinks.writer",
     "VidsalError": "errors",
     "analyse": "analyser",
+    "crop_path": "cropping",
+    "crop_store": "cropping",
     "draw": "analyser",
     "evaluate": "evaluation.evaluate",
     "faithfulness": "evaluation.faithfulness",

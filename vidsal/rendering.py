@@ -97,7 +97,7 @@ def process_store(
     keep_freed()
     opened = open_store(store)
     stored = opened.settings
-    settings = _part_of(opened, dataclasses.replace(stored, **_allowed(options)), options)
+    settings = part_of(opened, dataclasses.replace(stored, **_allowed(options)), options)
     if "output" in options and "codec" not in options:
         # The codec of the run may not fit another container.
         settings = dataclasses.replace(settings, codec=None)
@@ -107,7 +107,7 @@ def process_store(
     # The whole of what was analysed is read, so that a part looks as it does in the whole. The
     # source of the part alone knows its sound and its length.
     is_part = settings.part_s != stored.part_s
-    open_as = partial(_source, opened, where, is_given=source is not None)
+    open_as = partial(source_of, opened, where, is_given=source is not None)
     with (
         open_as(settings) as part,
         open_as(stored) if is_part else nullcontext(part) as pictures,
@@ -129,7 +129,7 @@ def process_store(
                     written += 1
             else:
                 # Before the outputs get their final names.
-                _check_all(opened, pictures, count)
+                check_all(opened, pictures, count)
         found = pictures.findings()
     return Outcome(
         source=info.name, output=output, frames=written, decoded=count, left_out=found.left_out,
@@ -154,15 +154,35 @@ def _allowed(options: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
-def _check_all(store: Store, source: Source, count: int) -> None:
-    """Raise `VidsalError` if frames of the store or of its source are lost."""
+def check_all(store: Store, source: Source, count: int) -> None:
+    """Raise `VidsalError` if frames of the store or of its source are lost.
+
+    Parameters
+    ----------
+    store : Store
+    source : Source
+        It has been read to its end.
+    count : int
+        How many frames it had.
+
+    Raises
+    ------
+    VidsalError
+    """
     check_count(source, count)
     if count != len(store):
         raise VidsalError(f"{store.path} has {len(store)} frames, its source {count}")
 
 
-def _part_of(store: Store, settings: Settings, options: dict[str, Any]) -> Settings:
+def part_of(store: Store, settings: Settings, options: dict[str, Any]) -> Settings:
     """Return settings with the part that is asked for, which lies in the stored one.
+
+    Parameters
+    ----------
+    store : Store
+    settings : Settings
+    options : dict
+        The options that were given, by name.
 
     Raises
     ------
@@ -191,8 +211,28 @@ def _sum(begin_s: float, lasts_s: float | None) -> float | None:
 
 
 @contextmanager
-def _source(store: Store, where: Any, settings: Settings, *, is_given: bool) -> Iterator[Source]:
-    """Lend the source of a store, after checking that it is the same."""
+def source_of(store: Store, where: Any, settings: Settings, *, is_given: bool) -> Iterator[Source]:
+    """Lend the source of a store, after checking that it is the same.
+
+    Parameters
+    ----------
+    store : Store
+    where : str or path-like
+        Name of the source.
+    settings : Settings
+        Which part of it to read, and how.
+    is_given : bool
+        Whether the user named it.
+
+    Yields
+    ------
+    Source
+
+    Raises
+    ------
+    VidsalError
+        If it is missing, cannot be read again, or is another one.
+    """
     stored = store.about["source"]
     if "checksum" not in stored:
         raise VidsalError(
