@@ -192,10 +192,6 @@ def _picture(frame: Frame, path: CropPath, n: int, is_preview: bool) -> Rgb:
     """Return what is in the window, or the whole picture with the window."""
     top, left = int(path.top[n]), int(path.left[n])
     bottom, right = top + path.height, left + path.width
-    if not is_preview:
-        return frame.rgb[top:bottom, left:right].copy()
-    box = path.boxes[n]
-    has_box = bool((box == box).all())
-    return crop_preview(
-        frame.rgb, (top, left, bottom, right), tuple(box.tolist()) if has_box else None
-    )
+    if is_preview:
+        return crop_preview(frame.rgb, (top, left, bottom, right))
+    return frame.rgb[top:bottom, left:right].copy()

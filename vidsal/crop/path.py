@@ -24,8 +24,11 @@ _MOVE_COST_S = 0.25
 # How much less a window counts at an end of its range than in the middle, where people look if
 # nothing stands out.
 _CENTRE_PULL = 0.1
+# How much less mass counts at an end of the window than in its middle, so that a subject is shown
+# in the middle and not at an edge.
+_FALL = 0.2
 # A simpler path is taken if it holds at most this share less than the smooth one.
-_SIMPLER = 0.03
+_SIMPLER = 0.02
 # The smooth path is filtered by Gaussians of at least this standard deviation. Shorter ones follow
 # single frames.
 _SHORTEST_S = 0.25
@@ -96,7 +99,8 @@ def _gains(profiles: NDArray[np.floating], places: Floats, length: float) -> Flo
     mass = profiles.sum(axis=1, dtype=np.float64)
     weight = mass / mass.mean() if mass.any() else mass
     off_centre = np.linspace(-1, 1, len(places)) ** 2
-    return np.asarray(held(profiles, places, length) * weight[:, None] - _CENTRE_PULL * off_centre)
+    shares = held(profiles, places, length, fall=_FALL)
+    return np.asarray(shares * weight[:, None] - _CENTRE_PULL * off_centre)
 
 
 def _gain(gains: Floats, places: Floats, path: Floats) -> Floats:

@@ -88,7 +88,11 @@ def profile(values: Map, axis: int) -> NDArray[np.float64]:
 
 
 def held(
-    profiles: NDArray[np.floating], starts: NDArray[np.float64], length: float
+    profiles: NDArray[np.floating],
+    starts: NDArray[np.float64],
+    length: float,
+    *,
+    fall: float = 0.0,
 ) -> NDArray[np.float64]:
     """Return the share of the mass that lies in windows.
 
@@ -100,6 +104,9 @@ def held(
         Where windows begin, as shares of the side: the same for all frames, or for each.
     length : float
         Length of the window, as a share of the side.
+    fall : float
+        How much less mass counts at an end of the window than in its middle, 0..1: at u of the way
+        from the middle to an end it counts ``1 - fall * u ** 2``.
 
     Returns
     -------
@@ -107,10 +114,22 @@ def held(
         0..1; 0 for frames without mass.
     """
     count = profiles.shape[1]
-    before = np.hstack([np.zeros((len(profiles), 1)), np.cumsum(profiles, axis=1, dtype=float)])
+    mass = np.asarray(profiles, np.float64)
+    total = np.maximum(mass.sum(axis=1, keepdims=True), np.finfo(float).tiny)
     starts = np.broadcast_to(starts, (len(profiles), starts.shape[-1]))
-    mass = _at(before, count * (starts + length)) - _at(before, count * starts)
-    return np.asarray(mass / np.maximum(before[:, -1:], np.finfo(float).tiny))
+
+    def moment(power: int) -> NDArray[np.float64]:
+        """Return the sum of mass x place ** power in each window."""
+        places = (np.arange(count) + 0.5) / count
+        before = np.pad(np.cumsum(mass * places**power, axis=1), ((0, 0), (1, 0)))
+        return _at(before, count * (starts + length)) - _at(before, count * starts)
+
+    inside = moment(0)
+    if fall:
+        middle = starts + length / 2
+        spread = moment(2) - 2 * middle * moment(1) + middle**2 * inside
+        inside = inside - fall * spread / (length / 2) ** 2
+    return np.asarray(inside / total)
 
 
 def _at(before: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -519,13 +519,13 @@ class CropOptions(Options):
         "9:16", "Width to height of the window, as W:H or WxH: 9:16, 1:1, 4:5, 1080x1920. It is "
         "the largest one that fits into the picture.", parse=parse_aspect)
     path: Path | None = declare(
-        None, "Also write the window of each frame, and the smallest box that holds --share of the "
-        "saliency, as .csv or .json.", parse=parse_path)
+        None, "Also write the window of each frame, and its smallest box, as .csv or .json.",
+        parse=parse_path)
     share: float = declare(
         0.8, "Share of a frame's saliency that the smallest box holds.",
         check=lambda share: 0 < share <= 1, expected="above 0, at most 1")
     preview: bool = declare(
-        False, "Show the whole picture, dimmed outside of the window, with the smallest box.")
+        False, "Show the whole picture, dimmed outside of the window.")
     # fmt: on
 
 
