@@ -237,6 +237,8 @@ def test_no_source_is_needed_for_the_data(make_clip: MakeClip) -> None:
         ({}, r"give a video to write \(output=\), a file for the data \(path=\), or both"),
         ({"path": "w.txt"}, r"path='w\.txt': the data is written as \.csv or \.json"),
         ({"path": "w.csv", "preview": True}, r"preview=True needs a video to write \(output=\)"),
+        ({"path": "s.vidsal/w.csv"}, r"lies in the store s\.vidsal: give another name"),
+        ({"output": "s.vidsal/c.mp4"}, r"lies in the store s\.vidsal"),
         ({"output": "c.mp4", "aspect": "0:1"}, "aspect=: expected W:H or WxH"),
         ({"output": "c.mp4", "aspect": "1:90"}, "fewer than 16 on a side"),
         ({"output": "c.mp4", "colormap": "turbo"}, "colormap= is not an option of a crop"),

@@ -1,6 +1,7 @@
 """The crop window of a stored analysis, and the source inside of it."""
 
 import dataclasses
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -105,7 +106,7 @@ def crop_store(
         raise UsageError(f"{unknown[0]}= is not an option of a crop")
     own = CropOptions(**{name: options.pop(name) for name in known & options.keys()})
     opened = open_store(store)
-    _check_names(own)
+    _check_names(own, opened.path)
     settings = dataclasses.replace(
         opened.settings, **{"codec": None} | options, output=own.output, layout="overlay", width=0
     )
@@ -131,8 +132,8 @@ def crop_store(
     return [path for path in (own.output, own.path) if path is not None]
 
 
-def _check_names(options: CropOptions) -> None:
-    """Raise `UsageError` if there is nothing to write, or data has no known format."""
+def _check_names(options: CropOptions, store: Path) -> None:
+    """Raise `UsageError` if there is nothing to write, or a file cannot have its name."""
     if options.path is None and options.output is None:
         raise UsageError(
             f"give a video to write ({option('output')}), a file for the data ({option('path')}), "
@@ -142,6 +143,9 @@ def _check_names(options: CropOptions) -> None:
         raise UsageError(
             f"{option('path', str(options.path))}: the data is written as .csv or .json"
         )
+    for path in filter(None, (options.output, options.path)):
+        if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(store)):
+            raise UsageError(f"{path} lies in the store {store}: give another name")
     if options.output is None and options.preview:
         raise UsageError(f"{option('preview', True)} needs a video to write ({option('output')})")
 

@@ -99,8 +99,11 @@ def _gains(profiles: NDArray[np.floating], places: Floats, length: float) -> Flo
     mass = profiles.sum(axis=1, dtype=np.float64)
     weight = mass / mass.mean() if mass.any() else mass
     off_centre = np.linspace(-1, 1, len(places)) ** 2
-    shares = held(profiles, places, length, fall=_FALL)
-    return np.asarray(shares * weight[:, None] - _CENTRE_PULL * off_centre)
+    gains = held(profiles, places, length, fall=_FALL)
+    # In place: of a long scene this is the largest array.
+    gains *= weight[:, None]
+    gains -= _CENTRE_PULL * off_centre
+    return gains
 
 
 def _gain(gains: Floats, places: Floats, path: Floats) -> Floats:
@@ -144,7 +147,7 @@ def _best_sequence(gains: Floats, step_cost: float) -> NDArray[np.intp]:
     """
     count, columns = gains.shape
     slope = step_cost * np.arange(columns)
-    came_from = np.zeros((count, columns), np.int32)
+    came_from = np.zeros((count, columns), np.int16)
     total = gains[0]
     for n in range(1, count):
         left = _first_maxima(total + slope)

@@ -10,6 +10,8 @@ from vidsal.types import Map
 
 # Encoders and players refuse smaller pictures.
 _SMALLEST_PX = 16
+# Frames at a time: intermediate values of a film would need gigabytes.
+_BLOCK = 1024
 
 
 def window_size(size: tuple[int, int], aspect: Fraction) -> tuple[int, int]:
@@ -113,10 +115,19 @@ def held(
     (n, k) float64 array
         0..1; 0 for frames without mass.
     """
+    starts = np.broadcast_to(starts, (len(profiles), starts.shape[-1]))
+    return np.concatenate([
+        _held(profiles[n : n + _BLOCK], starts[n : n + _BLOCK], length, fall)
+        for n in range(0, max(1, len(profiles)), _BLOCK)
+    ])  # fmt: skip
+
+
+def _held(
+    profiles: NDArray[np.floating], starts: NDArray[np.float64], length: float, fall: float
+) -> NDArray[np.float64]:
     count = profiles.shape[1]
     mass = np.asarray(profiles, np.float64)
     total = np.maximum(mass.sum(axis=1, keepdims=True), np.finfo(float).tiny)
-    starts = np.broadcast_to(starts, (len(profiles), starts.shape[-1]))
 
     def moment(power: int) -> NDArray[np.float64]:
         """Return the sum of mass x place ** power in each window."""
