@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vidsal.analyser import DECODED_FRAMES, name_of
+import numpy as np
+
+from vidsal.analyser import DECODED_FRAMES
 from vidsal.crop.reframe import CropPath, Reframing
 from vidsal.crop.table import as_csv, as_json
 from vidsal.errors import UsageError, VidsalError, option
@@ -18,7 +20,6 @@ from vidsal.runtime.prefetch import prefetch
 from vidsal.runtime.progress import Progress, choose_progress
 from vidsal.settings import CropOptions, Settings
 from vidsal.sinks import claim_outputs, picture_sink
-from vidsal.sinks.base import PictureSink
 from vidsal.sources.base import Source
 from vidsal.store.reader import Store, open_store
 from vidsal.types import Frame, Rgb
@@ -120,16 +121,33 @@ def crop_store(
     else:
         where = opened.about["source"]["name"] if source is None else source
         with source_of(opened, where, settings, is_given=source is not None) as pictures:
-            output = claim_outputs(pictures.info, settings)
-            found = crop_path(opened, own.aspect, share=own.share)
-            # The picture is completed first: if that fails, no data appears either.
-            with (
-                _data_file(opened, own.path, found),
-                picture_sink(output, pictures.info, settings) as sink,
-            ):
-                label = name_of(where)
-                _write(opened, pictures, found, sink, settings, own.preview, progress, label)
+            _write_pictures(opened, pictures, own, settings, progress)
     return [path for path in (own.output, own.path) if path is not None]
+
+
+def _write_pictures(
+    store: Store,
+    source: Source,
+    options: CropOptions,
+    settings: Settings,
+    progress: bool | Progress,
+) -> None:
+    """Write the window of each frame of a source, and the data if that is wanted."""
+    output = claim_outputs(source.info, settings)
+    found = crop_path(store, options.aspect, share=options.share, progress=progress)
+    chosen = choose_progress(progress, label=output.name) or (lambda frames, _: frames)
+    # The pictures are completed first: if that fails, no data appears either.
+    with (
+        _data_file(store, options.path, found),
+        picture_sink(output, source.info, settings) as sink,
+    ):
+        count = 0
+        with prefetch(source.frames(), DECODED_FRAMES) as frames:
+            for frame in chosen(frames, source.info.frame_count_hint):
+                sink.write(_picture(frame, store, found, options), frame.time_s)
+                count += 1
+        if settings.part_s == store.settings.part_s:
+            check_all(store, source, count)
 
 
 def _check_names(options: CropOptions, store: Path) -> None:
@@ -166,36 +184,22 @@ def _data_file(store: Store, path: Path | None, found: CropPath) -> Iterator[Non
         yield
 
 
-def _write(
-    store: Store,
-    source: Source,
-    path: CropPath,
-    sink: PictureSink,
-    settings: Settings,
-    is_preview: bool,
-    progress: bool | Progress,
-    label: str,
-) -> None:
-    """Write the picture of each frame of a source."""
-    chosen = choose_progress(progress, label=label) or (lambda frames, _: frames)
-    places = {int(number): n for n, number in enumerate(path.frame)}
-    count = 0
-    with prefetch(source.frames(), DECODED_FRAMES) as frames:
-        for frame in chosen(frames, source.info.frame_count_hint):
-            if frame.index not in places:
-                raise VidsalError(
-                    f"{store.path} and its source do not fit: frame {frame.index} is not in it"
-                )
-            sink.write(_picture(frame, path, places[frame.index], is_preview), frame.time_s)
-            count += 1
-    if settings.part_s == store.settings.part_s:
-        check_all(store, source, count)
+def _picture(frame: Frame, store: Store, path: CropPath, options: CropOptions) -> Rgb:
+    """Return what is in the window of a frame, or the whole picture with the window.
 
-
-def _picture(frame: Frame, path: CropPath, n: int, is_preview: bool) -> Rgb:
-    """Return what is in the window, or the whole picture with the window."""
+    Raises
+    ------
+    VidsalError
+        If the store lacks the frame.
+    """
+    # Frames are stored in the order of their numbers.
+    n = int(np.searchsorted(path.frame, frame.index))
+    if n == len(path) or path.frame[n] != frame.index:
+        raise VidsalError(
+            f"{store.path} and its source do not fit: frame {frame.index} is not in the store"
+        )
     top, left = int(path.top[n]), int(path.left[n])
     bottom, right = top + path.height, left + path.width
-    if is_preview:
+    if options.preview:
         return crop_preview(frame.rgb, (top, left, bottom, right))
     return frame.rgb[top:bottom, left:right].copy()
