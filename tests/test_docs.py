@@ -14,7 +14,7 @@ from test_architecture import MAY_IMPORT
 
 import vidsal
 from vidsal.cli import app
-from vidsal.settings import LiveOptions, Settings
+from vidsal.settings import CropOptions, LiveOptions, Settings
 from vidsal.settings.presets import PRESETS
 
 ROOT = Path(__file__).parents[1]
@@ -72,7 +72,8 @@ def test_every_command_is_valid(arguments: list[str]) -> None:
     assert not unused
     # `vidsal evaluate` takes a list of fusions where `Settings` takes one.
     values = {name: value for name, value in bound.kwargs.items() if not isinstance(value, list)}
-    for options in (Settings, LiveOptions):
+    own = CropOptions if arguments[0] == "crop" else LiveOptions
+    for options in (Settings, own):
         known = options.__dataclass_fields__.keys() & values.keys()
         options(**{name: values[name] for name in known})
 

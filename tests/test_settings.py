@@ -21,7 +21,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from vidsal.errors import UsageError, VidsalError, flag
-from vidsal.settings import LiveOptions, Settings, settings_of
+from vidsal.settings import CropOptions, LiveOptions, Settings, settings_of
 from vidsal.settings.values import parse_time
 
 FLAGS = (
@@ -123,6 +123,44 @@ def test_bad_value_is_refused_by_the_name_of_its_option(name: str, value: Any) -
     if value is not None:
         # The line names the value, or its type if it cannot be a path.
         assert str(value) in message or f"not {type(value).__name__}" in message
+
+
+BAD_CROP: list[tuple[str, Any]] = [
+    *[("output", value) for value in (5, True)],
+    *[
+        ("aspect", value)
+        for value in ("", "9", "9/16", "0:16", "9:0", "-9:16", "9:16:1", "nan:1", 0.5625, None)
+    ],
+    *[("path", value) for value in (5, ["a.csv"])],
+    *[("share", value) for value in (0, -0.1, 1.01, math.nan, "0.5", True, None)],
+    *[("preview", value) for value in (0, 1, "yes", None)],
+]
+
+
+@pytest.mark.parametrize(("name", "value"), BAD_CROP)
+def test_bad_value_of_a_crop_is_refused_by_its_option(name: str, value: Any) -> None:
+    with pytest.raises(UsageError, match=f"^{name}=:? ") as caught:
+        CropOptions(**{name: value})
+    assert "\n" not in str(caught.value)
+
+
+def test_every_option_of_a_crop_is_tried_above() -> None:
+    assert {name for name, _ in BAD_CROP} == {one.name for one in dataclasses.fields(CropOptions)}
+
+
+@pytest.mark.parametrize(
+    ("given", "aspect"),
+    [
+        ("9:16", "9:16"),
+        ("1080x1920", "9:16"),
+        (" 4:5 ", "4:5"),
+        ("2.39:1", "239:100"),
+        ("5:5", "1:1"),
+    ],
+)
+def test_an_aspect_has_no_common_divisor(given: str, aspect: str) -> None:
+    assert CropOptions(aspect=given).aspect == aspect
+    assert CropOptions(aspect=aspect).aspect == aspect
 
 
 def test_every_option_is_tried_above() -> None:
@@ -420,7 +458,7 @@ def test_every_option_has_a_group_and_a_help_sentence() -> None:
     assert changes == len(set(groups)) - 1
 
 
-@pytest.mark.parametrize("options", [Settings, LiveOptions])
+@pytest.mark.parametrize("options", [Settings, LiveOptions, CropOptions])
 def test_help_of_the_class_says_what_every_field_means(options: Any) -> None:
     about = pydoc.plain(pydoc.render_doc(options)).replace(" |  ", "")
     head, _, listed = about.partition("Parameters\n----------\n")

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from vidsal.analyser import Analyser, Analysis, analyse, draw
     from vidsal.comparison import Comparison, compare_stores
+    from vidsal.crop.reframe import CropPath
+    from vidsal.cropping import crop_path, crop_store
     from vidsal.errors import UsageError, VidsalError
     from vidsal.evaluation.evaluate import evaluate
     from vidsal.evaluation.faithfulness import faithfulness
@@ -40,6 +42,7 @@ __all__ = [
     "Analyser",
     "Analysis",
     "Comparison",
+    "CropPath",
     "Frame",
     "Motion",
     "Outcome",
@@ -55,6 +58,8 @@ __all__ = [
     "__version__",
     "analyse",
     "compare_stores",
+    "crop_path",
+    "crop_store",
     "draw",
     "evaluate",
     "faithfulness",
@@ -74,6 +79,7 @@ _HOMES = {
     "Analyser": "analyser",
     "Analysis": "analyser",
     "Comparison": "comparison",
+    "CropPath": "crop.reframe",
     "Frame": "types",
     "Motion": "types",
     "Outcome": "pipeline",
@@ -88,6 +94,8 @@ _HOMES = {
     "VidsalError": "errors",
     "analyse": "analyser",
     "compare_stores": "comparison",
+    "crop_path": "cropping",
+    "crop_store": "cropping",
     "draw": "analyser",
     "evaluate": "evaluation.evaluate",
     "faithfulness": "evaluation.faithfulness",

@@ -24,7 +24,14 @@ from vidsal.command_options import merged, options_of, with_options
 from vidsal.errors import UsageError, VidsalError, flat, name_options_as_flags, one_line
 from vidsal.runtime.native_logs import quiet_opencv, quiet_tensorflow
 from vidsal.runtime.progress import BarAwareHandler, bars_cleared, choose_progress
-from vidsal.settings import Fusion, LiveOptions, Settings, compared_options, redrawn_options
+from vidsal.settings import (
+    CropOptions,
+    Fusion,
+    LiveOptions,
+    Settings,
+    compared_options,
+    redrawn_options,
+)
 from vidsal.settings.presets import preset_help
 
 if TYPE_CHECKING:
@@ -442,6 +449,41 @@ def compare(
     for line in done.lines():
         _say(line)
     _print(str(done.output))
+
+
+_ENCODING = (
+    "overwrite", "codec", "quality", "hardware", "audio", "start", "end", "duration",
+)  # fmt: skip
+_CROP = options_of(CropOptions) | {
+    name: one for name, one in options_of(Settings).items() if name in _ENCODING
+}
+
+
+@app.command(
+    help_epilogue=(
+        "Examples:\n"
+        "  vidsal run clip.mp4 --keep clip.vidsal            compute once\n"
+        "  vidsal crop clip.vidsal --aspect 9:16 -o tall.mp4\n"
+        "  vidsal crop clip.vidsal --aspect 9:16 -o preview.mp4 --preview\n"
+        "  vidsal crop clip.vidsal --aspect 1:1 --path windows.csv    the data alone"
+    )
+)
+@with_options(_CROP)
+def crop(
+    store: Annotated[str, Parameter(help="Folder that vidsal run --keep wrote.")],
+    /,
+    *,
+    source: Annotated[
+        str | None, Parameter(help="The source, if it does not lie where it was.")
+    ] = None,
+    verbose: Verbose = False,
+    **options: Any,
+) -> None:
+    """Cut a stored analysis' source to another aspect, around what stands out."""
+    _log_to_stderr(verbose)
+    from vidsal.cropping import crop_store
+
+    _print("\n".join(map(str, crop_store(store, source=source, **options))))
 
 
 # A live source has one pass, in its own order, and no other part of time.

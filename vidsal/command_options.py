@@ -12,6 +12,7 @@ from vidsal.config import read_config
 from vidsal.settings.declaration import choices_of
 from vidsal.settings.presets import preset_options
 from vidsal.settings.values import (
+    parse_aspect,
     parse_every,
     parse_model,
     parse_path,
@@ -27,7 +28,7 @@ Options = dict[str, inspect.Parameter]
 # Fields with these parsers get the typed text as it is.
 _METAVARS = {
     parse_time: "TIME", parse_rate: "RATE", parse_path: "PATH", parse_warmup: "TIME",
-    parse_every: "auto|INT", parse_model: "NAME|FILE",
+    parse_every: "auto|INT", parse_model: "NAME|FILE", parse_aspect: "W:H",
 }  # fmt: skip
 
 

@@ -5,7 +5,6 @@ import math
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -226,7 +225,7 @@ def _place_of(store: Store) -> str | Path | Pictures:
 def stored_source(
     store: Store, settings: Settings, where: Any = None
 ) -> Iterator[tuple[Source, Source]]:
-    """Lend the source of a store, after checking that it is the same.
+    """Lend the source of a part of a store, after checking that it is the same.
 
     Parameters
     ----------
@@ -247,18 +246,36 @@ def stored_source(
     VidsalError
         If the source is missing, cannot be read, or is another one.
     """
-    open_as = partial(_source, store, _place_of(store) if where is None else where)
     is_part = settings.part_s != store.settings.part_s
     with (
-        open_as(settings) as part,
-        open_as(store.settings) if is_part else nullcontext(part) as pictures,
+        source_of(store, settings, where) as part,
+        source_of(store, store.settings, where) if is_part else nullcontext(part) as pictures,
     ):
         yield part, pictures
 
 
 @contextmanager
-def _source(store: Store, where: Any, settings: Settings) -> Iterator[Source]:
-    """Lend the source of a store, opened with some settings."""
+def source_of(store: Store, settings: Settings, where: Any = None) -> Iterator[Source]:
+    """Lend the source of a store, after checking that it is the same.
+
+    Parameters
+    ----------
+    store : Store
+    settings : Settings
+        Which part of it to read, and how.
+    where : str or path-like, optional
+        The source, if it does not lie where it was.
+
+    Yields
+    ------
+    Source
+
+    Raises
+    ------
+    VidsalError
+        If it is missing, cannot be read again, or is another one.
+    """
+    where = _place_of(store) if where is None else where
     stored = store.about["source"]
     if "checksum" not in stored:
         raise VidsalError(

@@ -22,6 +22,7 @@ from vidsal.settings.values import (
     is_model_object,
     is_positive,
     is_saved,
+    parse_aspect,
     parse_every,
     parse_layer,
     parse_model,
@@ -515,6 +516,36 @@ class LiveOptions(Options):
         parse=parse_warmup)
     stats: bool = declare(
         False, "Write rates, latency and dropped frames into the recording.")
+    # fmt: on
+
+
+@documented
+@group("Crop")
+@dataclass(frozen=True, kw_only=True)
+class CropOptions(Options):
+    """What ``vidsal crop`` needs beside the options of encoding and part.
+
+    Raises
+    ------
+    UsageError
+        If a value is not one that its option can take.
+    """
+
+    # fmt: off
+    output: Path | None = declare(
+        None, "Video to write, or for a photo a picture: the source inside the window. Without it "
+        "only the data is written.", parse=parse_path, short="-o")
+    aspect: str = declare(
+        "9:16", "Width to height of the window, as W:H or WxH: 9:16, 1:1, 4:5, 1080x1920. It is "
+        "the largest one that fits into the picture.", parse=parse_aspect)
+    path: Path | None = declare(
+        None, "Also write the window of each frame, and its smallest box, as .csv or .json.",
+        parse=parse_path)
+    share: float = declare(
+        0.8, "Share of a frame's saliency that the smallest box holds.",
+        check=lambda share: 0 < share <= 1, expected="above 0, at most 1")
+    preview: bool = declare(
+        False, "Show the whole picture, dimmed outside of the window.")
     # fmt: on
 
 

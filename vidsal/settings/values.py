@@ -260,6 +260,27 @@ def parse_scale(value: str) -> str:
     return "fixed:" + ",".join(repr(one).removesuffix(".0") for one in numbers)
 
 
+def parse_aspect(value: str) -> str:
+    """Return an aspect in whole numbers without a common divisor: ``9:16`` for ``1080x1920``.
+
+    Parameters
+    ----------
+    value : str
+        Width and height, joined by a colon or an x; each may have decimals.
+
+    Raises
+    ------
+    UsageError
+        If it is not two positive numbers.
+    """
+    sides = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?)[:x](\d{1,6}(?:\.\d{1,6})?)", str(value).strip())
+    width, height = map(Fraction, sides.groups()) if sides else (Fraction(0), Fraction(0))
+    if not (width and height):
+        raise UsageError(f"expected W:H or WxH, such as 9:16 or 1080x1920, got {value!r}")
+    aspect = width / height
+    return f"{aspect.numerator}:{aspect.denominator}"
+
+
 def is_positive(value: float) -> bool:
     """Return whether a number is above 0.
 

@@ -1,0 +1,91 @@
+"""The size of a crop window, and what it holds."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from vidsal.crop.scenes import scene_numbers
+from vidsal.crop.window import held, mass, profile, window_size
+from vidsal.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("size", "aspect", "window"),
+    [
+        ((1080, 1920), "9/16", (1080, 608)),
+        ((1080, 1920), "1", (1080, 1080)),
+        ((1080, 1920), "4/5", (1080, 864)),
+        ((1080, 1920), "16/9", (1080, 1920)),
+        # Wider than the picture: all its width, and not all its height.
+        ((1080, 1920), "239/100", (804, 1920)),
+        ((1920, 1080), "16/9", (608, 1080)),
+        ((480, 854), "9/16", (480, 270)),
+        # Odd sides lose a pixel.
+        ((143, 175), "1", (142, 142)),
+        ((143, 175), "175/143", (142, 174)),
+    ],
+)
+def test_the_window_is_the_largest_even_one(
+    size: tuple[int, int], aspect: str, window: tuple[int, int]
+) -> None:
+    assert window_size(size, Fraction(aspect)) == window
+
+
+def test_a_window_that_is_too_small_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"1:100 in a picture of 320x180 is 2x180 pixels"):
+        window_size((180, 320), Fraction(1, 100))
+    with pytest.raises(UsageError, match="fewer than 16"):
+        window_size((8, 8), Fraction(1))
+
+
+def test_what_a_window_holds() -> None:
+    profiles = np.array([[1, 1, 1, 1], [0, 0, 4, 0], [0, 0, 0, 0]])
+    shares = held(profiles, np.array([0.0, 0.5, 0.375]), 0.5)
+    assert shares == pytest.approx(np.array([[0.5, 0.5, 0.5], [0, 1, 1], [0, 0, 0]]))
+    # A window for each frame, and a pixel that it divides.
+    assert held(profiles, np.array([[0.1], [0.125], [0.5]]), 0.5)[:, 0] == pytest.approx(
+        [0.5, 0.5, 0]
+    )
+    assert held(profiles, np.zeros(1), 1.0)[:, 0] == pytest.approx([1, 1, 0])
+
+
+def test_mass_counts_less_towards_the_ends_of_a_window() -> None:
+    # A spot in the middle, at half of the way to the end, and at the end.
+    profiles = np.zeros((3, 1001))
+    profiles[0, 500] = profiles[1, 600] = profiles[2, 699] = 2.0
+    shares = held(profiles, np.array([300.5 / 1001]), 400 / 1001, fall=0.4)
+    assert shares[:, 0] == pytest.approx([1, 1 - 0.4 / 4, 1 - 0.4 * (199 / 200) ** 2])
+    # The mean of 1 - u ** 2 / 2 over the window.
+    assert held(np.ones((1, 100)), np.array([0.25]), 0.5, fall=0.5) == pytest.approx(
+        0.5 * (1 - 0.5 / 3), abs=1e-3
+    )
+
+
+def test_weights_and_their_profile() -> None:
+    fused = np.array([[0.5, 1.0], [0.0, 0.0]], np.float32)
+    speed = np.array([[0.0, 0.1], [0.2, 0.8]], np.float32)
+    found = mass(fused, speed, 0.4)
+    assert found == pytest.approx(np.array([[0.25, 1.03125], [0.125, 0.5]]))
+    assert profile(found, 1) == pytest.approx([0.375, 1.53125])
+    assert profile(found, 0) == pytest.approx([1.28125, 0.625])
+    assert mass(fused, speed, 0.0) == pytest.approx(fused**2)
+
+
+@pytest.mark.parametrize(
+    ("events", "scenes"),
+    [
+        ("first same same", [0, 0, 0]),
+        ("first cut same cut", [0, 1, 1, 2]),
+        # A flash of one frame, and a longer one, belong to the scene around them.
+        ("first flash same", [0, 0, 0]),
+        ("first same cut same return same", [0, 0, 0, 0, 0, 0]),
+        ("first cut recut return cut", [0, 0, 0, 0, 1]),
+        ("first cut recut same rejoin cut", [0, 1, 1, 1, 1, 2]),
+        ("first cut same cut same return", [0, 1, 1, 1, 1, 1]),
+        ("first", [0]),
+        ("", []),
+    ],
+)
+def test_scenes(events: str, scenes: list[int]) -> None:
+    assert scene_numbers(events.split()).tolist() == scenes
