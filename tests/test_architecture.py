@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sources": {"media"},
     "saliency": {"motion", "image_ops"},
     "render": {"saliency", "motion", "image_ops"},
-    "store": set(),
+    "store": {"static"},
     "sinks": {"saliency", "media", "image_ops", "store"},
     "evaluation": {"sources", "saliency", "static", "motion", "image_ops"},
     "live": {"sources", "saliency", "static", "render", "sinks"},
@@ -86,6 +86,7 @@ ONLY: dict[str, set[str]] = {
 # A wing may import only these modules of another one.
 PARTS: dict[tuple[str, str], set[str]] = {
     ("sinks", "saliency"): {"saliency.regions", "saliency.normalization"},
+    ("store", "static"): {"static.labels"},
 }
 
 

@@ -277,7 +277,7 @@ def _write(job: _Job, progress: Progress) -> _Done:
     static = job.network.stage
     with (
         stopped_by_ctrl_c(job.source),
-        open_sinks(job.info, job.settings, job.output) as sinks,
+        open_sinks(job.info, job.settings, job.output, static.names if static else ()) as sinks,
     ):
         with (
             prefetch(stages.items("decode", job.source.frames()), DECODED_FRAMES) as frames,

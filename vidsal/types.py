@@ -331,6 +331,9 @@ class Prediction:
         Name of the network; ``None`` if it has none.
     precision : str or None
         Arithmetic of the network, "float32" or "bfloat16"; ``None`` if unknown.
+    all_probabilities : (classes,) float32 array or None
+        Softmax of every class, 0..1; the same object for all frames that show one prediction.
+        ``None`` if they were not kept, as in a frame of a store.
     """
 
     class_ids: tuple[int, ...]
@@ -341,6 +344,7 @@ class Prediction:
     target_probability: float
     model_name: str | None = None
     precision: str | None = None
+    all_probabilities: Map | None = field(default=None, repr=False, compare=False)
 
 
 class StaticStage(Protocol):

@@ -84,7 +84,7 @@ def test_table_row_is_exact(tmp_path: Path) -> None:
     assert tuple(row) == COLUMNS
     # Speeds are 0.0 to 1.91 in steps of 0.01: the median lies between the middle two.
     assert row == {
-        "index": "7", "time_s": "0.333333", "model": "ResNet50",
+        "frame": "7", "time_s": "0.333333", "model": "ResNet50",
         "precision": "bfloat16", "method": "integrated",
         "layer": "input", "reduce": "norm",
         "target": "tabby, so to say", "target_probability": "0.25",
@@ -135,7 +135,7 @@ def test_boxes_are_in_pixels_of_the_source(height: int, width: int, tmp_path: Pa
 
 def test_table_leaves_out_what_does_not_exist(tmp_path: Path) -> None:
     rows = _table(tmp_path / "t.csv", [make_saliency(n) for n in range(4)])
-    assert [row["index"] for row in rows] == ["0", "1", "2", "3"]
+    assert [row["frame"] for row in rows] == ["0", "1", "2", "3"]
     assert [row["time_s"] for row in rows] == ["0.000000", "0.040000", "0.080000", "0.120000"]
     for row in rows:
         assert row["model"] == "none"
@@ -159,7 +159,7 @@ def test_table_names_every_column_once_in_order(tmp_path: Path) -> None:
     _table(tmp_path / "t.csv", [])
     text = (tmp_path / "t.csv").read_bytes().decode()
     assert text == (
-        "index,time_s,model,precision,method,layer,reduce,target,target_probability,class_1,probability_1,class_2,"
+        "frame,time_s,model,precision,method,layer,reduce,target,target_probability,class_1,probability_1,class_2,"
         "probability_2,class_3,probability_3,class_4,probability_4,class_5,probability_5,"
         "speed_median,speed_p95,camera_model,camera_row_px,camera_column_px,camera_zoom,"
         "camera_turn_deg,camera_inlier_share,cut,fusion,gain,centre_prior,static_share,"

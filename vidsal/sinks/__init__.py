@@ -149,7 +149,9 @@ def picture_sink(path: Path, info: SourceInfo, options: OutputOptions) -> Iterat
 
 
 @contextmanager
-def open_sinks(info: SourceInfo, settings: Settings, output: Path) -> Iterator[AllSinks]:
+def open_sinks(
+    info: SourceInfo, settings: Settings, output: Path, class_names: tuple[str, ...] = ()
+) -> Iterator[AllSinks]:
     """Lend the sinks that the settings ask for as one.
 
     The picture sink is the innermost context: its completion can fail, and then none of the
@@ -161,6 +163,8 @@ def open_sinks(info: SourceInfo, settings: Settings, output: Path) -> Iterator[A
     settings : Settings
     output : Path
         Path of the picture or video.
+    class_names : tuple of str
+        Names of the network's classes, for a store.
 
     Yields
     ------
@@ -185,6 +189,7 @@ def open_sinks(info: SourceInfo, settings: Settings, output: Path) -> Iterator[A
                 "source": source, "settings": saved_settings(settings),
                 "fps": None if info.fps is None else str(info.fps),
                 "height_px": info.height_px, "width_px": info.width_px,
+                "class_names": list(class_names),
             }  # fmt: skip
             sinks.append(stack.enter_context(store_sink(settings.keep, about)))
         yield AllSinks(sinks, stack.enter_context(picture_sink(output, info, settings)))

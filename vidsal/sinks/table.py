@@ -16,7 +16,7 @@ from vidsal.settings.values import CLASS_ACTIVATION
 from vidsal.types import TOP_CLASSES, Prediction, Saliency, Shown, SourceInfo
 
 COLUMNS = (
-    "index", "time_s", "model", "precision", "method", "layer", "reduce",
+    "frame", "time_s", "model", "precision", "method", "layer", "reduce",
     "target", "target_probability",
     *(f"{what}_{n}" for n in range(1, TOP_CLASSES + 1) for what in ("class", "probability")),
     "speed_median", "speed_p95",
@@ -53,7 +53,7 @@ def row(
     """
     prediction = saliency.prediction
     values: dict[str, Any] = {
-        "index": saliency.frame.index,
+        "frame": saliency.frame.index,
         "time_s": f"{saliency.frame.time_s:.6f}",
         "model": (prediction.model_name if prediction else None) or "none",
         "cut": int(saliency.is_cut),

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 
 from vidsal.errors import UsageError, VidsalError
 from vidsal.settings import Settings
-from vidsal.store.schema import CAMERAS, EVENTS, require_schema, values_of
+from vidsal.static.labels import NamedClass, find_class, imagenet_classes
+from vidsal.store.schema import (
+    CAMERAS,
+    EVENTS,
+    PREDICTION_ARRAYS,
+    length_of,
+    require_schema,
+    values_of,
+)
 from vidsal.store.zarr_files import load_zarr
 from vidsal.types import CameraMotion, Map, Prediction
 
@@ -101,7 +109,7 @@ class Store:
             raise VidsalError(f"{self.path}: its settings cannot be used: {error}") from error
 
     def array(self, name: str) -> NDArray[Any]:
-        """Return one value for each frame: an array of the schema, maps left as whole numbers.
+        """Return an array of the schema, maps left as whole numbers.
 
         Parameters
         ----------
@@ -113,12 +121,87 @@ class Store:
         VidsalError
             If there is no such array, or it is damaged.
         """
-        return self._read(name, 0, len(self))
+        return self._read(name, 0, length_of(name, self.about))
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the network's classes, in the order of its outputs; empty without a network."""
+        return tuple(self.about["class_names"])
+
+    def top_classes(self, count: int = 6) -> dict[int, str]:
+        """Return the classes that the network saw most clearly.
+
+        Parameters
+        ----------
+        count : int
+            How many at most.
+
+        Returns
+        -------
+        dict of int to str
+            Numbers and names of classes that were among the five best of a frame, the one with
+            the highest probability first.
+        """
+        ids, values = self.array("class_id").ravel(), self.array("probability").ravel()
+        highest: dict[int, float] = {}
+        for one, value in zip(ids[ids >= 0].tolist(), values[ids >= 0].tolist(), strict=True):
+            highest[one] = max(value, highest.get(one, 0.0))
+        ranked = sorted(highest, key=lambda one: (-highest[one], one))
+        return {one: self.class_names[one] for one in ranked[:count]}
+
+    def probabilities(self, classes: Sequence[int | str] | None = None) -> NDArray[np.float32]:
+        """Return the probabilities of classes over time.
+
+        Parameters
+        ----------
+        classes : sequence of int or str, optional
+            Numbers of the network's outputs, or names; by default those of `top_classes`.
+
+        Returns
+        -------
+        (frames, classes) float32 array
+            Softmax, 0..1, to three digits. Frames between two predictions repeat the last one.
+
+        Raises
+        ------
+        UsageError
+            If there is no such class; for a name, with the nearest ones.
+        VidsalError
+            If the array is damaged.
+        """
+        chosen = list(self.top_classes()) if classes is None else list(map(self.class_id, classes))
+        if not chosen:
+            return np.zeros((len(self), 0), np.float32)
+        found = self.array("class_probability")[:, chosen]
+        return np.asarray(found[self.array("prediction_row")], np.float32)
+
+    def class_id(self, named: int | str) -> int:
+        """Return the number of a class.
+
+        Parameters
+        ----------
+        named : int or str
+            The number itself, or a name; for ImageNet's classes also a WordNet identifier or
+            another of their names.
+
+        Raises
+        ------
+        UsageError
+            If there is no such class, with the nearest names.
+        """
+        names = self.class_names
+        if not names:
+            raise UsageError(f"{self.path} has no classes: it was made without a network")
+        if isinstance(named, str):
+            return find_class(named, _classes(names), asked=repr(named)).index
+        if not 0 <= named < len(names):
+            raise UsageError(f"a class is a number from 0 to {len(names) - 1}, got {named}")
+        return int(named)
 
     def __iter__(self) -> Iterator[StoredFrame]:
         for first in range(0, len(self), _BLOCK):
             last = min(first + _BLOCK, len(self))
-            block = {name: self._read(name, first, last) for name in self._group.array_keys()}
+            block = {name: self._read(name, first, last) for name in self._per_frame}
             for n in range(last - first):
                 yield self._frame({name: values[n] for name, values in block.items()})
 
@@ -127,9 +210,12 @@ class Store:
         n = number + len(self) if number < 0 else number
         if not 0 <= n < len(self):
             raise IndexError(f"{self.path} has {len(self)} frames, got {number}")
-        return self._frame(
-            {name: self._read(name, n, n + 1)[0] for name in self._group.array_keys()}
-        )
+        return self._frame({name: self._read(name, n, n + 1)[0] for name in self._per_frame})
+
+    @property
+    def _per_frame(self) -> list[str]:
+        """Names of the arrays along the frames."""
+        return [name for name in self._group.array_keys() if name not in PREDICTION_ARRAYS]
 
     def _read(self, name: str, first: int, last: int) -> NDArray[Any]:
         if name not in self._group:
@@ -149,7 +235,7 @@ class Store:
 
         share = float(row["camera_inlier_share"])
         return StoredFrame(
-            index=int(row["index"]), time_s=float(row["time_s"]),
+            index=int(row["frame"]), time_s=float(row["time_s"]),
             event=EVENTS[int(row["event"])],
             gradient=values("gradient") if "gradient" in row else None,
             speed=values("speed"), fused=np.minimum(values("fused"), np.float32(1)),
@@ -161,16 +247,16 @@ class Store:
         )  # fmt: skip
 
     def _prediction(self, row: dict[str, Any]) -> Prediction | None:
-        names = self.about["classes"]
+        names = self.class_names
         ids = [int(one) for one in row["class_id"] if one >= 0]
         if not ids:
             return None
         target = int(row["target_id"])
         return Prediction(
-            class_ids=tuple(ids), names=tuple(names[str(one)] for one in ids),
+            class_ids=tuple(ids), names=tuple(names[one] for one in ids),
             probabilities=tuple(float(one) for one in row["probability"][: len(ids)]),
             target_id=None if target < 0 else target,
-            target_name=names["target" if target < 0 else f"target {target}"],
+            target_name=self.about["target_name"] if target < 0 else names[target],
             target_probability=float(row["target_probability"]),
             model_name=self.about.get("model_name"), precision=self.about.get("precision"),
         )  # fmt: skip
@@ -208,9 +294,17 @@ def open_store(path: str | Path) -> Store:
         raise VidsalError(f"{path} was not completed: run the analysis again")
     for name, array in group.arrays():
         # zarr reads zeros for a missing chunk.
-        if array.shape[0] != about["frames"] or array.nchunks_initialized != array.nchunks:
+        if array.shape[0] != length_of(name, about) or array.nchunks_initialized != array.nchunks:
             raise VidsalError(f"{path} is damaged: {name} lacks frames")
     return Store(path, group)
+
+
+def _classes(names: tuple[str, ...]) -> Sequence[NamedClass]:
+    """Return the classes of these names; ImageNet's have further names."""
+    known = imagenet_classes()
+    if names == tuple(one.name for one in known):
+        return known
+    return [NamedClass(n, f"class{n}", (name,)) for n, name in enumerate(names)]
 
 
 def saved_settings(settings: Settings) -> dict[str, Any]:
