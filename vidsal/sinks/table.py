@@ -2,15 +2,14 @@
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
-
 from vidsal.runtime.atomic_write import atomic_write, writing
-from vidsal.saliency.regions import Box, boxes, centroid
+from vidsal.saliency.measures import FrameMeasures, measures_of
+from vidsal.saliency.regions import Box
 from vidsal.settings import Settings
 from vidsal.settings.values import CLASS_ACTIVATION
 from vidsal.types import TOP_CLASSES, Prediction, Saliency, Shown, SourceInfo
@@ -27,20 +26,26 @@ COLUMNS = (
     "peak_row_px", "peak_column_px", "centroid_row_px", "centroid_column_px", "boxes",
     "shown_unix_s", "latency_ms",
 )  # fmt: skip
+# The columns that hold texts, and those that hold whole numbers; all others hold numbers.
+TEXTS = frozenset({
+    "model", "precision", "method", "layer", "reduce", "target", "camera_model", "fusion", "boxes",
+    *(f"class_{n}" for n in range(1, TOP_CLASSES + 1)),
+})  # fmt: skip
+WHOLE = frozenset({"frame", "cut"})
 
 
 def row(
-    saliency: Saliency, info: SourceInfo, settings: Settings, shown: Shown | None = None
+    measures: FrameMeasures, info: SourceInfo, settings: Settings, shown: Shown | None = None
 ) -> dict[str, Any]:
     """Return the row of one frame.
 
     Parameters
     ----------
-    saliency : Saliency
+    measures : FrameMeasures
     info : SourceInfo
         The source's size is the unit of points and boxes.
     settings : Settings
-        ``method``, ``fusion``, ``gain``, ``centre_prior`` and ``boxes``.
+        ``method``, ``layer``, ``reduce``, ``fusion``, ``gain`` and ``centre_prior``.
     shown : Shown, optional
         When a live frame was displayed.
 
@@ -51,20 +56,42 @@ def row(
         picture a second, camera movement in working pixels a frame, points and boxes in pixels
         of the source.
     """
-    prediction = saliency.prediction
+    prediction = measures.prediction
     values: dict[str, Any] = {
-        "frame": saliency.frame.index,
-        "time_s": f"{saliency.frame.time_s:.6f}",
+        "frame": measures.frame,
+        "time_s": f"{measures.time_s:.6f}",
         "model": (prediction.model_name if prediction else None) or "none",
-        "cut": int(saliency.is_cut),
+        "cut": int(measures.is_cut),
     }
     values |= _prediction_values(prediction) if prediction else {}
-    values |= _motion_values(saliency) | _fusion_values(saliency, settings)
-    values |= _region_values(saliency, info, settings.boxes)
+    values |= _motion_values(measures) | _fusion_values(measures, settings)
+    values |= _region_values(measures, info)
     if shown:
         values["shown_unix_s"] = f"{shown.unix_s:.3f}"
         values["latency_ms"] = f"{shown.latency_ms:.1f}"
     return values
+
+
+def typed(values: Mapping[str, Any]) -> dict[str, str | int | float | None]:
+    """Return a row with numbers where it has texts of numbers, for formats that keep types.
+
+    Parameters
+    ----------
+    values : mapping
+        From `row`, or a line of the CSV file.
+
+    Returns
+    -------
+    dict
+        All columns in order; ``None`` for a value that does not exist.
+    """
+    return {name: _typed(name, values.get(name)) for name in COLUMNS}
+
+
+def _typed(name: str, value: Any) -> str | int | float | None:
+    if value is None or value == "":
+        return None
+    return str(value) if name in TEXTS else int(value) if name in WHOLE else float(value)
 
 
 def _prediction_values(prediction: Prediction) -> dict[str, str]:
@@ -81,13 +108,13 @@ def _prediction_values(prediction: Prediction) -> dict[str, str]:
     return values
 
 
-def _motion_values(saliency: Saliency) -> dict[str, str]:
+def _motion_values(measures: FrameMeasures) -> dict[str, str]:
     """Return the speeds and the camera motion."""
-    camera = saliency.movement.camera
-    centre = camera.at_centre(saliency.motion.shape)
+    camera = measures.camera
+    centre = camera.at_centre(measures.map_size)
     values = {
-        "speed_median": _number(np.median(saliency.speed)),
-        "speed_p95": _number(np.percentile(saliency.speed, 95)),
+        "speed_median": _number(measures.speed_median),
+        "speed_p95": _number(measures.speed_p95),
         "camera_model": camera.model,
         "camera_row_px": _number(centre.rows_px),
         "camera_column_px": _number(centre.columns_px),
@@ -99,15 +126,15 @@ def _motion_values(saliency: Saliency) -> dict[str, str]:
     return values
 
 
-def _fusion_values(saliency: Saliency, settings: Settings) -> dict[str, str]:
+def _fusion_values(measures: FrameMeasures, settings: Settings) -> dict[str, str]:
     """Return the method and the fusion with their parameters, and the display scales."""
     values = {
-        "static_share": _number(1 - saliency.motion_share),
-        "motion_share": _number(saliency.motion_share),
-        "motion_high": _number(saliency.motion_high),
-        "fused_high": _number(saliency.fused_high),
+        "static_share": _number(1 - measures.motion_share),
+        "motion_share": _number(measures.motion_share),
+        "motion_high": _number(measures.motion_high),
+        "fused_high": _number(measures.fused_high),
     }
-    if saliency.static is not None:
+    if measures.has_static:
         values |= {
             "method": settings.method,
             "layer": settings.differentiated_by,
@@ -115,20 +142,20 @@ def _fusion_values(saliency: Saliency, settings: Settings) -> dict[str, str]:
             "fusion": settings.fusion,
             "gain": _number(settings.gain),
             "centre_prior": _number(settings.centre_prior),
-            "static_high": _number(saliency.static_high),
+            "static_high": _number(measures.static_high),
         }
     return values
 
 
-def _region_values(saliency: Saliency, info: SourceInfo, level: float) -> dict[str, str]:
-    """Return the peak, the centroid, and the boxes around regions above a level; 0 for no boxes."""
-    values, fused = {}, saliency.fused
-    for name, point in (("peak", saliency.peak), ("centroid", centroid(fused))):
+def _region_values(measures: FrameMeasures, info: SourceInfo) -> dict[str, str]:
+    """Return the peak, the centroid, and the boxes around salient regions."""
+    values = {}
+    for name, point in (("peak", measures.peak), ("centroid", measures.centroid)):
         if point:
             values[f"{name}_row_px"] = f"{point[0] * info.height_px:.1f}"
             values[f"{name}_column_px"] = f"{point[1] * info.width_px:.1f}"
-    if level:
-        values["boxes"] = json.dumps([_in_pixels(box, info) for box in boxes(fused, level)])
+    if measures.boxes is not None:
+        values["boxes"] = json.dumps([_in_pixels(box, info) for box in measures.boxes])
     return values
 
 
@@ -180,8 +207,9 @@ class TableSink:
         VidsalError
             If it cannot be written.
         """
+        measures = measures_of(saliency, self._settings.boxes)
         with writing(self._path):
-            self._table.writerow(row(saliency, self._info, self._settings, shown))
+            self._table.writerow(row(measures, self._info, self._settings, shown))
             # Reports a full disk before the video gets its final name.
             self._file.flush()
 

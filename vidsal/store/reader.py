@@ -11,11 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsal.errors import UsageError, VidsalError
+from vidsal.saliency.measures import FrameMeasures
+from vidsal.saliency.regions import boxes
+from vidsal.saliency.scenes import CUTS
 from vidsal.settings import Settings
 from vidsal.static.labels import NamedClass, find_class, imagenet_classes
 from vidsal.store.schema import (
     CAMERAS,
     EVENTS,
+    MAPS,
     PREDICTION_ARRAYS,
     length_of,
     require_schema,
@@ -86,7 +90,9 @@ class Store:
 
     def __repr__(self) -> str:
         height, width = self.size
-        return f"Store({str(self.path)!r}, {len(self)} frames, maps {width}x{height})"
+        return (
+            f"{type(self).__name__}({str(self.path)!r}, {len(self)} frames, maps {width}x{height})"
+        )
 
     @property
     def size(self) -> tuple[int, int]:
@@ -122,6 +128,37 @@ class Store:
             If there is no such array, or it is damaged.
         """
         return self._read(name, 0, length_of(name, self.about))
+
+    def measures(self, box_level: float = 0.0) -> Iterator[FrameMeasures]:
+        """Yield the numbers of the frames, as the run measured them, without reading maps.
+
+        Parameters
+        ----------
+        box_level : float
+            Boxes enclose the regions of the fused map at or above this level, which reads these
+            maps; 0 for no boxes.
+
+        Yields
+        ------
+        FrameMeasures
+
+        Raises
+        ------
+        VidsalError
+            If the store is damaged.
+        """
+        names = [one for one in self._per_frame if one not in MAPS]
+        for first, last in self._blocks():
+            block = {name: self._read(name, first, last) for name in names}
+            fused = self._read("fused", first, last) if box_level else None
+            for n in range(last - first):
+                row = {name: values[n] for name, values in block.items()}
+                found = self._measures(row)
+                if fused is None:
+                    yield found
+                else:
+                    shown = values_of(fused[n], float(row["fused_scale"]))
+                    yield dataclasses.replace(found, boxes=tuple(boxes(shown, box_level)))
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -199,8 +236,7 @@ class Store:
         return int(named)
 
     def __iter__(self) -> Iterator[StoredFrame]:
-        for first in range(0, len(self), _BLOCK):
-            last = min(first + _BLOCK, len(self))
+        for first, last in self._blocks():
             block = {name: self._read(name, first, last) for name in self._per_frame}
             for n in range(last - first):
                 yield self._frame({name: values[n] for name, values in block.items()})
@@ -211,6 +247,11 @@ class Store:
         if not 0 <= n < len(self):
             raise IndexError(f"{self.path} has {len(self)} frames, got {number}")
         return self._frame({name: self._read(name, n, n + 1)[0] for name in self._per_frame})
+
+    def _blocks(self) -> Iterator[tuple[int, int]]:
+        """Yield the first and the last frame, exclusive, of each block that is read at once."""
+        for first in range(0, len(self), _BLOCK):
+            yield first, min(first + _BLOCK, len(self))
 
     @property
     def _per_frame(self) -> list[str]:
@@ -233,17 +274,23 @@ class Store:
         def values(name: str) -> Map:
             return values_of(row[name], float(row[f"{name}_scale"]))
 
-        share = float(row["camera_inlier_share"])
         return StoredFrame(
             index=int(row["frame"]), time_s=float(row["time_s"]),
             event=EVENTS[int(row["event"])],
             gradient=values("gradient") if "gradient" in row else None,
             speed=values("speed"), fused=np.minimum(values("fused"), np.float32(1)),
-            camera=CameraMotion(
-                np.asarray(row["camera"], np.float32), CAMERAS[int(row["camera_model"])],
-                None if np.isnan(share) else share,
-            ),
-            prediction=self._prediction(row),
+            camera=_camera(row), prediction=self._prediction(row),
+        )  # fmt: skip
+
+    def _measures(self, row: dict[str, Any]) -> FrameMeasures:
+        return FrameMeasures(
+            frame=int(row["frame"]), time_s=float(row["time_s"]),
+            is_cut=EVENTS[int(row["event"])] in CUTS, has_static="gradient" in self._group,
+            prediction=self._prediction(row), map_size=self.size, camera=_camera(row),
+            speed_median=float(row["speed_median"]), speed_p95=float(row["speed_p95"]),
+            motion_share=float(row["motion_share"]), static_high=float(row["static_high"]),
+            motion_high=float(row["motion_high"]), fused_high=float(row["fused_high"]),
+            peak=_point(row["peak"]), centroid=_point(row["centroid"]),
         )  # fmt: skip
 
     def _prediction(self, row: dict[str, Any]) -> Prediction | None:
@@ -262,6 +309,18 @@ class Store:
         )  # fmt: skip
 
 
+def _camera(row: dict[str, Any]) -> CameraMotion:
+    share = float(row["camera_inlier_share"])
+    return CameraMotion(
+        np.asarray(row["camera"], np.float32), CAMERAS[int(row["camera_model"])],
+        None if np.isnan(share) else share,
+    )  # fmt: skip
+
+
+def _point(values: NDArray[np.float64]) -> tuple[float, float] | None:
+    return None if np.isnan(values).any() else (float(values[0]), float(values[1]))
+
+
 def open_store(path: str | Path) -> Store:
     """Open the stored analysis of a source, without TensorFlow.
 
@@ -278,8 +337,27 @@ def open_store(path: str | Path) -> Store:
     Raises
     ------
     VidsalError
-        If it is no such folder, was not completed, was written by a newer version, or zarr is
+        If it is no such folder, was not completed, was written by another version, or zarr is
         missing.
+    """
+    return Store(Path(path), stored_group(path))
+
+
+def stored_group(path: str | Path) -> Any:
+    """Return the checked group of a store.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    zarr.Group
+
+    Raises
+    ------
+    VidsalError
+        See `open_store`.
     """
     path, zarr = Path(path), load_zarr()
     if not (path / "zarr.json").is_file():
@@ -296,7 +374,7 @@ def open_store(path: str | Path) -> Store:
         # zarr reads zeros for a missing chunk.
         if array.shape[0] != length_of(name, about) or array.nchunks_initialized != array.nchunks:
             raise VidsalError(f"{path} is damaged: {name} lacks frames")
-    return Store(path, group)
+    return group
 
 
 def _classes(names: tuple[str, ...]) -> Sequence[NamedClass]:

@@ -34,14 +34,15 @@ COLUMNS = (
     Column("frame", "int64"), Column("time_s", "float64"), Column("event", "uint8"),
     *(Column(f"{name}_scale", "float32") for name in MAPS),
     Column("camera", "float32", ("camera_row", "camera_column")),
-    Column("camera_model", "uint8"), Column("camera_inlier_share", "float32"),
+    Column("camera_model", "uint8"), Column("camera_inlier_share", "float64"),
     Column("class_id", "int32", ("rank",)),
-    Column("probability", "float32", ("rank",)),
-    Column("target_id", "int32"), Column("target_probability", "float32"),
+    Column("probability", "float64", ("rank",)),
+    Column("target_id", "int32"), Column("target_probability", "float64"),
     Column("prediction_row", "int32"),
-    Column("static_high", "float32"), Column("motion_high", "float32"),
-    Column("fused_high", "float32"), Column("motion_share", "float32"),
-    Column("peak", "float32", ("side",)),
+    Column("static_high", "float64"), Column("motion_high", "float64"),
+    Column("fused_high", "float64"), Column("motion_share", "float64"),
+    Column("speed_median", "float64"), Column("speed_p95", "float64"),
+    Column("peak", "float64", ("side",)), Column("centroid", "float64", ("side",)),
 )  # fmt: skip
 # Values of each prediction, along an axis of their own: networks classify a few frames a second.
 # A frame's "prediction_row" is its place on this axis. float16 keeps three digits.

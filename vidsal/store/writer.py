@@ -12,6 +12,7 @@ import numpy as np
 from vidsal._version import __version__
 from vidsal.errors import VidsalError, option
 from vidsal.runtime.atomic_write import claim, resolve_symlink, shortened, writing
+from vidsal.saliency.measures import measures_of
 from vidsal.store.schema import (
     ARRAYS,
     CAMERAS,
@@ -196,18 +197,21 @@ class StoreSink:
 
 def _row(saliency: Saliency, prediction_row: int) -> dict[str, Any]:
     """Return the values of a frame by the names of their arrays."""
-    camera, prediction = saliency.movement.camera, saliency.prediction
+    measures = measures_of(saliency)
+    camera, prediction = measures.camera, measures.prediction
     values: dict[str, Any] = {
-        "frame": saliency.frame.index, "time_s": saliency.frame.time_s,
+        "frame": measures.frame, "time_s": measures.time_s,
         "event": EVENTS.index(saliency.event),
         "camera": camera.matrix, "camera_model": CAMERAS.index(camera.model),
         "camera_inlier_share": np.nan if camera.inlier_share is None else camera.inlier_share,
         "class_id": _padded(prediction.class_ids if prediction else (), -1),
         "probability": _padded(prediction.probabilities if prediction else (), np.nan),
         "target_id": -1, "target_probability": np.nan, "prediction_row": prediction_row,
-        "static_high": saliency.static_high, "motion_high": saliency.motion_high,
-        "fused_high": saliency.fused_high, "motion_share": saliency.motion_share,
-        "peak": saliency.peak or (np.nan, np.nan),
+        "static_high": measures.static_high, "motion_high": measures.motion_high,
+        "fused_high": measures.fused_high, "motion_share": measures.motion_share,
+        "speed_median": measures.speed_median, "speed_p95": measures.speed_p95,
+        "peak": measures.peak or (np.nan, np.nan),
+        "centroid": measures.centroid or (np.nan, np.nan),
     }  # fmt: skip
     if prediction:
         if prediction.target_id is not None:
