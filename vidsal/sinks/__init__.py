@@ -17,7 +17,7 @@ from vidsal.sinks.disk_space import require_space
 from vidsal.sinks.fingerprint import source_identity
 from vidsal.sinks.image import IMAGE_SUFFIXES, image_sink
 from vidsal.sinks.maps import claim_folder, maps_sink
-from vidsal.sinks.table import table_sink
+from vidsal.sinks.table import claim_table, table_sink
 from vidsal.sinks.video import video_sink
 from vidsal.store.reader import saved_settings
 from vidsal.store.writer import claim_store, store_sink
@@ -83,7 +83,7 @@ def claim_outputs(info: SourceInfo, settings: Settings) -> Path:
         If a suffix or the codec does not fit, or two outputs have the same path.
     VidsalError
         If a file exists and may not be replaced, a folder is not writable or cannot be made, the
-        encoder is missing, or the disk has too little space.
+        encoder, or the library for .parquet, is missing, or the disk has too little space.
     """
     output = output_path(info, settings)
     if settings.resume and info.fps:
@@ -100,8 +100,8 @@ def claim_outputs(info: SourceInfo, settings: Settings) -> Path:
         "output": output, "table": settings.table, "maps": settings.maps,
         "keep": settings.keep,
     })  # fmt: skip
-    if settings.table and settings.table.suffix.lower() != ".csv":
-        raise UsageError(f"{option('table', str(settings.table))}: a table is written as .csv")
+    if settings.table:
+        claim_table(settings.table)
     if settings.maps:
         claim_folder(settings.maps, overwrite=settings.overwrite)
     if settings.keep:

@@ -12,7 +12,7 @@ from types import TracebackType
 
 from vidsal.errors import VidsalError
 from vidsal.media import codecs, ffmpeg, probe
-from vidsal.runtime.atomic_write import atomic_write, writing
+from vidsal.runtime.atomic_write import writing
 from vidsal.runtime.safe_pickle import dumps, loads
 from vidsal.settings import OutputOptions, Settings
 from vidsal.sinks.base import AllSinks, SaliencySink
@@ -20,7 +20,7 @@ from vidsal.sinks.checkpoint import Checkpoint, Segment, open_checkpoint
 from vidsal.sinks.maps import maps_sink, move_maps, remove_maps
 from vidsal.sinks.mux import ExpectedPicture, finish
 from vidsal.sinks.resume_state import RESUME_CLASSES, ResumeState
-from vidsal.sinks.table import table_sink
+from vidsal.sinks.table import deliver_table, table_sink
 from vidsal.sinks.video import VideoEncoder
 from vidsal.types import Rgb, Saliency, SourceInfo
 
@@ -241,8 +241,7 @@ class SegmentWriter:
         if settings.maps:
             _deliver_maps(checkpoint.folder, result, settings.maps)
         if settings.table:
-            with atomic_write(settings.table) as part, writing(settings.table):
-                shutil.copyfile(result / _TABLE, part)
+            deliver_table(result / _TABLE, settings.table)
         # The video comes last: if it exists, all other outputs do.
         video = result / self._output.name
         if video.exists():

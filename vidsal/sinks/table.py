@@ -1,12 +1,14 @@
-"""A CSV table with one row for each frame."""
+"""A table with one row for each frame, as CSV or Parquet."""
 
 import csv
 import json
+import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Protocol
 
+from vidsal.errors import UsageError, VidsalError, option
 from vidsal.runtime.atomic_write import atomic_write, writing
 from vidsal.saliency.measures import FrameMeasures, measures_of
 from vidsal.saliency.regions import Box
@@ -32,6 +34,8 @@ TEXTS = frozenset({
     *(f"class_{n}" for n in range(1, TOP_CLASSES + 1)),
 })  # fmt: skip
 WHOLE = frozenset({"frame", "cut"})
+# Rows of a group in a Parquet file, which is the least that is read at a time.
+_GROUP = 1024
 
 
 def row(
@@ -175,23 +179,132 @@ def _number(value: Any) -> str:
     return f"{float(value):.5g}"
 
 
+def claim_table(path: Path) -> None:
+    """Check before any work whether a table can have this name.
+
+    Parameters
+    ----------
+    path : Path
+
+    Raises
+    ------
+    UsageError
+        If the suffix is neither .csv nor .parquet.
+    VidsalError
+        If pyarrow is missing, which writes .parquet.
+    """
+    if _is_parquet(path):
+        _load_parquet()
+    elif path.suffix.lower() != ".csv":
+        raise UsageError(f"{option('table', str(path))}: a table is written as .csv or .parquet")
+
+
+def deliver_table(table: Path, path: Path) -> None:
+    """Write a finished CSV table to its final path, in the format of that.
+
+    Parameters
+    ----------
+    table : Path
+        A CSV file.
+    path : Path
+
+    Raises
+    ------
+    VidsalError
+        If it cannot be written.
+    """
+    with atomic_write(path) as part, writing(path):
+        if not _is_parquet(path):
+            shutil.copyfile(table, part)
+            return
+        with table.open(newline="", encoding="utf-8") as file, closing(_ParquetRows(part)) as rows:
+            for values in csv.DictReader(file):
+                rows.write(values)
+
+
+def _is_parquet(path: Path) -> bool:
+    return path.suffix.lower() == ".parquet"
+
+
+def _load_parquet() -> Any:
+    """Import and return pyarrow, which is an extra, with its module of Parquet files."""
+    try:
+        import pyarrow.parquet
+    except ImportError as error:
+        raise VidsalError(
+            f"a table as .parquet needs pyarrow ({error}): pip install 'vidsal[data]', or pip "
+            "install pyarrow"
+        ) from error
+    return pyarrow
+
+
+class _Rows(Protocol):
+    """An open table, to which rows are added. Errors are those of the system."""
+
+    def write(self, values: Mapping[str, Any]) -> None: ...
+    def close(self) -> None: ...
+
+
+class _CsvRows:
+    """A CSV file with a header."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w", newline="", encoding="utf-8")
+        self._table = csv.DictWriter(self._file, COLUMNS, lineterminator="\n")
+        self._table.writeheader()
+
+    def write(self, values: Mapping[str, Any]) -> None:
+        self._table.writerow(values)
+        # Reports a full disk before the video gets its final name.
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _ParquetRows:
+    """A Parquet file with typed columns, written a group of rows at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self._arrow = _load_parquet()
+        types = (self._arrow.string(), self._arrow.int64(), self._arrow.float64())
+        text, whole, number = types
+        self._schema = self._arrow.schema([
+            (name, text if name in TEXTS else whole if name in WHOLE else number)
+            for name in COLUMNS
+        ])  # fmt: skip
+        self._rows: list[dict[str, Any]] = []
+        self._table = self._arrow.parquet.ParquetWriter(str(path), self._schema)
+
+    def write(self, values: Mapping[str, Any]) -> None:
+        self._rows.append(typed(values))
+        if len(self._rows) == _GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        rows, self._rows = self._rows, []
+        self._table.write_table(self._arrow.Table.from_pylist(rows, schema=self._schema))
+
+    def close(self) -> None:
+        with closing(self._table):
+            self._flush()
+
+
 class TableSink:
-    """Writes one row for each frame to an open file.
+    """Writes one row for each frame to an open table.
 
     Parameters
     ----------
     path : Path
         Final path of the table, for messages.
-    file : text file
+    rows : an open table
     info : SourceInfo
     settings : Settings
         See `row`.
     """
 
-    def __init__(self, path: Path, file: IO[str], info: SourceInfo, settings: Settings) -> None:
-        self._path, self._file, self._info, self._settings = path, file, info, settings
-        self._table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        self._table.writeheader()
+    def __init__(self, path: Path, rows: _Rows, info: SourceInfo, settings: Settings) -> None:
+        self._path, self._rows, self._info, self._settings = path, rows, info, settings
 
     def write(self, saliency: Saliency, shown: Shown | None = None) -> None:
         """Write the row of a frame.
@@ -209,14 +322,12 @@ class TableSink:
         """
         measures = measures_of(saliency, self._settings.boxes)
         with writing(self._path):
-            self._table.writerow(row(measures, self._info, self._settings, shown))
-            # Reports a full disk before the video gets its final name.
-            self._file.flush()
+            self._rows.write(row(measures, self._info, self._settings, shown))
 
 
 @contextmanager
 def table_sink(path: Path, info: SourceInfo, settings: Settings) -> Iterator[TableSink]:
-    """Lend a sink that writes one row for each frame.
+    """Lend a sink that writes one row for each frame, as CSV or, by the suffix, as Parquet.
 
     Parameters
     ----------
@@ -236,12 +347,10 @@ def table_sink(path: Path, info: SourceInfo, settings: Settings) -> Iterator[Tab
     """
     with atomic_write(path) as part:
         with writing(path):
-            file = part.open("w", newline="", encoding="utf-8")
+            rows: _Rows = _ParquetRows(part) if _is_parquet(path) else _CsvRows(part)
         # `writing` does not enclose the block, whose errors have other causes.
         try:
-            with writing(path):
-                table = TableSink(path, file, info, settings)
-            yield table
+            yield TableSink(path, rows, info, settings)
         finally:
             with writing(path):
-                file.close()
+                rows.close()
