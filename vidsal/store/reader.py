@@ -129,6 +129,31 @@ class Store:
         """
         return self._read(name, 0, length_of(name, self.about))
 
+    def maps(self, name: str) -> Iterator[Map]:
+        """Yield one map of each frame, without reading the others.
+
+        Parameters
+        ----------
+        name : str
+            ``gradient``, ``speed`` or ``fused``.
+
+        Yields
+        ------
+        (h, w) float32 array
+            As in `StoredFrame`.
+
+        Raises
+        ------
+        VidsalError
+            If there is no such map, or it is damaged.
+        """
+        if name not in MAPS or name not in self._group:
+            raise VidsalError(f"{self.path} has no map {name!r}")
+        for first, last in self._blocks():
+            scales = self._read(f"{name}_scale", first, last)
+            for levels, scale in zip(self._read(name, first, last), scales, strict=True):
+                yield _map(name, levels, float(scale))
+
     def measures(self, box_level: float = 0.0) -> Iterator[FrameMeasures]:
         """Yield the numbers of the frames, as the run measured them, without reading maps.
 
@@ -157,7 +182,7 @@ class Store:
                 if fused is None:
                     yield found
                 else:
-                    shown = values_of(fused[n], float(row["fused_scale"]))
+                    shown = _map("fused", fused[n], float(row["fused_scale"]))
                     yield dataclasses.replace(found, boxes=tuple(boxes(shown, box_level)))
 
     @property
@@ -272,13 +297,13 @@ class Store:
 
     def _frame(self, row: dict[str, Any]) -> StoredFrame:
         def values(name: str) -> Map:
-            return values_of(row[name], float(row[f"{name}_scale"]))
+            return _map(name, row[name], float(row[f"{name}_scale"]))
 
         return StoredFrame(
             index=int(row["frame"]), time_s=float(row["time_s"]),
             event=EVENTS[int(row["event"])],
             gradient=values("gradient") if "gradient" in row else None,
-            speed=values("speed"), fused=np.minimum(values("fused"), np.float32(1)),
+            speed=values("speed"), fused=values("fused"),
             camera=_camera(row), prediction=self._prediction(row),
         )  # fmt: skip
 
@@ -307,6 +332,12 @@ class Store:
             target_probability=float(row["target_probability"]),
             model_name=self.about.get("model_name"), precision=self.about.get("precision"),
         )  # fmt: skip
+
+
+def _map(name: str, levels: NDArray[np.int16], scale: float) -> Map:
+    values = values_of(levels, scale)
+    # Rounding of the scale must not lead out of the range of a map that was shown.
+    return np.minimum(values, np.float32(1)) if name == "fused" else values
 
 
 def _camera(row: dict[str, Any]) -> CameraMotion:

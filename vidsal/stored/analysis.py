@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from vidsal.store.reader import Store, stored_group
 from vidsal.stored.table import data_frame
+from vidsal.stored.within import Mask, PixelBox, Within, within
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -32,6 +33,31 @@ class StoredAnalysis(Store):
             If pandas is missing, or the store is damaged.
         """
         return data_frame(self)
+
+    def within(self, place: Mask | PixelBox) -> Within:
+        """Return how much of the saliency lies in a place, frame by frame.
+
+        Parameters
+        ----------
+        place : (H, W) or (frames, H, W) bool array, or (left, top, right, bottom)
+            A mask of the whole picture at any size, a mask for each frame, or a box in pixels of
+            the source.
+
+        Returns
+        -------
+        Within
+            Arrays ``frame``, ``time_s``, ``area``, ``share`` (of the fused map's sum, 0..1),
+            ``ratio`` (mean inside by mean of the picture) and ``has_peak``.
+            ``pandas.DataFrame(found._asdict())`` is a table of them.
+
+        Raises
+        ------
+        UsageError
+            If the place is none of these, or a box lies outside the picture.
+        VidsalError
+            If the store is damaged.
+        """
+        return within(self, place)
 
 
 def open_store(path: str | Path) -> StoredAnalysis:
