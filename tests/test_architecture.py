@@ -45,7 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "render",
         "sinks",
     },
-    "stored": {"sinks", "store"},
+    "stored": {"render", "rendering", "saliency", "sinks", "store"},
     "rendering": {
         "analyser",
         "image_ops",

@@ -27,7 +27,7 @@ from vidsal.settings import Settings, redrawn_options
 from vidsal.sinks import claim_outputs, open_sinks
 from vidsal.sinks.fingerprint import source_identity
 from vidsal.sources.base import Source
-from vidsal.store.reader import Store, open_store
+from vidsal.store.reader import Store, StoredFrame, open_store
 from vidsal.types import Frame, Saliency
 
 
@@ -107,7 +107,7 @@ def process_store(
     # The whole of what was analysed is read, so that a part looks as it does in the whole. The
     # source of the part alone knows its sound and its length.
     is_part = settings.part_s != stored.part_s
-    open_as = partial(_source, opened, where, is_given=source is not None)
+    open_as = partial(stored_source, opened, where, is_given=source is not None)
     with (
         open_as(settings) as part,
         open_as(stored) if is_part else nullcontext(part) as pictures,
@@ -190,9 +190,58 @@ def _sum(begin_s: float, lasts_s: float | None) -> float | None:
     return None if lasts_s is None else begin_s + float(lasts_s)
 
 
+def frame_of_store(store: Store, frame: StoredFrame, source: Any = None) -> Frame:
+    """Return a frame of a store's source, decoded again.
+
+    Parameters
+    ----------
+    store : Store
+    frame : StoredFrame
+    source : str or path-like, optional
+        The source, if it does not lie where it was.
+
+    Raises
+    ------
+    VidsalError
+        If the source is missing, is another one, or lacks the frame.
+    """
+    # Times are rounded, hence the millisecond.
+    start_s = max(0.0, frame.time_s - 1e-3)
+    settings = dataclasses.replace(
+        store.settings, start=start_s or None, end=None, duration=None, every=1
+    )
+    where = store.about["source"]["name"] if source is None else source
+    with stored_source(store, where, settings, is_given=source is not None) as opened:
+        found = next((one for one in opened.frames() if one.index >= frame.index), None)
+    if found is None or found.index != frame.index:
+        raise VidsalError(f"{store.path}: its source has no frame {frame.index}")
+    return found
+
+
 @contextmanager
-def _source(store: Store, where: Any, settings: Settings, *, is_given: bool) -> Iterator[Source]:
-    """Lend the source of a store, after checking that it is the same."""
+def stored_source(
+    store: Store, where: Any, settings: Settings, *, is_given: bool
+) -> Iterator[Source]:
+    """Lend the source of a store, after checking that it is the same.
+
+    Parameters
+    ----------
+    store : Store
+    where : str or path-like
+    settings : Settings
+        How to read it.
+    is_given : bool
+        Whether the user named `where`, and not the store.
+
+    Yields
+    ------
+    Source
+
+    Raises
+    ------
+    VidsalError
+        If it is missing or another one.
+    """
     stored = store.about["source"]
     if "checksum" not in stored:
         raise VidsalError(

@@ -53,6 +53,8 @@ class StoredFrame:
         The fused map as it was shown, [0, 1].
     camera : CameraMotion
     prediction : Prediction or None
+    peak : (float, float) or None
+        The most salient point: row and column as shares of the picture.
     """
 
     index: int
@@ -63,6 +65,7 @@ class StoredFrame:
     fused: Map
     camera: CameraMotion
     prediction: Prediction | None
+    peak: tuple[float, float] | None
 
 
 class Store:
@@ -304,7 +307,7 @@ class Store:
             event=EVENTS[int(row["event"])],
             gradient=values("gradient") if "gradient" in row else None,
             speed=values("speed"), fused=values("fused"),
-            camera=_camera(row), prediction=self._prediction(row),
+            camera=_camera(row), prediction=self._prediction(row), peak=_point(row["peak"]),
         )  # fmt: skip
 
     def _measures(self, row: dict[str, Any]) -> FrameMeasures:

@@ -1,13 +1,22 @@
 """What a library user gets of a store: its arrays, and data frames of it."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vidsal.store.reader import Store, stored_group
+from vidsal.stored.concentration import half_area
+from vidsal.stored.picture import AnalysedFrame, analysed
+from vidsal.stored.plots import Curve, plot_curves
 from vidsal.stored.table import data_frame
 from vidsal.stored.within import Mask, PixelBox, Within, within
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from pandas import DataFrame
 
 
@@ -15,7 +24,18 @@ class StoredAnalysis(Store):
     """A stored analysis as data; nothing is read before it is asked for.
 
     `open_store` returns it. See `vidsal.store.reader.Store` for the attributes.
+
+    Parameters
+    ----------
+    path : Path
+    group : zarr.Group
+    source : str or path-like, optional
+        The source, if it does not lie where it was; only pictures of frames need it.
     """
+
+    def __init__(self, path: Path, group: Any, source: Any = None) -> None:
+        super().__init__(path, group)
+        self._source = source
 
     def table(self) -> "DataFrame":
         """Return the table of the run.
@@ -59,14 +79,70 @@ class StoredAnalysis(Store):
         """
         return within(self, place)
 
+    def half_area(self) -> NDArray[np.float64]:
+        """Return how concentrated saliency is: the share of the picture that holds half of it.
 
-def open_store(path: str | Path) -> StoredAnalysis:
+        Returns
+        -------
+        (frames,) float64 array
+            0 to 0.5: near 0 for one bright place, 0.5 for an even map; NaN for a map of zeros.
+        """
+        return np.array([half_area(one) for one in self.maps("fused")])
+
+    def plot(
+        self,
+        curves: Curve | Sequence[Curve] | None = None,
+        *,
+        classes: Sequence[int | str] | None = None,
+        ax: "Axes | Sequence[Axes] | None" = None,
+    ) -> "Figure":
+        """Plot curves over time, one below the other; dashed lines mark scene cuts.
+
+        Parameters
+        ----------
+        curves : {"classes", "motion", "area"} or several, optional
+            Probabilities of classes, the share of motion in the fused map, and `half_area`. All
+            by default.
+        classes : sequence of int or str, optional
+            As for `probabilities`.
+        ax : matplotlib.axes.Axes or several, optional
+            Draw into these axes, one for each curve; by default into a new figure.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        UsageError
+            If there is no such curve or class, or not one axes for each curve.
+        VidsalError
+            If matplotlib is missing, or the store is damaged.
+
+        Notes
+        -----
+        A notebook shows a figure that is the last value of a cell twice; end the line with ``;``.
+        """
+        return plot_curves(self, curves, classes, ax)
+
+    def __getitem__(self, number: int) -> AnalysedFrame:
+        """Return the results of a frame by its place in the store, from 0."""
+        return analysed(super().__getitem__(number), self, self._source)
+
+    def __iter__(self) -> Iterator[AnalysedFrame]:
+        for frame in super().__iter__():
+            yield analysed(frame, self, self._source)
+
+
+def open_store(path: str | Path, *, source: Any = None) -> StoredAnalysis:
     """Open the stored analysis of a source, without TensorFlow.
 
     Parameters
     ----------
     path : str or Path
         A folder that ``vidsal run --keep`` wrote.
+    source : str or path-like, optional
+        The source, if it does not lie where it was; only pictures of frames need it.
 
     Returns
     -------
@@ -79,4 +155,4 @@ def open_store(path: str | Path) -> StoredAnalysis:
         If it is no such folder, was not completed, was written by another version, or zarr is
         missing.
     """
-    return StoredAnalysis(Path(path), stored_group(path))
+    return StoredAnalysis(Path(path), stored_group(path), source)

@@ -183,7 +183,7 @@ def _boxes(box: Any, picture: tuple[int, int], frames: int, size: tuple[int, int
 
 def _in_masks(masks: Mask, points: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return whether the point of each frame lies in its mask; a missing point does not."""
-    is_known = np.isfinite(points).all(axis=1)
+    is_known = np.asarray(np.isfinite(points).all(axis=1))
     height, width = masks.shape[-2:]
     rows, columns = (np.where(is_known[:, None], points, 0) * (height, width)).astype(int).T
     each = np.broadcast_to(masks, (len(points), height, width))
