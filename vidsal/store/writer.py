@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -144,8 +145,12 @@ class StoreSink:
         self.flush()
         if self._group is None:
             raise VidsalError(f"{self._path}: there are no frames, so nothing was stored")
-        with writing(self._path):
+        with writing(self._path), warnings.catch_warnings():
             self._group.attrs["is_complete"] = True
+            # One file describes all arrays, which xarray looks for. That this is no part of the
+            # specification yet does no harm: each array keeps its own description.
+            warnings.simplefilter("ignore")
+            load_zarr().consolidate_metadata(str(self._folder))
 
     def _note(self, prediction: Prediction, time_s: float) -> None:
         """Keep the names of the network and its arithmetic, and the probabilities if they are new.
@@ -171,7 +176,9 @@ class StoreSink:
             store=str(self._folder),
             attributes={
                 "vidsal": __version__, "schema": SCHEMA, "frames": 0, "is_complete": False,
-                "events": list(EVENTS), "cameras": list(CAMERAS), **self._about,
+                "events": list(EVENTS), "cameras": list(CAMERAS),
+                # xarray makes coordinates of these arrays.
+                "coordinates": "time_s predicted_s", **self._about,
             },
         )  # fmt: skip
         sides = {
