@@ -422,8 +422,12 @@ def test_classes_that_a_store_lacks(make_clip: MakeClip, changing: ChangingStage
     store = open_store("s.vidsal")
     with pytest.raises(UsageError, match=r"'zebrah' is not a class of this .*did you mean 'z"):
         store.probabilities(["zebrah"])
-    with pytest.raises(UsageError, match="a class is a number from 0 to 7, got 8"):
-        store.probabilities([8])
+    for wrong in (8, -1, True, 2.5):
+        with pytest.raises(UsageError, match=f"a name, or a number from 0 to 7, got {wrong}"):
+            store.probabilities([wrong])  # type: ignore[list-item]
+    # One class needs no list.
+    for one in ("zebra", 5):
+        assert np.array_equal(store.probabilities(one), store.probabilities([*np.arange(5, 6)]))
     with pytest.raises(UsageError, match=r"'crane' is the name of several .*: take 3 .* or 4"):
         store.probabilities(["crane"])
 

@@ -105,6 +105,7 @@ def test_it_is_a_data_frame() -> None:
         (np.ones((2, 2, *SIZE), bool), r"must be \(H, W\) or \(frames, H, W\)"),
         (np.ones((0, 4), bool), "must be"), (5, "a bool mask, or a box"),
         ((1, 2, 3), "a bool mask, or a box"), ("left", "a bool mask, or a box"),
+        ([np.ones(SIZE, bool)] * 2, r"a bool mask, or a box .*, got \[array\(\[\[ True"),
         ((8, 8, 8, 20), "covers nothing of a picture of 64 x 48 pixels"),
         ((64, 0, 90, 48), "covers nothing"), ((9, 9, 3, 20), "covers nothing"),
         ((0, 0, float("nan"), 9), "covers nothing"),

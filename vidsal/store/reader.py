@@ -28,6 +28,9 @@ from vidsal.store.schema import (
 from vidsal.store.zarr_files import load_zarr
 from vidsal.types import CameraMotion, Map, Prediction
 
+# Classes by the numbers of the network's outputs, or by name.
+Classes = int | str | Sequence[int | str]
+
 # Frames that are read at a time.
 _BLOCK = 32
 # Options of a run that its store does not keep.
@@ -214,12 +217,12 @@ class Store:
         ranked = sorted(highest, key=lambda one: (-highest[one], one))
         return {one: self.class_names[one] for one in ranked[:count]}
 
-    def probabilities(self, classes: Sequence[int | str] | None = None) -> NDArray[np.float32]:
+    def probabilities(self, classes: Classes | None = None) -> NDArray[np.float32]:
         """Return the probabilities of classes over time.
 
         Parameters
         ----------
-        classes : sequence of int or str, optional
+        classes : int, str, or sequence of them, optional
             Numbers of the network's outputs, or names; by default those of `top_classes`.
 
         Returns
@@ -234,11 +237,30 @@ class Store:
         VidsalError
             If the array is damaged.
         """
-        chosen = list(self.top_classes()) if classes is None else list(map(self.class_id, classes))
+        chosen = self.class_ids(classes)
         if not chosen:
             return np.zeros((len(self), 0), np.float32)
         found = self.array("class_probability")[:, chosen]
         return np.asarray(found[self.array("prediction_row")], np.float32)
+
+    def class_ids(self, classes: Classes | None = None) -> list[int]:
+        """Return the numbers of classes.
+
+        Parameters
+        ----------
+        classes : int, str, or sequence of them, optional
+            See `class_id`; by default those of `top_classes`.
+
+        Raises
+        ------
+        UsageError
+            If there is no such class, with the nearest names.
+        """
+        if classes is None:
+            return list(self.top_classes())
+        if isinstance(classes, (int, str)):
+            return [self.class_id(classes)]
+        return [self.class_id(one) for one in classes]
 
     def class_id(self, named: int | str) -> int:
         """Return the number of a class.
@@ -259,8 +281,11 @@ class Store:
             raise UsageError(f"{self.path} has no classes: it was made without a network")
         if isinstance(named, str):
             return find_class(named, _classes(names), asked=repr(named)).index
-        if not 0 <= named < len(names):
-            raise UsageError(f"a class is a number from 0 to {len(names) - 1}, got {named}")
+        is_number = isinstance(named, (int, np.integer)) and not isinstance(named, bool)
+        if not is_number or not 0 <= named < len(names):
+            raise UsageError(
+                f"a class is a name, or a number from 0 to {len(names) - 1}, got {named!r}"
+            )
         return int(named)
 
     def __iter__(self) -> Iterator[StoredFrame]:

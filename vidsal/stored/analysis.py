@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vidsal.store.reader import Store, stored_group
+from vidsal.store.reader import Classes, Store, stored_group
 from vidsal.stored.concentration import half_area
 from vidsal.stored.picture import AnalysedFrame, analysed
 from vidsal.stored.plots import Curve, plot_curves
@@ -93,7 +93,7 @@ class StoredAnalysis(Store):
         self,
         curves: Curve | Sequence[Curve] | None = None,
         *,
-        classes: Sequence[int | str] | None = None,
+        classes: Classes | None = None,
         ax: "Axes | Sequence[Axes] | None" = None,
     ) -> "Figure":
         """Plot curves over time, one below the other; dashed lines mark scene cuts.
@@ -103,7 +103,7 @@ class StoredAnalysis(Store):
         curves : {"classes", "motion", "area"} or several, optional
             Probabilities of classes, the share of motion in the fused map, and `half_area`. All
             by default.
-        classes : sequence of int or str, optional
+        classes : int, str, or sequence of them, optional
             As for `probabilities`.
         ax : matplotlib.axes.Axes or several, optional
             Draw into these axes, one for each curve; by default into a new figure.

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from vidsal.errors import UsageError, VidsalError
 from vidsal.saliency.scenes import CUTS
-from vidsal.store.reader import Store
+from vidsal.store.reader import Classes, Store
 from vidsal.store.schema import EVENTS
 from vidsal.stored.concentration import half_area
 
@@ -48,7 +48,7 @@ def load_pyplot() -> Any:
 def plot_curves(
     store: Store,
     curves: Curve | Sequence[Curve] | None,
-    classes: Sequence[int | str] | None,
+    classes: Classes | None,
     ax: "Axes | Sequence[Axes] | None",
 ) -> "Figure":
     """Plot curves of a store over time, each into axes of its own.
@@ -134,10 +134,13 @@ def _chosen(store: Store, curves: Curve | Sequence[Curve] | None) -> list[Curve]
 
 
 def _plot_classes(
-    ax: "Axes", store: Store, times: NDArray[np.float64], classes: Sequence[int | str] | None
+    ax: "Axes",
+    store: Store,
+    times: NDArray[np.float64],
+    classes: Classes | None,
 ) -> None:
     """Plot probabilities, which are constant between two predictions."""
-    chosen = list(store.top_classes()) if classes is None else [store.class_id(c) for c in classes]
+    chosen = store.class_ids(classes)
     values = store.probabilities(chosen)
     for n, one in enumerate(chosen):
         name = store.class_names[one]

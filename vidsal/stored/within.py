@@ -170,7 +170,8 @@ def _boxes(box: Any, picture: tuple[int, int], frames: int, size: tuple[int, int
         left, top, right, bottom = (float(one) for one in box)
     except (TypeError, ValueError) as error:
         raise UsageError(
-            f"a place is a bool mask, or a box (left, top, right, bottom), got {box!r}"
+            "a place is a bool mask, or a box (left, top, right, bottom), got "
+            + " ".join(repr(box).split())[:60]
         ) from error
     is_seen = max(left, 0) < min(right, picture[1]) and max(top, 0) < min(bottom, picture[0])
     if not is_seen:
