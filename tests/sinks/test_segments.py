@@ -277,7 +277,7 @@ def _fails_once(real: Callable[..., Any], at: int) -> Callable[..., Any]:
     [
         (segments, "_join", 0), (segments, "finish", 0), (segments, "_join_tables", 0),
         (segments, "_deliver_maps", 0), (segments, "move_maps", 0), (segments, "move_maps", 2),
-        (segments, "atomic_write", 0), (Checkpoint, "finish_result", 0),
+        (segments, "deliver_table", 0), (Checkpoint, "finish_result", 0),
         (Checkpoint, "remove_all", 0),
     ],
 )  # fmt: skip
