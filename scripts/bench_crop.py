@@ -89,7 +89,6 @@ def rows(clip: Clip, store: vidsal.Store, aspect: str) -> dict[str, Row]:
     maps = np.array([
         profile(mass(one.fused, one.speed, float(high)), axis)
         for one, high in zip(store, store.array("motion_high"), strict=True)
-        if one.fused is not None
     ])  # fmt: skip
     ideal = np.zeros(len(found))
     for scene in range(len(found.modes)):

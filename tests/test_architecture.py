@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sources": {"media"},
     "saliency": {"motion", "image_ops"},
     "render": {"saliency", "motion", "image_ops"},
-    "store": set(),
+    "store": {"static", "saliency"},
     "crop": set(),
     "sinks": {"saliency", "media", "image_ops", "store"},
     "evaluation": {"sources", "saliency", "static", "motion", "image_ops"},
@@ -46,6 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "render",
         "sinks",
     },
+    "stored": {"render", "rendering", "saliency", "sinks", "store"},
     "rendering": {
         "analyser",
         "image_ops",
@@ -101,7 +102,9 @@ ONLY: dict[str, set[str]] = {
 }
 # A wing may import only these modules of another one.
 PARTS: dict[tuple[str, str], set[str]] = {
-    ("sinks", "saliency"): {"saliency.regions", "saliency.normalization"},
+    ("sinks", "saliency"): {"saliency.measures", "saliency.normalization", "saliency.regions"},
+    ("store", "saliency"): {"saliency.measures", "saliency.regions", "saliency.scenes"},
+    ("store", "static"): {"static.labels"},
 }
 
 

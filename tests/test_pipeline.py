@@ -56,7 +56,7 @@ def test_what_stands_out_is_the_square(sample_media: Path, load_script: LoadScri
     clip = sample_media / "moving_square.mp4"
     vidsal.run(clip, pipeline_settings(table=Path("t.csv"), working_width=320))
     rows = table_rows(Path("t.csv"))
-    assert [int(row["index"]) for row in rows] == list(range(90))
+    assert [int(row["frame"]) for row in rows] == list(range(90))
     assert [float(row["time_s"]) for row in rows] == pytest.approx(
         [n / 30 for n in range(90)], abs=1e-6
     )
@@ -68,7 +68,7 @@ def test_what_stands_out_is_the_square(sample_media: Path, load_script: LoadScri
     # The square's own movement over the pan, in diagonals a second.
     speed = np.hypot(4, 2) * 30 / np.hypot(180, 320)
     for row in rows[1:]:
-        left, top, right, bottom = truth.square_box(int(row["index"]))
+        left, top, right, bottom = truth.square_box(int(row["frame"]))
         x, y = float(row["peak_column_px"]), float(row["peak_row_px"])
         inside += left - 6 <= x <= right + 6 and top - 6 <= y <= bottom + 6
         # The background moves by (2, -1): that is the camera.
@@ -148,7 +148,7 @@ def test_photo_is_the_one_frame_case(tmp_path: Path) -> None:
     with Image.open(out) as image:
         assert (np.asarray(image) == np.pad(rgb, ((0, 1), (0, 1), (0, 0)), mode="edge")).all()
     (row,) = table_rows(Path("t.csv"))
-    assert (row["index"], row["time_s"], row["cut"]) == ("0", "0.000000", "0")
+    assert (row["frame"], row["time_s"], row["cut"]) == ("0", "0.000000", "0")
     assert names_left() == ["photo_saliency.png", "t.csv"]
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from vidsal.sinks.writer import VideoWriter
     from vidsal.sources.reader import VideoReader, open_video
     from vidsal.sources.resolve import Pictures
-    from vidsal.store.reader import Store, open_store
+    from vidsal.stored.analysis import StoredAnalysis, open_store
     from vidsal.types import Frame, Motion, Prediction, Saliency
 
 __all__ = [
@@ -50,7 +50,7 @@ __all__ = [
     "Prediction",
     "Saliency",
     "Settings",
-    "Store",
+    "StoredAnalysis",
     "UsageError",
     "VideoReader",
     "VideoWriter",
@@ -87,7 +87,7 @@ _HOMES = {
     "Prediction": "types",
     "Saliency": "types",
     "Settings": "settings",
-    "Store": "store.reader",
+    "StoredAnalysis": "stored.analysis",
     "UsageError": "errors",
     "VideoReader": "sources.reader",
     "VideoWriter": "sinks.writer",
@@ -101,7 +101,7 @@ _HOMES = {
     "faithfulness": "evaluation.faithfulness",
     "fuse": "functional",
     "motion_saliency": "functional",
-    "open_store": "store.reader",
+    "open_store": "stored.analysis",
     "open_video": "sources.reader",
     "optical_flow": "functional",
     "overlay": "functional",

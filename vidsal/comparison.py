@@ -414,7 +414,6 @@ def _fused_maps(store: Store, part: _Part) -> Iterator[_Shown]:
     peaks = store.array("peak")[part.begin : part.end]
     frames = store.frames(part.begin, part.end, without=("gradient",))
     for frame, (row, column) in zip(frames, peaks, strict=True):
-        assert frame.fused is not None
         yield _Shown(frame.fused, None if np.isnan(row) else (float(row), float(column)))
 
 

@@ -277,7 +277,7 @@ def _write(job: _Job, progress: Progress) -> _Done:
     static = job.network.stage
     with (
         stopped_by_ctrl_c(job.source),
-        open_sinks(job.info, job.settings, job.output) as sinks,
+        open_sinks(job.info, job.settings, job.output, static.names if static else ()) as sinks,
     ):
         with (
             prefetch(stages.items("decode", job.source.frames()), DECODED_FRAMES) as frames,
@@ -311,6 +311,7 @@ def _write_in_segments(job: _Job, progress: Progress) -> _Done:
         if segments.is_over:
             return _Done(segments.frames, 0, segments.flicker_mean)
         static, done = job.network.stage, segments.frames
+        segments.class_names = static.names if static else ()
         pickled = segments.stream_state
         state = loads(pickled, StreamState, STATE_CLASSES) if pickled else StreamState()
         # The finished frames are decoded again: that is exact, and cheap beside the analysis.

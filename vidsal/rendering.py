@@ -27,7 +27,7 @@ from vidsal.sinks import claim_outputs, open_sinks
 from vidsal.sinks.fingerprint import source_identity
 from vidsal.sources.base import Source
 from vidsal.sources.resolve import Pictures
-from vidsal.store.reader import Store, open_store
+from vidsal.store.reader import Store, StoredFrame, open_store
 from vidsal.types import Frame, Saliency
 
 
@@ -219,6 +219,33 @@ def _place_of(store: Store) -> str | Path | Pictures:
                 f"source with {option('source')}"
             )
     return Pictures(name, pictures) if pictures else Path(name)
+
+
+def frame_of_store(store: Store, frame: StoredFrame, source: Any = None) -> Frame:
+    """Return a frame of a store's source, decoded again.
+
+    Parameters
+    ----------
+    store : Store
+    frame : StoredFrame
+    source : str or path-like, optional
+        The source, if it does not lie where it was.
+
+    Raises
+    ------
+    VidsalError
+        If the source is missing, is another one, or lacks the frame.
+    """
+    # Times are rounded, hence the millisecond.
+    start_s = max(0.0, frame.time_s - 1e-3)
+    settings = dataclasses.replace(
+        store.settings, start=start_s or None, end=None, duration=None, every=1
+    )
+    with source_of(store, settings, source) as opened:
+        found = next((one for one in opened.frames() if one.index >= frame.index), None)
+    if found is None or found.index != frame.index:
+        raise VidsalError(f"{store.path}: its source has no frame {frame.index}")
+    return found
 
 
 @contextmanager

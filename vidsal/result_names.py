@@ -153,7 +153,7 @@ def is_local(source: SourceName) -> bool:
 
 def _is_named_as_file(path: Path) -> bool:
     """Say whether a name ends as that of a file that vidsal writes."""
-    return path.suffix.lower() in (*codecs.SUFFIXES, *IMAGE_SUFFIXES, ".csv")
+    return path.suffix.lower() in (*codecs.SUFFIXES, *IMAGE_SUFFIXES, ".csv", ".parquet")
 
 
 def _require_folder(folder: Path, name: str, sources: int) -> None:

@@ -331,6 +331,11 @@ class Prediction:
         Name of the network; ``None`` if it has none.
     precision : str or None
         Arithmetic of the network, "float32" or "bfloat16"; ``None`` if unknown.
+    all_probabilities : (classes,) float32 array or None
+        Softmax of every class, 0..1; ``None`` if they were not kept, as in a frame of a store.
+    time_s : float or None
+        Time of the frame that was looked at; those after it repeat its prediction. ``None`` if
+        unknown.
     """
 
     class_ids: tuple[int, ...]
@@ -341,6 +346,8 @@ class Prediction:
     target_probability: float
     model_name: str | None = None
     precision: str | None = None
+    all_probabilities: Map | None = field(default=None, repr=False, compare=False)
+    time_s: float | None = None
 
 
 class StaticStage(Protocol):

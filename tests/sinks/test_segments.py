@@ -85,6 +85,17 @@ def test_every_kind_of_file_is_joined_whole(
     assert times == pytest.approx([float(n / Fraction(rate)) for n in range(18)], abs=tick)
 
 
+def test_an_interrupted_run_writes_a_parquet_table(
+    make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    clip = make_clip(frames=14)
+    vidsal.run(clip, resumable("whole.mp4", table=Path("whole.parquet"), resume=False))
+    run_interrupted(clip, resumable(table=Path("o.parquet")), [6], monkeypatch)
+    whole, resumed = (parquet.read_table(name) for name in ("whole.parquet", "o.parquet"))
+    assert whole.num_rows == 14 and resumed.schema == whole.schema and resumed.equals(whole)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="such names are none there")
 @pytest.mark.parametrize(
     "name", ["two\nlines.mp4", "a%03d b'q\"[x]{1}\\.mp4", "it's:here.mp4", "A #1 a?b=c&d.mp4"]
@@ -267,7 +278,7 @@ def _fails_once(real: Callable[..., Any], at: int) -> Callable[..., Any]:
     [
         (segments, "_join", 0), (segments, "finish", 0), (segments, "_join_tables", 0),
         (segments, "_deliver_maps", 0), (segments, "move_maps", 0), (segments, "move_maps", 2),
-        (segments, "atomic_write", 0), (Checkpoint, "finish_result", 0),
+        (segments, "deliver_table", 0), (Checkpoint, "finish_result", 0),
         (Checkpoint, "remove_all", 0),
     ],
 )  # fmt: skip

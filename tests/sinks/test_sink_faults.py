@@ -157,14 +157,15 @@ def test_a_disk_that_fills_at_the_end_leaves_the_picture_at_most(
 
 
 @needs_full_disk
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
 def test_a_disk_that_fills_under_the_table_leaves_nothing(
-    make_clip: MakeClip, tmp_path: Path
+    name: str, make_clip: MakeClip, tmp_path: Path
 ) -> None:
     clip, out = make_clip(frames=5), tmp_path / "out"
     out.mkdir()
-    _part(out / "t.csv").symlink_to("/dev/full")
-    with pytest.raises(VidsalError, match=r"cannot write .*t\.csv: No space left on device"):
-        run_vidsal(clip, out / "o.mp4", table=out / "t.csv")
+    _part(out / name).symlink_to("/dev/full")
+    with pytest.raises(VidsalError, match=rf"cannot write .*{name}: .*No space left on device"):
+        run_vidsal(clip, out / "o.mp4", table=out / name)
     assert names_in(out) == []
 
 

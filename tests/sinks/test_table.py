@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,10 @@ import numpy as np
 import pytest
 from sink_help import FILM, make_info, make_saliency, names_in
 
+from vidsal.errors import UsageError, VidsalError
 from vidsal.motion.compensated import still
 from vidsal.settings import Settings
-from vidsal.sinks.table import COLUMNS, table_sink
+from vidsal.sinks.table import COLUMNS, claim_table, table_sink
 from vidsal.types import CameraMotion, Prediction, Saliency, Shown, SourceInfo
 
 pytestmark = pytest.mark.usefixtures("own_folder")
@@ -83,7 +85,7 @@ def test_table_row_is_exact(tmp_path: Path) -> None:
     assert tuple(row) == COLUMNS
     # Speeds are 0.0 to 1.91 in steps of 0.01: the median lies between the middle two.
     assert row == {
-        "index": "7", "time_s": "0.333333", "model": "ResNet50",
+        "frame": "7", "time_s": "0.333333", "model": "ResNet50",
         "precision": "bfloat16", "method": "integrated",
         "layer": "input", "reduce": "norm",
         "target": "tabby, so to say", "target_probability": "0.25",
@@ -133,9 +135,60 @@ def test_boxes_are_in_pixels_of_the_source(height: int, width: int, tmp_path: Pa
     assert row["boxes"] == ""
 
 
+def _parquet(path: Path, rows: Iterable[Saliency], **options: Any) -> Any:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    with table_sink(path, make_info(), Settings(**options)) as sink:
+        for one in rows:
+            sink.write(one, Shown(1_795_392_000.123456, 61.25))
+    return parquet.read_table(path)
+
+
+def test_parquet_holds_the_rows_of_the_csv(tmp_path: Path) -> None:
+    frames = [_rich(), make_saliency(8), _rich()]
+    shown = Shown(1_795_392_000.123456, 61.25)
+    found = _parquet(tmp_path / "t.parquet", frames, boxes=0.4)
+    expected = _table(tmp_path / "t.csv", frames, shown=shown, boxes=0.4)
+    assert tuple(found.column_names) == COLUMNS
+    types = {field.name: str(field.type) for field in found.schema}
+    assert (types["frame"], types["cut"], types["time_s"]) == ("int64", "int64", "double")
+    assert (types["target"], types["boxes"], types["speed_p95"]) == ("string", "string", "double")
+    for values, texts in zip(found.to_pylist(), expected, strict=True):
+        for name, text in texts.items():
+            kind = {"int64": int, "double": float, "string": str}[types[name]]
+            assert values[name] == (kind(text) if text else None), name
+    assert found["class_3"].to_pylist() == ['say "cat"', None, 'say "cat"']
+    assert [one.name for one in tmp_path.iterdir() if one.suffix == ".part"] == []
+
+
+def test_parquet_has_groups_of_rows_and_no_rows(tmp_path: Path) -> None:
+    found = _parquet(tmp_path / "t.parquet", map(make_saliency, range(1030)))
+    assert found["frame"].to_pylist() == list(range(1030))
+    assert len(_parquet(tmp_path / "u.parquet", [])) == 0
+
+
+def test_an_error_leaves_no_parquet(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    with (
+        pytest.raises(KeyboardInterrupt),
+        table_sink(tmp_path / "t.parquet", make_info(), Settings()) as sink,
+    ):
+        sink.write(make_saliency(0))
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_parquet_needs_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(VidsalError, match=r"needs pyarrow .*: pip install 'vidsal\[data\]'"):
+        claim_table(tmp_path / "t.parquet")
+    claim_table(tmp_path / "t.csv")
+    with pytest.raises(UsageError, match=r"a table is written as \.csv or \.parquet"):
+        claim_table(tmp_path / "t.xlsx")
+
+
 def test_table_leaves_out_what_does_not_exist(tmp_path: Path) -> None:
     rows = _table(tmp_path / "t.csv", [make_saliency(n) for n in range(4)])
-    assert [row["index"] for row in rows] == ["0", "1", "2", "3"]
+    assert [row["frame"] for row in rows] == ["0", "1", "2", "3"]
     assert [row["time_s"] for row in rows] == ["0.000000", "0.040000", "0.080000", "0.120000"]
     for row in rows:
         assert row["model"] == "none"
@@ -160,7 +213,7 @@ def test_table_names_every_column_once_in_order(tmp_path: Path) -> None:
     _table(tmp_path / "t.csv", [])
     text = (tmp_path / "t.csv").read_bytes().decode()
     assert text == (
-        "index,time_s,model,precision,method,layer,reduce,target,target_probability,class_1,probability_1,class_2,"
+        "frame,time_s,model,precision,method,layer,reduce,target,target_probability,class_1,probability_1,class_2,"
         "probability_2,class_3,probability_3,class_4,probability_4,class_5,probability_5,"
         "speed_median,speed_p95,camera_model,camera_row_px,camera_column_px,camera_zoom,"
         "camera_turn_deg,camera_inlier_share,cut,fusion,gain,centre_prior,static_share,"

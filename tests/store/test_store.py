@@ -9,6 +9,7 @@ import sys
 import zipfile
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import cv2
@@ -24,8 +25,11 @@ from vidsal.cli import main
 from vidsal.errors import UsageError, VidsalError
 from vidsal.rendering import render_store, results_of
 from vidsal.settings import Layout, Settings, View, redrawn_options
+from vidsal.static import models
+from vidsal.static.labels import imagenet_classes
 from vidsal.store.reader import Store, open_store, saved_settings
 from vidsal.store.schema import levels_of, values_of
+from vidsal.types import Map, Rgb
 
 zarr = pytest.importorskip("zarr")
 
@@ -45,6 +49,30 @@ def settings_of(**options: Any) -> Settings:
         "keep": Path("s.vidsal"), "output": Path("o.mkv"), "codec": "ffv1", "quality": 100,
     }  # fmt: skip
     return Settings(**given | options)
+
+
+NAMES = ("dark", "bright", "cat", "crane", "crane", "zebra", "wool", "wall")
+
+
+class ChangingStage(BrightnessStage):
+    """Classes whose probabilities change with each prediction."""
+
+    def __init__(self) -> None:
+        super().__init__(NAMES)
+        self.given: list[Any] = []
+        self._rng = np.random.default_rng(0)
+
+    def predict(self, rgb: Rgb) -> Map:
+        made = self._rng.dirichlet(np.full(len(NAMES), 0.3), len(rgb)).astype(np.float32)
+        self.given.extend(made)
+        return made
+
+
+@pytest.fixture
+def changing(brightness: BrightnessStage, monkeypatch: pytest.MonkeyPatch) -> ChangingStage:
+    stage = ChangingStage()
+    monkeypatch.setattr(models, "open_static", lambda *_: stage)
+    return stage
 
 
 @pytest.fixture
@@ -145,7 +173,7 @@ def test_a_store_holds_what_the_analysis_gives(kept: Path) -> None:
         assert np.abs(one.speed - two.speed).max() <= max(one.speed.max(), 1e-9) / 8000
         assert np.abs(one.fused - two.fused).max() <= 1 / 500
         assert np.array_equal(two.speed, three.speed)
-    assert np.array_equal(store.array("index"), np.arange(40))
+    assert np.array_equal(store.array("frame"), np.arange(40))
     assert store.array("fused_high")[7] == pytest.approx(direct[7].fused_high)
     with pytest.raises(IndexError):
         store[40]
@@ -155,7 +183,7 @@ def test_a_store_holds_what_the_analysis_gives(kept: Path) -> None:
 
 def test_plain_zarr_reads_it(kept: Path) -> None:
     group = zarr.open_group("s.vidsal", mode="r")
-    assert group.attrs["schema"] == 1 and group.attrs["frames"] == 40
+    assert group.attrs["schema"] == 2 and group.attrs["frames"] == 40
     assert group["speed"].shape == (40, 54, 96)
     assert group["speed"].metadata.dimension_names == ("frame", "row", "column")
     values = group["gradient"][3] * group["gradient_scale"][3]
@@ -278,10 +306,10 @@ def test_faults_of_a_store_are_one_line(kept: Path) -> None:
     with pytest.raises(VidsalError, match=r"nothing\.vidsal is not a store"):
         open_store("nothing.vidsal")
     group = zarr.open_group("s.vidsal", mode="r+")
-    group.attrs["schema"] = 2
+    group.attrs["schema"] = 3
     with pytest.raises(VidsalError, match="written by a newer vidsal"):
         open_store("s.vidsal")
-    group.attrs.update({"schema": 1, "is_complete": False})
+    group.attrs.update({"schema": 2, "is_complete": False})
     with pytest.raises(VidsalError, match="was not completed"):
         open_store("s.vidsal")
     group.attrs["is_complete"] = True
@@ -382,13 +410,15 @@ def test_a_store_in_one_file(kept: Path, capsys: pytest.CaptureFixture[str]) -> 
         open_store("z.vidsal.zip")
 
 
-@pytest.mark.parametrize("place", [0.01, 0.3, 0.6, 0.99])
+@pytest.mark.parametrize("place", ["gradient/c/0/0/0", "zarr.json", "frame/c/0", "end"])
 def test_a_damaged_file_is_one_line(
-    place: float, make_clip: MakeClip, brightness: BrightnessStage
+    place: str, make_clip: MakeClip, brightness: BrightnessStage
 ) -> None:
     vidsal.run(make_clip(frames=5), settings_of(keep=Path("z.vidsal.zip")))
     data = bytearray(Path("z.vidsal.zip").read_bytes())
-    at = int(place * len(data))
+    with zipfile.ZipFile("z.vidsal.zip") as file:
+        # Behind the header of the member, or in the list of members.
+        at = len(data) - 70 if place == "end" else file.getinfo(place).header_offset + 50
     Path("z.vidsal.zip").write_bytes(bytes(data[:at] + bytes(64) + data[at + 64 :]))
     with pytest.raises(VidsalError, match=r"z\.vidsal\.zip is (damaged|not a store)"):
         store = open_store("z.vidsal.zip")
@@ -476,9 +506,9 @@ def test_rendering_reads_no_array_that_it_does_not_use(
     monkeypatch.setattr(Store, "_read", noted)
     render_store("s.vidsal", output=Path("p.mkv"))
     assert {"gradient", "speed", "speed_scale"} <= names
-    assert not names & {"fused", "fused_scale", "peak", "static_high"}
+    assert not names & {"fused", "fused_scale", "static_high"}
     frame = next(open_store("s.vidsal").frames(without=("fused", "gradient")))
-    assert frame.fused is None and frame.gradient is None and frame.speed.shape == (54, 96)
+    assert frame.fused.size == 0 and frame.gradient is None and frame.speed.shape == (54, 96)
 
 
 def test_a_run_without_a_network(make_clip: MakeClip) -> None:
@@ -492,6 +522,74 @@ def test_a_run_without_a_network(make_clip: MakeClip) -> None:
 
 def names_here() -> list[str]:
     return sorted(path.name for path in Path().iterdir())
+
+
+@pytest.mark.parametrize("predict_every", [0.0, 0.28, 0.5])
+def test_the_probabilities_of_all_classes_are_kept(
+    make_clip: MakeClip, changing: ChangingStage, predict_every: float
+) -> None:
+    clip = make_clip(frames=40)
+    vidsal.run(clip, settings_of(predict_every=predict_every))
+    store = open_store("s.vidsal")
+    given = np.stack(changing.given)
+    # 25 frames a second: each frame, each seventh, and after each half second.
+    starts = {0.0: range(40), 0.28: range(0, 40, 7), 0.5: range(0, 40, 13)}[predict_every]
+    assert len(given) == len(starts)
+    assert store.array("predicted_s") == pytest.approx(np.array(starts) / 25)
+    rows = store.array("prediction_row")
+    assert np.array_equal(rows, np.searchsorted([*starts], np.arange(40), side="right") - 1)
+    found = store.probabilities(range(len(NAMES)))
+    assert found.shape == (40, len(NAMES)) and found.dtype == np.float32
+    assert found == pytest.approx(given[rows], rel=2**-11, abs=1e-7)
+    # By name, in any order; the five best are as exact as the network gave them.
+    assert np.array_equal(store.probabilities(["Zebra", 2]), found[:, [NAMES.index("zebra"), 2]])
+    best = store.array("probability")
+    assert np.array_equal(best, -np.sort(-given[rows], axis=1)[:, :5])
+    # The classes that were best once, by their highest probability.
+    top = store.top_classes()
+    ranked = np.argsort(-given.max(axis=0))
+    assert list(top) == ranked[:6].tolist() and [*top.values()] == [NAMES[n] for n in top]
+    assert list(store.top_classes(2)) == ranked[:2].tolist()
+    assert np.array_equal(store.probabilities(), found[:, list(top)])
+
+
+def test_classes_that_a_store_lacks(make_clip: MakeClip, changing: ChangingStage) -> None:
+    clip = make_clip(frames=3)
+    vidsal.run(clip, settings_of())
+    store = open_store("s.vidsal")
+    with pytest.raises(UsageError, match=r"'zebrah' is not a class of this .*did you mean 'z"):
+        store.probabilities(["zebrah"])
+    for wrong in (8, -1, True, 2.5):
+        with pytest.raises(UsageError, match=f"a name, or a number from 0 to 7, got {wrong}"):
+            store.probabilities([wrong])  # type: ignore[list-item]
+    # One class needs no list.
+    for one in ("zebra", 5):
+        assert np.array_equal(store.probabilities(one), store.probabilities([*np.arange(5, 6)]))
+    with pytest.raises(UsageError, match=r"'crane' is the name of several .*: take 3 .* or 4"):
+        store.probabilities(["crane"])
+
+
+def test_a_store_without_a_network_has_no_classes(make_clip: MakeClip) -> None:
+    vidsal.run(make_clip(frames=3), settings_of(model="none"))
+    nothing = open_store("s.vidsal")
+    assert nothing.class_names == () and nothing.top_classes() == {}
+    assert nothing.probabilities().shape == (3, 0)
+    with pytest.raises(UsageError, match="has no classes: it was made without a network"):
+        nothing.probabilities(["zebra"])
+
+
+def test_names_of_imagenet() -> None:
+    names = [one.name for one in imagenet_classes()]
+    store = Store(Path("x.vidsal"), SimpleNamespace(attrs={"class_names": names}))
+    assert store.class_id("tabby cat") == store.class_id("n02123045") == store.class_id(281) == 281
+    with pytest.raises(UsageError, match="the bird"):
+        store.class_id("crane")
+
+
+def test_a_cut_of_the_probabilities_is_noticed(kept: Path) -> None:
+    _chunks("class_probability")[0].unlink()
+    with pytest.raises(VidsalError, match="damaged: class_probability lacks frames"):
+        open_store("s.vidsal")
 
 
 def exit_code(*words: str) -> Any:

@@ -79,7 +79,8 @@ def plot(saliency: Saliency, ax: "Axes | None" = None) -> "Figure":
         _show(panels[0], static_label(saliency), static_picture)
         _show(panels[1], "motion", saliency.motion)
     image = _show(panels[-1], "fused", saliency.fused)
-    _mark(panels[-1], saliency)
+    if saliency.marker is not None:
+        mark_point(panels[-1], saliency.marker, saliency.fused.shape)
     figure.colorbar(image, ax=panels, label="saliency", shrink=0.8)
     return figure
 
@@ -91,12 +92,19 @@ def _show(ax: "Axes", title: str, picture: Any) -> Any:
     return ax.imshow(picture, cmap=Style().colormap, vmin=0, vmax=1)
 
 
-def _mark(ax: "Axes", saliency: Saliency) -> None:
-    """Mark the most salient point, white in black, if there is one."""
-    if saliency.marker is None:
-        return
-    (height, width), (row, column) = saliency.fused.shape, saliency.marker
+def mark_point(ax: "Axes", point: tuple[float, float], size: tuple[int, ...]) -> None:
+    """Mark a point of an image with a ring, white in black.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        Axes with an image.
+    point : (float, float)
+        Row and column as shares of the picture.
+    size : (int, int)
+        Height and width of the image.
+    """
     # Pixels of an image are centred at whole numbers.
-    at = [column * width - 0.5], [row * height - 0.5]
+    at = [point[1] * size[1] - 0.5], [point[0] * size[0] - 0.5]
     for colour, line in (("black", 3.0), ("white", 1.0)):
         ax.plot(*at, "o", ms=12, mfc="none", mec=colour, mew=line)

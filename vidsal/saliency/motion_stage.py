@@ -6,7 +6,7 @@ from functools import partial
 
 from vidsal import image_ops
 from vidsal.motion import compensated
-from vidsal.saliency.scenes import SceneEvent, histogram
+from vidsal.saliency.scenes import CUTS, SceneEvent, histogram
 from vidsal.saliency.state import MotionState
 from vidsal.saliency.temporal import SpeedAverage
 from vidsal.settings import MotionOptions
@@ -53,7 +53,7 @@ class FrameMotion:
     @property
     def is_cut(self) -> bool:
         """Whether a scene begins here and another one ends."""
-        return self.event in ("cut", "recut")
+        return self.event in CUTS
 
 
 class TimedInput:

@@ -20,6 +20,8 @@ _CHANGED = 0.35
 _FLASH_S = 0.5
 
 SceneEvent = Literal["first", "same", "flash", "return", "rejoin", "cut", "recut"]
+# The events with which a new scene begins and another one ends.
+CUTS: tuple[SceneEvent, ...] = ("cut", "recut")
 T = TypeVar("T")
 
 

@@ -214,7 +214,7 @@ class StaticMapStage:
         locks.now = lock.after(motion.frame.time_s, int(probabilities.argmax()))
         explained = locks.now.class_id if target.is_locked else target.class_id
         seen = prediction(probabilities, self._static.names, explained, top=target.top or 1)
-        return replace(seen, model_name=self._model_name)
+        return replace(seen, model_name=self._model_name, time_s=motion.frame.time_s)
 
     def _accumulated(self, motion: FrameMotion, sampled: Map | None) -> GradientAverage:
         """Carry the average along the flow, and add the new gradients."""

@@ -95,4 +95,5 @@ def prediction(
         target_id=target,
         target_name=f"top {top}" if target is None else names[target],
         target_probability=float(probabilities[explained].sum()),
+        all_probabilities=probabilities,
     )

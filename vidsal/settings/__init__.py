@@ -87,7 +87,7 @@ class OutputOptions(Options):
         False, "Work in segments, kept beside the output until it is whole, and go on "
         "after the last whole one of an interrupted run.")
     table: Path | None = declare(
-        None, "Also write a CSV file with one row a frame.", parse=parse_path)
+        None, "Also write a table with one row a frame, .csv or .parquet.", parse=parse_path)
     maps: Path | None = declare(
         None, "Also write the maps as 16-bit grey PNG files into this folder.",
         parse=parse_path)

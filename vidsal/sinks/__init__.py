@@ -17,7 +17,7 @@ from vidsal.sinks.disk_space import require_space
 from vidsal.sinks.image import IMAGE_SUFFIXES, image_sink
 from vidsal.sinks.kept import description
 from vidsal.sinks.maps import claim_folder, maps_sink
-from vidsal.sinks.table import table_sink
+from vidsal.sinks.table import TABLE_SUFFIXES, claim_table, table_sink
 from vidsal.sinks.video import video_sink
 from vidsal.store.writer import StoreSink, claim_store, store_sink
 from vidsal.types import SourceInfo
@@ -68,7 +68,7 @@ def claim_outputs(
     settings: Settings,
     panels: tuple[int, int] | None = None,
     *,
-    table_suffixes: Collection[str] = (".csv",),
+    table_suffixes: Collection[str] = TABLE_SUFFIXES,
 ) -> Path:
     """Check the paths of all outputs, and the free disk space, before any work.
 
@@ -92,7 +92,7 @@ def claim_outputs(
         If a suffix or the codec does not fit, or two outputs have the same path.
     VidsalError
         If a file exists and may not be replaced, a folder is not writable or cannot be made, the
-        encoder is missing, or the disk has too little space.
+        encoder, or the library for .parquet, is missing, or the disk has too little space.
     """
     output = output_path(info, settings)
     if settings.resume and info.fps:
@@ -109,11 +109,8 @@ def claim_outputs(
         "output": output, "table": settings.table, "maps": settings.maps,
         "keep": settings.keep,
     })  # fmt: skip
-    if settings.table and settings.table.suffix.lower() not in table_suffixes:
-        raise UsageError(
-            f"{option('table', str(settings.table))}: a table is written as "
-            f"{' or '.join(table_suffixes)}"
-        )
+    if settings.table:
+        claim_table(settings.table, table_suffixes)
     if settings.maps:
         claim_folder(settings.maps, overwrite=settings.overwrite)
     if settings.keep:
@@ -161,7 +158,9 @@ def picture_sink(path: Path, info: SourceInfo, options: OutputOptions) -> Iterat
 
 
 @contextmanager
-def open_sinks(info: SourceInfo, settings: Settings, output: Path) -> Iterator[AllSinks]:
+def open_sinks(
+    info: SourceInfo, settings: Settings, output: Path, class_names: tuple[str, ...] = ()
+) -> Iterator[AllSinks]:
     """Lend the sinks that the settings ask for as one.
 
     The picture sink is the innermost context: its completion can fail, and then none of the
@@ -173,6 +172,8 @@ def open_sinks(info: SourceInfo, settings: Settings, output: Path) -> Iterator[A
     settings : Settings
     output : Path
         Path of the picture or video.
+    class_names : tuple of str
+        Names of the network's classes, for a store.
 
     Yields
     ------
@@ -191,7 +192,7 @@ def open_sinks(info: SourceInfo, settings: Settings, output: Path) -> Iterator[A
         if settings.maps:
             sinks.append(stack.enter_context(maps_sink(settings.maps)))
         if settings.keep:
-            about = description(info, settings)
+            about = description(info, settings, class_names)
             store = stack.enter_context(store_sink(settings.keep, about))
             sinks.append(store)
         yield AllSinks(sinks, stack.enter_context(picture_sink(output, info, settings)))

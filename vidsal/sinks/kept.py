@@ -11,13 +11,17 @@ from vidsal.types import SourceInfo
 log = logging.getLogger(__name__)
 
 
-def description(info: SourceInfo, settings: Settings) -> dict[str, Any]:
+def description(
+    info: SourceInfo, settings: Settings, class_names: tuple[str, ...]
+) -> dict[str, Any]:
     """Return what holds for all frames of a run: its source and its settings.
 
     Parameters
     ----------
     info : SourceInfo
     settings : Settings
+    class_names : tuple of str
+        Of the network; empty without one.
 
     Raises
     ------
@@ -33,4 +37,5 @@ def description(info: SourceInfo, settings: Settings) -> dict[str, Any]:
         "fps": None if info.fps is None else str(info.fps),
         "height_px": info.height_px,
         "width_px": info.width_px,
+        "class_names": list(class_names),
     }

@@ -14,7 +14,7 @@ from typing import Any
 
 from vidsal.errors import VidsalError
 from vidsal.media import codecs, ffmpeg, probe
-from vidsal.runtime.atomic_write import atomic_write, flush, flush_folder, writing
+from vidsal.runtime.atomic_write import flush, flush_folder, writing
 from vidsal.runtime.safe_pickle import dumps, loads
 from vidsal.settings import OutputOptions, Settings
 from vidsal.sinks.base import AllSinks, SaliencySink
@@ -23,7 +23,7 @@ from vidsal.sinks.kept import description
 from vidsal.sinks.maps import maps_sink, move_maps, remove_maps
 from vidsal.sinks.mux import ExpectedPicture, finish
 from vidsal.sinks.resume_state import RESUME_CLASSES, ResumeState
-from vidsal.sinks.table import table_sink
+from vidsal.sinks.table import deliver_table, table_sink
 from vidsal.sinks.video import VideoEncoder
 from vidsal.store.joining import join_stores
 from vidsal.store.location import new_store
@@ -104,6 +104,8 @@ class SegmentWriter:
         Number of frames written, those of interrupted runs included.
     is_over : bool
         Whether the end of the source was reached.
+    class_names : tuple of str
+        Of the network, for a store; to be set before the first frame.
     """
 
     def __init__(
@@ -119,6 +121,7 @@ class SegmentWriter:
         self._fps = codecs.rate_of(output, info.fps)
         self._silent_suffix, self._silent_options = codecs.intermediate(output, settings)
         self._current: _OpenSegment | None = None
+        self.class_names: tuple[str, ...] = ()
         last = checkpoint.segments[-1] if checkpoint.segments else None
         self.frames = last.frames if last else 0
         if checkpoint.result is not None:
@@ -130,7 +133,7 @@ class SegmentWriter:
             loads(last.state, ResumeState, RESUME_CLASSES) if last and last.state else ResumeState()
         )
         is_kept = settings.keep is not None and not self.is_over
-        self._about = description(info, settings) if is_kept else {}
+        self._about = description(info, settings, ()) if is_kept else {}
         self._log_progress()
 
     def _log_progress(self) -> None:
@@ -182,7 +185,8 @@ class SegmentWriter:
                 timeline=self._state.timeline,
             )  # fmt: skip
             self._state.timeline = video.timeline
-            self._current = _OpenSegment(folder, video, self._info, self._settings, self._about)
+            about = self._about | {"class_names": list(self.class_names)}
+            self._current = _OpenSegment(folder, video, self._info, self._settings, about)
         return self._current
 
     def _finish_segment(self, segment: "_OpenSegment", *, is_last: bool) -> None:
@@ -255,8 +259,7 @@ class SegmentWriter:
             with writing(result):
                 (result / _KEPT).touch()
         if settings.table:
-            with atomic_write(settings.table) as part, writing(settings.table):
-                shutil.copyfile(result / _TABLE, part)
+            deliver_table(result / _TABLE, settings.table)
         # The video comes last: if it exists, all other outputs do.
         video = result / self._output.name
         if video.exists():

@@ -1,22 +1,23 @@
-"""A CSV table with one row for each frame."""
+"""A table with one row for each frame, as CSV or Parquet."""
 
 import csv
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shutil
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Protocol
 
-import numpy as np
-
+from vidsal.errors import UsageError, VidsalError, option
 from vidsal.runtime.atomic_write import atomic_write, writing
-from vidsal.saliency.regions import Box, boxes, centroid
+from vidsal.saliency.measures import FrameMeasures, measures_of
+from vidsal.saliency.regions import Box
 from vidsal.settings import Settings
 from vidsal.settings.values import CLASS_ACTIVATION
 from vidsal.types import TOP_CLASSES, Prediction, Saliency, Shown, SourceInfo
 
 COLUMNS = (
-    "index", "time_s", "model", "precision", "method", "layer", "reduce",
+    "frame", "time_s", "model", "precision", "method", "layer", "reduce",
     "target", "target_probability",
     *(f"{what}_{n}" for n in range(1, TOP_CLASSES + 1) for what in ("class", "probability")),
     "speed_median", "speed_p95",
@@ -28,20 +29,29 @@ COLUMNS = (
     "centroid_row_px", "centroid_column_px", "boxes",
     "shown_unix_s", "latency_ms",
 )  # fmt: skip
+# The columns that hold texts, and those that hold whole numbers; all others hold numbers.
+TEXTS = frozenset({
+    "model", "precision", "method", "layer", "reduce", "target", "camera_model", "fusion", "boxes",
+    *(f"class_{n}" for n in range(1, TOP_CLASSES + 1)),
+})  # fmt: skip
+WHOLE = frozenset({"frame", "cut"})
+TABLE_SUFFIXES = (".csv", ".parquet")
+# Rows of a group in a Parquet file, which is the least that is read at a time.
+_GROUP = 1024
 
 
 def row(
-    saliency: Saliency, info: SourceInfo, settings: Settings, shown: Shown | None = None
+    measures: FrameMeasures, info: SourceInfo, settings: Settings, shown: Shown | None = None
 ) -> dict[str, Any]:
     """Return the row of one frame.
 
     Parameters
     ----------
-    saliency : Saliency
+    measures : FrameMeasures
     info : SourceInfo
         The source's size is the unit of points and boxes.
     settings : Settings
-        ``method``, ``fusion``, ``gain``, ``centre_prior`` and ``boxes``.
+        ``method``, ``layer``, ``reduce``, ``fusion``, ``gain`` and ``centre_prior``.
     shown : Shown, optional
         When a live frame was displayed.
 
@@ -52,20 +62,42 @@ def row(
         picture a second, camera movement in working pixels a frame, points and boxes in pixels
         of the source.
     """
-    prediction = saliency.prediction
+    prediction = measures.prediction
     values: dict[str, Any] = {
-        "index": saliency.frame.index,
-        "time_s": f"{saliency.frame.time_s:.6f}",
+        "frame": measures.frame,
+        "time_s": f"{measures.time_s:.6f}",
         "model": (prediction.model_name if prediction else None) or "none",
-        "cut": int(saliency.is_cut),
+        "cut": int(measures.is_cut),
     }
     values |= _prediction_values(prediction) if prediction else {}
-    values |= _motion_values(saliency) | _fusion_values(saliency, settings)
-    values |= _region_values(saliency, info, settings.boxes)
+    values |= _motion_values(measures) | _fusion_values(measures, settings)
+    values |= _region_values(measures, info)
     if shown:
         values["shown_unix_s"] = f"{shown.unix_s:.3f}"
         values["latency_ms"] = f"{shown.latency_ms:.1f}"
     return values
+
+
+def typed(values: Mapping[str, Any]) -> dict[str, str | int | float | None]:
+    """Return a row with numbers where it has texts of numbers, for formats that keep types.
+
+    Parameters
+    ----------
+    values : mapping
+        From `row`, or a line of the CSV file.
+
+    Returns
+    -------
+    dict
+        All columns in order; ``None`` for a value that does not exist.
+    """
+    return {name: _typed(name, values.get(name)) for name in COLUMNS}
+
+
+def _typed(name: str, value: Any) -> str | int | float | None:
+    if value is None or value == "":
+        return None
+    return str(value) if name in TEXTS else int(value) if name in WHOLE else float(value)
 
 
 def _prediction_values(prediction: Prediction) -> dict[str, str]:
@@ -82,13 +114,13 @@ def _prediction_values(prediction: Prediction) -> dict[str, str]:
     return values
 
 
-def _motion_values(saliency: Saliency) -> dict[str, str]:
+def _motion_values(measures: FrameMeasures) -> dict[str, str]:
     """Return the speeds and the camera motion."""
-    camera = saliency.movement.camera
-    centre = camera.at_centre(saliency.motion.shape)
+    camera = measures.camera
+    centre = camera.at_centre(measures.map_size)
     values = {
-        "speed_median": _number(np.median(saliency.speed)),
-        "speed_p95": _number(np.percentile(saliency.speed, 95)),
+        "speed_median": _number(measures.speed_median),
+        "speed_p95": _number(measures.speed_p95),
         "camera_model": camera.model,
         "camera_row_px": _number(centre.rows_px),
         "camera_column_px": _number(centre.columns_px),
@@ -100,15 +132,15 @@ def _motion_values(saliency: Saliency) -> dict[str, str]:
     return values
 
 
-def _fusion_values(saliency: Saliency, settings: Settings) -> dict[str, str]:
+def _fusion_values(measures: FrameMeasures, settings: Settings) -> dict[str, str]:
     """Return the method and the fusion with their parameters, and the display scales."""
     values = {
-        "static_share": _number(1 - saliency.motion_share),
-        "motion_share": _number(saliency.motion_share),
-        "motion_high": _number(saliency.motion_high),
-        "fused_high": _number(saliency.fused_high),
+        "static_share": _number(1 - measures.motion_share),
+        "motion_share": _number(measures.motion_share),
+        "motion_high": _number(measures.motion_high),
+        "fused_high": _number(measures.fused_high),
     }
-    if saliency.static is not None:
+    if measures.has_static:
         values |= {
             "method": settings.method,
             "layer": settings.differentiated_by,
@@ -116,21 +148,21 @@ def _fusion_values(saliency: Saliency, settings: Settings) -> dict[str, str]:
             "fusion": settings.fusion,
             "gain": _number(settings.gain),
             "centre_prior": _number(settings.centre_prior),
-            "static_high": _number(saliency.static_high),
+            "static_high": _number(measures.static_high),
         }
     return values
 
 
-def _region_values(saliency: Saliency, info: SourceInfo, level: float) -> dict[str, str]:
-    """Return the peak, the centroid, and the boxes around regions above a level; 0 for no boxes."""
-    values, fused = {}, saliency.fused
-    points = {"peak": saliency.peak, "marker": saliency.marker, "centroid": centroid(fused)}
+def _region_values(measures: FrameMeasures, info: SourceInfo) -> dict[str, str]:
+    """Return the peak, the ring's place, the centroid, and the boxes around salient regions."""
+    values = {}
+    points = {"peak": measures.peak, "marker": measures.marker, "centroid": measures.centroid}
     for name, point in points.items():
         if point:
             values[f"{name}_row_px"] = f"{point[0] * info.height_px:.1f}"
             values[f"{name}_column_px"] = f"{point[1] * info.width_px:.1f}"
-    if level:
-        values["boxes"] = json.dumps([_in_pixels(box, info) for box in boxes(fused, level)])
+    if measures.boxes is not None:
+        values["boxes"] = json.dumps([_in_pixels(box, info) for box in measures.boxes])
     return values
 
 
@@ -150,23 +182,136 @@ def _number(value: Any) -> str:
     return f"{float(value):.5g}"
 
 
+def claim_table(path: Path, suffixes: Collection[str] = TABLE_SUFFIXES) -> None:
+    """Check before any work whether a table can have this name.
+
+    Parameters
+    ----------
+    path : Path
+    suffixes : collection of str
+        Endings of the formats in which it can be written.
+
+    Raises
+    ------
+    UsageError
+        If its suffix is another one.
+    VidsalError
+        If pyarrow is missing, which writes .parquet.
+    """
+    if path.suffix.lower() not in suffixes:
+        raise UsageError(
+            f"{option('table', str(path))}: a table is written as {' or '.join(suffixes)}"
+        )
+    if _is_parquet(path):
+        _load_parquet()
+
+
+def deliver_table(table: Path, path: Path) -> None:
+    """Write a finished CSV table to its final path, in the format of that.
+
+    Parameters
+    ----------
+    table : Path
+        A CSV file.
+    path : Path
+
+    Raises
+    ------
+    VidsalError
+        If it cannot be written.
+    """
+    with atomic_write(path) as part, writing(path):
+        if not _is_parquet(path):
+            shutil.copyfile(table, part)
+            return
+        with table.open(newline="", encoding="utf-8") as file, closing(_ParquetRows(part)) as rows:
+            for values in csv.DictReader(file):
+                rows.write(values)
+
+
+def _is_parquet(path: Path) -> bool:
+    return path.suffix.lower() == ".parquet"
+
+
+def _load_parquet() -> Any:
+    """Import and return pyarrow, which is an extra, with its module of Parquet files."""
+    try:
+        import pyarrow.parquet
+    except ImportError as error:
+        raise VidsalError(
+            f"a table as .parquet needs pyarrow ({error}): pip install 'vidsal[data]', or pip "
+            "install pyarrow"
+        ) from error
+    return pyarrow
+
+
+class _Rows(Protocol):
+    """An open table, to which rows are added. Errors are those of the system."""
+
+    def write(self, values: Mapping[str, Any]) -> None: ...
+    def close(self) -> None: ...
+
+
+class _CsvRows:
+    """A CSV file with a header."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w", newline="", encoding="utf-8")
+        self._table = csv.DictWriter(self._file, COLUMNS, lineterminator="\n")
+        self._table.writeheader()
+
+    def write(self, values: Mapping[str, Any]) -> None:
+        self._table.writerow(values)
+        # Reports a full disk before the video gets its final name.
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _ParquetRows:
+    """A Parquet file with typed columns, written a group of rows at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self._arrow = _load_parquet()
+        types = (self._arrow.string(), self._arrow.int64(), self._arrow.float64())
+        text, whole, number = types
+        self._schema = self._arrow.schema([
+            (name, text if name in TEXTS else whole if name in WHOLE else number)
+            for name in COLUMNS
+        ])  # fmt: skip
+        self._rows: list[dict[str, Any]] = []
+        self._table = self._arrow.parquet.ParquetWriter(str(path), self._schema)
+
+    def write(self, values: Mapping[str, Any]) -> None:
+        self._rows.append(typed(values))
+        if len(self._rows) == _GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        rows, self._rows = self._rows, []
+        self._table.write_table(self._arrow.Table.from_pylist(rows, schema=self._schema))
+
+    def close(self) -> None:
+        with closing(self._table):
+            self._flush()
+
+
 class TableSink:
-    """Writes one row for each frame to an open file.
+    """Writes one row for each frame to an open table.
 
     Parameters
     ----------
     path : Path
         Final path of the table, for messages.
-    file : text file
+    rows : an open table
     info : SourceInfo
     settings : Settings
         See `row`.
     """
 
-    def __init__(self, path: Path, file: IO[str], info: SourceInfo, settings: Settings) -> None:
-        self._path, self._file, self._info, self._settings = path, file, info, settings
-        self._table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        self._table.writeheader()
+    def __init__(self, path: Path, rows: _Rows, info: SourceInfo, settings: Settings) -> None:
+        self._path, self._rows, self._info, self._settings = path, rows, info, settings
 
     def write(self, saliency: Saliency, shown: Shown | None = None) -> None:
         """Write the row of a frame.
@@ -182,15 +327,14 @@ class TableSink:
         VidsalError
             If it cannot be written.
         """
+        measures = measures_of(saliency, self._settings.boxes)
         with writing(self._path):
-            self._table.writerow(row(saliency, self._info, self._settings, shown))
-            # Reports a full disk before the video gets its final name.
-            self._file.flush()
+            self._rows.write(row(measures, self._info, self._settings, shown))
 
 
 @contextmanager
 def table_sink(path: Path, info: SourceInfo, settings: Settings) -> Iterator[TableSink]:
-    """Lend a sink that writes one row for each frame.
+    """Lend a sink that writes one row for each frame, as CSV or, by the suffix, as Parquet.
 
     Parameters
     ----------
@@ -210,12 +354,10 @@ def table_sink(path: Path, info: SourceInfo, settings: Settings) -> Iterator[Tab
     """
     with atomic_write(path) as part:
         with writing(path):
-            file = part.open("w", newline="", encoding="utf-8")
+            rows: _Rows = _ParquetRows(part) if _is_parquet(path) else _CsvRows(part)
         # `writing` does not enclose the block, whose errors have other causes.
         try:
-            with writing(path):
-                table = TableSink(path, file, info, settings)
-            yield table
+            yield TableSink(path, rows, info, settings)
         finally:
             with writing(path):
-                file.close()
+                rows.close()

@@ -82,7 +82,7 @@ def find_target(text: str, classes: Sequence[NamedClass] | None = None) -> Targe
             f"{option('target')} must be 0 to {len(classes) - 1}, a name, auto, lock or topN, "
             f"got {text}"
         )
-    return Target(class_id=_find_class(text, classes).index)
+    return Target(class_id=find_class(text, classes).index)
 
 
 def summed(text: str) -> int | None:
@@ -99,8 +99,23 @@ def summed(text: str) -> int | None:
     return int(top[1]) if top else None
 
 
-def _find_class(text: str, classes: Sequence[NamedClass]) -> NamedClass:
-    """Return the class of a name, or raise `UsageError`."""
+def find_class(text: str, classes: Sequence[NamedClass], asked: str = "") -> NamedClass:
+    """Return the class of a name.
+
+    Parameters
+    ----------
+    text : str
+        A name or a WordNet identifier. Case, space, hyphen and underscore make no difference.
+    classes : sequence of NamedClass
+    asked : str
+        How messages begin; by default they name the option ``target``.
+
+    Raises
+    ------
+    UsageError
+        If there is no such class, with the nearest names; or if several classes share the name.
+    """
+    asked = asked or option("target", text)
     by_name: dict[str, list[NamedClass]] = {}
     for one in classes:
         for name in {folded(name) for name in (one.wnid, *one.synonyms)}:
@@ -112,11 +127,9 @@ def _find_class(text: str, classes: Sequence[NamedClass]) -> NamedClass:
     if len(matches) == 1:
         return matches[0]
     if matches:
-        raise UsageError(
-            f"{option('target', text)} is the name of several classes: take {told_apart(matches)}"
-        )
+        raise UsageError(f"{asked} is the name of several classes: take {told_apart(matches)}")
     hint = did_you_mean(suggest_classes(text, classes))
-    raise UsageError(f"{option('target', text)} is not a class of this network{hint}")
+    raise UsageError(f"{asked} is not a class of this network{hint}")
 
 
 def read_labels(path: Path) -> tuple[NamedClass, ...]:

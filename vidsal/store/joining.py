@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from vidsal.errors import VidsalError
 from vidsal.runtime.atomic_write import writing
-from vidsal.store.zarr_files import load_zarr
+from vidsal.store.schema import PREDICTION_ARRAYS
+from vidsal.store.zarr_files import consolidate, load_zarr
 
 
 def join_stores(parts: Sequence[Path], folder: Path, path: Path) -> int:
@@ -44,9 +45,13 @@ def join_stores(parts: Sequence[Path], folder: Path, path: Path) -> int:
             groups = [zarr.open_group(str(part), mode="r") for part in parts]
             attributes = _joined_attributes([dict(group.attrs) for group in groups])
             joined = zarr.create_group(store=str(folder), attributes=attributes)
+            repeated = _repeated(groups)
             for name in sorted({name for group in groups for name in group.array_keys()}):
                 # An array may begin in a later part.
-                _join_array([group[name] for group in groups if name in group], joined, name)
+                like = next(group[name] for group in groups if name in group)
+                _join_array(like, _parts_of(name, groups, repeated), joined, name)
+            joined.attrs["predictions"] = attributes["predictions"] - sum(repeated)
+            consolidate(folder)
     except VidsalError:
         raise
     except Exception as error:
@@ -56,17 +61,46 @@ def join_stores(parts: Sequence[Path], folder: Path, path: Path) -> int:
 
 
 def _joined_attributes(parts: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the attributes of the last part, with the frames and the classes of all."""
-    classes: dict[str, str] = {}
-    for one in parts:
-        # In the order in which they came, as in a store that was written at once.
-        classes |= {key: name for key, name in one["classes"].items() if key not in classes}
-    return parts[-1] | {"frames": sum(one["frames"] for one in parts), "classes": classes}
+    """Return the attributes of the last part, with the frames and predictions of all."""
+    return parts[-1] | {key: sum(one[key] for one in parts) for key in ("frames", "predictions")}
 
 
-def _join_array(parts: list[Any], group: Any, name: str) -> None:
-    """Write the values of arrays, one after the other, to a new array like them."""
-    like = parts[0]
+def _repeated(groups: Sequence[Any]) -> list[bool]:
+    """Return whether a part begins with the prediction with which the one before it ends.
+
+    A part keeps what its frames show, so that the prediction that is shown across its begin is in
+    two of them.
+    """
+    repeated: list[bool] = []
+    last: float | None = None
+    for group in groups:
+        found = group.get("predicted_s")
+        is_repeated = False
+        if found is not None and found.shape[0]:
+            is_repeated = last is not None and float(found[0]) == last
+            last = float(found[-1])
+        repeated.append(is_repeated)
+    return repeated
+
+
+def _parts_of(name: str, groups: Sequence[Any], repeated: Sequence[bool]) -> list[Any]:
+    """Return an array of each part, without repeated predictions, and numbers of rows moved."""
+    parts, rows = [], 0
+    for group, is_repeated in zip(groups, repeated, strict=True):
+        if name in PREDICTION_ARRAYS and name in group:
+            parts.append(np.asarray(group[name])[int(is_repeated) :])
+        elif name == "prediction_row":
+            found = np.asarray(group[name])
+            # -1 stands for no prediction.
+            parts.append(np.where(found < 0, found, found + (rows - is_repeated)))
+            rows += group.attrs["predictions"] - is_repeated
+        elif name in group:
+            parts.append(group[name])
+    return parts
+
+
+def _join_array(like: Any, parts: list[Any], group: Any, name: str) -> None:
+    """Write the values of arrays, one after the other, to a new array."""
     array = group.create_array(
         name, shape=(sum(one.shape[0] for one in parts), *like.shape[1:]), dtype=like.dtype,
         chunks=like.chunks, compressors=like.compressors, filters=like.filters,

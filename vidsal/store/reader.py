@@ -2,8 +2,9 @@
 
 import dataclasses
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,20 +12,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsal.errors import UsageError, VidsalError
+from vidsal.saliency.measures import FrameMeasures
+from vidsal.saliency.regions import boxes
+from vidsal.saliency.scenes import CUTS
 from vidsal.settings import Settings
+from vidsal.static.labels import NamedClass, find_class, imagenet_classes
 from vidsal.store.location import chunk_counts, is_store
-from vidsal.store.schema import CAMERAS, EVENTS, MAPS, require_schema, values_of
+from vidsal.store.schema import (
+    CAMERAS,
+    COLUMNS,
+    EVENTS,
+    MAPS,
+    length_of,
+    require_schema,
+    values_of,
+)
 from vidsal.store.zarr_files import load_zarr
 from vidsal.types import CameraMotion, Map, Prediction
+
+# Classes by the numbers of the network's outputs, or by name.
+Classes = int | str | Sequence[int | str]
 
 # Frames that are read at a time.
 _BLOCK = 32
 # Arrays that make up a `StoredFrame`.
 _OF_A_FRAME = (
-    "index", "time_s", "event", *MAPS, *(f"{name}_scale" for name in MAPS), "camera",
+    "frame", "time_s", "event", *MAPS, *(f"{name}_scale" for name in MAPS), "camera",
     "camera_model", "camera_inlier_share", "class_id", "probability", "target_id",
-    "target_probability",
+    "target_probability", "prediction_row", "peak",
 )  # fmt: skip
+_NO_MAP = np.zeros((0, 0), np.float32)
 # Options of a run that its store does not keep.
 _NOT_SAVED = ("output", "table", "maps", "keep", "overwrite", "skip_existing", "resume")
 # Options that are meant for the videos of a folder, and do not act on its photos.
@@ -46,10 +63,12 @@ class StoredFrame:
         Accumulated and smoothed gradient map, without a common scale; ``None`` without a network.
     speed : (h, w) float32 array
         Speed of objects, diagonals of the picture per second.
-    fused : (h, w) float32 array or None
-        The fused map as it was shown, [0, 1]; ``None`` where it was not read.
+    fused : (h, w) float32 array
+        The fused map as it was shown, [0, 1]; 0 x 0 where it was left out.
     camera : CameraMotion
     prediction : Prediction or None
+    peak : (float, float) or None
+        The most salient point: row and column as shares of the picture.
     """
 
     index: int
@@ -57,9 +76,10 @@ class StoredFrame:
     event: str
     gradient: Map | None
     speed: Map
-    fused: Map | None
+    fused: Map
     camera: CameraMotion
     prediction: Prediction | None
+    peak: tuple[float, float] | None
 
 
 class Store:
@@ -97,7 +117,9 @@ class Store:
 
     def __repr__(self) -> str:
         height, width = self.size
-        return f"Store({str(self.path)!r}, {len(self)} frames, maps {width}x{height})"
+        return (
+            f"{type(self).__name__}({str(self.path)!r}, {len(self)} frames, maps {width}x{height})"
+        )
 
     @property
     def size(self) -> tuple[int, int]:
@@ -120,7 +142,7 @@ class Store:
             raise VidsalError(f"{self.path}: its settings cannot be used: {error}") from error
 
     def array(self, name: str) -> NDArray[Any]:
-        """Return one value for each frame: an array of the schema, maps left as whole numbers.
+        """Return an array of the schema, maps left as whole numbers.
 
         Parameters
         ----------
@@ -132,7 +154,160 @@ class Store:
         VidsalError
             If there is no such array, or it is damaged.
         """
-        return self._read(name, 0, len(self))
+        return self._read(name, 0, length_of(name, self.about))
+
+    def maps(self, name: str) -> Iterator[Map]:
+        """Yield one map of each frame, without reading the others.
+
+        Parameters
+        ----------
+        name : str
+            ``gradient``, ``speed`` or ``fused``.
+
+        Yields
+        ------
+        (h, w) float32 array
+            As in `StoredFrame`.
+
+        Raises
+        ------
+        VidsalError
+            If there is no such map, or it is damaged.
+        """
+        if name not in MAPS or name not in self._group:
+            raise VidsalError(f"{self.path} has no map {name!r}")
+        for first, last in self._blocks():
+            scales = self._read(f"{name}_scale", first, last)
+            for levels, scale in zip(self._read(name, first, last), scales, strict=True):
+                yield _map(name, levels, float(scale))
+
+    def measures(self, box_level: float = 0.0) -> Iterator[FrameMeasures]:
+        """Yield the numbers of the frames, as the run measured them, without reading maps.
+
+        Parameters
+        ----------
+        box_level : float
+            Boxes enclose the regions of the fused map at or above this level, which reads these
+            maps; 0 for no boxes.
+
+        Yields
+        ------
+        FrameMeasures
+
+        Raises
+        ------
+        VidsalError
+            If the store is damaged.
+        """
+        names = [column.name for column in COLUMNS]
+        for first, last in self._blocks():
+            block = {name: self._read(name, first, last) for name in names}
+            fused = self._read("fused", first, last) if box_level else None
+            for n in range(last - first):
+                row = {name: values[n] for name, values in block.items()}
+                found = self._measures(row)
+                if fused is None:
+                    yield found
+                else:
+                    shown = _map("fused", fused[n], float(row["fused_scale"]))
+                    yield dataclasses.replace(found, boxes=tuple(boxes(shown, box_level)))
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the network's classes, in the order of its outputs; empty without a network."""
+        return tuple(self.about["class_names"])
+
+    def top_classes(self, count: int = 6) -> dict[int, str]:
+        """Return the classes that the network saw most clearly.
+
+        Parameters
+        ----------
+        count : int
+            How many at most.
+
+        Returns
+        -------
+        dict of int to str
+            Numbers and names of classes that were among the five best of a frame, the one with
+            the highest probability first.
+        """
+        ids, values = self.array("class_id").ravel(), self.array("probability").ravel()
+        highest: dict[int, float] = {}
+        for one, value in zip(ids[ids >= 0].tolist(), values[ids >= 0].tolist(), strict=True):
+            highest[one] = max(value, highest.get(one, 0.0))
+        ranked = sorted(highest, key=lambda one: (-highest[one], one))
+        return {one: self.class_names[one] for one in ranked[:count]}
+
+    def probabilities(self, classes: Classes | None = None) -> NDArray[np.float32]:
+        """Return the probabilities of classes over time.
+
+        Parameters
+        ----------
+        classes : int, str, or sequence of them, optional
+            Numbers of the network's outputs, or names; by default those of `top_classes`.
+
+        Returns
+        -------
+        (frames, classes) float32 array
+            Softmax, 0..1, to three digits. Frames between two predictions repeat the last one.
+
+        Raises
+        ------
+        UsageError
+            If there is no such class; for a name, with the nearest ones.
+        VidsalError
+            If the array is damaged.
+        """
+        chosen = self.class_ids(classes)
+        if not chosen:
+            return np.zeros((len(self), 0), np.float32)
+        found = self.array("class_probability")[:, chosen]
+        return np.asarray(found[self.array("prediction_row")], np.float32)
+
+    def class_ids(self, classes: Classes | None = None) -> list[int]:
+        """Return the numbers of classes.
+
+        Parameters
+        ----------
+        classes : int, str, or sequence of them, optional
+            See `class_id`; by default those of `top_classes`.
+
+        Raises
+        ------
+        UsageError
+            If there is no such class, with the nearest names.
+        """
+        if classes is None:
+            return list(self.top_classes())
+        if isinstance(classes, (int, str)):
+            return [self.class_id(classes)]
+        return [self.class_id(one) for one in classes]
+
+    def class_id(self, named: int | str) -> int:
+        """Return the number of a class.
+
+        Parameters
+        ----------
+        named : int or str
+            The number itself, or a name; for ImageNet's classes also a WordNet identifier or
+            another of their names.
+
+        Raises
+        ------
+        UsageError
+            If there is no such class, with the nearest names.
+        """
+        names = self.class_names
+        if not names:
+            raise UsageError(f"{self.path} has no classes: it was made without a network")
+        if isinstance(named, str):
+            return find_class(named, _classes(names), asked=repr(named)).index
+        is_number = isinstance(named, (int, np.integer)) and not isinstance(named, bool)
+        if not is_number or not 0 <= named < len(names):
+            raise UsageError(
+                f"a class is a name, or a number from 0 to {len(names) - 1}, got {named!r}"
+            )
+        return int(named)
 
     def __iter__(self) -> Iterator[StoredFrame]:
         return self.frames()
@@ -147,7 +322,7 @@ class Store:
         begin, end : int
             Places in the store, from 0; `end` is left out. All frames by default.
         without : collection of str
-            Maps that are not read, and are ``None``: ``gradient`` and ``fused`` can be left out.
+            Maps that are not read: ``gradient`` and ``fused`` can be left out.
 
         Yields
         ------
@@ -158,10 +333,9 @@ class Store:
         VidsalError
             If an array is damaged.
         """
-        end = len(self) if end is None else min(end, len(self))
-        names = self._names(without)
-        for first in range(begin, end, _BLOCK):
-            last = min(first + _BLOCK, end)
+        absent = {one for name in without for one in (name, f"{name}_scale")}
+        names = [name for name in self._of_a_frame if name not in absent]
+        for first, last in self._blocks(begin, end):
             block = {name: self._read(name, first, last) for name in names}
             for n in range(last - first):
                 yield self._frame({name: values[n] for name, values in block.items()})
@@ -171,14 +345,18 @@ class Store:
         n = number + len(self) if number < 0 else number
         if not 0 <= n < len(self):
             raise IndexError(f"{self.path} has {len(self)} frames, got {number}")
-        return self._frame({name: self._read(name, n, n + 1)[0] for name in self._names()})
+        return self._frame({name: self._read(name, n, n + 1)[0] for name in self._of_a_frame})
 
-    def _names(self, without: Collection[str] = ()) -> list[str]:
-        """Return the arrays of a frame; a run without a network has no gradient."""
-        absent = {one for name in without for one in (name, f"{name}_scale")}
-        if "gradient" not in self._group:
-            absent.add("gradient")
-        return [name for name in _OF_A_FRAME if name not in absent]
+    def _blocks(self, begin: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
+        """Yield the first and the last frame, exclusive, of each block that is read at once."""
+        end = len(self) if end is None else min(end, len(self))
+        for first in range(begin, end, _BLOCK):
+            yield first, min(first + _BLOCK, end)
+
+    @property
+    def _of_a_frame(self) -> list[str]:
+        """Names of the arrays that make up a `StoredFrame`; without a network, no gradient."""
+        return [name for name in _OF_A_FRAME if name != "gradient" or name in self._group]
 
     def _read(self, name: str, first: int, last: int) -> NDArray[Any]:
         if name not in self._group:
@@ -194,36 +372,65 @@ class Store:
 
     def _frame(self, row: dict[str, Any]) -> StoredFrame:
         def values(name: str) -> Map:
-            return values_of(row[name], float(row[f"{name}_scale"]))
+            return _map(name, row[name], float(row[f"{name}_scale"]))
 
-        share = float(row["camera_inlier_share"])
         return StoredFrame(
-            index=int(row["index"]), time_s=float(row["time_s"]),
+            index=int(row["frame"]), time_s=float(row["time_s"]),
             event=EVENTS[int(row["event"])],
             gradient=values("gradient") if "gradient" in row else None,
-            speed=values("speed"),
-            fused=np.minimum(values("fused"), np.float32(1)) if "fused" in row else None,
-            camera=CameraMotion(
-                np.asarray(row["camera"], np.float32), CAMERAS[int(row["camera_model"])],
-                None if np.isnan(share) else share,
-            ),
-            prediction=self._prediction(row),
+            speed=values("speed"), fused=values("fused") if "fused" in row else _NO_MAP,
+            camera=_camera(row), prediction=self._prediction(row), peak=_point(row["peak"]),
         )  # fmt: skip
 
+    def _measures(self, row: dict[str, Any]) -> FrameMeasures:
+        return FrameMeasures(
+            frame=int(row["frame"]), time_s=float(row["time_s"]),
+            is_cut=EVENTS[int(row["event"])] in CUTS, has_static="gradient" in self._group,
+            prediction=self._prediction(row), map_size=self.size, camera=_camera(row),
+            speed_median=float(row["speed_median"]), speed_p95=float(row["speed_p95"]),
+            motion_share=float(row["motion_share"]), static_high=float(row["static_high"]),
+            motion_high=float(row["motion_high"]), fused_high=float(row["fused_high"]),
+            peak=_point(row["peak"]), marker=_point(row["marker"]),
+            centroid=_point(row["centroid"]),
+        )  # fmt: skip
+
+    @cached_property
+    def _predicted_s(self) -> NDArray[np.float64]:
+        return self.array("predicted_s")
+
     def _prediction(self, row: dict[str, Any]) -> Prediction | None:
-        names = self.about["classes"]
+        names = self.class_names
         ids = [int(one) for one in row["class_id"] if one >= 0]
         if not ids:
             return None
         target = int(row["target_id"])
         return Prediction(
-            class_ids=tuple(ids), names=tuple(names[str(one)] for one in ids),
+            class_ids=tuple(ids), names=tuple(names[one] for one in ids),
             probabilities=tuple(float(one) for one in row["probability"][: len(ids)]),
             target_id=None if target < 0 else target,
-            target_name=names["target" if target < 0 else f"target {target}"],
+            target_name=self.about["target_name"] if target < 0 else names[target],
             target_probability=float(row["target_probability"]),
             model_name=self.about.get("model_name"), precision=self.about.get("precision"),
+            time_s=float(self._predicted_s[int(row["prediction_row"])]),
         )  # fmt: skip
+
+
+def _map(name: str, levels: NDArray[np.int16], scale: float) -> Map:
+    values = values_of(levels, scale)
+    # Rounding of the scale must not lead out of the range of a map that was shown.
+    return np.minimum(values, np.float32(1)) if name == "fused" else values
+
+
+def _camera(row: dict[str, Any]) -> CameraMotion:
+    share = float(row["camera_inlier_share"])
+    return CameraMotion(
+        np.asarray(row["camera"], np.float32), CAMERAS[int(row["camera_model"])],
+        None if np.isnan(share) else share,
+    )  # fmt: skip
+
+
+def _point(values: NDArray[np.float64]) -> tuple[float, float] | None:
+    return None if np.isnan(values).any() else (float(values[0]), float(values[1]))
 
 
 def open_store(path: str | Path) -> Store:
@@ -243,8 +450,27 @@ def open_store(path: str | Path) -> Store:
     Raises
     ------
     VidsalError
-        If it is no store, was not completed, was written by a newer version, or zarr is
+        If it is no store, was not completed, was written by another version, or zarr is
         missing.
+    """
+    return Store(Path(path), stored_group(path))
+
+
+def stored_group(path: str | Path) -> Any:
+    """Return the checked group of a store.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    zarr.Group
+
+    Raises
+    ------
+    VidsalError
+        See `open_store`.
     """
     path, zarr = Path(path), load_zarr()
     if not is_store(path):
@@ -260,9 +486,17 @@ def open_store(path: str | Path) -> Store:
         raise VidsalError(f"{path} was not completed: run the analysis again")
     for name, array in arrays:
         # zarr reads zeros for a missing chunk.
-        if array.shape[0] != about["frames"] or chunks[name] != array.nchunks:
+        if array.shape[0] != length_of(name, about) or chunks[name] != array.nchunks:
             raise VidsalError(f"{path} is damaged: {name} lacks frames")
-    return Store(path, group)
+    return group
+
+
+def _classes(names: tuple[str, ...]) -> Sequence[NamedClass]:
+    """Return the classes of these names; ImageNet's have further names."""
+    known = imagenet_classes()
+    if names == tuple(one.name for one in known):
+        return known
+    return [NamedClass(n, f"class{n}", (name,)) for n, name in enumerate(names)]
 
 
 def saved_settings(settings: Settings, *, is_photo: bool = False) -> dict[str, Any]:

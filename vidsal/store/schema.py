@@ -1,7 +1,7 @@
 """The schema of a store: its arrays, and how maps become whole numbers. Pure maths."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from vidsal.errors import VidsalError
 from vidsal.types import Map
 
 # Stores of another number cannot be read: it changes when an array changes its meaning.
-SCHEMA = 1
+SCHEMA = 2
 # How the name of a store ends: that of a folder, and that of one zip file.
 SUFFIX, ZIP_SUFFIX = ".vidsal", ".vidsal.zip"
 # Places of a frame in its scene, by their numbers in the array "event"; see
@@ -24,25 +24,46 @@ MAPS = {"gradient": 32767, "speed": 32767, "fused": 255}
 
 
 class Column(NamedTuple):
-    """One value a frame: the array's name, type, and the sides of each value beside time."""
+    """One value a frame: the array's name, type, and the names of its sides beside time."""
 
     name: str
     dtype: str
-    sides: tuple[tuple[str, int], ...] = ()
+    sides: tuple[str, ...] = ()
 
 
 COLUMNS = (
-    Column("index", "int64"), Column("time_s", "float64"), Column("event", "uint8"),
+    Column("frame", "int64"), Column("time_s", "float64"), Column("event", "uint8"),
     *(Column(f"{name}_scale", "float32") for name in MAPS),
-    Column("camera", "float32", (("camera_row", 3), ("camera_column", 3))),
-    Column("camera_model", "uint8"), Column("camera_inlier_share", "float32"),
-    Column("class_id", "int32", (("rank", 5),)),
-    Column("probability", "float32", (("rank", 5),)),
-    Column("target_id", "int32"), Column("target_probability", "float32"),
-    Column("static_high", "float32"), Column("motion_high", "float32"),
-    Column("fused_high", "float32"), Column("motion_share", "float32"),
-    Column("peak", "float32", (("side", 2),)),
+    Column("camera", "float32", ("camera_row", "camera_column")),
+    Column("camera_model", "uint8"), Column("camera_inlier_share", "float64"),
+    Column("class_id", "int32", ("rank",)),
+    Column("probability", "float64", ("rank",)),
+    Column("target_id", "int32"), Column("target_probability", "float64"),
+    Column("prediction_row", "int32"),
+    Column("static_high", "float64"), Column("motion_high", "float64"),
+    Column("fused_high", "float64"), Column("motion_share", "float64"),
+    Column("speed_median", "float64"), Column("speed_p95", "float64"),
+    Column("peak", "float64", ("side",)), Column("marker", "float64", ("side",)),
+    Column("centroid", "float64", ("side",)),
 )  # fmt: skip
+# Values of each prediction, along an axis of their own: networks classify a few frames a second.
+# A frame's "prediction_row" is its place on this axis. float16 keeps three digits.
+PREDICTIONS = (Column("class_probability", "float16", ("class",)), Column("predicted_s", "float64"))
+PREDICTION_ARRAYS = tuple(column.name for column in PREDICTIONS)
+# The arrays that a store may have.
+ARRAYS = (*MAPS, *(column.name for column in COLUMNS), *PREDICTION_ARRAYS)
+
+
+def length_of(name: str, about: dict[str, Any]) -> int:
+    """Return the length of an array's first axis.
+
+    Parameters
+    ----------
+    name : str
+    about : dict
+        The attributes of the store.
+    """
+    return int(about["predictions" if name in PREDICTION_ARRAYS else "frames"])
 
 
 def is_store_name(path: Path) -> bool:
@@ -123,4 +144,6 @@ def require_schema(found: object, path: object) -> None:
         return
     if isinstance(found, int) and found > SCHEMA:
         raise VidsalError(f"{path} was written by a newer vidsal (schema {found}): update vidsal")
-    raise VidsalError(f"{path} is not a store that this vidsal can read (schema {found})")
+    raise VidsalError(
+        f"{path} is not a store that this vidsal can read (schema {found}): run the analysis again"
+    )

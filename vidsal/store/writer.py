@@ -11,12 +11,15 @@ import numpy as np
 from vidsal._version import __version__
 from vidsal.errors import VidsalError, option
 from vidsal.runtime.atomic_write import claim, writing
+from vidsal.saliency.measures import measures_of
 from vidsal.store.location import is_store, new_store
 from vidsal.store.schema import (
+    ARRAYS,
     CAMERAS,
     COLUMNS,
     EVENTS,
     MAPS,
+    PREDICTIONS,
     SCHEMA,
     SUFFIX,
     ZIP_SUFFIX,
@@ -24,11 +27,13 @@ from vidsal.store.schema import (
     is_zip,
     levels_of,
 )
-from vidsal.store.zarr_files import load_zarr
+from vidsal.store.zarr_files import consolidate, load_zarr
 from vidsal.types import TOP_CLASSES, Prediction, Saliency
 
 # Frames of a chunk, which is the least that is read at a time: a second of film.
 _CHUNK = 32
+# Lengths of the chunks of large arrays; 128 predictions of a thousand classes have 256 kB.
+_LENGTHS = {**dict.fromkeys(MAPS, _CHUNK), "class_probability": 128}
 
 
 def claim_store(path: Path, *, overwrite: bool) -> None:
@@ -55,8 +60,8 @@ def claim_store(path: Path, *, overwrite: bool) -> None:
     if path.exists():
         if not is_store(path) or path.is_dir() == is_zip(path):
             raise VidsalError(f"{path} exists and is no store: give another name")
-        known = {"zarr.json", *MAPS, *(column.name for column in COLUMNS)}
-        foreign = sorted({one.name for one in path.iterdir()} - known) if path.is_dir() else []
+        names = {one.name for one in path.iterdir()} if path.is_dir() else set()
+        foreign = sorted(names - {"zarr.json", *ARRAYS})
         if foreign:
             raise VidsalError(
                 f"{path} holds other files than those of a store ({foreign[0]}): give another name"
@@ -78,15 +83,16 @@ class StoreSink:
     path : Path
         The final name, for messages.
     about : dict
-        What holds for all frames: the source, the settings.
+        What holds for all frames: the source, the settings, the names of the classes.
     """
 
     def __init__(self, folder: Path, path: Path, about: dict[str, Any]) -> None:
         self._folder, self._path, self._about = folder, path, about
         self._group: Any = None
         self._rows: list[dict[str, Any]] = []
-        self._classes: dict[str, str] = {}
-        self._frames = 0
+        self._predictions: list[dict[str, Any]] = []
+        self._predicted_s: float | None = None
+        self._frames, self._predicted = 0, 0
 
     def write(self, saliency: Saliency) -> None:
         """Add the results of the next frame.
@@ -100,9 +106,10 @@ class StoreSink:
         VidsalError
             If they cannot be written.
         """
-        self._rows.append(_row(saliency))
         if saliency.prediction:
             self._note(saliency.prediction)
+        row = self._predicted + len(self._predictions) - 1
+        self._rows.append(_row(saliency, row))
         if len(self._rows) == _CHUNK:
             self.flush()
 
@@ -126,15 +133,17 @@ class StoreSink:
         with writing(self._path), whole:
             if self._group is None:
                 self._group = self._created(self._rows[0])
-            for name in self._rows[0]:
-                block = np.stack([row[name] for row in self._rows])
-                self._group[name].append(block, axis=0)
+            for rows in (self._rows, self._predictions):
+                for name in rows[0] if rows else ():
+                    block = np.stack([row[name] for row in rows])
+                    self._group[name].append(block, axis=0)
             self._frames += len(self._rows)
+            self._predicted += len(self._predictions)
             # The last word: frames beyond this number are not complete.
             self._group.attrs.update(
-                {**self._about, "frames": self._frames, "classes": self._classes}
+                {**self._about, "frames": self._frames, "predictions": self._predicted}
             )
-        self._rows = []
+        self._rows, self._predictions = [], []
 
     def finish(self) -> None:
         """Append the rest, and mark the store as complete; a second call does nothing.
@@ -150,15 +159,27 @@ class StoreSink:
         if not self._group.attrs["is_complete"]:
             with writing(self._path):
                 self._group.attrs["is_complete"] = True
+                consolidate(self._folder)
 
     def _note(self, prediction: Prediction) -> None:
-        """Keep the names of classes, of the network and of its arithmetic."""
-        for number, name in zip(prediction.class_ids, prediction.names, strict=True):
-            self._classes.setdefault(str(number), name)
-        key = "" if prediction.target_id is None else str(prediction.target_id)
-        self._classes.setdefault(f"target {key}".strip(), prediction.target_name)
+        """Keep the names of the network and its arithmetic, and the probabilities if they are new.
+
+        Frames that repeat a prediction have its time.
+        """
+        if prediction.target_id is None:
+            self._about["target_name"] = prediction.target_name
         self._about["model_name"] = prediction.model_name
         self._about["precision"] = prediction.precision
+        if prediction.time_s != self._predicted_s:
+            self._predicted_s = prediction.time_s
+            values = {
+                "class_probability": prediction.all_probabilities,
+                "predicted_s": self._predicted_s,
+            }
+            self._predictions.append({
+                column.name: np.asarray(values[column.name], column.dtype)
+                for column in PREDICTIONS
+            })  # fmt: skip
 
     def _created(self, row: dict[str, Any]) -> Any:
         """Return the new group with its empty arrays."""
@@ -167,41 +188,50 @@ class StoreSink:
             store=str(self._folder),
             attributes={
                 "vidsal": __version__, "schema": SCHEMA, "frames": 0, "is_complete": False,
-                "events": list(EVENTS), "cameras": list(CAMERAS), **self._about,
+                "events": list(EVENTS), "cameras": list(CAMERAS),
+                # xarray makes coordinates of these arrays.
+                "coordinates": "time_s predicted_s", **self._about,
             },
         )  # fmt: skip
-        sides = {column.name: [name for name, _ in column.sides] for column in COLUMNS}
+        sides = {
+            **dict.fromkeys(MAPS, ("row", "column")),
+            **{column.name: column.sides for column in (*COLUMNS, *PREDICTIONS)},
+        }
         # Blosc does not notice a flipped bit, so a checksum follows it.
         codecs = [
             zarr.codecs.BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"),
             zarr.codecs.Crc32cCodec(),
         ]
-        for name, value in row.items():
-            array = np.asarray(value)
-            is_map = name in MAPS
-            group.create_array(
-                name, shape=(0, *array.shape), dtype=array.dtype,
-                chunks=(_CHUNK if is_map else 1024, *array.shape),
-                compressors=codecs,
-                dimension_names=["frame", *(["row", "column"] if is_map else sides[name])],
-            )  # fmt: skip
+        # The first frame has a prediction, or none has.
+        for axis, values in (("frame", row), ("prediction", next(iter(self._predictions), {}))):
+            for name, value in values.items():
+                array = np.asarray(value)
+                group.create_array(
+                    name, shape=(0, *array.shape), dtype=array.dtype,
+                    chunks=(_LENGTHS.get(name, 1024), *array.shape),
+                    compressors=codecs, dimension_names=[axis, *sides[name]],
+                )  # fmt: skip
         return group
 
 
-def _row(saliency: Saliency) -> dict[str, Any]:
+def _row(saliency: Saliency, prediction_row: int) -> dict[str, Any]:
     """Return the values of a frame by the names of their arrays."""
-    camera, prediction = saliency.movement.camera, saliency.prediction
+    measures = measures_of(saliency)
+    camera, prediction = measures.camera, measures.prediction
     values: dict[str, Any] = {
-        "index": saliency.frame.index, "time_s": saliency.frame.time_s,
+        "frame": measures.frame, "time_s": measures.time_s,
         "event": EVENTS.index(saliency.event),
         "camera": camera.matrix, "camera_model": CAMERAS.index(camera.model),
         "camera_inlier_share": np.nan if camera.inlier_share is None else camera.inlier_share,
         "class_id": _padded(prediction.class_ids if prediction else (), -1),
         "probability": _padded(prediction.probabilities if prediction else (), np.nan),
-        "target_id": -1, "target_probability": np.nan,
-        "static_high": saliency.static_high, "motion_high": saliency.motion_high,
-        "fused_high": saliency.fused_high, "motion_share": saliency.motion_share,
-        "peak": saliency.peak or (np.nan, np.nan),
+        "target_id": -1, "target_probability": np.nan, "prediction_row": prediction_row,
+        "static_high": measures.static_high, "motion_high": measures.motion_high,
+        "fused_high": measures.fused_high, "motion_share": measures.motion_share,
+        "speed_median": measures.speed_median, "speed_p95": measures.speed_p95,
+        "peak": measures.peak or (np.nan, np.nan),
+        "marker": measures.marker or (np.nan, np.nan),
+        "centroid": measures.centroid or (np.nan, np.nan),
     }  # fmt: skip
     if prediction:
         if prediction.target_id is not None:

@@ -1,5 +1,7 @@
 """The only import of zarr, which is an extra."""
 
+import warnings
+from pathlib import Path
 from typing import Any
 
 from vidsal.errors import VidsalError
@@ -22,3 +24,18 @@ def load_zarr() -> Any:
     if int(zarr.__version__.split(".")[0]) < 3:
         raise VidsalError(f"stores need zarr 3, this is {zarr.__version__}: pip install 'zarr>=3'")
     return zarr
+
+
+def consolidate(folder: Path) -> None:
+    """Let one file describe all arrays of a store, which xarray looks for.
+
+    That this is no part of the specification yet does no harm: each array keeps its own
+    description.
+
+    Parameters
+    ----------
+    folder : Path
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        load_zarr().consolidate_metadata(str(folder))

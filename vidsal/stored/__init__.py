@@ -1,0 +1,1 @@
+"""Stored analyses as data: tables, places over time, and plots, without TensorFlow."""

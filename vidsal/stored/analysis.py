@@ -1,0 +1,158 @@
+"""What a library user gets of a store: its arrays, and data frames of it."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidsal.store.reader import Classes, Store, stored_group
+from vidsal.stored.concentration import half_area
+from vidsal.stored.picture import AnalysedFrame, analysed
+from vidsal.stored.plots import Curve, plot_curves
+from vidsal.stored.table import data_frame
+from vidsal.stored.within import Mask, PixelBox, Within, within
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+
+class StoredAnalysis(Store):
+    """A stored analysis as data; nothing is read before it is asked for.
+
+    `open_store` returns it. See `vidsal.store.reader.Store` for the attributes.
+
+    Parameters
+    ----------
+    path : Path
+    group : zarr.Group
+    source : str or path-like, optional
+        The source, if it does not lie where it was; only pictures of frames need it.
+    """
+
+    def __init__(self, path: Path, group: Any, source: Any = None) -> None:
+        super().__init__(path, group)
+        self._source = source
+
+    def table(self) -> "DataFrame":
+        """Return the table of the run.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row for each frame, with the columns and values of ``--table``. Only ``boxes`` may
+            differ: they are found anew in the fused map, which is kept in 256 levels. ``cut`` is 0
+            or 1. Missing numbers are NaN, missing texts missing values.
+
+        Raises
+        ------
+        VidsalError
+            If pandas is missing, or the store is damaged.
+        """
+        return data_frame(self)
+
+    def within(self, place: Mask | PixelBox) -> Within:
+        """Return how much of the saliency lies in a place, frame by frame.
+
+        Parameters
+        ----------
+        place : (H, W) or (frames, H, W) bool array, or (left, top, right, bottom)
+            A mask of the whole picture at any size, a mask for each frame, or a box in pixels of
+            the source.
+
+        Returns
+        -------
+        Within
+            Arrays ``frame``, ``time_s``, ``area``, ``share`` (of the fused map's sum, 0..1),
+            ``ratio`` (mean inside by mean of the picture) and ``has_peak``.
+            ``pandas.DataFrame(found._asdict())`` is a table of them.
+
+        Raises
+        ------
+        UsageError
+            If the place is none of these, or a box lies outside the picture.
+        VidsalError
+            If the store is damaged.
+        """
+        return within(self, place)
+
+    def half_area(self) -> NDArray[np.float64]:
+        """Return how concentrated saliency is: the share of the picture that holds half of it.
+
+        Returns
+        -------
+        (frames,) float64 array
+            0 to 0.5: near 0 for one bright place, 0.5 for an even map; NaN for a map of zeros.
+        """
+        return np.array([half_area(one) for one in self.maps("fused")])
+
+    def plot(
+        self,
+        curves: Curve | Sequence[Curve] | None = None,
+        *,
+        classes: Classes | None = None,
+        ax: "Axes | Sequence[Axes] | None" = None,
+    ) -> "Figure":
+        """Plot curves over time, one below the other; dashed lines mark scene cuts.
+
+        Parameters
+        ----------
+        curves : {"classes", "motion", "area"} or several, optional
+            Probabilities of classes, the share of motion in the fused map, and `half_area`. All
+            by default.
+        classes : int, str, or sequence of them, optional
+            As for `probabilities`.
+        ax : matplotlib.axes.Axes or several, optional
+            Draw into these axes, one for each curve; by default into a new figure.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        UsageError
+            If there is no such curve or class, or not one axes for each curve.
+        VidsalError
+            If matplotlib is missing, or the store is damaged.
+
+        Notes
+        -----
+        A notebook shows a figure that is the last value of a cell twice; end the line with ``;``.
+        """
+        return plot_curves(self, curves, classes, ax)
+
+    def __getitem__(self, number: int) -> AnalysedFrame:
+        """Return the results of a frame by its place in the store, from 0."""
+        return analysed(super().__getitem__(number), self, self._source)
+
+    def __iter__(self) -> Iterator[AnalysedFrame]:
+        for frame in super().__iter__():
+            yield analysed(frame, self, self._source)
+
+
+def open_store(path: str | Path, *, source: Any = None) -> StoredAnalysis:
+    """Open the stored analysis of a source, without TensorFlow.
+
+    Parameters
+    ----------
+    path : str or Path
+        A folder that ``vidsal run --keep`` wrote.
+    source : str or path-like, optional
+        The source, if it does not lie where it was; only pictures of frames need it.
+
+    Returns
+    -------
+    StoredAnalysis
+        ``len(store)``, ``store[12]``, and an iterator over its frames.
+
+    Raises
+    ------
+    VidsalError
+        If it is no such folder, was not completed, was written by another version, or zarr is
+        missing.
+    """
+    return StoredAnalysis(Path(path), stored_group(path), source)
