@@ -129,7 +129,7 @@ def process_store(
                     written += 1
             else:
                 # Before the outputs get their final names.
-                _check_all(opened, pictures, count)
+                check_all(opened, pictures, count)
         found = pictures.findings()
     return Outcome(
         source=info.name, output=output, frames=written, decoded=count, left_out=found.left_out,
@@ -154,8 +154,21 @@ def _allowed(options: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
-def _check_all(store: Store, source: Source, count: int) -> None:
-    """Raise `VidsalError` if frames of the store or of its source are lost."""
+def check_all(store: Store, source: Source, count: int) -> None:
+    """Raise `VidsalError` if frames of the store or of its source are lost.
+
+    Parameters
+    ----------
+    store : Store
+    source : Source
+        It has been read to its end.
+    count : int
+        Number of frames that it had.
+
+    Raises
+    ------
+    VidsalError
+    """
     check_count(source, count)
     if count != len(store):
         raise VidsalError(f"{store.path} has {len(store)} frames, its source {count}")
@@ -281,13 +294,8 @@ def results_of(store: Store, frames: Iterable[Frame], settings: Settings) -> Ite
 
 def _static_maps(store: Store, frames: Iterable[Frame]) -> Iterator[StaticMap]:
     """Yield the stored maps of frames, as the static stage yields them."""
-    stored, size, scene = iter(store), store.size, None
-    for frame in frames:
-        found = next(stored, None)
-        if found is None or found.index != frame.index:
-            raise VidsalError(
-                f"{store.path} and its source do not fit: frame {frame.index} is not the next one"
-            )
+    size, scene = store.size, None
+    for frame, found in with_stored(store, frames):
         # In a flash the scene is the frame before it.
         if scene is None or found.event != "flash":
             scene = image_ops.shrink(frame.rgb, size)
@@ -295,3 +303,31 @@ def _static_maps(store: Store, frames: Iterable[Frame]) -> Iterator[StaticMap]:
         event = cast(SceneEvent, found.event)
         motion = FrameMotion(frame, scene, movement, found.speed, event)
         yield StaticMap(motion, found.gradient, found.prediction)
+
+
+def with_stored(store: Store, frames: Iterable[Frame]) -> Iterator[tuple[Frame, StoredFrame]]:
+    """Yield frames with their stored results.
+
+    Parameters
+    ----------
+    store : Store
+    frames : iterable of Frame
+        All that were analysed, in order.
+
+    Yields
+    ------
+    (Frame, StoredFrame)
+
+    Raises
+    ------
+    VidsalError
+        If the store lacks a frame, or has another one.
+    """
+    stored = iter(store)
+    for frame in frames:
+        found = next(stored, None)
+        if found is None or found.index != frame.index:
+            raise VidsalError(
+                f"{store.path} and its source do not fit: frame {frame.index} is not the next one"
+            )
+        yield frame, found

@@ -1,0 +1,290 @@
+"""Reports of stored analyses: one page for a store, and an index for a folder of stores."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from vidsal.errors import UsageError, VidsalError, one_line, option
+from vidsal.media import probe
+from vidsal.rendering import stored_source
+from vidsal.report.page import Card, Film, facts, index_html, report_html
+from vidsal.report.pictures import cover_of, draw_pictures, stills_of, strip_of
+from vidsal.report.summary import Summary, summary_of
+from vidsal.runtime.atomic_write import (
+    beside,
+    claim,
+    resolve_symlink,
+    shortened,
+    temporary_sibling,
+    write_text,
+    writing,
+)
+from vidsal.runtime.progress import Progress, choose_progress
+from vidsal.sources.base import Source
+from vidsal.store.reader import Store, open_store
+from vidsal.store.schema import SUFFIX
+
+log = logging.getLogger(__name__)
+
+# A longer video lies beside its report. Base64 makes it a third larger, and many mail servers take
+# no more than 25 MB.
+_LARGEST_EMBEDDED = 16 * 1024 * 1024
+# A linked video may be this much shorter or longer than what was analysed: sound that ends later,
+# a last frame of another length.
+_TOLERANCE_S = 0.5
+_SUFFIXES = (".html", ".htm")
+_NO_SOURCE = "The source was not at hand when this page was written: pictures show the maps alone."
+
+
+class Written(NamedTuple):
+    """A report that was written.
+
+    Attributes
+    ----------
+    path : Path
+    summary : Summary
+    store : Store
+    picture : bytes
+        A JPEG file that stands for it.
+    """
+
+    path: Path
+    summary: Summary
+    store: Store
+    picture: bytes
+
+
+def report_store(
+    store: str | Path,
+    output: str | Path | None = None,
+    *,
+    source: Any = None,
+    video: str | Path | None = None,
+    embed: bool = True,
+    overwrite: bool = False,
+    progress: bool | Progress = True,
+) -> Path:
+    """Write a page that shows a stored analysis, as ``vidsal report`` does.
+
+    TensorFlow is not loaded.
+
+    Parameters
+    ----------
+    store : str or Path
+        A folder that ``vidsal run --keep`` wrote, or a folder of several of these: each gets a
+        report, and an index leads to them.
+    output : str or Path, optional
+        The HTML file. By default ``<name>_report.html`` in the current folder, and for several
+        stores ``index.html`` in their folder.
+    source : str or path-like, optional
+        The source, if it does not lie where it was. Without a source, the report shows the maps
+        alone.
+    video : str or Path, optional
+        A video to link, such as the one of the run; by default a small one is drawn.
+    embed : bool
+        Put the small video into the page if it has up to 16 MB; otherwise it lies beside it.
+    overwrite : bool
+        Replace files that exist.
+    progress : bool or callable
+        As for `vidsal.run`.
+
+    Returns
+    -------
+    Path
+        The page.
+
+    Raises
+    ------
+    UsageError
+        If an argument is invalid.
+    VidsalError
+        If the store, the given source or the given video cannot be used, or a file cannot be
+        written. With several stores, the reports of the others are written nevertheless.
+    """
+    path = Path(store)
+    page = None if output is None else Path(output)
+    if (path / "zarr.json").is_file() or not path.is_dir():
+        page = _page_of(path, page)
+        return _report(
+            path, page, source=source, video=video, embed=embed, overwrite=overwrite,
+            progress=progress,
+        ).path  # fmt: skip
+    for name, value in (("source", source), ("video", video)):
+        if value is not None:
+            raise UsageError(f"{option(name)} is for one store, and {path} is a folder of stores")
+    return _index(path, page, embed=embed, overwrite=overwrite, progress=progress)
+
+
+def _page_of(store: Path, output: Path | None) -> Path:
+    """Return the path of a store's page.
+
+    Raises
+    ------
+    UsageError
+        If it is not named as one.
+    """
+    if output is None or output.is_dir():
+        return (output or Path()) / shortened(store.resolve().stem, "_report.html")
+    if output.suffix.lower() not in _SUFFIXES:
+        raise UsageError(f"{option('output', str(output))}: a report is written as .html")
+    return resolve_symlink(output)
+
+
+def _report(
+    path: Path,
+    page: Path,
+    *,
+    source: Any,
+    video: str | Path | None,
+    embed: bool,
+    overwrite: bool,
+    progress: bool | Progress,
+) -> Written:
+    """Write the page of one store."""
+    store, clip = open_store(path), beside(page, "_video.mp4")
+    _require_outside(store, page)
+    claim(page, overwrite=overwrite)
+    if video is None and store.about.get("fps"):
+        claim(clip, overwrite=overwrite)
+    summary = summary_of(store)
+    strip = strip_of(summary)
+    cover = cover_of(summary)
+    stills = stills_of(summary, strip) | {cover}
+    linked = None if video is None else _linked(Path(video), page, summary)
+    shown = choose_progress(progress, label=summary.name) or (lambda items, _: items)
+    with ExitStack() as stack:
+        opened, notes = _opened(store, source, stack)
+        is_drawn = opened is not None and linked is None and summary.fps is not None
+        part = stack.enter_context(temporary_sibling(clip, ".mp4")) if is_drawn else None
+        pictures = draw_pictures(store, opened, stills, part, shown)
+        film = linked if part is None else _film(part, clip, summary, embed=embed)
+        text = report_html(store, summary, strip, pictures, film, notes)
+        if film and part and not film.data:
+            with writing(clip):
+                part.replace(clip)
+        write_text(page, text)
+    return Written(page, summary, store, pictures[cover])
+
+
+def _require_outside(store: Store, page: Path) -> None:
+    """Raise `UsageError` if a page would lie in the store itself."""
+    if page.resolve().is_relative_to(store.path.resolve()):
+        raise UsageError(f"{page} lies in the store {store.path}: give another name")
+
+
+def _opened(store: Store, source: Any, stack: ExitStack) -> tuple[Source | None, list[str]]:
+    """Return the open source of a store, if it can be had, and notes on what is missing."""
+    where = store.about["source"]["name"] if source is None else source
+    try:
+        lent = stored_source(store, where, store.settings, is_given=source is not None)
+        return stack.enter_context(lent), []
+    except VidsalError as error:
+        if source is not None:
+            raise
+        log.warning("%s; the report shows the maps alone", one_line(error))
+        return None, [_NO_SOURCE]
+
+
+def _film(part: Path, clip: Path, summary: Summary, *, embed: bool) -> Film:
+    """Return the drawn video of a report, embedded if it may be and is small enough."""
+    size = part.stat().st_size
+    if embed and size <= _LARGEST_EMBEDDED:
+        return Film(part.read_bytes(), "", -summary.begin_s)
+    if embed:
+        log.warning(
+            "the video has %.0f MB, more than %.0f MB: it is written beside the report, as %s",
+            size / 1e6, _LARGEST_EMBEDDED / 1e6, clip,
+        )  # fmt: skip
+    return Film(b"", quote(clip.name), -summary.begin_s)
+
+
+def _linked(video: Path, page: Path, summary: Summary) -> Film:
+    """Return the link to a video that exists.
+
+    Raises
+    ------
+    VidsalError
+        If it is no video, or has another duration than what was analysed.
+    """
+    if not video.is_file():
+        raise VidsalError(f"{option('video', str(video))}: there is no such file")
+    picture = probe.inspect(video).picture
+    if picture is None:
+        raise VidsalError(f"{option('video', str(video))}: it has no video stream")
+    first_s = float(picture.times_s[0])
+    length_s, analysed_s = picture.end_s - first_s, summary.end_s - summary.begin_s
+    if abs(length_s - analysed_s) <= _TOLERANCE_S:
+        shift_s = first_s - summary.begin_s
+    elif length_s >= summary.end_s - _TOLERANCE_S:
+        # The whole of the source, of which a part was analysed.
+        shift_s = first_s
+    else:
+        raise VidsalError(
+            f"{option('video', str(video))} lasts {length_s:.1f} s, and {analysed_s:.1f} s were "
+            "analysed: give the video of that run, or leave the option out"
+        )
+    return Film(b"", _url(video, page), shift_s)
+
+
+def _url(target: Path, page: Path) -> str:
+    """Return the address of a file as the page names it."""
+    try:
+        relative = os.path.relpath(target.resolve(), page.resolve().parent)
+        return quote(Path(relative).as_posix())
+    except ValueError:
+        # On another drive of Windows.
+        return target.resolve().as_uri()
+
+
+def _index(
+    folder: Path,
+    output: Path | None,
+    *,
+    embed: bool,
+    overwrite: bool,
+    progress: bool | Progress,
+) -> Path:
+    """Write the reports of the stores in a folder, and the index that leads to them."""
+    stores = sorted(_stores_in(folder))
+    if not stores:
+        raise VidsalError(f"{folder} has no stores: vidsal run --keep NAME.vidsal writes one")
+    index = folder / "index.html" if output is None else output
+    index = index / "index.html" if index.is_dir() else _page_of(folder, index)
+    claim(index, overwrite=overwrite)
+    cards = []
+    for store in stores:
+        inside = store.relative_to(folder).parent
+        page = index.parent / inside / shortened(store.stem, "_report.html")
+        try:
+            done = _report(
+                store, page, source=None, video=None, embed=embed, overwrite=overwrite,
+                progress=progress,
+            )  # fmt: skip
+        except VidsalError as error:
+            log.warning("%s", one_line(error))
+            continue
+        cards.append(
+            Card(
+                done.summary.name, "" if inside == Path() else inside.as_posix(),
+                _url(page, index), tuple(facts(done.store, done.summary).values()), done.picture,
+            )
+        )  # fmt: skip
+    if cards:
+        write_text(index, index_html(folder.resolve().name, cards))
+    if len(cards) < len(stores):
+        missing = len(stores) - len(cards)
+        raise VidsalError(f"{missing} of {len(stores)} stores in {folder} have no report")
+    return index
+
+
+def _stores_in(folder: Path) -> Iterator[Path]:
+    """Yield the stores in a folder and its folders, but nothing inside of stores."""
+    for path in folder.iterdir():
+        if path.suffix.lower() == SUFFIX and (path / "zarr.json").is_file():
+            yield path
+        elif path.is_dir():
+            yield from _stores_in(path)
