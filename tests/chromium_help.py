@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import select
@@ -138,17 +139,19 @@ class Page:
 def chromium(browser: str) -> Iterator[Page]:
     """Lend a page in a headless Chromium of its own."""
     (child_in, out), (back, child_out) = os.pipe(), os.pipe()
-    # Chromium reads from descriptor 3 and writes to 4; a shell puts them there.
-    command = f'exec "$0" "$@" 3<&{child_in} 4>&{child_out}'
+    # Chromium reads from descriptor 3 and writes to 4. A shell puts them there; the numbers from 10
+    # on cannot be these two.
+    ends = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (child_in, child_out)]
+    command = f'exec "$0" "$@" 3<&{ends[0]} 4>&{ends[1]}'
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = subprocess.Popen(
-            ["sh", "-c", command, browser, "--headless=new", "--no-sandbox", "--disable-gpu",
+            ["bash", "-c", command, browser, "--headless=new", "--no-sandbox", "--disable-gpu",
              "--no-first-run", "--remote-debugging-pipe", f"--user-data-dir={profile}",
              "--autoplay-policy=no-user-gesture-required", "--hide-scrollbars"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, pass_fds=(child_in, child_out),
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, pass_fds=ends,
         )  # fmt: skip
-        os.close(child_in)
-        os.close(child_out)
+        for end in (child_in, child_out, *ends):
+            os.close(end)
         try:
             yield Page(out, back)
         finally:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from vidsal.saliency.fusion_stage import QUIET_SPEED
 from vidsal.store.reader import Store
+from vidsal.store.schema import CAMERAS
 
 Values = NDArray[np.float64]
 
@@ -33,11 +34,12 @@ class Curves:
     event : tuple of str
         See `vidsal.saliency.scenes.SceneDetector`.
     speed : (n,) float64 array
-        99th percentile of the speed map: diagonals of the picture per second.
+        99th percentile of the speed map: diagonals of the picture per second. NaN where a scene
+        begins, as is `moving_share`.
     moving_share : (n,) float64 array
         Share of the picture that moves faster than 0.03 diagonals per second, 0..1.
     camera_speed : (n,) float64 array
-        See `camera_speeds`.
+        See `camera_speeds`; NaN where the camera's motion was not measured.
     concentration : (n,) float64 array
         Gini coefficient of the fused map, 0..1, see `gini`.
     classes : tuple of str
@@ -140,11 +142,16 @@ def curves_of(store: Store) -> Curves:
         ))  # fmt: skip
         events.append(frame.event)
     speed, moving, concentration = np.array(rows, np.float64).T
+    # The first frame of a scene has no frame before it to move from.
+    is_first = np.isin(events, ("first", "cut", "recut"))
+    speed[is_first] = moving[is_first] = np.nan
     times = store.array("time_s")
+    camera = camera_speeds(store.array("camera"), times, store.size)
+    camera[store.array("camera_model") == CAMERAS.index("none")] = np.nan
     classes, probability = _class_curves(store)
     return Curves(
         store.array("frame"), times, tuple(events), speed, moving,
-        camera_speeds(store.array("camera"), times, store.size), concentration, classes,
+        camera, concentration, classes,
         probability,
     )  # fmt: skip
 

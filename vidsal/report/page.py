@@ -10,8 +10,10 @@ from pathlib import PureWindowsPath
 from string import Template
 from typing import Any, NamedTuple
 
+from vidsal.render.overlay import colours
 from vidsal.report.pictures import Still, StripCell
 from vidsal.report.summary import Summary, numbers, plain, source_name
+from vidsal.settings import PictureOptions
 from vidsal.settings.values import is_saved
 from vidsal.store.reader import Store
 
@@ -76,6 +78,7 @@ def report_html(
         },
         "film": film and {"url": film.url, "shift_s": film.shift_s},
         "notes": list(notes),
+        "colors": _ramp(store.settings),
     }  # fmt: skip
     embedded = film.data if film else b""
     scripts = [_part("uPlot.iife.min.js"), _part("report.js")]
@@ -243,6 +246,16 @@ def data_url(data: bytes, media_type: str) -> str:
         Such as "image/jpeg".
     """
     return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
+
+
+def _ramp(options: PictureOptions) -> list[str]:
+    """Return nine colours of the map, as CSS has them; none where the pictures have no colours."""
+    if options.style == "reveal":
+        return []
+    table = colours(options.colormap)
+    return [f"#{bytes(table[level]).hex()}" for level in range(0, len(table), len(table) // 8)] + [
+        f"#{bytes(table[-1]).hex()}"
+    ]
 
 
 def _picture(stills: Mapping[Still, bytes], still: Still | None) -> str | None:

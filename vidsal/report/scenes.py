@@ -52,6 +52,7 @@ def strongest_moments(
     Parameters
     ----------
     strength : (n,) float64 array
+        NaN where it is unknown.
     times_s : (n,) float64 array
         Increasing.
     least : float
@@ -62,6 +63,7 @@ def strongest_moments(
     list of int
         Ascending.
     """
+    strength = np.nan_to_num(strength, nan=-np.inf)
     begins = np.searchsorted(times_s, times_s - _APART_S, side="right")
     ends = np.searchsorted(times_s, times_s + _APART_S, side="left")
     peaks = [

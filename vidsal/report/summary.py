@@ -1,8 +1,10 @@
 """What a report says about a stored analysis: its curves, scenes and moments."""
 
 import math
+from bisect import bisect_right
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import PureWindowsPath
 from typing import Any
 
@@ -137,21 +139,19 @@ def summary_of(store: Store) -> Summary:
     curves = curves_of(store)
     fps = Fraction(store.about["fps"]) if store.about.get("fps") else None
     end_s = float(curves.time_s[-1]) + (float(1 / fps) if fps else 0.0)
+    # A photo has no time, and so neither scenes nor moments.
     starts = scene_starts(curves.event) if fps else []
     scenes = tuple(
         _scene(number, first, stop, curves, end_s)
-        for number, (first, stop) in enumerate(
-            zip(starts, [*starts[1:], len(curves)], strict=True), start=1
-        )
+        for number, (first, stop) in enumerate(pairwise([*starts, len(curves)]), start=1)
     )
-    places = strongest_moments(curves.speed, curves.time_s, least=QUIET_SPEED)
-    scene_of = np.searchsorted(starts, places, side="right")
+    places = strongest_moments(curves.speed, curves.time_s, least=QUIET_SPEED) if fps else []
     moments = tuple(
         Moment(
-            number, place, int(curves.frame[place]), int(scene), float(curves.time_s[place]),
-            *_means(curves, place, place + 1),
+            number, place, int(curves.frame[place]), bisect_right(starts, place),
+            float(curves.time_s[place]), *_means(curves, place, place + 1),
         )
-        for number, (place, scene) in enumerate(zip(places, scene_of, strict=True), start=1)
+        for number, place in enumerate(places, start=1)
     )  # fmt: skip
     return Summary(source_name(store), fps, end_s, curves, scenes, moments)
 

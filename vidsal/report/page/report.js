@@ -41,7 +41,7 @@
     {key: "moving_share", name: "Moving part", unit: "share of the picture", text: percent, top: 1},
     {key: "camera_speed", name: "Camera", unit: "diagonals/s", text: speedText, floor: 0.1},
     {key: "concentration", name: "Concentration", unit: "of saliency, Gini coefficient", text: shareText, top: 1},
-  ];
+  ].filter((kind) => data.curves[kind.key].some((one) => one !== null));
 
   /** The place of the last frame that begins at a time or before it. */
   function placeAt(time) {
@@ -167,7 +167,7 @@
     });
     followers.push((now) => {
       at("clock").textContent = clock(times[now]);
-      at("frame").textContent = data.is_photo ? "" : `frame ${data.frame[now]}`;
+      at("frame").textContent = `frame ${data.frame[now]}`;
     }, ...values, ...bars);
   }
 
@@ -223,7 +223,7 @@
 
   /** Labels of the time axis; one that the right edge would cut is left out. */
   function timeLabels(plot, ticks) {
-    const span_s = data.end_s - data.begin_s, room_s = span_s * 18 / plot.over.clientWidth;
+    const span_s = data.end_s - data.begin_s, room_s = span_s * 18 / plot.width;
     return ticks.map((one) => data.end_s - one < room_s ? null : clock(one, span_s < 8 ? 1 : 0));
   }
 
@@ -243,7 +243,7 @@
       cursor: {y: false, drag: {x: false, y: false}, sync: {key: "vidsal"}, points: {size: 7}},
       scales: {x: {time: false, range: [data.begin_s, data.end_s]}, y: {range: [0, most]}},
       axes: [
-        {...axis, show: isLast, size: 22, gap: 6, grid: {show: false}, space: 70, values: timeLabels},
+        {...axis, show: isLast, size: 22, gap: 6, grid: {show: false}, space: 100, values: timeLabels},
         {...axis, size: gutter, gap: 6, grid: {stroke: () => color("--line"), width: 1}, splits: [0, most > 0.15 && !top ? round(most / 2) : most / 2, ...(top ? [top] : [])],
           values: (_, ticks) => ticks.map(text === percent ? wholePercent : String)},
       ],
@@ -375,6 +375,8 @@
   }
 
   function fillTexts() {
+    at("scale").hidden = !data.colors.length;
+    at("ramp").style.background = `linear-gradient(to right, ${data.colors.join(", ")})`;
     at("facts").textContent = data.facts.map(([, text]) => text).join(" · ");
     for (const note of data.notes) at("notes").append(make("p", {class: "note"}, note));
     for (const [name, text] of data.provenance) at("provenance").append(make("dt", {}, name), make("dd", {}, text));
@@ -386,7 +388,7 @@
   fillScreen();
   fillNow();
   if (data.is_photo) {
-    for (const id of ["keys", "time", "strongest", "tables"]) at(id).hidden = true;
+    for (const id of ["time-now", "keys", "time", "strongest", "tables"]) at(id).hidden = true;
   } else {
     fillStrip();
     fillCharts();
