@@ -243,6 +243,8 @@ def test_a_photo_has_its_picture_and_no_time(tmp_path: Path) -> None:
     assert data["scenes"] == data["moments"] == data["strip"] == []
     assert data["curves"]["speed"] == [None]
     assert picture_of(data["stills"]["0"]).shape == (48, 64, 3)
+    with pytest.raises(UsageError, match=r"p\.png is a photo"):
+        vidsal.report_store(tmp_path / "p.vidsal", "b.html", video="v.mp4")
     assert [path.name for path in Path().iterdir()] == ["p_report.html"]
 
 

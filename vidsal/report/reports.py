@@ -100,7 +100,7 @@ def report_store(
     Raises
     ------
     UsageError
-        If an argument is invalid.
+        If an argument is invalid, or does not fit the store.
     VidsalError
         If the store, the given source or the given video cannot be used, or a file cannot be
         written. With several stores, the reports of the others are written nevertheless.
@@ -207,9 +207,13 @@ def _linked(video: Path, page: Path, summary: Summary) -> Film:
 
     Raises
     ------
+    UsageError
+        If the store is of a photo.
     VidsalError
         If it is no video, or has another duration than what was analysed.
     """
+    if summary.fps is None:
+        raise UsageError(f"{option('video', str(video))}: {summary.name} is a photo")
     if not video.is_file():
         raise VidsalError(f"{option('video', str(video))}: there is no such file")
     picture = probe.inspect(video).picture

@@ -221,10 +221,13 @@
     ctx.restore();
   }
 
+  // Steps of the time axis, in seconds.
+  const timeSteps = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 18000];
+
   /** Labels of the time axis; one that the right edge would cut is left out. */
-  function timeLabels(plot, ticks) {
-    const span_s = data.end_s - data.begin_s, room_s = span_s * 18 / plot.width;
-    return ticks.map((one) => data.end_s - one < room_s ? null : clock(one, span_s < 8 ? 1 : 0));
+  function timeLabels(plot, ticks, axis, space, step) {
+    const room_s = (data.end_s - data.begin_s) * 18 / plot.width;
+    return ticks.map((one) => data.end_s - one < room_s ? null : clock(one, step < 1 ? 1 : 0));
   }
 
   function chart({name, unit, text, top, floor, lines, height, isLast, hasMoments}) {
@@ -243,7 +246,7 @@
       cursor: {y: false, drag: {x: false, y: false}, sync: {key: "vidsal"}, points: {size: 7}},
       scales: {x: {time: false, range: [data.begin_s, data.end_s]}, y: {range: [0, most]}},
       axes: [
-        {...axis, show: isLast, size: 22, gap: 6, grid: {show: false}, space: 100, values: timeLabels},
+        {...axis, show: isLast, size: 22, gap: 6, grid: {show: false}, space: 70, incrs: timeSteps, values: timeLabels},
         {...axis, size: gutter, gap: 6, grid: {stroke: () => color("--line"), width: 1}, splits: [0, most > 0.15 && !top ? round(most / 2) : most / 2, ...(top ? [top] : [])],
           values: (_, ticks) => ticks.map(text === percent ? wholePercent : String)},
       ],
