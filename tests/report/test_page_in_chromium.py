@@ -110,6 +110,13 @@ def test_the_curves_are_drawn_and_follow_the_video(opened: Page, report: Path) -
 def test_a_click_on_a_scene_or_a_moment_shows_it(opened: Page, report: Path) -> None:
     data = data_of(report)
     cells = [n for n, one in enumerate(data["strip"]) if one["scene"] == 2]
+    # The strip is as wide as the curves below it.
+    boxes = opened.value(
+        "['#strip', '#strip button:last-of-type', '.u-over'].map(e => "
+        "document.querySelector(e).getBoundingClientRect()).map(b => [b.left, b.right])"
+    )
+    assert boxes[0] == pytest.approx(boxes[2], abs=1)
+    assert boxes[1][1] == pytest.approx(boxes[0][1], abs=1)
     opened.click(f"document.querySelectorAll('#strip button')[{cells[0]}]")
     assert time_of(opened) == pytest.approx(SCENE * FRAME_S, abs=FRAME_S)
     assert opened.value("document.getElementById('frame').textContent") == f"frame {SCENE}"

@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import html
 import io
+import os
 import re
 import shutil
 import subprocess
@@ -253,6 +254,24 @@ def test_without_a_network_there_are_no_classes(film: Path, tmp_path: Path) -> N
     assert data["classes"] == []
     assert dict(data["facts"])["network"] == "motion only, no network"
     assert all(one["class_name"] == "" for one in data["scenes"])
+
+
+def test_a_single_frame(film: Path, tmp_path: Path) -> None:
+    data = data_of(vidsal.report_store(keep(film, tmp_path, duration=0.03)))
+    assert dict(data["facts"])["frames"] == "1 frame at 25 fps"
+    assert dict(data["facts"])["duration"] == "0.04 s"
+    assert len(data["scenes"]) == len(data["strip"]) == 1 and data["moments"] == []
+    assert data["curves"]["speed"] == [None] and data["curves"]["concentration"][0] > 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names there are text")
+def test_a_name_of_bytes_that_are_no_text(film: Path, tmp_path: Path) -> None:
+    odd = tmp_path / os.fsdecode(b"caf\xe9.mp4")
+    shutil.copy(film, odd)
+    keep(odd, tmp_path, model="none", duration=0.2, keep=tmp_path / "s.vidsal")
+    data = data_of(vidsal.report_store(tmp_path / "s.vidsal", "r.html", video=odd))
+    assert data["name"] == "caf\ufffd.mp4"
+    assert data["film"]["url"].endswith("caf%E9.mp4")
 
 
 def test_an_index_leads_to_the_reports(

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from vidsal.saliency.fusion_stage import QUIET_SPEED
 from vidsal.store.reader import Store
-from vidsal.store.schema import CAMERAS
+from vidsal.store.schema import CAMERAS, MAPS
 
 Values = NDArray[np.float64]
 
@@ -16,8 +16,6 @@ Values = NDArray[np.float64]
 _SPEED_PERCENTILE = 99
 # The camera's motion is averaged over so many points along each side of the picture.
 _GRID = 9
-# Fused maps are stored in so many levels.
-_LEVELS = 256
 # Classes whose probabilities are drawn: more lines than these cannot be told apart.
 _MOST_CLASSES = 5
 
@@ -134,11 +132,11 @@ def curves_of(store: Store) -> Curves:
     """
     rows, events = [], []
     for frame in store:
-        levels = np.rint(frame.fused * (_LEVELS - 1)).astype(np.int64)
+        levels = np.rint(frame.fused * MAPS["fused"]).astype(np.int64)
         rows.append((
             float(np.percentile(frame.speed, _SPEED_PERCENTILE)),
             float((frame.speed > QUIET_SPEED).mean()),
-            gini(np.bincount(levels.ravel(), minlength=_LEVELS)),
+            gini(np.bincount(levels.ravel(), minlength=MAPS["fused"] + 1)),
         ))  # fmt: skip
         events.append(frame.event)
     speed, moving, concentration = np.array(rows, np.float64).T

@@ -140,12 +140,12 @@ def facts(store: Store, summary: Summary) -> dict[str, str]:
     network = store.about.get("model_name") or "motion only, no network"
     if summary.fps is None:
         return {"picture": size, "network": network}
-    scenes = len(summary.scenes)
+    length_s = summary.end_s - summary.begin_s
     return {
-        "duration": f"{summary.end_s - summary.begin_s:.1f} s",
-        "frames": f"{len(summary.curves)} frames at {float(summary.fps):.5g} fps",
+        "duration": f"{length_s:.1f} s" if length_s >= 1 else f"{length_s:.2f} s",
+        "frames": f"{_counted(len(summary.curves), 'frame')} at {float(summary.fps):.5g} fps",
         "picture": size,
-        "scenes": f"{scenes} scene{'' if scenes == 1 else 's'}",
+        "scenes": _counted(len(summary.scenes), "scene"),
         "network": network,
     }
 
@@ -217,12 +217,11 @@ def index_html(title: str, cards: Sequence[Card]) -> str:
     cards : sequence of Card
     """
     styles = [_part("common.css"), _part("index.css")]
-    count = len(cards)
     return _filled(
         "index.html",
         title=html.escape(title),
         policy=html.escape(_policy([], styles)),
-        count=f"{count} report{'' if count == 1 else 's'}",
+        count=_counted(len(cards), "report"),
         cards="\n".join(
             _filled(
                 "card.html",
@@ -256,6 +255,10 @@ def _ramp(options: PictureOptions) -> list[str]:
     return [f"#{bytes(table[level]).hex()}" for level in range(0, len(table), len(table) // 8)] + [
         f"#{bytes(table[-1]).hex()}"
     ]
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _picture(stills: Mapping[Still, bytes], still: Still | None) -> str | None:

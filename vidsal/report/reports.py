@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -13,7 +13,7 @@ from vidsal.media import probe
 from vidsal.rendering import stored_source
 from vidsal.report.page import Card, Film, facts, index_html, report_html
 from vidsal.report.pictures import cover_of, draw_pictures, stills_of, strip_of
-from vidsal.report.summary import Summary, summary_of
+from vidsal.report.summary import Summary, source_name, summary_of
 from vidsal.runtime.atomic_write import (
     beside,
     claim,
@@ -23,7 +23,7 @@ from vidsal.runtime.atomic_write import (
     write_text,
     writing,
 )
-from vidsal.runtime.progress import Progress, choose_progress
+from vidsal.runtime.progress import Progress, choose_progress, phase
 from vidsal.sources.base import Source
 from vidsal.store.reader import Store, open_store
 from vidsal.store.schema import SUFFIX
@@ -150,18 +150,20 @@ def _report(
     claim(page, overwrite=overwrite)
     if video is None and store.about.get("fps"):
         claim(clip, overwrite=overwrite)
-    summary = summary_of(store)
-    strip = strip_of(summary)
-    cover = cover_of(summary)
-    stills = stills_of(summary, strip) | {cover}
-    linked = None if video is None else _linked(Path(video), page, summary)
-    shown = choose_progress(progress, label=summary.name) or (lambda items, _: items)
+    shown = choose_progress(progress, label=source_name(store)) or (lambda items, _: items)
     with ExitStack() as stack:
+        # First of all, so that a wrong one is refused at once.
         opened, notes = _opened(store, source, stack)
-        is_drawn = opened is not None and linked is None and summary.fps is not None
+        with phase("reading the maps") if progress else nullcontext():
+            summary = summary_of(store)
+        strip, cover = strip_of(summary), cover_of(summary)
+        film = None if video is None else _linked(Path(video), page, summary)
+        is_drawn = opened is not None and film is None and summary.fps is not None
         part = stack.enter_context(temporary_sibling(clip, ".mp4")) if is_drawn else None
+        stills = stills_of(summary, strip) | {cover}
         pictures = draw_pictures(store, opened, stills, part, shown)
-        film = linked if part is None else _film(part, clip, summary, embed=embed)
+        if part is not None:
+            film = _film(part, clip, summary, embed=embed)
         text = report_html(store, summary, strip, pictures, film, notes)
         if film and part and not film.data:
             with writing(clip):
@@ -199,7 +201,7 @@ def _film(part: Path, clip: Path, summary: Summary, *, embed: bool) -> Film:
             "the video has %.0f MB, more than %.0f MB: it is written beside the report, as %s",
             size / 1e6, _LARGEST_EMBEDDED / 1e6, clip,
         )  # fmt: skip
-    return Film(b"", quote(clip.name), -summary.begin_s)
+    return Film(b"", _quoted(clip.name), -summary.begin_s)
 
 
 def _linked(video: Path, page: Path, summary: Summary) -> Film:
@@ -238,10 +240,15 @@ def _url(target: Path, page: Path) -> str:
     """Return the address of a file as the page names it."""
     try:
         relative = os.path.relpath(target.resolve(), page.resolve().parent)
-        return quote(Path(relative).as_posix())
+        return _quoted(Path(relative).as_posix())
     except ValueError:
         # On another drive of Windows.
         return target.resolve().as_uri()
+
+
+def _quoted(name: str) -> str:
+    """Return a relative path as an address has it, also one whose bytes are no text."""
+    return quote(os.fsencode(name))
 
 
 def _index(
@@ -278,7 +285,7 @@ def _index(
             )
         )  # fmt: skip
     if cards:
-        write_text(index, index_html(folder.resolve().name, cards))
+        write_text(index, index_html(folder.resolve().name or "Reports", cards))
     if len(cards) < len(stores):
         missing = len(stores) - len(cards)
         raise VidsalError(f"{missing} of {len(stores)} stores in {folder} have no report")
@@ -287,8 +294,11 @@ def _index(
 
 def _stores_in(folder: Path) -> Iterator[Path]:
     """Yield the stores in a folder and its folders, but nothing inside of stores."""
-    for path in folder.iterdir():
-        if path.suffix.lower() == SUFFIX and (path / "zarr.json").is_file():
-            yield path
-        elif path.is_dir():
-            yield from _stores_in(path)
+    for root, names, _ in os.walk(folder):
+        stores = [name for name in names if _is_store(Path(root, name))]
+        yield from (Path(root, name) for name in stores)
+        names[:] = [name for name in names if name not in stores]
+
+
+def _is_store(path: Path) -> bool:
+    return path.suffix.lower() == SUFFIX and (path / "zarr.json").is_file()

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from vidsal.render.draw import UNSURE
 from vidsal.report.measures import Curves, Values, curves_of
 from vidsal.report.scenes import scene_starts, strongest_moments
 from vidsal.saliency.fusion_stage import QUIET_SPEED
@@ -17,8 +18,6 @@ from vidsal.store.reader import Store
 
 # Digits of numbers in files: below what can be seen, and enough to compute with.
 _DIGITS = 5
-# A class below this probability does not name a scene; captions of videos call it unsure.
-_UNSURE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class Scene:
     speed, moving_share, camera_speed, concentration : float
         Means of the curves, see `vidsal.report.measures.Curves`; NaN where there is none.
     class_name : str
-        The most likely class in the mean, empty if none has 10 %.
+        The most likely class in the mean, empty if none reaches 10 %, as in captions.
     probability : float
         Its mean probability; NaN without one.
     """
@@ -165,7 +164,9 @@ def source_name(store: Store) -> str:
     """
     name = str(store.about["source"]["name"])
     # Also splits at slashes. A store may come from another system.
-    return PureWindowsPath(name).name or name
+    name = PureWindowsPath(name).name or name
+    # Bytes of a name that are no text cannot stand in a page.
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _scene(number: int, first: int, stop: int, curves: Curves, end_s: float) -> Scene:
@@ -186,7 +187,7 @@ def _means(curves: Curves, first: int, stop: int) -> tuple[Any, ...]:
     ]  # fmt: skip
     likely = curves.probability[part].mean(axis=0)
     best = int(np.argmax(likely)) if len(likely) else -1
-    if best < 0 or likely[best] < _UNSURE:
+    if best < 0 or likely[best] < UNSURE:
         return (*numbers, "", float("nan"))
     return (*numbers, curves.classes[best], float(likely[best]))
 

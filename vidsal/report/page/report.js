@@ -30,7 +30,7 @@
       : `${minutes}:${whole}${part}`;
   }
 
-  const wholePercent = (share) => `${Math.round(100 * share)} %`;
+  const wholePercent = (share) => `${(100 * share).toFixed(0)} %`;
   const percent = (share) => share === null ? "–" : wholePercent(share);
   const speedText = (speed) => speed === null ? "–" : speed.toFixed(3);
   const shareText = (share) => share === null ? "–" : share.toFixed(2);
@@ -119,7 +119,8 @@
   const seek = (time) => seekPlace(placeAt(time));
 
   function play() {
-    if (video) (video.paused ? video.play() : video.pause());
+    // A video that cannot be played has said so by then.
+    if (video) (video.paused ? video.play().catch(() => {}) : video.pause());
   }
 
   function nextOf(list, forward) {
@@ -189,7 +190,8 @@
         type: "button", title: label, "aria-label": label, class: cell.scene === scene ? "" : "first",
         on: () => seek(cell.begin_s),
       }, cell.picture ? make("img", {src: cell.picture, alt: ""}) : null);
-      button.style.flexGrow = cell.end_s - cell.begin_s;
+      // In thousandths of the whole: a sum below 1 would leave room.
+      button.style.flexGrow = 1000 * (cell.end_s - cell.begin_s) / (data.end_s - data.begin_s);
       at("strip").append(button);
       scene = cell.scene;
     }
@@ -234,7 +236,7 @@
     const value = make("span", {class: "value"});
     const legend = lines.length > 1 ? make("span", {class: "legend"}, ...lines.map((line, n) =>
       make("span", {}, make("i", {class: `c${n}`}), line.name))) : null;
-    const host = make("div", {class: "chart"}, make("header", {}, make("h3", {}, name), make("span", {class: "unit"}, unit), legend || value));
+    const host = make("div", {class: "chart", role: "group", "aria-label": `${name} over time`}, make("header", {}, make("h3", {}, name), make("span", {class: "unit"}, unit), legend || value));
     at("charts").append(host);
     const gutter = parseFloat(getComputedStyle(at("time")).getPropertyValue("--gutter"));
     const known = lines.flatMap((line) => line.values).filter((one) => one !== null);
@@ -248,7 +250,7 @@
       axes: [
         {...axis, show: isLast, size: 22, gap: 6, grid: {show: false}, space: 70, incrs: timeSteps, values: timeLabels},
         {...axis, size: gutter, gap: 6, grid: {stroke: () => color("--line"), width: 1}, splits: [0, most > 0.15 && !top ? round(most / 2) : most / 2, ...(top ? [top] : [])],
-          values: (_, ticks) => ticks.map(text === percent ? wholePercent : String)},
+          values: (_, ticks) => ticks.map(text === percent ? (one) => `${100 * one} %` : String)},
       ],
       series: [{}, ...lines.map((line, n) => ({
         stroke: () => color(lines.length > 1 ? `--c${n}` : "--ink"), width: 1.5, points: {show: false},
@@ -293,7 +295,9 @@
     }
     if (data.classes.length) {
       const lines = data.classes.map((one) => ({name: one.name, values: one.probability}));
-      chart({name: "Classes", unit: "probability", text: percent, top: 1, lines, height: 132, isLast: true});
+      const highest = Math.max(...lines.map((line) => line.values.reduce((a, b) => Math.max(a, b), 0)));
+      const top = [0.1, 0.25, 0.5, 1].find((one) => highest <= one) || 1;
+      chart({name: "Classes", unit: "probability", text: percent, top, lines, height: 132, isLast: true});
     }
     new ResizeObserver(() => {
       for (const {plot, host, height} of charts) plot.setSize({width: Math.max(120, host.clientWidth), height});
@@ -313,7 +317,7 @@
       at("moments").append(button);
       return button;
     });
-    if (!buttons.length) at("moments").append(make("p", {class: "dim"}, "Nothing moves fast enough."));
+    if (!buttons.length) at("moments").append(make("p", {class: "dim"}, "Nothing moves faster than 0.03 diagonals per second."));
     followers.push((now) => buttons.forEach((button, n) => {
       button.toggleAttribute("aria-current", data.moments[n].place === now);
     }));
