@@ -72,6 +72,17 @@ def test_webvtt(summary: Summary) -> None:
     assert text.endswith("01:02:05.500 --> 01:02:06.000\nScene 1: &lt;b&gt; --&gt;\n")
 
 
+def test_ffmpeg_reads_the_webvtt(summary: Summary) -> None:
+    Path("c.vtt").write_text(webvtt(summary), encoding="utf-8")
+    srt = subprocess.run(
+        [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", "c.vtt", "-f", "srt", "-"],
+        check=True, capture_output=True,
+    ).stdout.decode()  # fmt: skip
+    times = re.findall(r"(\S+) --> (\S+)", srt)
+    assert times == [("00:00:00,000", "00:00:01,200"), ("00:00:01,200", "00:00:02,400")]
+    assert srt.count('a "bright" & ünusual class') == 2
+
+
 def test_ffmpeg_reads_the_chapters(film: Path, summary: Summary) -> None:
     # Characters that mean something in this format.
     scenes = (replace(summary.scenes[0], class_name="a=b;c#d\\e\nf"), summary.scenes[1])

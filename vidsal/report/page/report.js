@@ -248,7 +248,7 @@
       cursor: {y: false, drag: {x: false, y: false}, sync: {key: "vidsal"}, points: {size: 7}},
       scales: {x: {time: false, range: [data.begin_s, data.end_s]}, y: {range: [0, most]}},
       axes: [
-        {...axis, show: isLast, size: 22, gap: 6, grid: {show: false}, space: 70, incrs: timeSteps, values: timeLabels},
+        {...axis, show: isLast, size: 22, gap: 6, grid: {show: false}, space: 56, incrs: timeSteps, values: timeLabels},
         {...axis, size: gutter, gap: 6, grid: {stroke: () => color("--line"), width: 1}, splits: [0, most > 0.15 && !top ? round(most / 2) : most / 2, ...(top ? [top] : [])],
           values: (_, ticks) => ticks.map(text === percent ? (one) => `${100 * one} %` : String)},
       ],
