@@ -163,6 +163,8 @@ def test_faults_leave_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> 
         vidsal.export_store(store.path, [])
     with pytest.raises(UsageError, match=r"a\.txt: an export is written as \.vtt, \.ffmeta"):
         vidsal.export_store(store.path, ["b.csv", "a.txt"])
+    with pytest.raises(UsageError, match="lies in the store"):
+        vidsal.export_store(store.path, ["b.csv", store.path / "b.csv"])
     Path("a.csv").touch()
     with pytest.raises(VidsalError, match=r"a\.csv exists"):
         vidsal.export_store(store.path, ["b.json", "a.csv"])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vidsal.errors import UsageError, VidsalError
+from vidsal.report.paths import require_outside
 from vidsal.report.summary import Summary, plain, summary_of
 from vidsal.runtime.atomic_write import atomic_write, claim, writing
 from vidsal.store.reader import Store, open_store
@@ -59,6 +60,7 @@ def export_store(
     if not opened.about.get("fps"):
         raise VidsalError(f"{opened.path} is of a photo, which has no scenes or moments")
     for path in paths:
+        require_outside(opened, path)
         claim(path, overwrite=overwrite)
     summary = summary_of(opened)
     texts = [_FORMATS[path.suffix.lower()](opened, summary) for path in paths]

@@ -6,18 +6,17 @@ from collections.abc import Iterator
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 from vidsal.errors import UsageError, VidsalError, one_line, option
 from vidsal.media import probe
 from vidsal.rendering import stored_source
 from vidsal.report.page import Card, Film, facts, index_html, report_html
+from vidsal.report.paths import address, page_of, quoted, require_outside
 from vidsal.report.pictures import cover_of, draw_pictures, stills_of, strip_of
 from vidsal.report.summary import Summary, source_name, summary_of
 from vidsal.runtime.atomic_write import (
     beside,
     claim,
-    resolve_symlink,
     shortened,
     temporary_sibling,
     write_text,
@@ -36,7 +35,6 @@ _LARGEST_EMBEDDED = 16 * 1024 * 1024
 # A linked video may be this much shorter or longer than what was analysed: sound that ends later,
 # a last frame of another length.
 _TOLERANCE_S = 0.5
-_SUFFIXES = (".html", ".htm")
 _NO_SOURCE = "The source was not at hand when this page was written: pictures show the maps alone."
 
 
@@ -108,7 +106,7 @@ def report_store(
     path = Path(store)
     page = None if output is None else Path(output)
     if (path / "zarr.json").is_file() or not path.is_dir():
-        page = _page_of(path, page)
+        page = page_of(path, page)
         return _report(
             path, page, source=source, video=video, embed=embed, overwrite=overwrite,
             progress=progress,
@@ -117,21 +115,6 @@ def report_store(
         if value is not None:
             raise UsageError(f"{option(name)} is for one store, and {path} is a folder of stores")
     return _index(path, page, embed=embed, overwrite=overwrite, progress=progress)
-
-
-def _page_of(store: Path, output: Path | None) -> Path:
-    """Return the path of a store's page.
-
-    Raises
-    ------
-    UsageError
-        If it is not named as one.
-    """
-    if output is None or output.is_dir():
-        return (output or Path()) / shortened(store.resolve().stem, "_report.html")
-    if output.suffix.lower() not in _SUFFIXES:
-        raise UsageError(f"{option('output', str(output))}: a report is written as .html")
-    return resolve_symlink(output)
 
 
 def _report(
@@ -146,7 +129,7 @@ def _report(
 ) -> Written:
     """Write the page of one store."""
     store, clip = open_store(path), beside(page, "_video.mp4")
-    _require_outside(store, page)
+    require_outside(store, page)
     claim(page, overwrite=overwrite)
     if video is None and store.about.get("fps"):
         claim(clip, overwrite=overwrite)
@@ -172,12 +155,6 @@ def _report(
     return Written(page, summary, store, pictures[cover])
 
 
-def _require_outside(store: Store, page: Path) -> None:
-    """Raise `UsageError` if a page would lie in the store itself."""
-    if page.resolve().is_relative_to(store.path.resolve()):
-        raise UsageError(f"{page} lies in the store {store.path}: give another name")
-
-
 def _opened(store: Store, source: Any, stack: ExitStack) -> tuple[Source | None, list[str]]:
     """Return the open source of a store, if it can be had, and notes on what is missing."""
     where = store.about["source"]["name"] if source is None else source
@@ -201,7 +178,7 @@ def _film(part: Path, clip: Path, summary: Summary, *, embed: bool) -> Film:
             "the video has %.0f MB, more than %.0f MB: it is written beside the report, as %s",
             size / 1e6, _LARGEST_EMBEDDED / 1e6, clip,
         )  # fmt: skip
-    return Film(b"", _quoted(clip.name), -summary.begin_s)
+    return Film(b"", quoted(clip.name), -summary.begin_s)
 
 
 def _linked(video: Path, page: Path, summary: Summary) -> Film:
@@ -233,22 +210,7 @@ def _linked(video: Path, page: Path, summary: Summary) -> Film:
             f"{option('video', str(video))} lasts {length_s:.1f} s, and {analysed_s:.1f} s were "
             "analysed: give the video of that run, or leave the option out"
         )
-    return Film(b"", _url(video, page), shift_s)
-
-
-def _url(target: Path, page: Path) -> str:
-    """Return the address of a file as the page names it."""
-    try:
-        relative = os.path.relpath(target.resolve(), page.resolve().parent)
-        return _quoted(Path(relative).as_posix())
-    except ValueError:
-        # On another drive of Windows.
-        return target.resolve().as_uri()
-
-
-def _quoted(name: str) -> str:
-    """Return a relative path as an address has it, also one whose bytes are no text."""
-    return quote(os.fsencode(name))
+    return Film(b"", address(video, page), shift_s)
 
 
 def _index(
@@ -264,7 +226,7 @@ def _index(
     if not stores:
         raise VidsalError(f"{folder} has no stores: vidsal run --keep NAME.vidsal writes one")
     index = folder / "index.html" if output is None else output
-    index = index / "index.html" if index.is_dir() else _page_of(folder, index)
+    index = index / "index.html" if index.is_dir() else page_of(folder, index)
     claim(index, overwrite=overwrite)
     cards = []
     for store in stores:
@@ -281,7 +243,7 @@ def _index(
         cards.append(
             Card(
                 done.summary.name, "" if inside == Path() else inside.as_posix(),
-                _url(page, index), tuple(facts(done.store, done.summary).values()), done.picture,
+                address(page, index), tuple(facts(done.store, done.summary).values()), done.picture,
             )
         )  # fmt: skip
     if cards:
