@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from vidsal.jobs import run_all
     from vidsal.pipeline import Outcome, run
     from vidsal.rendering import render_store
+    from vidsal.report.exports import export_store
+    from vidsal.report.reports import report_store
     from vidsal.settings import Settings
     from vidsal.sinks.writer import VideoWriter
     from vidsal.sources.reader import VideoReader, open_video
@@ -62,6 +64,7 @@ __all__ = [
     "crop_store",
     "draw",
     "evaluate",
+    "export_store",
     "faithfulness",
     "fuse",
     "motion_saliency",
@@ -70,6 +73,7 @@ __all__ = [
     "optical_flow",
     "overlay",
     "render_store",
+    "report_store",
     "run",
     "run_all",
     "static_saliency",
@@ -98,6 +102,7 @@ _HOMES = {
     "crop_store": "cropping",
     "draw": "analyser",
     "evaluate": "evaluation.evaluate",
+    "export_store": "report.exports",
     "faithfulness": "evaluation.faithfulness",
     "fuse": "functional",
     "motion_saliency": "functional",
@@ -106,6 +111,7 @@ _HOMES = {
     "optical_flow": "functional",
     "overlay": "functional",
     "render_store": "rendering",
+    "report_store": "report.reports",
     "run": "pipeline",
     "run_all": "jobs",
     "static_saliency": "functional",

@@ -486,6 +486,79 @@ def crop(
     _print("\n".join(map(str, crop_store(store, source=source, **options))))
 
 
+@app.command(
+    help_epilogue=(
+        "Examples:\n"
+        "  vidsal run clip.mp4 --keep clip.vidsal            compute once\n"
+        "  vidsal report clip.vidsal                         write clip_report.html\n"
+        "  vidsal report clip.vidsal --video clip_saliency.mp4 -o clip.html\n"
+        "  vidsal report stores/ -o reports/index.html       a report each, and an index"
+    )
+)
+def report(
+    store: Annotated[
+        str, Parameter(help="Folder that vidsal run --keep wrote, or a folder of several of these.")
+    ],
+    /,
+    *,
+    output: Annotated[
+        Path | None,
+        Parameter(
+            alias="-o",
+            help="HTML file to write. Default: <name>_report.html in the current folder; of "
+            "several stores index.html in their folder.",
+        ),
+    ] = None,
+    video: Annotated[
+        Path | None,
+        Parameter(help="Link this video, such as that of the run, in place of a small one."),
+    ] = None,
+    embed: Annotated[
+        bool,
+        Parameter(help="Put the small video into the page, up to 16 MB; else it lies beside it."),
+    ] = True,
+    source: Annotated[
+        str | None, Parameter(help="The source, if it does not lie where it was.")
+    ] = None,
+    overwrite: Overwrite = False,
+    verbose: Verbose = False,
+) -> None:
+    """Write a page that shows a stored analysis: video, scenes, curves, strongest moments."""
+    _log_to_stderr(verbose)
+    from vidsal.report.reports import report_store
+
+    page = report_store(store, output, source=source, video=video, embed=embed, overwrite=overwrite)
+    _print(str(page))
+
+
+@app.command(
+    help_epilogue=(
+        "Examples:\n"
+        "  vidsal export clip.vidsal chapters.vtt            chapters for a web page\n"
+        "  vidsal export clip.vidsal chapters.ffmeta         chapters for ffmpeg\n"
+        "  vidsal export clip.vidsal scenes.csv scenes.json  scenes and moments\n"
+        "  vidsal export clip.vidsal cut.otio cut.edl        for video editors"
+    )
+)
+def export(
+    store: Annotated[str, Parameter(help="Folder that vidsal run --keep wrote.")],
+    *files: Annotated[
+        Path,
+        Parameter(
+            help="Files to write, whose endings name the formats: .vtt, .ffmeta, .csv, "
+            ".json, .otio, .edl."
+        ),
+    ],
+    overwrite: Overwrite = False,
+    verbose: Verbose = False,
+) -> None:
+    """Write the scenes and strongest moments of a stored analysis for other programs."""
+    _log_to_stderr(verbose)
+    from vidsal.report.exports import export_store
+
+    _print("\n".join(map(str, export_store(store, files, overwrite=overwrite))))
+
+
 # A live source has one pass, in its own order, and no other part of time.
 _NOT_LIVE = (
     "maps", "resume", "audio", "start", "end", "every", "strict", "sequence", "batch",

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
@@ -337,14 +337,9 @@ def results_of(store: Store, frames: Iterable[Frame], settings: Settings) -> Ite
 
 def _static_maps(store: Store, frames: Iterable[Frame]) -> Iterator[StaticMap]:
     """Yield the stored maps of frames, as the static stage yields them."""
+    size, scene = store.size, None
     # The maps are fused anew.
-    stored, size, scene = store.frames(without=("fused",)), store.size, None
-    for frame in frames:
-        found = next(stored, None)
-        if found is None or found.index != frame.index:
-            raise VidsalError(
-                f"{store.path} and its source do not fit: frame {frame.index} is not the next one"
-            )
+    for frame, found in with_stored(store, frames, without=("fused",)):
         # In a flash the scene is the frame before it.
         if scene is None or found.event != "flash":
             scene = image_ops.shrink(frame.rgb, size)
@@ -352,3 +347,35 @@ def _static_maps(store: Store, frames: Iterable[Frame]) -> Iterator[StaticMap]:
         event = cast(SceneEvent, found.event)
         motion = FrameMotion(frame, scene, movement, found.speed, event)
         yield StaticMap(motion, found.gradient, found.prediction)
+
+
+def with_stored(
+    store: Store, frames: Iterable[Frame], *, without: Collection[str] = ()
+) -> Iterator[tuple[Frame, StoredFrame]]:
+    """Yield frames with their stored results.
+
+    Parameters
+    ----------
+    store : Store
+    frames : iterable of Frame
+        All that were analysed, in order.
+    without : collection of str
+        Maps that are not read, see `Store.frames`.
+
+    Yields
+    ------
+    (Frame, StoredFrame)
+
+    Raises
+    ------
+    VidsalError
+        If the store lacks a frame, or has another one.
+    """
+    stored = store.frames(without=without)
+    for frame in frames:
+        found = next(stored, None)
+        if found is None or found.index != frame.index:
+            raise VidsalError(
+                f"{store.path} and its source do not fit: frame {frame.index} is not the next one"
+            )
+        yield frame, found

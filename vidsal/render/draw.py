@@ -23,7 +23,7 @@ _TEXT_PX = 12
 _SECOND_LINE = 0.85
 # A class with a lower probability is captioned as unsure: with a network whose probabilities are
 # calibrated, nine in ten of these classes are wrong.
-_UNSURE = 0.1
+UNSURE = 0.1
 # Pictures with a shorter side below this have no room for text and are not annotated.
 _ANNOTATED_PX = 96
 # Begins the part of a caption that names what the map explains.
@@ -245,7 +245,7 @@ def _annotate(picture: Rgb, saliency: Saliency, style: Style, regions: list[Box]
 def _class_line(prediction: Prediction, size: int, room: int) -> str:
     """Return the most likely class and its probability, shortened to the room."""
     name, probability = prediction.names[0], prediction.probabilities[0]
-    caption = name if probability >= _UNSURE else f"unsure: {name}"
+    caption = name if probability >= UNSURE else f"unsure: {name}"
     return shortened(caption, size, room, tail=f" {probability:.0%}")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from vidsal.settings import Settings
 from vidsal.store.reader import Store
+from vidsal.store.schema import stem_of
 
 # Groups of options that decide the maps, and those that decide the motion map.
 ALL_GROUPS = ("Network", "Static map", "Motion", "Scale and fusion")
@@ -44,7 +45,7 @@ def labels_of(stores: Sequence[Store], groups: Collection[str] = ALL_GROUPS) -> 
         and len({_value(field.name, *pair) for pair in zip(stores, settings, strict=True)}) > 1
     ]
     labels = [_label(differing, *pair) for pair in zip(stores, settings, strict=True)]
-    stems = [one.path.stem for one in stores]
+    stems = [stem_of(one.path) for one in stores]
     counts = Counter(labels)
     labels = [
         label if label and counts[label] == 1 else f"{label} ({stem})" if label else stem

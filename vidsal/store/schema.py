@@ -76,6 +76,18 @@ def is_store_name(path: Path) -> bool:
     return path.name.lower().endswith((SUFFIX, ZIP_SUFFIX))
 
 
+def stem_of(path: Path) -> str:
+    """Return the name of a store without its ending.
+
+    Parameters
+    ----------
+    path : Path
+    """
+    name = path.name
+    ending = next((one for one in (ZIP_SUFFIX, SUFFIX) if name.lower().endswith(one)), "")
+    return name[: len(name) - len(ending)]
+
+
 def is_zip(path: Path) -> bool:
     """Return whether a store of this name is one file.
 

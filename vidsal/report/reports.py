@@ -1,0 +1,262 @@
+"""Reports of stored analyses: one page for a store, and an index for a folder of stores."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, nullcontext
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from vidsal.errors import UsageError, VidsalError, one_line, option
+from vidsal.media import probe
+from vidsal.rendering import source_of
+from vidsal.report.page import Card, Film, facts, index_html, report_html
+from vidsal.report.paths import address, page_of, quoted, require_outside
+from vidsal.report.pictures import cover_of, draw_pictures, stills_of, strip_of
+from vidsal.report.summary import Summary, source_name, summary_of
+from vidsal.runtime.atomic_write import (
+    beside,
+    claim,
+    shortened,
+    temporary_sibling,
+    write_text,
+    writing,
+)
+from vidsal.runtime.progress import Progress, choose_progress, phase
+from vidsal.sources.base import Source
+from vidsal.store.location import is_store
+from vidsal.store.reader import Store, open_store
+from vidsal.store.schema import is_store_name, stem_of
+
+log = logging.getLogger(__name__)
+
+# A longer video lies beside its report. Base64 makes it a third larger, and many mail servers take
+# no more than 25 MB.
+_LARGEST_EMBEDDED = 16 * 1024 * 1024
+# A linked video may be this much shorter or longer than what was analysed: sound that ends later,
+# a last frame of another length.
+_TOLERANCE_S = 0.5
+_NO_SOURCE = "The source was not at hand when this page was written: pictures show the maps alone."
+
+
+class Written(NamedTuple):
+    """A report that was written.
+
+    Attributes
+    ----------
+    path : Path
+    summary : Summary
+    store : Store
+    picture : bytes
+        A JPEG file that stands for it.
+    """
+
+    path: Path
+    summary: Summary
+    store: Store
+    picture: bytes
+
+
+def report_store(
+    store: str | Path,
+    output: str | Path | None = None,
+    *,
+    source: Any = None,
+    video: str | Path | None = None,
+    embed: bool = True,
+    overwrite: bool = False,
+    progress: bool | Progress = True,
+) -> Path:
+    """Write a page that shows a stored analysis, as ``vidsal report`` does.
+
+    TensorFlow is not loaded.
+
+    Parameters
+    ----------
+    store : str or Path
+        A folder that ``vidsal run --keep`` wrote, or a folder of several of these: each gets a
+        report, and an index leads to them.
+    output : str or Path, optional
+        The HTML file. By default ``<name>_report.html`` in the current folder, and for several
+        stores ``index.html`` in their folder.
+    source : str or path-like, optional
+        The source, if it does not lie where it was. Without a source, the report shows the maps
+        alone.
+    video : str or Path, optional
+        A video to link, such as the one of the run; by default a small one is drawn.
+    embed : bool
+        Put the small video into the page if it has up to 16 MB; otherwise it lies beside it.
+    overwrite : bool
+        Replace files that exist.
+    progress : bool or callable
+        As for `vidsal.run`.
+
+    Returns
+    -------
+    Path
+        The page.
+
+    Raises
+    ------
+    UsageError
+        If an argument is invalid, or does not fit the store.
+    VidsalError
+        If the store, the given source or the given video cannot be used, or a file cannot be
+        written. With several stores, the reports of the others are written nevertheless.
+    """
+    path = Path(store)
+    page = None if output is None else Path(output)
+    if is_store(path) or not path.is_dir():
+        page = page_of(path, page)
+        return _report(
+            path, page, source=source, video=video, embed=embed, overwrite=overwrite,
+            progress=progress,
+        ).path  # fmt: skip
+    for name, value in (("source", source), ("video", video)):
+        if value is not None:
+            raise UsageError(f"{option(name)} is for one store, and {path} is a folder of stores")
+    return _index(path, page, embed=embed, overwrite=overwrite, progress=progress)
+
+
+def _report(
+    path: Path,
+    page: Path,
+    *,
+    source: Any,
+    video: str | Path | None,
+    embed: bool,
+    overwrite: bool,
+    progress: bool | Progress,
+) -> Written:
+    """Write the page of one store."""
+    store, clip = open_store(path), beside(page, "_video.mp4")
+    require_outside(store, page)
+    claim(page, overwrite=overwrite)
+    if video is None and store.about.get("fps"):
+        claim(clip, overwrite=overwrite)
+    shown = choose_progress(progress, label=source_name(store)) or (lambda items, _: items)
+    with ExitStack() as stack:
+        # First of all, so that a wrong one is refused at once.
+        opened, notes = _opened(store, source, stack)
+        with phase("reading the maps") if progress else nullcontext():
+            summary = summary_of(store)
+        strip, cover = strip_of(summary), cover_of(summary)
+        film = None if video is None else _linked(Path(video), page, summary)
+        is_drawn = opened is not None and film is None and summary.fps is not None
+        part = stack.enter_context(temporary_sibling(clip, ".mp4")) if is_drawn else None
+        stills = stills_of(summary, strip) | {cover}
+        pictures = draw_pictures(store, opened, stills, part, shown)
+        if part is not None:
+            film = _film(part, clip, summary, embed=embed)
+        text = report_html(store, summary, strip, pictures, film, notes)
+        if film and part and not film.data:
+            with writing(clip):
+                part.replace(clip)
+        write_text(page, text)
+    return Written(page, summary, store, pictures[cover])
+
+
+def _opened(store: Store, source: Any, stack: ExitStack) -> tuple[Source | None, list[str]]:
+    """Return the open source of a store, if it can be had, and notes on what is missing."""
+    try:
+        return stack.enter_context(source_of(store, store.settings, source)), []
+    except VidsalError as error:
+        if source is not None:
+            raise
+        log.warning("%s; the report shows the maps alone", one_line(error))
+        return None, [_NO_SOURCE]
+
+
+def _film(part: Path, clip: Path, summary: Summary, *, embed: bool) -> Film:
+    """Return the drawn video of a report, embedded if it may be and is small enough."""
+    size = part.stat().st_size
+    if embed and size <= _LARGEST_EMBEDDED:
+        return Film(part.read_bytes(), "", -summary.begin_s)
+    if embed:
+        log.warning(
+            "the video has %.0f MB, more than %.0f MB: it is written beside the report, as %s",
+            size / 1e6, _LARGEST_EMBEDDED / 1e6, clip,
+        )  # fmt: skip
+    return Film(b"", quoted(clip.name), -summary.begin_s)
+
+
+def _linked(video: Path, page: Path, summary: Summary) -> Film:
+    """Return the link to a video that exists.
+
+    Raises
+    ------
+    UsageError
+        If the store is of a photo.
+    VidsalError
+        If it is no video, or has another duration than what was analysed.
+    """
+    if summary.fps is None:
+        raise UsageError(f"{option('video', str(video))}: {summary.name} is a photo")
+    if not video.is_file():
+        raise VidsalError(f"{option('video', str(video))}: there is no such file")
+    picture = probe.inspect(video).picture
+    if picture is None:
+        raise VidsalError(f"{option('video', str(video))}: it has no video stream")
+    first_s = float(picture.times_s[0])
+    length_s, analysed_s = picture.end_s - first_s, summary.end_s - summary.begin_s
+    if abs(length_s - analysed_s) <= _TOLERANCE_S:
+        shift_s = first_s - summary.begin_s
+    elif length_s >= summary.end_s - _TOLERANCE_S:
+        # The whole of the source, of which a part was analysed.
+        shift_s = first_s
+    else:
+        raise VidsalError(
+            f"{option('video', str(video))} lasts {length_s:.1f} s, and {analysed_s:.1f} s were "
+            "analysed: give the video of that run, or leave the option out"
+        )
+    return Film(b"", address(video, page), shift_s)
+
+
+def _index(
+    folder: Path,
+    output: Path | None,
+    *,
+    embed: bool,
+    overwrite: bool,
+    progress: bool | Progress,
+) -> Path:
+    """Write the reports of the stores in a folder, and the index that leads to them."""
+    stores = sorted(_stores_in(folder))
+    if not stores:
+        raise VidsalError(f"{folder} has no stores: vidsal run --keep NAME.vidsal writes one")
+    index = folder / "index.html" if output is None else output
+    index = index / "index.html" if index.is_dir() else page_of(folder, index)
+    claim(index, overwrite=overwrite)
+    cards = []
+    for store in stores:
+        inside = store.relative_to(folder).parent
+        page = index.parent / inside / shortened(stem_of(store), "_report.html")
+        try:
+            done = _report(
+                store, page, source=None, video=None, embed=embed, overwrite=overwrite,
+                progress=progress,
+            )  # fmt: skip
+        except VidsalError as error:
+            log.warning("%s", one_line(error))
+            continue
+        cards.append(
+            Card(
+                done.summary.name, "" if inside == Path() else inside.as_posix(),
+                address(page, index), tuple(facts(done.store, done.summary).values()), done.picture,
+            )
+        )  # fmt: skip
+    if cards:
+        write_text(index, index_html(folder.resolve().name or "Reports", cards))
+    if len(cards) < len(stores):
+        missing = len(stores) - len(cards)
+        raise VidsalError(f"{missing} of {len(stores)} stores in {folder} have no report")
+    return index
+
+
+def _stores_in(folder: Path) -> Iterator[Path]:
+    """Yield the stores in a folder and its folders, but nothing inside of stores."""
+    for root, folders, files in os.walk(folder):
+        paths = [Path(root, name) for name in (*folders, *files)]
+        stores = {path for path in paths if is_store_name(path) and is_store(path)}
+        yield from stores
+        folders[:] = [name for name in folders if Path(root, name) not in stores]

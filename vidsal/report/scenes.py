@@ -1,0 +1,75 @@
+"""Scenes of a video, and the moments at which most happens. Pure maths."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Two moments are at least so many seconds apart.
+_APART_S = 1.0
+# Moments that a viewer looks through at a glance: two rows of pictures.
+_MOST_MOMENTS = 8
+
+
+def scene_starts(events: Sequence[str]) -> list[int]:
+    """Return the places at which scenes begin.
+
+    A flash of up to 0.5 s begins a scene; when the previous one comes back, it was none.
+
+    Parameters
+    ----------
+    events : sequence of str
+        One for each frame, see `vidsal.saliency.scenes.SceneDetector`.
+
+    Returns
+    -------
+    list of int
+        The first is 0.
+    """
+    # A cut, and the recuts after it, may all turn out to be parts of a flash.
+    starts = [(0, "first")]
+    for place, event in enumerate(events):
+        if place and event in ("cut", "recut"):
+            starts.append((place, event))
+        elif event == "rejoin" and starts[-1][1] == "recut":
+            starts.pop()
+        elif event == "return":
+            while starts[-1][1] == "recut":
+                starts.pop()
+            if starts[-1][1] == "cut":
+                starts.pop()
+    return [place for place, _ in starts]
+
+
+def strongest_moments(
+    strength: NDArray[np.float64], times_s: NDArray[np.float64], *, least: float
+) -> list[int]:
+    """Return the places of the highest peaks of a curve, in order of time.
+
+    A peak is a frame that no other within one second exceeds (non-maximum suppression). The eight
+    highest are returned.
+
+    Parameters
+    ----------
+    strength : (n,) float64 array
+        NaN where it is unknown.
+    times_s : (n,) float64 array
+        Increasing.
+    least : float
+        Lower peaks are left out.
+
+    Returns
+    -------
+    list of int
+        Ascending.
+    """
+    strength = np.nan_to_num(strength, nan=-np.inf)
+    begins = np.searchsorted(times_s, times_s - _APART_S, side="right")
+    ends = np.searchsorted(times_s, times_s + _APART_S, side="left")
+    peaks = [
+        n
+        for n, (begin, end) in enumerate(zip(begins, ends, strict=True))
+        # The first of equal frames.
+        if strength[n] >= least and begin + int(np.argmax(strength[begin:end])) == n
+    ]
+    return sorted(sorted(peaks, key=lambda n: -strength[n])[:_MOST_MOMENTS])
