@@ -5,28 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vidsal.report.measures import camera_speeds, gini
-
-
-def test_gini_of_an_even_map_is_0_and_of_one_pixel_nearly_1() -> None:
-    even, single = np.zeros(256, np.int64), np.zeros(256, np.int64)
-    even[7] = 1000
-    single[[0, 200]] = 999, 1
-    assert gini(even) == pytest.approx(0)
-    assert gini(single) == pytest.approx(1 - 1 / 1000)
-    # Half of the pixels have everything, evenly.
-    half = np.zeros(256, np.int64)
-    half[[0, 31]] = 50
-    assert gini(half) == pytest.approx(0.5)
-    assert np.isnan(gini(np.bincount([0, 0, 0])))
-
-
-def test_gini_is_half_the_relative_mean_difference() -> None:
-    values = np.random.default_rng(0).integers(0, 20, 300)
-    differences = np.abs(values[:, None] - values[None]).mean()
-    assert gini(np.bincount(values)) == pytest.approx(differences / (2 * values.mean()))
-    # It does not depend on the scale.
-    assert gini(np.bincount(3 * values)) == pytest.approx(gini(np.bincount(values)))
+from vidsal.report.measures import camera_speeds
 
 
 def test_a_shift_of_the_camera_has_its_length_per_second() -> None:

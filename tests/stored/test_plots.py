@@ -11,7 +11,6 @@ from store_help import kept_run, store_of
 
 import vidsal
 from vidsal.errors import UsageError, VidsalError
-from vidsal.stored.concentration import half_area
 
 pytest.importorskip("zarr")
 pytestmark = pytest.mark.usefixtures("own_folder")
@@ -27,35 +26,23 @@ def pyplot() -> Any:
     pyplot.close("all")
 
 
-def test_half_of_the_saliency_in_closed_form() -> None:
-    spot = np.zeros((10, 10), np.float32)
-    spot[3, 4] = 0.7
-    # Half of one pixel, and half of an even map.
-    assert half_area(spot) == pytest.approx(0.005)
-    assert half_area(np.full((10, 10), 0.3, np.float32)) == pytest.approx(0.5)
-    # A quarter at 1 and the rest at 0.2 sum to 40: half of it are 20 of the 25 bright ones.
-    mixed = np.full((10, 10), 0.2, np.float32)
-    mixed[:5, :5] = 1
-    assert half_area(mixed) == pytest.approx(0.2)
-    assert half_area(mixed * np.float32(4)) == half_area(mixed.T) == half_area(mixed)
-    assert np.isnan(half_area(np.zeros((4, 4), np.float32)))
-
-
 def test_the_curves_are_the_numbers_of_the_store(
     make_clip: MakeClip, brightness: BrightnessStage, pyplot: Any
 ) -> None:
     kept_run(make_clip(frames=12))
     store = vidsal.open_store("s.vidsal")
     figure = store.plot()
-    classes, motion, area = figure.axes
+    classes, motion, concentration = figure.axes
     assert [line.get_label() for line in classes.lines] == ["bright", "dark"]
     for n, line in enumerate(classes.lines):
         assert np.array_equal(line.get_ydata(), store.probabilities()[:, n])
         assert np.array_equal(line.get_xdata(), store.array("time_s"))
     assert np.array_equal(motion.lines[0].get_ydata(), store.array("motion_share"))
-    assert np.array_equal(area.lines[0].get_ydata(), store.half_area())
-    assert [one.get_ylabel().split()[0] for one in figure.axes] == ["probability", "share", "area"]
-    assert area.get_xlabel() == "time (s)"
+    assert np.array_equal(concentration.lines[0].get_ydata(), store.concentration())
+    assert [one.get_ylabel().split()[0] for one in figure.axes] == [
+        "probability", "share", "concentration",
+    ]  # fmt: skip
+    assert concentration.get_xlabel() == "time (s)"
     assert classes.get_title(loc="left").startswith("clip.mp4")
 
 
@@ -78,13 +65,15 @@ def test_curves_go_into_given_axes(pyplot: Any) -> None:
     figure, (left, right) = pyplot.subplots(1, 2)
     assert store.plot("motion", ax=left) is figure
     assert len(left.lines) == 1 and not right.lines
-    assert store.plot(["area", "motion"], ax=[right, left]) is figure
-    assert right.lines[0].get_ydata() == pytest.approx([6 / 192] * 4)
+    assert store.plot(["concentration", "motion"], ax=[right, left]) is figure
+    assert right.lines[0].get_ydata() == pytest.approx([1 - 12 / 192] * 4)
     # Without a network there are no classes.
     assert len(store.plot().axes) == 2
     with pytest.raises(UsageError, match="there are 2 curves, but 1 axes"):
         store.plot(ax=left)
-    with pytest.raises(UsageError, match="curves= must be of classes, motion, area, got 'speed'"):
+    with pytest.raises(
+        UsageError, match="curves= must be of classes, motion, concentration, got 'speed'"
+    ):
         store.plot("speed")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="has no classes: it was made without a network"):
         store.plot("classes")
@@ -112,7 +101,9 @@ def test_a_frame_without_its_source_shows_its_map(make_clip: MakeClip, pyplot: A
     clip = kept_run(make_clip(frames=5), model="none")
     moved = clip.rename(clip.with_name("moved.mp4"))
     frame = vidsal.open_store("s.vidsal")[3]
-    with pytest.raises(VidsalError, match="is missing: give its new place with source="):
+    with pytest.raises(
+        VidsalError, match="is missing: give the new place of the source with source="
+    ):
         frame.picture()
     ax = frame.plot().axes[0]
     assert np.asarray(ax.images[0].get_array()).shape == (*frame.fused.shape, 3)

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vidsal.saliency.concentration import gini
 from vidsal.saliency.fusion_stage import QUIET_SPEED
 from vidsal.store.reader import Store
-from vidsal.store.schema import CAMERAS, MAPS
+from vidsal.store.schema import CAMERAS
 
 Values = NDArray[np.float64]
 
@@ -39,7 +40,7 @@ class Curves:
     camera_speed : (n,) float64 array
         See `camera_speeds`; NaN where the camera's motion was not measured.
     concentration : (n,) float64 array
-        Gini coefficient of the fused map, 0..1, see `gini`.
+        Gini coefficient of the fused map, 0..1.
     classes : tuple of str
         Names of up to five classes, see `vidsal.Store.top_classes`.
     probability : (n, k) float64 array
@@ -58,33 +59,6 @@ class Curves:
 
     def __len__(self) -> int:
         return len(self.time_s)
-
-
-def gini(counts: NDArray[np.int64]) -> float:
-    """Return the Gini coefficient of a map, from the histogram of its levels.
-
-    It is 0 if all pixels are alike, and 1 - 1/n if one of n pixels has everything. It does not
-    depend on the scale of the map. See N. Hurley, S. Rickard, "Comparing measures of sparsity",
-    IEEE Transactions on Information Theory 55(10), 2009, doi:10.1109/TIT.2009.2027527.
-
-    Parameters
-    ----------
-    counts : (levels,) int64 array
-        Number of pixels at each level, from 0.
-
-    Returns
-    -------
-    float
-        0..1; NaN for a map of zeros.
-    """
-    held = np.cumsum(counts * np.arange(len(counts)))
-    if not held[-1]:
-        return float("nan")
-    # The area below the Lorenz curve, which is a line between two levels.
-    area = np.sum(counts * (held + np.concatenate([[0], held[:-1]]))) / (
-        2 * counts.sum() * held[-1]
-    )
-    return float(1 - 2 * area)
 
 
 def camera_speeds(matrices: Values, times_s: Values, size: tuple[int, int]) -> Values:
@@ -131,12 +105,11 @@ def curves_of(store: Store) -> Curves:
         If the store is damaged.
     """
     rows, events = [], []
-    for frame in store:
-        levels = np.rint(frame.fused * MAPS["fused"]).astype(np.int64)
+    for frame in store.frames(without=("gradient",)):
         rows.append((
             float(np.percentile(frame.speed, _SPEED_PERCENTILE)),
             float((frame.speed > QUIET_SPEED).mean()),
-            gini(np.bincount(levels.ravel(), minlength=MAPS["fused"] + 1)),
+            gini(frame.fused),
         ))  # fmt: skip
         events.append(frame.event)
     speed, moving, concentration = np.array(rows, np.float64).T

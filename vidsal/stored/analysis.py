@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vidsal.saliency.concentration import gini
 from vidsal.store.reader import Classes, Store, stored_group
-from vidsal.stored.concentration import half_area
 from vidsal.stored.picture import AnalysedFrame, analysed
 from vidsal.stored.plots import Curve, plot_curves
 from vidsal.stored.table import data_frame
@@ -79,15 +79,20 @@ class StoredAnalysis(Store):
         """
         return within(self, place)
 
-    def half_area(self) -> NDArray[np.float64]:
-        """Return how concentrated saliency is: the share of the picture that holds half of it.
+    def concentration(self) -> NDArray[np.float64]:
+        """Return how concentrated saliency is, as `vidsal.saliency.concentration.gini` has it.
 
         Returns
         -------
         (frames,) float64 array
-            0 to 0.5: near 0 for one bright place, 0.5 for an even map; NaN for a map of zeros.
+            0..1: 0 for an even map, near 1 for one bright place; NaN for a map of zeros.
+
+        Raises
+        ------
+        VidsalError
+            If the store is damaged.
         """
-        return np.array([half_area(one) for one in self.maps("fused")])
+        return np.array([gini(one) for one in self.maps("fused")])
 
     def plot(
         self,
@@ -100,9 +105,9 @@ class StoredAnalysis(Store):
 
         Parameters
         ----------
-        curves : {"classes", "motion", "area"} or several, optional
-            Probabilities of classes, the share of motion in the fused map, and `half_area`. All
-            by default.
+        curves : {"classes", "motion", "concentration"} or several, optional
+            Probabilities of classes, the share of motion in the fused map, and `concentration`.
+            All by default.
         classes : int, str, or sequence of them, optional
             As for `probabilities`.
         ax : matplotlib.axes.Axes or several, optional

@@ -8,16 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsal.errors import UsageError, VidsalError
+from vidsal.saliency.concentration import gini
 from vidsal.saliency.scenes import CUTS
 from vidsal.store.reader import Classes, Store
 from vidsal.store.schema import EVENTS
-from vidsal.stored.concentration import half_area
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Curve = Literal["classes", "motion", "area"]
+Curve = Literal["classes", "motion", "concentration"]
 
 # Size of a figure: its width, and the height of each curve, in inches.
 _WIDTH_INCHES, _CURVE_INCHES = 9.0, 1.9
@@ -158,10 +158,10 @@ def _plot_motion(ax: "Axes", store: Store, times: NDArray[np.float64]) -> None:
     ax.set_ylim(0, 1)
 
 
-def _plot_area(ax: "Axes", store: Store, times: NDArray[np.float64]) -> None:
-    areas = np.array([half_area(one) for one in store.maps("fused")])
-    _plot_share(ax, times, areas, "area that holds\nhalf of the saliency")
-    ax.set_ylim(0, None)
+def _plot_concentration(ax: "Axes", store: Store, times: NDArray[np.float64]) -> None:
+    values = np.array([gini(one) for one in store.maps("fused")])
+    _plot_share(ax, times, values, "concentration\n(Gini coefficient)")
+    ax.set_ylim(0, 1)
 
 
 def _plot_share(
@@ -176,5 +176,5 @@ def _marker(times: NDArray[np.float64]) -> str:
 
 
 _DRAWN: dict[str, Callable[["Axes", Store, NDArray[np.float64]], None]] = {
-    "motion": _plot_motion, "area": _plot_area,
+    "motion": _plot_motion, "concentration": _plot_concentration,
 }  # fmt: skip
