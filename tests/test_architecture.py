@@ -46,6 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "render",
         "sinks",
     },
+    "stills": {"analyser", "image_ops", "render", "rendering", "saliency", "sinks", "store"},
     "stored": {"render", "rendering", "saliency", "sinks", "store"},
     "rendering": {
         "analyser",
@@ -94,6 +95,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "comparison",
         "cropping",
         "report",
+        "stills",
         "live",
         "evaluation",
         "doctor",

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from vidsal.sinks.writer import VideoWriter
     from vidsal.sources.reader import VideoReader, open_video
     from vidsal.sources.resolve import Pictures
+    from vidsal.stills import draw_stills
     from vidsal.stored.analysis import StoredAnalysis, open_store
     from vidsal.types import Frame, Motion, Prediction, Saliency
 
@@ -63,6 +64,7 @@ __all__ = [
     "crop_path",
     "crop_store",
     "draw",
+    "draw_stills",
     "evaluate",
     "export_store",
     "faithfulness",
@@ -101,6 +103,7 @@ _HOMES = {
     "crop_path": "cropping",
     "crop_store": "cropping",
     "draw": "analyser",
+    "draw_stills": "stills",
     "evaluate": "evaluation.evaluate",
     "export_store": "report.exports",
     "faithfulness": "evaluation.faithfulness",

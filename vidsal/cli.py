@@ -359,6 +359,8 @@ _RENDER = {name: one for name, one in options_of(Settings).items() if name in _R
         "  vidsal render clip.vidsal --colormap turbo -o turbo.mp4\n"
         "  vidsal render clip.vidsal --style reveal --layout side-by-side -o reveal.mp4\n"
         "  vidsal render clip.vidsal --start 3 --end 5 -o part.gif\n"
+        "  vidsal render clip.vidsal --at 2.5 -o still.png   one frame\n"
+        "  vidsal render clip.vidsal --sheet 12 -o sheet.png twelve of them\n"
         "Options that are not given stay as they were."
     )
 )
@@ -367,6 +369,18 @@ def render(
     store: Annotated[str, Parameter(help="Folder or zip file that vidsal run --keep wrote.")],
     /,
     *,
+    at: Annotated[
+        str | None,
+        Parameter(
+            metavar="TIME",
+            help="Write the frame at this time as a picture; several times, separated by commas, "
+            "make a contact sheet.",
+        ),
+    ] = None,
+    sheet: Annotated[
+        int | None,
+        Parameter(metavar="N", help="Write a contact sheet of N frames, at equal distances."),
+    ] = None,
     source: Annotated[
         str | None, Parameter(help="The source, if it does not lie where it was.")
     ] = None,
@@ -375,9 +389,14 @@ def render(
 ) -> None:
     """Draw another video or picture of a stored analysis, without computing it again."""
     _log_to_stderr(verbose)
+    # Not those of a config file: options that are not given stay as they were.
+    if at is not None or sheet is not None:
+        from vidsal.stills import draw_stills
+
+        _print(str(draw_stills(store, at=at, sheet=sheet, source=source, **options)))
+        return
     from vidsal.rendering import process_store
 
-    # Not those of a config file: options that are not given stay as they were.
     outcome = process_store(store, options, source=source)
     _print(str(outcome.output))
 

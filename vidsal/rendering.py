@@ -25,6 +25,7 @@ from vidsal.saliency.static_stage import StaticMap
 from vidsal.settings import Settings, redrawn_options
 from vidsal.sinks import claim_outputs, open_sinks
 from vidsal.sinks.fingerprint import source_identity
+from vidsal.sinks.image import IMAGE_SUFFIXES
 from vidsal.sources.base import Source
 from vidsal.sources.resolve import Pictures
 from vidsal.store.reader import Store, StoredFrame, open_store
@@ -97,7 +98,12 @@ def process_store(
     keep_freed()
     opened = open_store(store)
     stored = opened.settings
-    settings = part_of(opened, dataclasses.replace(stored, **_allowed(options)), options)
+    settings = part_of(opened, dataclasses.replace(stored, **require_redrawn(options)), options)
+    if opened.about["fps"] and settings.output and settings.output.suffix in IMAGE_SUFFIXES:
+        raise UsageError(
+            f"{option('output', str(settings.output))}: a picture of a video is that of a time, or "
+            f"a contact sheet: add {option('at', 2.5)} or {option('sheet', 12)}"
+        )
     if "output" in options and "codec" not in options:
         # The codec of the run may not fit another container.
         settings = dataclasses.replace(settings, codec=None)
@@ -133,8 +139,19 @@ def process_store(
     )  # fmt: skip
 
 
-def _allowed(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options, or raise `UsageError` if the analysis decided one of them."""
+def require_redrawn(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options, after checking that the analysis did not decide one of them.
+
+    Parameters
+    ----------
+    options : dict
+        By their names in `vidsal.Settings`.
+
+    Raises
+    ------
+    UsageError
+        If it did.
+    """
     known = {field.name for field in dataclasses.fields(Settings)}
     for name in options:
         if name not in known:

@@ -11,6 +11,7 @@ from vidsal.image_ops import even, panel_size, shrink
 from vidsal.render.draw import (
     draw_colour_bar,
     draw_marker,
+    full_grid,
     grid,
     has_room,
     second_px,
@@ -26,8 +27,6 @@ from vidsal.types import Frame, Map, Rgb
 MINUS = "\N{MINUS SIGN}"
 # Stands between the figures of a note.
 NOTE_GAP = "  "
-# The aspect of screens; panels are arranged to come near it.
-_SCREEN = 16 / 9
 # Largest standard deviation of values in [0, 1]: half of them are 0, half 1.
 _LARGEST_DEVIATION = 0.5
 # Colours of curves: after M. Okabe and K. Ito, "Color universal design", 2008, bright enough for a
@@ -101,9 +100,7 @@ def grid_shape(stores: int, size: tuple[int, int]) -> tuple[int, int]:
     (int, int)
     """
     panels = stores + 1 + (stores + 1) % 2
-    aspect = size[1] / size[0]
-    shapes = [(rows, panels // rows) for rows in range(1, panels + 1) if panels % rows == 0]
-    return min(shapes, key=lambda shape: abs(math.log(aspect * shape[1] / shape[0] / _SCREEN)))
+    return full_grid(panels, size)
 
 
 class ComparisonPicture:

@@ -1,5 +1,6 @@
 """Pictures from saliency: overlays, layouts, annotation. Arrays in, arrays out."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -28,6 +29,8 @@ UNSURE = 0.1
 _ANNOTATED_PX = 96
 # Begins the part of a caption that names what the map explains.
 _MAP_OF = "map of "
+# Aspect of most screens.
+_SCREEN = 16 / 9
 # Camera movement below this, in working pixels a frame, looks steady.
 _STEADY_PX = 0.2
 
@@ -149,6 +152,20 @@ def write_line(picture: Rgb, text: str, *, below: bool = False) -> None:
     background = picture[top - margin : top + line_px(small) + margin]
     background //= 2
     write(picture, text, small, left=size // 2, top=top)
+
+
+def full_grid(panels: int, size: tuple[int, int]) -> tuple[int, int]:
+    """Return rows and columns without an empty place, as near to a screen's aspect as can be.
+
+    Parameters
+    ----------
+    panels : int
+    size : (int, int)
+        Height and width of each.
+    """
+    aspect = size[1] / size[0]
+    shapes = [(rows, panels // rows) for rows in range(1, panels + 1) if panels % rows == 0]
+    return min(shapes, key=lambda shape: abs(math.log(aspect * shape[1] / shape[0] / _SCREEN)))
 
 
 def grid(panels: Sequence[tuple[str, Rgb]], columns: int, *, annotate: bool) -> Rgb:

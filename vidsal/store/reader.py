@@ -4,7 +4,6 @@ import dataclasses
 import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -100,6 +99,7 @@ class Store:
 
     def __init__(self, path: Path, group: Any) -> None:
         self.path, self._group = path, group
+        self._columns: dict[str, NDArray[Any]] = {}
         self.about: dict[str, Any] = dict(group.attrs)
 
     def __len__(self) -> int:
@@ -177,7 +177,7 @@ class Store:
         if name not in MAPS or name not in self._group:
             raise VidsalError(f"{self.path} has no map {name!r}")
         for first, last in self._blocks():
-            scales = self._read(f"{name}_scale", first, last)
+            scales = self._column(f"{name}_scale")[first:last]
             for levels, scale in zip(self._read(name, first, last), scales, strict=True):
                 yield _map(name, levels, float(scale))
 
@@ -199,18 +199,13 @@ class Store:
         VidsalError
             If the store is damaged.
         """
-        names = [column.name for column in COLUMNS]
-        for first, last in self._blocks():
-            block = {name: self._read(name, first, last) for name in names}
-            fused = self._read("fused", first, last) if box_level else None
-            for n in range(last - first):
-                row = {name: values[n] for name, values in block.items()}
-                found = self._measures(row)
-                if fused is None:
-                    yield found
-                else:
-                    shown = _map("fused", fused[n], float(row["fused_scale"]))
-                    yield dataclasses.replace(found, boxes=tuple(boxes(shown, box_level)))
+        columns = {column.name: self._column(column.name) for column in COLUMNS}
+        maps = self.maps("fused") if box_level else None
+        for n in range(len(self)):
+            found = self._measures({name: values[n] for name, values in columns.items()})
+            if maps is not None:
+                found = dataclasses.replace(found, boxes=tuple(boxes(next(maps), box_level)))
+            yield found
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -335,17 +330,32 @@ class Store:
         """
         absent = {one for name in without for one in (name, f"{name}_scale")}
         names = [name for name in self._of_a_frame if name not in absent]
+        columns = {name: self._column(name) for name in names if name not in MAPS}
+        maps = [name for name in names if name in MAPS]
         for first, last in self._blocks(begin, end):
-            block = {name: self._read(name, first, last) for name in names}
-            for n in range(last - first):
-                yield self._frame({name: values[n] for name, values in block.items()})
+            block = {name: self._read(name, first, last) for name in maps}
+            for n in range(first, last):
+                row = {name: values[n] for name, values in columns.items()}
+                yield self._frame(row | {name: block[name][n - first] for name in maps})
 
     def __getitem__(self, number: int) -> StoredFrame:
         """Return the results of a frame by its place in the store, from 0."""
         n = number + len(self) if number < 0 else number
         if not 0 <= n < len(self):
             raise IndexError(f"{self.path} has {len(self)} frames, got {number}")
-        return self._frame({name: self._read(name, n, n + 1)[0] for name in self._of_a_frame})
+        return self._frame({
+            name: self._read(name, n, n + 1)[0] if name in MAPS else self._column(name)[n]
+            for name in self._of_a_frame
+        })  # fmt: skip
+
+    def _column(self, name: str) -> NDArray[Any]:
+        """Return a small array as a whole, which is read once.
+
+        zarr takes as long for a few numbers as for all of an hour, which are 20 MB.
+        """
+        if name not in self._columns:
+            self._columns[name] = self.array(name)
+        return self._columns[name]
 
     def _blocks(self, begin: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
         """Yield the first and the last frame, exclusive, of each block that is read at once."""
@@ -394,10 +404,6 @@ class Store:
             centroid=_point(row["centroid"]),
         )  # fmt: skip
 
-    @cached_property
-    def _predicted_s(self) -> NDArray[np.float64]:
-        return self.array("predicted_s")
-
     def _prediction(self, row: dict[str, Any]) -> Prediction | None:
         names = self.class_names
         ids = [int(one) for one in row["class_id"] if one >= 0]
@@ -411,7 +417,7 @@ class Store:
             target_name=self.about["target_name"] if target < 0 else names[target],
             target_probability=float(row["target_probability"]),
             model_name=self.about.get("model_name"), precision=self.about.get("precision"),
-            time_s=float(self._predicted_s[int(row["prediction_row"])]),
+            time_s=float(self._column("predicted_s")[int(row["prediction_row"])]),
         )  # fmt: skip
 
 
