@@ -58,10 +58,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "result_names": {"sources", "media", "sinks", "store"},
     "jobs": {"pipeline", "result_names", "sources", "static"},
+    "batch": {"pipeline", "result_names", "sinks", "sources", "static", "store"},
     "doctor": {"static", "media"},
     "config": set(),
     "command_options": {"config"},
     "cli": {
+        "batch",
         "pipeline",
         "jobs",
         "rendering",

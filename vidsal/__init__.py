@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from vidsal.analyser import Analyser, Analysis, analyse, draw
+    from vidsal.batch.run import run_batch
+    from vidsal.batch.summary import BatchSummary
     from vidsal.errors import UsageError, VidsalError
     from vidsal.evaluation.evaluate import evaluate
     from vidsal.evaluation.faithfulness import faithfulness
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Analyser",
     "Analysis",
+    "BatchSummary",
     "Frame",
     "Motion",
     "Outcome",
@@ -64,12 +67,14 @@ __all__ = [
     "render_store",
     "run",
     "run_all",
+    "run_batch",
     "static_saliency",
 ]
 
 _HOMES = {
     "Analyser": "analyser",
     "Analysis": "analyser",
+    "BatchSummary": "batch.summary",
     "Frame": "types",
     "Motion": "types",
     "Outcome": "pipeline",
@@ -95,6 +100,7 @@ _HOMES = {
     "render_store": "rendering",
     "run": "pipeline",
     "run_all": "jobs",
+    "run_batch": "batch.run",
     "static_saliency": "functional",
 }
 

@@ -1,0 +1,178 @@
+"""Many sources as one batch, from their names to the summary."""
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, nullcontext
+from functools import partial
+from pathlib import Path
+
+from vidsal.batch.local import in_processes, in_turn, make_local_worker
+from vidsal.batch.places import LocalFolder, RemoteFolder, folder_at
+from vidsal.batch.plan import Planner, Task, asked_rows
+from vidsal.batch.progress import BatchProgress
+from vidsal.batch.receipts import PRIVATE, STAGING, Result, write_receipt
+from vidsal.batch.schedule import Schedule
+from vidsal.batch.summary import BatchSummary, write_summary
+from vidsal.batch.work import Say, Worker
+from vidsal.errors import UsageError, option
+from vidsal.runtime.progress import is_shown
+from vidsal.settings import Settings, settings_of
+from vidsal.sinks.checkpoint import exclusive_folder
+
+log = logging.getLogger(__name__)
+
+# Options of `Settings` that a batch decides itself.
+NOT_FOR_BATCHES = (
+    "output", "skip_existing", "resume", "table", "maps", "keep", "sequence",
+)  # fmt: skip
+
+
+def run_batch(
+    sources: Sequence[str | Path] | str | Path,
+    output: str | Path,
+    settings: Settings | None = None,
+    *,
+    workers: int = 1,
+    tables: bool = False,
+    stores: bool = False,
+    retry_failed: bool = False,
+    progress: bool = True,
+    tell: Callable[[Result], None] = lambda _: None,
+) -> BatchSummary:
+    """Do what ``vidsal batch`` does: write the annotated videos of many sources, and receipts.
+
+    A second call with the same sources and options does only what is missing.
+
+    Parameters
+    ----------
+    sources : sequence of str or Path
+        Files, folders, globs, lists (.txt), manifests (.csv, .jsonl, .parquet), web addresses,
+        and addresses for fsspec. A single name need not be in a list.
+    output : str or Path
+        Folder of the results, or its address.
+    settings : Settings, optional
+        Of all sources; a manifest may change them for one source.
+    workers : int
+        Number of processes that work at a time, each at one source. A script needs
+        ``if __name__ == "__main__":`` around the call, as for `multiprocessing`.
+    tables, stores : bool
+        Also write a table, or keep the analysis, beside each output.
+    retry_failed : bool
+        Also do the sources that failed in an earlier run.
+    progress : bool
+        Show progress on stderr.
+    tell : callable
+        Gets the result of each source as soon as it is known.
+
+    Returns
+    -------
+    BatchSummary
+        A failure of a source is a result, and never an error.
+
+    Raises
+    ------
+    UsageError
+        If an option or the column of a manifest is wrong.
+    VidsalError
+        If the network cannot be used, the results cannot be written, or another batch works in
+        the folder.
+    KeyboardInterrupt
+        After Ctrl-C, once the summary of the sources that are done is written.
+    """
+    settings = settings_of(settings)
+    _require_usable(settings, workers)
+    names = [str(sources)] if isinstance(sources, (str, Path)) else [str(one) for one in sources]
+    out = folder_at(output)
+    if stores and isinstance(out, RemoteFolder):
+        raise UsageError(f"{option('stores', True)} needs a local folder for the results")
+    # What is wrong with the options is said before the folder is made.
+    asked = list(asked_rows(names, is_recursive=settings.recursive))
+    planner = Planner(
+        out, settings, {"table": tables, "store": stores}, retries_failed=retry_failed,
+        progress=progress and is_shown(),
+    )  # fmt: skip
+    alone = exclusive_folder(out.path / PRIVATE) if isinstance(out, LocalFolder) else nullcontext()
+    with alone:
+        began_s = time.monotonic()
+        found = list(planner.planned(asked))
+        tasks = [one for one in found if isinstance(one, Task)]
+        identities = {one.key: one.identity for one in tasks}
+        schedule = Schedule(tasks)
+        make_worker = partial(make_local_worker, out, settings.overwrite)
+        shown = BatchProgress(len(found), is_wanted=progress, say=log.warning)
+        collected = _Collected(found, shown, tell)
+        is_interrupted = True
+        try:
+            with (
+                closing(shown),
+                closing(_results(schedule, make_worker, shown.add, workers)) as ends,
+            ):
+                for result in ends:
+                    if not result.node:
+                        # Its workers were lost, so none of them wrote the receipt.
+                        write_receipt(out, result, identities[result.key])
+                    collected.take(result)
+            is_interrupted = False
+        finally:
+            out.remove(STAGING)
+            summary = write_summary(
+                out, collected.results, time.monotonic() - began_s,
+                lost_workers=schedule.lost_workers, is_interrupted=is_interrupted,
+            )  # fmt: skip
+            if is_interrupted and isinstance(sys.exception(), KeyboardInterrupt):
+                raise KeyboardInterrupt(
+                    f"interrupted: {len(summary.results)} of {len(found)} sources are done or "
+                    f"failed, no other left a file; the same command continues ({summary.path})"
+                )
+    return summary
+
+
+def _require_usable(settings: Settings, workers: int) -> None:
+    """Raise `UsageError` for options that a batch cannot have."""
+    for name in NOT_FOR_BATCHES:
+        value = getattr(settings, name)
+        if value != Settings.__dataclass_fields__[name].default:
+            raise UsageError(f"{option(name, value)} is not for a batch")
+    if workers < 1:
+        raise UsageError(f"{option('workers')} must be 1 or more, got {workers}")
+
+
+def _results(
+    schedule: Schedule, make_worker: Callable[[], Worker], say: Say, workers: int
+) -> Generator[Result, None, None]:
+    """Yield the results of all steps, as they come."""
+    if workers == 1:
+        return in_turn(schedule, make_worker, say)
+    return in_processes(schedule, make_worker, say, workers)
+
+
+class _Collected:
+    """The results of a batch, in the order of its sources."""
+
+    def __init__(
+        self, found: Sequence[Task | Result], shown: BatchProgress, tell: Callable[[Result], None]
+    ) -> None:
+        self._shown, self._tell = shown, tell
+        self._numbers: dict[str, int] = {}
+        self._results: dict[int, Result] = {}
+        for number, one in enumerate(found):
+            if isinstance(one, Task):
+                self._numbers[one.key] = number
+            else:
+                self._take(number, one)
+
+    @property
+    def results(self) -> list[Result]:
+        """Those that are known."""
+        return [self._results[number] for number in sorted(self._results)]
+
+    def take(self, result: Result) -> None:
+        """Take the result of a task."""
+        self._take(self._numbers[result.key], result)
+
+    def _take(self, number: int, result: Result) -> None:
+        self._results[number] = result
+        self._shown.end(result)
+        self._tell(result)
