@@ -352,6 +352,7 @@ _BATCH = options_of(Settings, without=_NOT_BATCH)
         "Examples:\n"
         "  vidsal batch footage/ -o heatmaps/ --recursive\n"
         "  vidsal batch clips.csv -o heatmaps/ --tables --workers 2\n"
+        "  vidsal batch 's3://bucket/*.mp4' -o s3://bucket/heatmaps --ray auto\n"
         "The same command again does only what is missing."
     )
 )
@@ -373,6 +374,24 @@ def batch(
             help="Processes that work at a time, each at one source, with its share of threads."
         ),
     ] = 1,
+    ray: Annotated[
+        str | None,
+        Parameter(
+            help="Work on a Ray cluster: local (started for this run), auto (the one that runs "
+            "here), or the address of its head node.",
+            metavar="ADDRESS|auto|local",
+        ),
+    ] = None,
+    cpus_per_actor: Annotated[
+        float, Parameter(help="CPUs that each worker of the cluster reserves and uses.")
+    ] = 1.0,
+    gpus_per_actor: Annotated[
+        float, Parameter(help="GPUs that each worker of the cluster reserves.")
+    ] = 0.0,
+    slots: Annotated[
+        int | None,
+        Parameter(help="Workers on the cluster; default: as many as its nodes have room for."),
+    ] = None,
     tables: Annotated[
         bool, Parameter(help="Write a CSV table beside each output.", negative=())
     ] = False,
@@ -396,7 +415,8 @@ def batch(
 
     _warn_of_idle(settings, list(options))
     summary = run_batch(
-        sources, output, settings, workers=workers, tables=tables, stores=stores,
+        sources, output, settings, workers=workers, ray=ray, cpus_per_actor=cpus_per_actor,
+        gpus_per_actor=gpus_per_actor, slots=slots, tables=tables, stores=stores,
         retry_failed=retry_failed, tell=_tell_of_batch,
     )  # fmt: skip
     _say(summary.line())

@@ -38,7 +38,10 @@ def test_addresses_are_told_from_paths_and_streams(name: str, expected: bool) ->
 
 
 @pytest.mark.parametrize("kind", ["path", "file", "memory"])
-def test_files_appear_whole_under_their_names(kind: str, tmp_path: Path, memory: str) -> None:
+def test_files_appear_whole_under_their_names(
+    kind: str, tmp_path: Path, memory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     root = {"path": str(tmp_path / "o"), "file": f"file://{tmp_path}/o", "memory": memory}[kind]
     folder = folder_at(root)
     assert isinstance(folder, LocalFolder if kind == "path" else RemoteFolder)

@@ -7,19 +7,23 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, nullcontext
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vidsal.batch.local import in_processes, in_turn, make_local_worker
-from vidsal.batch.places import LocalFolder, RemoteFolder, folder_at
+from vidsal.batch.places import Folder, LocalFolder, RemoteFolder, folder_at
 from vidsal.batch.plan import Planner, Task, asked_rows
 from vidsal.batch.progress import BatchProgress
 from vidsal.batch.receipts import PRIVATE, STAGING, Result, write_receipt
 from vidsal.batch.schedule import Schedule
 from vidsal.batch.summary import BatchSummary, write_summary
-from vidsal.batch.work import Say, Worker
+from vidsal.batch.work import Say
 from vidsal.errors import UsageError, option
 from vidsal.runtime.progress import is_shown
 from vidsal.settings import Settings, settings_of
 from vidsal.sinks.checkpoint import exclusive_folder
+
+if TYPE_CHECKING:
+    from vidsal.batch.ray_cluster import RayOptions
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +39,10 @@ def run_batch(
     settings: Settings | None = None,
     *,
     workers: int = 1,
+    ray: str | None = None,
+    cpus_per_actor: float = 1,
+    gpus_per_actor: float = 0,
+    slots: int | None = None,
     tables: bool = False,
     stores: bool = False,
     retry_failed: bool = False,
@@ -57,6 +65,14 @@ def run_batch(
     workers : int
         Number of processes that work at a time, each at one source. A script needs
         ``if __name__ == "__main__":`` around the call, as for `multiprocessing`.
+    ray : str, optional
+        Work on a Ray cluster: ``"local"`` starts one of this machine, ``"auto"`` joins the one
+        that runs here, other values are addresses. Each node must have vidsal, and must reach the
+        sources and the folder of the results by the same names.
+    cpus_per_actor, gpus_per_actor : float
+        What a worker reserves on its node; its libraries use as many threads.
+    slots : int, optional
+        Number of workers on the cluster; by default as many as it has room for.
     tables, stores : bool
         Also write a table, or keep the analysis, beside each output.
     retry_failed : bool
@@ -82,9 +98,14 @@ def run_batch(
         After Ctrl-C, once the summary of the sources that are done is written.
     """
     settings = settings_of(settings)
+    cluster = _ray_options(ray, cpus_per_actor, gpus_per_actor, slots)
     _require_usable(settings, workers)
     names = [str(sources)] if isinstance(sources, (str, Path)) else [str(one) for one in sources]
     out = folder_at(output)
+    if str(output).startswith("memory:") and (workers > 1 or ray is not None):
+        raise UsageError(f"{output}: other processes do not share this memory: give a folder")
+    if workers > 1 and ray is not None:
+        raise UsageError(f"{option('workers')} is not for {option('ray')}: give {option('slots')}")
     if stores and isinstance(out, RemoteFolder):
         raise UsageError(f"{option('stores', True)} needs a local folder for the results")
     # What is wrong with the options is said before the folder is made.
@@ -100,15 +121,15 @@ def run_batch(
         tasks = [one for one in found if isinstance(one, Task)]
         identities = {one.key: one.identity for one in tasks}
         schedule = Schedule(tasks)
-        make_worker = partial(make_local_worker, out, settings.overwrite)
         shown = BatchProgress(len(found), is_wanted=progress, say=log.warning)
         collected = _Collected(found, shown, tell)
         is_interrupted = True
         try:
-            with (
-                closing(shown),
-                closing(_results(schedule, make_worker, shown.add, workers)) as ends,
-            ):
+            results = _results(
+                schedule, tasks, out, shown.add, workers, cluster,
+                is_overwriting=settings.overwrite,
+            )  # fmt: skip
+            with closing(shown), closing(results) as ends:
                 for result in ends:
                     if not result.node:
                         # Its workers were lost, so none of them wrote the receipt.
@@ -139,10 +160,40 @@ def _require_usable(settings: Settings, workers: int) -> None:
         raise UsageError(f"{option('workers')} must be 1 or more, got {workers}")
 
 
+def _ray_options(
+    address: str | None, cpus: float, gpus: float, slots: int | None
+) -> "RayOptions | None":
+    """Return how a cluster is used; None without one. Nothing of Ray is imported here."""
+    if address is None:
+        for name, value in (
+            ("cpus_per_actor", cpus != 1),
+            ("gpus_per_actor", gpus),
+            ("slots", slots),
+        ):
+            if value:
+                raise UsageError(f"{option(name)} needs {option('ray')}")
+        return None
+    from vidsal.batch.ray_cluster import RayOptions
+
+    return RayOptions(address, cpus, gpus, slots)
+
+
 def _results(
-    schedule: Schedule, make_worker: Callable[[], Worker], say: Say, workers: int
+    schedule: Schedule,
+    tasks: Sequence[Task],
+    out: Folder,
+    say: Say,
+    workers: int,
+    cluster: "RayOptions | None",
+    *,
+    is_overwriting: bool,
 ) -> Generator[Result, None, None]:
     """Yield the results of all steps, as they come."""
+    if cluster is not None and tasks:
+        from vidsal.batch.ray_cluster import on_ray
+
+        return on_ray(schedule, tasks, out, say, cluster, is_overwriting=is_overwriting)
+    make_worker = partial(make_local_worker, out, is_overwriting)
     if workers == 1:
         return in_turn(schedule, make_worker, say)
     return in_processes(schedule, make_worker, say, workers)

@@ -106,6 +106,11 @@ class Schedule:
         self._ended: set[str] = set()
         self.lost_workers = 0
 
+    @property
+    def waiting(self) -> int:
+        """Number of steps that are ready now."""
+        return sum(step.task.key not in self._ended for step in self._waiting)
+
     def take(self) -> Step | None:
         """Return the next step, or None if none is ready now."""
         while self._waiting:
@@ -113,15 +118,6 @@ class Schedule:
             if step.task.key not in self._ended:
                 return step
         return None
-
-    def put_back(self, step: Step) -> None:
-        """Take back a step that was not begun.
-
-        Parameters
-        ----------
-        step : Step
-        """
-        self._waiting.appendleft(step)
 
     def take_all(self) -> list[Step]:
         """Return all steps that are ready now."""

@@ -44,11 +44,19 @@ class Worker:
         Whether outputs of other runs may be replaced.
     localised : callable, optional
         Returns the local copy of a file of a network, where workers do not share a disk.
+    node : str, optional
+        Name of the machine.
     """
 
     def __init__(
-        self, out: Folder, *, is_overwriting: bool, localised: Localised = lambda path: path
+        self,
+        out: Folder,
+        *,
+        is_overwriting: bool,
+        localised: Localised = lambda path: path,
+        node: str = "",
     ) -> None:
+        self._node = node or socket.gethostname()
         self._out, self._is_overwriting, self._localised = out, is_overwriting, localised
         self._network: tuple[object, Network] | None = None
         self._fetched: tuple[str, Path] | None = None
@@ -92,7 +100,7 @@ class Worker:
             Also of a failure.
         """
         began_s = time.perf_counter()
-        about: dict[str, Any] = {"node": socket.gethostname(), "attempts": attempt}
+        about: dict[str, Any] = {"node": self._node, "attempts": attempt}
         try:
             self.claim(task)
             with self.local_source(task) as source, self.staging(task) as folder:
@@ -281,8 +289,8 @@ def _real_names(task: Task, source: SourceLike, folder: Path, out: Folder) -> It
         yield
     except VidsalError as error:
         text = str(error).replace(str(folder / Path(task.output).name), out.address(task.output))
-        if isinstance(source, Path):
-            text = text.replace(str(source), task.source.display_name)
+        opened = source if isinstance(source, Path) else task.source.path
+        text = text.replace(str(opened), task.source.display_name)
         raise VidsalError(text) from error
 
 
