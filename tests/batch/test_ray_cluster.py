@@ -5,11 +5,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from conftest import MakeClip, until
 from pipeline_help import decoded_video
@@ -76,7 +78,7 @@ def _visible(out: Path) -> set[str]:
 
 @pytest.mark.slow
 def test_a_cluster_that_loses_a_node_gives_what_one_process_gives(
-    cluster: Any, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+    cluster: Any, make_clip: MakeClip
 ) -> None:
     sources = _clips(make_clip)
     alone = vidsal.run_batch(sources, "alone", _settings(), tables=True, progress=False)
@@ -122,27 +124,20 @@ def test_a_cluster_that_loses_a_node_gives_what_one_process_gives(
 
 
 @pytest.mark.slow
-def test_a_source_that_kills_its_workers_is_given_up(
-    cluster: Any, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clip = make_clip("a.mp4", frames=400)
+def test_a_source_that_kills_its_workers_is_given_up(cluster: Any, make_clip: MakeClip) -> None:
+    clip = make_clip("deadly.mp4", frames=400)
     options: dict[str, Any] = {"ray": "auto", "slots": 1, "progress": False}
-    import psutil
-
-    def kill_slots() -> None:
-        for process in psutil.process_iter(["cmdline"]):
-            if any("Slot.do" in one for one in process.info["cmdline"] or ()):
-                process.kill()
-
-    import threading
-
     is_over = threading.Event()
 
-    def killing() -> None:
-        while not is_over.wait(0.2):
-            kill_slots()
+    def kill() -> None:
+        while not is_over.wait(0.1):
+            for process in psutil.process_iter(["cmdline"]):
+                # Ray names a process after the step that it is at.
+                title = " ".join(process.info["cmdline"] or ())
+                if title.startswith("ray::vidsal: deadly.mp4"):
+                    process.kill()
 
-    killer = threading.Thread(target=killing)
+    killer = threading.Thread(target=kill)
     killer.start()
     try:
         summary = vidsal.run_batch(clip, "out", _settings(), **options)
