@@ -392,6 +392,14 @@ def batch(
         int | None,
         Parameter(help="Workers on the cluster; default: as many as its nodes have room for."),
     ] = None,
+    split: Annotated[
+        str | None,
+        Parameter(
+            help="Split longer videos into parts of about this length, which several workers "
+            "process at a time: seconds or HH:MM:SS.",
+            metavar="TIME",
+        ),
+    ] = None,
     tables: Annotated[
         bool, Parameter(help="Write a CSV table beside each output.", negative=())
     ] = False,
@@ -416,7 +424,7 @@ def batch(
     _warn_of_idle(settings, list(options))
     summary = run_batch(
         sources, output, settings, workers=workers, ray=ray, cpus_per_actor=cpus_per_actor,
-        gpus_per_actor=gpus_per_actor, slots=slots, tables=tables, stores=stores,
+        gpus_per_actor=gpus_per_actor, slots=slots, split=split, tables=tables, stores=stores,
         retry_failed=retry_failed, tell=_tell_of_batch,
     )  # fmt: skip
     _say(summary.line())

@@ -66,11 +66,12 @@ def test_parts_come_before_other_sources_and_end_in_a_join() -> None:
     steps = [_taken(schedule) for _ in range(3)]
     assert [one.part for one in steps] == list(parts)
     assert steps[1].label == f"{Path('a').name}, part 2 of 3"
-    ends = [PartDone(5, 1.0 + n, 2.0) for n in range(3)]
+    ends = [PartDone(5, 5, (48, 64), 1.0 + n, 2.0) for n in range(3)]
     for number in (2, 0, 1):
         assert schedule.ended(steps[number], ends[number]) is None
     join = _taken(schedule)
-    assert (join.kind, join.task.key, join.parts) == ("join", "a", tuple(ends))
+    assert (join.kind, join.task.key) == ("join", "a")
+    assert join.parts == tuple(zip(parts, ends, strict=True))
     assert schedule.ended(join, _done("a")) == _done("a")
     # b is not worth a split.
     assert schedule.ended(_taken(schedule), ()) is None

@@ -110,11 +110,11 @@ def test_a_cluster_that_loses_a_node_gives_what_one_process_gives(
             table = Path(one.output).with_suffix(".csv")
             assert table.read_text() == twin.with_suffix(".csv").read_text()
     # The identity of a receipt does not depend on who did the work.
-    receipts, others = _receipts(Path("out")), _receipts(Path("alone"))
-    assert receipts.keys() == others.keys() and len(receipts) == 13
+    receipts, twins = _receipts(Path("out")), _receipts(Path("alone"))
+    assert receipts.keys() == twins.keys() and len(receipts) == 13
     for key, receipt in receipts.items():
-        assert receipt["identity"] == others[key]["identity"]
-        assert receipt["frames"] == others[key]["frames"]
+        assert receipt["identity"] == twins[key]["identity"]
+        assert receipt["frames"] == twins[key]["frames"]
     assert not (Path("out") / ".vidsal" / "staging").exists()
 
     again = vidsal.run_batch(sources, "out", _settings(), ray="auto", tables=True, progress=False)

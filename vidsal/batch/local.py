@@ -80,12 +80,14 @@ def _work(make_worker: Callable[[], Worker], threads: int) -> Work:
     return work
 
 
-def make_local_worker(out: Folder, is_overwriting: bool) -> Worker:
+def make_local_worker(out: Folder, is_overwriting: bool, split_s: float | None) -> Worker:
     """Return a worker that shares the disk of the first process.
 
     Parameters
     ----------
     out : Folder
     is_overwriting : bool
+    split_s : float or None
+        See `vidsal.batch.work.Worker`.
     """
-    return Worker(out, is_overwriting=is_overwriting)
+    return Worker(out, is_overwriting=is_overwriting, split_s=split_s)

@@ -197,6 +197,17 @@ class Folder(Protocol):
         """
         ...
 
+    def local(self, name: str, folder: Path) -> Path:
+        """Return a file on this machine: the file itself, or a copy in a folder.
+
+        Parameters
+        ----------
+        name : str
+            Relative to the folder, with slashes.
+        folder : Path
+        """
+        ...
+
     def deliver(self, local: Path, name: str) -> None:
         """Move a local file or folder to its final name; replace what is there.
 
@@ -264,6 +275,10 @@ class LocalFolder:
         path = self.path / name
         with atomic_write(path) as part, writing(path):
             part.write_bytes(content)
+
+    def local(self, name: str, folder: Path) -> Path:
+        """See `Folder`."""
+        return self.path / name
 
     def deliver(self, local: Path, name: str) -> None:
         """See `Folder`."""
@@ -336,6 +351,10 @@ class RemoteFolder:
             local = Path(folder) / "content"
             local.write_bytes(content)
             self.deliver(local, name)
+
+    def local(self, name: str, folder: Path) -> Path:
+        """See `Folder`."""
+        return fetch(f"{self.root}/{name}", folder)
 
     def deliver(self, local: Path, name: str) -> None:
         """See `Folder`.

@@ -176,6 +176,8 @@ class Slot:
     ----------
     out : Folder
     is_overwriting : bool
+    split_s : float or None
+        Length of parts.
     files : mapping of str to SharedFile
         See `shared_files`.
     threads : int
@@ -187,6 +189,7 @@ class Slot:
         self,
         out: Folder,
         is_overwriting: bool,
+        split_s: float | None,
         files: Mapping[str, SharedFile],
         threads: int,
         level: int,
@@ -198,8 +201,9 @@ class Slot:
         self._files = files
         node = f"{socket.gethostname()}/{ray.get_runtime_context().get_node_id()[:8]}"
         self._worker = Worker(
-            out, is_overwriting=is_overwriting, localised=self._localised, node=node
-        )
+            out, is_overwriting=is_overwriting, split_s=split_s, localised=self._localised,
+            node=node,
+        )  # fmt: skip
         self._messages: list[tuple[int, str]] = []
         logger = logging.getLogger("vidsal")
         logger.handlers = [_Collecting(self._messages)]
@@ -272,6 +276,7 @@ def on_ray(
     options: RayOptions,
     *,
     is_overwriting: bool,
+    split_s: float | None,
 ) -> Generator[Result, None, None]:
     """Yield the results of sources that a cluster works at, as they come.
 
@@ -289,6 +294,8 @@ def on_ray(
     options : RayOptions
     is_overwriting : bool
         Whether outputs of other runs may be replaced.
+    split_s : float or None
+        Length of parts, if long sources are split.
 
     Raises
     ------
@@ -302,7 +309,7 @@ def on_ray(
         out = LocalFolder(out.path.absolute())
     with connected(options.address) as ray:
         arguments = (
-            out, is_overwriting, shared_files(ray, tasks), options.threads,
+            out, is_overwriting, split_s, shared_files(ray, tasks), options.threads,
             logging.getLogger("vidsal").getEffectiveLevel(),
         )  # fmt: skip
         cluster = _Cluster(ray, schedule, options, arguments)

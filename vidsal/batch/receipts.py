@@ -7,6 +7,7 @@
         receipts/<key>.json     a source that is done, or failed
         begun/<key>             a source whose outputs may already stand without a receipt
         staging/                unfinished results
+        parts/<key>/            finished parts of a source that is split, until they are joined
         summary.json  summary.csv or .parquet
 """
 
@@ -26,7 +27,9 @@ from vidsal.sinks.fingerprint import checksum, option_values
 from vidsal.static.models import ModelChoice
 
 PRIVATE = ".vidsal"
-RECEIPTS, BEGUN, STAGING = f"{PRIVATE}/receipts", f"{PRIVATE}/begun", f"{PRIVATE}/staging"
+RECEIPTS, BEGUN, STAGING, PARTS = (
+    f"{PRIVATE}/{name}" for name in ("receipts", "begun", "staging", "parts")
+)
 # Options that change neither what is computed nor what is written. The contents of files that
 # options name are in the identity, and their paths are not.
 _IRRELEVANT = (

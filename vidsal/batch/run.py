@@ -15,11 +15,13 @@ from vidsal.batch.plan import Planner, Task, asked_rows
 from vidsal.batch.progress import BatchProgress
 from vidsal.batch.receipts import PRIVATE, STAGING, Result, write_receipt
 from vidsal.batch.schedule import Schedule
+from vidsal.batch.splitting import require_splittable
 from vidsal.batch.summary import BatchSummary, write_summary
 from vidsal.batch.work import Say
 from vidsal.errors import UsageError, option
 from vidsal.runtime.progress import is_shown
 from vidsal.settings import Settings, settings_of
+from vidsal.settings.values import parse_time
 from vidsal.sinks.checkpoint import exclusive_folder
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ def run_batch(
     cpus_per_actor: float = 1,
     gpus_per_actor: float = 0,
     slots: int | None = None,
+    split: float | str | None = None,
     tables: bool = False,
     stores: bool = False,
     retry_failed: bool = False,
@@ -73,6 +76,9 @@ def run_batch(
         What a worker reserves on its node; its libraries use as many threads.
     slots : int, optional
         Number of workers on the cluster; by default as many as it has room for.
+    split : float or str, optional
+        Split videos that are longer than this, in seconds or HH:MM:SS, into parts of about this
+        length, which several workers process at a time. Parts begin at cuts where there are some.
     tables, stores : bool
         Also write a table, or keep the analysis, beside each output.
     retry_failed : bool
@@ -100,6 +106,9 @@ def run_batch(
     settings = settings_of(settings)
     cluster = _ray_options(ray, cpus_per_actor, gpus_per_actor, slots)
     _require_usable(settings, workers)
+    split_s = parse_time(split)
+    if split_s is not None:
+        require_splittable(settings, split_s, has_stores=stores)
     names = [str(sources)] if isinstance(sources, (str, Path)) else [str(one) for one in sources]
     out = folder_at(output)
     if str(output).startswith("memory:") and (workers > 1 or ray is not None):
@@ -120,14 +129,14 @@ def run_batch(
         found = list(planner.planned(asked))
         tasks = [one for one in found if isinstance(one, Task)]
         identities = {one.key: one.identity for one in tasks}
-        schedule = Schedule(tasks)
+        schedule = Schedule(tasks, is_splitting=split_s is not None)
         shown = BatchProgress(len(found), is_wanted=progress, say=log.warning)
         collected = _Collected(found, shown, tell)
         is_interrupted = True
         try:
             results = _results(
                 schedule, tasks, out, shown.add, workers, cluster,
-                is_overwriting=settings.overwrite,
+                is_overwriting=settings.overwrite, split_s=split_s,
             )  # fmt: skip
             with closing(shown), closing(results) as ends:
                 for result in ends:
@@ -187,13 +196,16 @@ def _results(
     cluster: "RayOptions | None",
     *,
     is_overwriting: bool,
+    split_s: float | None,
 ) -> Generator[Result, None, None]:
     """Yield the results of all steps, as they come."""
     if cluster is not None and tasks:
         from vidsal.batch.ray_cluster import on_ray
 
-        return on_ray(schedule, tasks, out, say, cluster, is_overwriting=is_overwriting)
-    make_worker = partial(make_local_worker, out, is_overwriting)
+        return on_ray(
+            schedule, tasks, out, say, cluster, is_overwriting=is_overwriting, split_s=split_s
+        )
+    make_worker = partial(make_local_worker, out, is_overwriting, split_s)
     if workers == 1:
         return in_turn(schedule, make_worker, say)
     return in_processes(schedule, make_worker, say, workers)

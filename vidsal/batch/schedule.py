@@ -25,7 +25,9 @@ class Part:
         Time at which its analysis begins; the frames before `begin_s` are not written.
     begin_s, end_s : float
         From which time its frames are written, and before which: seconds from the first frame of
-        the source. The end of the last part is infinite.
+        the source. The last part ends with the source, at an infinite time.
+    pictures : int or None
+        Number of pictures that the part must have; ``None`` for the last one.
     """
 
     number: int
@@ -33,6 +35,12 @@ class Part:
     warm_s: float
     begin_s: float
     end_s: float
+    pictures: int | None = None
+
+    @property
+    def name(self) -> str:
+        """A name that no other part of the source has, however it is split."""
+        return f"{self.warm_s:.6f}_{self.begin_s:.6f}_{self.end_s:.6f}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +49,17 @@ class PartDone:
 
     Attributes
     ----------
-    frames : int
+    frames, pictures : int
+        Number of frames that were analysed and written, and of pictures in its video.
+    size : (int, int)
+        (height, width) of the pictures.
     video_s, seconds : float
-        Duration of its frames, and of the work.
+        Duration of its pictures, and of the work.
     """
 
     frames: int
+    pictures: int
+    size: tuple[int, int]
     video_s: float
     seconds: float
 
@@ -64,7 +77,7 @@ class Step:
         From 1.
     part : Part or None
         Of a part.
-    parts : tuple of PartDone
+    parts : tuple of (Part, PartDone)
         For the join.
     """
 
@@ -72,7 +85,7 @@ class Step:
     kind: Literal["whole", "split", "part", "join"] = "whole"
     attempt: int = 1
     part: Part | None = None
-    parts: tuple[PartDone, ...] = ()
+    parts: tuple[tuple[Part, PartDone], ...] = ()
 
     @property
     def label(self) -> str:
@@ -83,8 +96,8 @@ class Step:
         return name if self.kind == "whole" else f"{name}, {self.kind}"
 
 
-# What a step gives: the places of parts (none: the source is not worth a split), the end of a
-# part, or the result of the source.
+# What a step gives: the places of parts (none: the source is to be processed in one run), the end
+# of a part, or the result of the source.
 Value = tuple[Part, ...] | PartDone | Result
 
 
@@ -101,7 +114,7 @@ class Schedule:
     def __init__(self, tasks: Iterable[Task], *, is_splitting: bool = False) -> None:
         kind: Literal["split", "whole"] = "split" if is_splitting else "whole"
         self._waiting = deque(Step(task, kind) for task in tasks)
-        self._parts: dict[str, dict[int, PartDone]] = {}
+        self._parts: dict[str, dict[int, tuple[Part, PartDone]]] = {}
         self._attempts: dict[str, int] = {}
         self._ended: set[str] = set()
         self.lost_workers = 0
@@ -109,13 +122,18 @@ class Schedule:
     @property
     def waiting(self) -> int:
         """Number of steps that are ready now."""
-        return sum(step.task.key not in self._ended for step in self._waiting)
+        return sum(map(self._is_wanted, self._waiting))
+
+    def _is_wanted(self, step: Step) -> bool:
+        """Say whether the source of a step still needs it."""
+        is_over = step.task.key in self._ended
+        return not is_over and (step.kind != "part" or step.task.key in self._parts)
 
     def take(self) -> Step | None:
         """Return the next step, or None if none is ready now."""
         while self._waiting:
             step = self._waiting.popleft()
-            if step.task.key not in self._ended:
+            if self._is_wanted(step):
                 return step
         return None
 
@@ -144,14 +162,17 @@ class Schedule:
             return dataclasses.replace(value, attempts=attempts)
         if isinstance(value, PartDone):
             assert step.part is not None
-            done = self._parts[task.key]
-            done[step.part.number] = value
+            done = self._parts.get(task.key)
+            if done is None:
+                return None
+            done[step.part.number] = step.part, value
             if len(done) == step.part.count:
                 parts = tuple(done[number] for number in sorted(done))
                 self._waiting.appendleft(Step(task, "join", parts=parts))
             return None
         if not value:
-            self._waiting.appendleft(Step(task))
+            if step.kind == "split" or self._parts.pop(task.key, None) is not None:
+                self._waiting.appendleft(Step(task))
             return None
         self._parts[task.key] = {}
         # A source that has begun is finished before the next one begins.

@@ -1,6 +1,7 @@
 """The work at one source of a batch, in whichever process and on whichever machine."""
 
 import dataclasses
+import json
 import logging
 import shutil
 import socket
@@ -14,8 +15,9 @@ from typing import Any
 
 from vidsal.batch.places import Folder, fetch, is_address
 from vidsal.batch.plan import Task
-from vidsal.batch.receipts import BEGUN, STAGING, Result, write_receipt
-from vidsal.batch.schedule import Step, Value
+from vidsal.batch.receipts import BEGUN, PARTS, STAGING, Result, write_receipt
+from vidsal.batch.schedule import Part, PartDone, Step, Value
+from vidsal.batch.splitting import UnevenPartError, join_parts, parts_of, write_part
 from vidsal.errors import VidsalError, one_line, option
 from vidsal.pipeline import Outcome, process
 from vidsal.settings import Settings
@@ -25,6 +27,8 @@ from vidsal.store.schema import SUFFIX as STORE_SUFFIX
 
 log = logging.getLogger(__name__)
 
+# A file of a finished part, with what `PartDone` has.
+_RECORD = "part.json"
 # Seconds between two reports of a worker's progress.
 _TELL_S = 0.5
 # Gets seconds of video that were analysed since the last call.
@@ -42,6 +46,8 @@ class Worker:
         The folder of the results.
     is_overwriting : bool
         Whether outputs of other runs may be replaced.
+    split_s : float, optional
+        Length of parts, if long sources are split.
     localised : callable, optional
         Returns the local copy of a file of a network, where workers do not share a disk.
     node : str, optional
@@ -53,10 +59,11 @@ class Worker:
         out: Folder,
         *,
         is_overwriting: bool,
+        split_s: float | None = None,
         localised: Localised = lambda path: path,
         node: str = "",
     ) -> None:
-        self._node = node or socket.gethostname()
+        self._node, self._split_s = node or socket.gethostname(), split_s
         self._out, self._is_overwriting, self._localised = out, is_overwriting, localised
         self._network: tuple[object, Network] | None = None
         self._fetched: tuple[str, Path] | None = None
@@ -81,48 +88,131 @@ class Worker:
         tuple of Part, PartDone or Result
             A failure is a `Result`.
         """
-        return self.whole(step.task, step.attempt, say)
+        about: dict[str, Any] = {"node": self._node, "attempts": step.attempt}
+        began_s = time.perf_counter()
+        try:
+            if step.kind == "split":
+                return self.split(step.task)
+            if step.kind == "part":
+                assert step.part is not None
+                return self.part(step.task, step.part, say)
+            result = self.join(step) if step.kind == "join" else self.whole(step.task, say)
+        except Refused as error:
+            # The next run asks again: the source may be in order.
+            return step.task.failure(str(error), **about)
+        except Exception as error:
+            seconds = time.perf_counter() - began_s
+            failure = step.task.failure(one_line(error), seconds=seconds, **about)
+            return self._finished(step.task, failure)
+        seconds = time.perf_counter() - began_s + sum(done.seconds for _, done in step.parts)
+        return self._finished(step.task, dataclasses.replace(result, seconds=seconds, **about))
 
-    def whole(self, task: Task, attempt: int, say: Say) -> Result:
-        """Process a source, and leave its receipt.
+    def whole(self, task: Task, say: Say) -> Result:
+        """Process a source in one run.
 
         Parameters
         ----------
         task : Task
-        attempt : int
-            1 for the first one; an earlier attempt may have left outputs.
+        say : callable
+            Gets seconds of video as they are done.
+        """
+        self.claim(task)
+        with self.local_source(task) as source, self.staging(task) as folder:
+            settings = self.own_settings(task, folder)
+            with _real_names(task, source, folder, self._out):
+                outcome = process(
+                    source, settings, network=self.network(task),
+                    progress=partial(counted, say=say),
+                )  # fmt: skip
+            self.deliver(task, folder)
+        return Result(
+            task.source.display_name, "done", self._out.address(task.output),
+            frames=outcome.frames, video_s=_video_s(outcome), key=task.key,
+        )  # fmt: skip
+
+    def split(self, task: Task) -> tuple[Part, ...]:
+        """Return the parts of a source; none if it is to be processed in one run.
+
+        Parameters
+        ----------
+        task : Task
+        """
+        self.claim(task)
+        assert self._split_s is not None
+        with self.local_source(task) as source:
+            path = source if isinstance(source, Path) else task.source.path
+            if not path.is_file():
+                return ()
+            try:
+                return parts_of(path, task.settings, self._split_s)
+            except VidsalError:
+                # One run says what is wrong with the source.
+                return ()
+
+    def part(self, task: Task, part: Part, say: Say) -> PartDone | tuple[()]:
+        """Process a part of a source, if no earlier run has done so.
+
+        Parameters
+        ----------
+        task : Task
+        part : Part
         say : callable
             Gets seconds of video as they are done.
 
         Returns
         -------
-        Result
-            Also of a failure.
+        PartDone or tuple
+            An empty tuple if the source cannot be put together from parts.
         """
-        began_s = time.perf_counter()
-        about: dict[str, Any] = {"node": self._node, "attempts": attempt}
-        try:
-            self.claim(task)
-            with self.local_source(task) as source, self.staging(task) as folder:
-                settings = self.own_settings(task, folder)
+        place = f"{PARTS}/{task.key}/{part.name}"
+        record = f"{place}/{_RECORD}"
+        if self._out.exists(record):
+            values = json.loads(self._out.read(record))
+            return PartDone(**values | {"size": tuple(values["size"])})
+        with self.local_source(task) as source, self.staging(task) as folder:
+            settings = self.own_settings(task, folder)
+            try:
                 with _real_names(task, source, folder, self._out):
-                    outcome = process(
-                        source, settings, network=self.network(task),
-                        progress=partial(counted, say=say),
+                    done = write_part(
+                        source, settings, part, self.network(task), folder,
+                        lambda results: counted(results, None, say=say),
                     )  # fmt: skip
-                self.deliver(task, folder)
-        except Refused as error:
-            # The next run asks again: the source may be in order.
-            return task.failure(str(error), **about)
-        except Exception as error:
-            seconds = time.perf_counter() - began_s
-            return self.finished(task, task.failure(one_line(error), seconds=seconds, **about))
-        result = Result(
+            except UnevenPartError as error:
+                log.info("%s is processed in one run: %s", task.source.display_name, error)
+                return ()
+            for file in folder.iterdir():
+                self._out.deliver(file, f"{place}/{file.name}")
+        self._out.write(record, json.dumps(dataclasses.asdict(done)).encode())
+        return done
+
+    def join(self, step: Step) -> Result:
+        """Write the results of a source from those of its parts.
+
+        Parameters
+        ----------
+        step : Step
+        """
+        task = step.task
+        with self.local_source(task) as source, self.staging(task) as folder:
+            settings = self.own_settings(task, folder)
+            found = []
+            for number, (part, done) in enumerate(step.parts):
+                place = f"{PARTS}/{task.key}/{part.name}"
+                copies = folder / f"{number}"
+                copies.mkdir()
+                names = [name for name in self._out.names(place) if name != _RECORD]
+                local = [self._out.local(f"{place}/{name}", copies) for name in names]
+                found.append((local[0].parent, done))
+            with _real_names(task, source, folder, self._out):
+                join_parts(source, settings, found, folder)
+            self.deliver(task, folder)
+        self._out.remove(f"{PARTS}/{task.key}")
+        return Result(
             task.source.display_name, "done", self._out.address(task.output),
-            frames=outcome.frames, video_s=_video_s(outcome), key=task.key,
-            seconds=time.perf_counter() - began_s, **about,
+            frames=sum(done.frames for _, done in step.parts),
+            video_s=sum(done.video_s for _, done in step.parts),
+            parts=len(step.parts), key=task.key,
         )  # fmt: skip
-        return self.finished(task, result)
 
     def claim(self, task: Task) -> None:
         """Check that the outputs may be written, and mark them as this task's.
@@ -147,14 +237,8 @@ class Worker:
                     )
             self._out.write(mark, b"")
 
-    def finished(self, task: Task, result: Result) -> Result:
-        """Write the receipt of a result, and return the result.
-
-        Parameters
-        ----------
-        task : Task
-        result : Result
-        """
+    def _finished(self, task: Task, result: Result) -> Result:
+        """Write the receipt of a result, and return the result."""
         write_receipt(self._out, result, task.identity)
         self._out.remove(f"{BEGUN}/{task.key}")
         return result

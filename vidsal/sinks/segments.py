@@ -3,7 +3,7 @@
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from itertools import accumulate
@@ -26,7 +26,7 @@ from vidsal.types import Rgb, Saliency, SourceInfo
 
 log = logging.getLogger(__name__)
 
-_TABLE, _MAPS = "table.csv", "maps"
+TABLE, _MAPS = "table.csv", "maps"
 # A file of the result with the number of its frames.
 _FRAMES = "frames"
 # A file of the result that exists once the maps of an earlier run are removed from their folder.
@@ -110,7 +110,7 @@ class SegmentWriter:
         self._output = output
         self._fps = codecs.rate_of(output, info.fps)
         self._silent_suffix, self._silent_options = codecs.intermediate(output, settings)
-        self._current: _OpenSegment | None = None
+        self._current: OpenSegment | None = None
         last = checkpoint.segments[-1] if checkpoint.segments else None
         self.frames = last.frames if last else 0
         if checkpoint.result is not None:
@@ -164,7 +164,7 @@ class SegmentWriter:
             self._state.stream = stream_state
             self._finish_segment(current, is_last=False)
 
-    def _open_current(self) -> "_OpenSegment":
+    def _open_current(self) -> "OpenSegment":
         if self._current is None:
             folder = self._checkpoint.new_folder()
             video = VideoEncoder(
@@ -172,10 +172,10 @@ class SegmentWriter:
                 timeline=self._state.timeline,
             )  # fmt: skip
             self._state.timeline = video.timeline
-            self._current = _OpenSegment(folder, video, self._info, self._settings)
+            self._current = OpenSegment(folder, video, self._info, self._settings)
         return self._current
 
-    def _finish_segment(self, segment: "_OpenSegment", *, is_last: bool) -> None:
+    def _finish_segment(self, segment: "OpenSegment", *, is_last: bool) -> None:
         encoded = segment.finish(self._info if is_last else None)
         metadata = {
             "encoded": encoded,
@@ -232,7 +232,7 @@ class SegmentWriter:
             folder = checkpoint.new_folder()
             self._join_video(folder)
             if settings.table:
-                _join_tables([one.folder / _TABLE for one in checkpoint.segments], folder / _TABLE)
+                join_tables([one.folder / TABLE for one in checkpoint.segments], folder / TABLE)
             with writing(checkpoint.folder):
                 (folder / _FRAMES).write_text(str(self.frames), encoding="ascii")
             checkpoint.finish_result(folder)
@@ -242,7 +242,7 @@ class SegmentWriter:
             _deliver_maps(checkpoint.folder, result, settings.maps)
         if settings.table:
             with atomic_write(settings.table) as part, writing(settings.table):
-                shutil.copyfile(result / _TABLE, part)
+                shutil.copyfile(result / TABLE, part)
         # The video comes last: if it exists, all other outputs do.
         video = result / self._output.name
         if video.exists():
@@ -253,7 +253,7 @@ class SegmentWriter:
     def _join_video(self, folder: Path) -> None:
         segments = [one for one in self._checkpoint.segments if one.metadata["encoded"]]
         silent = folder / f"silent{self._silent_suffix}"
-        _join(segments, self._fps, silent, self._silent_options)
+        join_videos(segments, self._fps, silent, self._silent_options)
         assert self._size is not None
         frames = sum(one.metadata["encoded"] for one in segments)
         expected = ExpectedPicture(frames, self._size, self._fps)
@@ -262,8 +262,18 @@ class SegmentWriter:
         silent.unlink(missing_ok=True)
 
 
-class _OpenSegment:
-    """A segment that is being written."""
+class OpenSegment:
+    """A segment that is being written.
+
+    Parameters
+    ----------
+    folder : Path
+        Of its files.
+    video : VideoEncoder
+    info : SourceInfo
+    settings : Settings
+        ``table`` and ``maps`` say what is written beside the video.
+    """
 
     def __init__(
         self,
@@ -277,19 +287,35 @@ class _OpenSegment:
         self._stack = ExitStack()
         sinks: list[SaliencySink] = []
         if settings.table:
-            table = table_sink(folder / _TABLE, info, settings)
+            table = table_sink(folder / TABLE, info, settings)
             sinks.append(self._stack.enter_context(table))
         if settings.maps:
             sinks.append(self._stack.enter_context(maps_sink(folder / _MAPS)))
         self._sinks = AllSinks(sinks, self._stack.enter_context(video))
 
     def write(self, saliency: Saliency, picture: Rgb) -> None:
+        """Write a frame.
+
+        Parameters
+        ----------
+        saliency : Saliency
+        picture : (H, W, 3) uint8 array
+            RGB with even sides.
+        """
         self._sinks.write(saliency, picture)
 
     def finish(self, info: SourceInfo | None) -> int:
         """Close the files and verify the video; return the number of its pictures.
 
-        `info` is given for the last segment of the source.
+        Parameters
+        ----------
+        info : SourceInfo or None
+            Given for the last segment of the source.
+
+        Raises
+        ------
+        VidsalError
+            If the video is not the expected one.
         """
         video = self.video
         if info is not None:
@@ -315,12 +341,30 @@ class _OpenSegment:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close the files; the folder stays unfinished."""
+        """Close the files; the folder stays unfinished. Takes what ``__exit__`` gets.
+
+        Parameters
+        ----------
+        kind, error, trace
+            Of the error that ended the work.
+        """
         self._stack.__exit__(kind, error, trace)
 
 
-def _join(segments: list[Segment], fps: Fraction, result: Path, options: OutputOptions) -> None:
+def join_videos(
+    segments: Sequence[Segment], fps: Fraction, result: Path, options: OutputOptions
+) -> None:
     """Concatenate the videos of segments without encoding them again.
+
+    Parameters
+    ----------
+    segments : sequence of Segment
+        Their ``metadata["encoded"]`` is the number of pictures, at least 1.
+    fps : Fraction
+    result : Path
+        Its suffix is that of the segments' videos.
+    options : OutputOptions
+        ``codec`` is used.
 
     Raises
     ------
@@ -350,8 +394,19 @@ def _join(segments: list[Segment], fps: Fraction, result: Path, options: OutputO
     script.unlink()
 
 
-def _join_tables(tables: list[Path], result: Path) -> None:
-    """Concatenate tables, with one header."""
+def join_tables(tables: Sequence[Path], result: Path) -> None:
+    """Concatenate tables, with one header.
+
+    Parameters
+    ----------
+    tables : sequence of Path
+    result : Path
+
+    Raises
+    ------
+    VidsalError
+        If it cannot be written.
+    """
     with writing(result), result.open("wb") as file:
         for n, table in enumerate(tables):
             with table.open("rb") as rows:
