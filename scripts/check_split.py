@@ -33,18 +33,24 @@ def main() -> None:
     parser.add_argument("--short-side", type=int, default=256)
     arguments = parser.parse_args()
     settings = vidsal.Settings(
-        model=arguments.model, short_side=arguments.short_side, working_width=160,
+        model=arguments.model, short_side=arguments.short_side, working_width=160, static_every=2,
         end=max(arguments.places) + arguments.length,
     )  # fmt: skip
+    with vidsal.analyse(arguments.clip, settings) as analysis:
+        fps = analysis.info.fps
+    if fps is None:
+        raise SystemExit(f"{arguments.clip} is a photo, which has no parts")
+    # A warm-up begins at a frame at which one run draws gradients.
+    step_s = float(2 / fps)
     whole = maps_of(arguments.clip, settings)
     print("warm-up   first second: mean  lowest   later: mean  lowest")
     for warm_s in arguments.warm:
         first, later = [], []
         for place_s in arguments.places:
+            start_s = max(0.0, int((place_s - warm_s) / step_s) * step_s - step_s / 4)
             part = dataclasses.replace(
-                settings, start=max(0.0, place_s - warm_s) - 0.01 or None,
-                end=place_s + arguments.length,
-            )  # fmt: skip
+                settings, start=start_s or None, end=place_s + arguments.length
+            )
             correlations = compared(maps_of(arguments.clip, part), whole, place_s)
             first += [value for time_s, value in correlations if time_s < 1]
             later += [value for time_s, value in correlations if time_s >= 1]

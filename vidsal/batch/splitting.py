@@ -37,7 +37,7 @@ from vidsal.types import Saliency, SourceInfo
 # Gets the frames that are written, and hands them on.
 Counted = Callable[[Iterable[Saliency]], Iterable[Saliency]]
 # Seconds of the analysis before a part that does not begin at a cut; see docs/scale.md.
-WARM_S = 8.0
+WARM_S = 4.0
 # Seconds of it before a cut: a flash ends within half a second, and a cut that follows another one
 # so soon is told from a flash by what was before both.
 _BEFORE_CUT_S = 1.0
