@@ -24,7 +24,7 @@ FPS = 10
 
 
 def _settings(**options: Any) -> Settings:
-    given = {
+    given: dict[str, Any] = {
         "model": "none", "working_width": 64, "short_side": 32, "annotate": False, "layout": "map",
         "colormap": "grey", "codec": "ffv1",
     }  # fmt: skip
@@ -98,7 +98,7 @@ def test_parts_within_a_scene_are_near_to_one_run(
 ) -> None:
     _use_voting(monkeypatch)
     clip = _film(Path("film.mkv"), (45, 290), load_script)
-    options: dict[str, Any] = {"model": "lite0", "static_every": 2}
+    options: dict[str, Any] = {"model": "lite0", "static_every": 2, "predict_every": 0.0}
     (result,) = _split(clip, **options).results
     assert result.parts == 3
     vidsal.run(clip, _settings(**options, output=Path("one.mkv"), table=Path("one.csv")))
@@ -221,4 +221,4 @@ def test_options_that_parts_cannot_have_are_refused() -> None:
         ({"split": "x"}, {}, "a time is seconds"),
     ):
         with pytest.raises(UsageError, match=message):
-            vidsal.run_batch("a.mp4", "out", _settings(**options), progress=False, **given)  # type: ignore[arg-type]
+            vidsal.run_batch("a.mp4", "out", _settings(**options), progress=False, **given)
