@@ -326,14 +326,14 @@ class RemoteFolder:
         """See `Folder`."""
         system, path = open_store(f"{self.root}/{name}")
         with _store_errors(self.address(name), "read"):
-            system.invalidate_cache()
+            system.invalidate_cache(posixpath.dirname(path))
             return bool(system.exists(path))
 
     def names(self, subfolder: str) -> list[str]:
         """See `Folder`."""
         system, path = open_store(f"{self.root}/{subfolder}")
         with _store_errors(self.address(subfolder), "listed"):
-            system.invalidate_cache()
+            system.invalidate_cache(posixpath.dirname(path))
             if not system.exists(path):
                 return []
             names = (posixpath.basename(one.rstrip("/")) for one in system.ls(path, detail=False))
