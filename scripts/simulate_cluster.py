@@ -141,9 +141,13 @@ def main() -> None:
 
 def changed(assumed: Assumptions, words: Sequence[str]) -> Assumptions:
     """Return assumptions with other values, given as ``NAME=VALUE``."""
-    kinds = {field.name: type(field.default) for field in dataclasses.fields(assumed)}
-    pairs = dict(word.split("=", 1) for word in words)
-    return dataclasses.replace(assumed, **{name: kinds[name](pairs[name]) for name in pairs})
+    values = dataclasses.asdict(assumed)
+    for word in words:
+        name, _, value = word.partition("=")
+        if name not in values:
+            raise SystemExit(f"there is no assumption {name}: there are {', '.join(values)}")
+        values[name] = type(values[name])(value)
+    return Assumptions(**values)
 
 
 def file_lengths(hours: float, assumed: Assumptions, rng: np.random.Generator) -> list[float]:
