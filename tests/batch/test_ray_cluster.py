@@ -210,6 +210,7 @@ def test_without_ray_one_line_says_what_to_install(
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(VidsalError, match=r"ray='local' needs Ray: pip install \"vidsal\[ray\]\""):
         vidsal.run_batch(make_clip(frames=3), "out", _settings(), ray="local", progress=False)
+    assert not Path("out").exists()
 
 
 def test_nothing_of_ray_is_imported_without_it(make_clip: MakeClip) -> None:

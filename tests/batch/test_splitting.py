@@ -1,5 +1,6 @@
 """Sources in parts: where parts begin, and that the joined file is that of one run."""
 
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from resume_help import Voting, audio_of
 
 import vidsal
 from vidsal.batch import plan, splitting, work
+from vidsal.batch.places import folder_at
 from vidsal.batch.splitting import UnevenPartError, clear_cuts, parts_of, placed, span
 from vidsal.errors import UsageError
 from vidsal.settings import Settings
@@ -112,6 +114,27 @@ def test_parts_within_a_scene_are_near_to_one_run(
     for name in ("index", "time_s", "camera_model", "cut", "class_1"):
         assert [row[name] for row in rows] == [row[name] for row in others]
     assert rows != others
+
+
+@pytest.mark.parametrize("place", ["folder", "memory"])
+def test_parts_are_joined_from_several_processes_and_from_addresses(
+    place: str, load_script: LoadScript
+) -> None:
+    clip = _film(Path("film.mkv"), (107, 93, 110), load_script)
+    vidsal.run(clip, _settings(output=Path("one.mkv"), table=Path("one.csv")))
+    # Each place has what the other has not: several processes, and uploaded parts.
+    out = folder_at("joined" if place == "folder" else f"memory://{uuid.uuid4().hex}")
+    summary = vidsal.run_batch(
+        clip, out.address("").rstrip("/"), _settings(), split=10, tables=True, progress=False,
+        workers=2 if place == "folder" else 1,
+    )  # fmt: skip
+    assert (summary.results[0].status, summary.results[0].parts) == ("done", 3)
+    assert out.read("film_saliency.csv") == Path("one.csv").read_bytes()
+    Path("joined.mkv").write_bytes(out.read("film_saliency.mkv"))
+    whole, joined = decoded_matroska(Path("one.mkv")), decoded_matroska(Path("joined.mkv"))
+    assert len(whole) == len(joined) == 310
+    assert all(np.array_equal(a, b) for a, b in zip(whole, joined, strict=True))
+    assert out.names(".vidsal/parts") == out.names(".vidsal/begun") == []
 
 
 def test_a_part_of_a_source_is_split_as_well(load_script: LoadScript) -> None:

@@ -6,6 +6,7 @@ A lost actor costs its step, which is begun again elsewhere.
 
 import dataclasses
 import logging
+import math
 import os
 import socket
 import tempfile
@@ -38,6 +39,8 @@ log = logging.getLogger(__name__)
 _LOOK_S = 2.0
 # Actors that may fail to start before the batch gives up, when none has started yet.
 _FAILED_STARTS = 3
+# Seconds without any actor after which the batch says that it waits.
+_PATIENCE_S = 60.0
 # Seconds that actors get to remove fetched files at the end.
 _GRACE_S = 5.0
 
@@ -76,6 +79,33 @@ class RayOptions:
         return max(1, int(self.cpus))
 
 
+def imported_ray(address: str) -> Any:
+    """Return Ray, prepared for an address.
+
+    Parameters
+    ----------
+    address : str
+        See `RayOptions`.
+
+    Raises
+    ------
+    VidsalError
+        If it is missing.
+    """
+    # vidsal sends nothing to anyone; a user's own choice stays.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if address == "local":
+        # Ray then binds to the loopback address alone, on each system as on those of the name.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise VidsalError(
+            f'{option("ray", address)} needs Ray: pip install "vidsal[ray]"'
+        ) from error
+    return ray
+
+
 @contextmanager
 def connected(address: str) -> Iterator[Any]:
     """Lend Ray, connected to a cluster; a connection that exists is used, and stays.
@@ -94,17 +124,7 @@ def connected(address: str) -> Iterator[Any]:
     VidsalError
         If Ray is missing, or there is no cluster.
     """
-    # vidsal sends nothing to anyone; a user's own choice stays.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if address == "local":
-        # Ray then binds to the loopback address alone, on each system as on those of the name.
-        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-    try:
-        import ray
-    except ImportError as error:
-        raise VidsalError(
-            f'{option("ray", address)} needs Ray: pip install "vidsal[ray]"'
-        ) from error
+    ray = imported_ray(address)
     if ray.is_initialized():
         yield ray
         return
@@ -355,7 +375,7 @@ class _Cluster:
         # What each actor is at, by the reference of its answer.
         self._pending: dict[Any, _Actor] = {}
         self._failed_starts = 0
-        self._has_started = False
+        self._has_started, self._began_s = False, time.monotonic()
         self._looked_s, self._room = -_LOOK_S, 0
 
     @property
@@ -376,14 +396,19 @@ class _Cluster:
                 if step is None:
                     return
                 self._begin(actor, step)
-        starting = sum(not one.is_ready for one in self._actors)
-        wanted = min(self._wanted() - len(self._actors), self._schedule.waiting - starting)
-        for _ in range(wanted):
-            self._start()
+        wanted = self._wanted() - len(self._actors)
+        if wanted > 0:
+            # Counting the steps takes a while; mostly there is no room for more actors.
+            starting = sum(not one.is_ready for one in self._actors)
+            for _ in range(min(wanted, self._schedule.waiting - starting)):
+                self._start()
 
     def wait(self) -> Iterator[Result | PartDone]:
         """Yield the ends of parts and sources that came within a moment."""
-        ready, _ = self._ray.wait(list(self._pending), num_returns=1, timeout=_LOOK_S / 2)
+        ready, others = self._ray.wait(list(self._pending), num_returns=1, timeout=_LOOK_S / 2)
+        if ready and others:
+            ready += self._ray.wait(others, num_returns=len(others), timeout=0)[0]
+        self._warn_of_waiting()
         for reference in ready:
             actor = self._pending.pop(reference)
             step, actor.step = actor.step, None
@@ -409,6 +434,15 @@ class _Cluster:
                 yield result
             elif isinstance(value, PartDone):
                 yield value
+
+    def _warn_of_waiting(self) -> None:
+        """Say once that no actor starts: the cluster may have no room for one."""
+        if not self._has_started and time.monotonic() - self._began_s > _PATIENCE_S:
+            self._began_s = math.inf
+            log.warning(
+                "no worker has started for a minute: has a node %g free CPUs and %g free GPUs?",
+                self._options.cpus, self._options.gpus,
+            )  # fmt: skip
 
     def close(self) -> None:
         """End all actors."""

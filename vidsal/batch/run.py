@@ -2,9 +2,9 @@
 
 import logging
 import sys
-import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -104,19 +104,16 @@ def run_batch(
         After Ctrl-C, once the summary of the sources that are done is written.
     """
     settings = settings_of(settings)
-    cluster = _ray_options(ray, cpus_per_actor, gpus_per_actor, slots)
-    _require_usable(settings, workers)
-    split_s = parse_time(split)
-    if split_s is not None:
-        require_splittable(settings, split_s, has_stores=stores)
     names = [str(sources)] if isinstance(sources, (str, Path)) else [str(one) for one in sources]
     out = folder_at(output)
-    if str(output).startswith("memory:") and (workers > 1 or ray is not None):
-        raise UsageError(f"{output}: other processes do not share this memory: give a folder")
-    if workers > 1 and ray is not None:
-        raise UsageError(f"{option('workers')} is not for {option('ray')}: give {option('slots')}")
-    if stores and isinstance(out, RemoteFolder):
-        raise UsageError(f"{option('stores', True)} needs a local folder for the results")
+    split_s = parse_time(split)
+    _require_usable(settings, out, workers=workers, ray=ray, stores=stores)
+    if split_s is not None:
+        require_splittable(settings, split_s, has_stores=stores)
+    how = _How(
+        out, workers, _ray_options(ray, cpus_per_actor, gpus_per_actor, slots), split_s,
+        settings.overwrite,
+    )  # fmt: skip
     # What is wrong with the options is said before the folder is made.
     asked = list(asked_rows(names, is_recursive=settings.recursive))
     planner = Planner(
@@ -125,48 +122,71 @@ def run_batch(
     )  # fmt: skip
     alone = exclusive_folder(out.path / PRIVATE) if isinstance(out, LocalFolder) else nullcontext()
     with alone:
-        began_s = time.monotonic()
         found = list(planner.planned(asked))
-        tasks = [one for one in found if isinstance(one, Task)]
-        identities = {one.key: one.identity for one in tasks}
-        schedule = Schedule(tasks, is_splitting=split_s is not None)
         shown = BatchProgress(len(found), is_wanted=progress, say=log.warning)
-        collected = _Collected(found, shown, tell)
-        is_interrupted = True
-        try:
-            results = _results(
-                schedule, tasks, out, shown.add, workers, cluster,
-                is_overwriting=settings.overwrite, split_s=split_s,
-            )  # fmt: skip
-            with closing(shown), closing(results) as ends:
-                for result in ends:
-                    if not result.node:
-                        # Its workers were lost, so none of them wrote the receipt.
-                        write_receipt(out, result, identities[result.key])
-                    collected.take(result)
-            is_interrupted = False
-        finally:
-            out.remove(STAGING)
-            summary = write_summary(
-                out, collected.results, time.monotonic() - began_s,
-                lost_workers=schedule.lost_workers, is_interrupted=is_interrupted,
-            )  # fmt: skip
-            if is_interrupted and isinstance(sys.exception(), KeyboardInterrupt):
-                raise KeyboardInterrupt(
-                    f"interrupted: {len(summary.results)} of {len(found)} sources are done or "
-                    f"failed, no other left a file; the same command continues ({summary.path})"
-                )
+        with closing(shown):
+            return _worked_at(found, how, shown, tell)
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    """Who works at the sources of a batch, and how."""
+
+    out: Folder
+    workers: int
+    cluster: "RayOptions | None"
+    split_s: float | None
+    is_overwriting: bool
+
+
+def _worked_at(
+    found: Sequence[Task | Result], how: _How, shown: BatchProgress, tell: Callable[[Result], None]
+) -> BatchSummary:
+    """Do what is to be done, and write the summary, also after Ctrl-C."""
+    tasks = [one for one in found if isinstance(one, Task)]
+    identities = {one.key: one.identity for one in tasks}
+    schedule = Schedule(tasks, is_splitting=how.split_s is not None)
+    collected = _Collected(found, shown, tell)
+    is_interrupted = True
+    try:
+        with closing(_results(schedule, tasks, how, shown.add)) as results:
+            for result in results:
+                if not result.node:
+                    # Its workers were lost, so none of them wrote the receipt.
+                    write_receipt(how.out, result, identities[result.key])
+                collected.take(result)
+        is_interrupted = False
+    finally:
+        how.out.remove(STAGING)
+        summary = write_summary(
+            how.out, collected.results, shown.elapsed_s, lost_workers=schedule.lost_workers,
+            is_interrupted=is_interrupted,
+        )  # fmt: skip
+        if isinstance(sys.exception(), KeyboardInterrupt):
+            raise KeyboardInterrupt(
+                f"interrupted: {len(summary.results)} of {len(found)} sources are done or "
+                f"failed, no other left a file; the same command continues ({summary.path})"
+            )
     return summary
 
 
-def _require_usable(settings: Settings, workers: int) -> None:
-    """Raise `UsageError` for options that a batch cannot have."""
+def _require_usable(
+    settings: Settings, out: Folder, *, workers: int, ray: str | None, stores: bool
+) -> None:
+    """Raise `UsageError` for options that a batch cannot have, or not together."""
     for name in NOT_FOR_BATCHES:
         value = getattr(settings, name)
         if value != Settings.__dataclass_fields__[name].default:
             raise UsageError(f"{option(name, value)} is not for a batch")
     if workers < 1:
         raise UsageError(f"{option('workers')} must be 1 or more, got {workers}")
+    if workers > 1 and ray is not None:
+        raise UsageError(f"{option('workers')} is not for {option('ray')}: give {option('slots')}")
+    if isinstance(out, RemoteFolder):
+        if out.root.startswith("memory:") and (workers > 1 or ray is not None):
+            raise UsageError(f"{out.root}: other processes do not share this memory: give a folder")
+        if stores:
+            raise UsageError(f"{option('stores', True)} needs a local folder for the results")
 
 
 def _ray_options(
@@ -182,33 +202,29 @@ def _ray_options(
             if value:
                 raise UsageError(f"{option(name)} needs {option('ray')}")
         return None
-    from vidsal.batch.ray_cluster import RayOptions
+    from vidsal.batch.ray_cluster import RayOptions, imported_ray
 
-    return RayOptions(address, cpus, gpus, slots)
+    options = RayOptions(address, cpus, gpus, slots)
+    # Before anything is made: it may be missing.
+    imported_ray(address)
+    return options
 
 
 def _results(
-    schedule: Schedule,
-    tasks: Sequence[Task],
-    out: Folder,
-    say: Say,
-    workers: int,
-    cluster: "RayOptions | None",
-    *,
-    is_overwriting: bool,
-    split_s: float | None,
+    schedule: Schedule, tasks: Sequence[Task], how: _How, say: Say
 ) -> Generator[Result, None, None]:
     """Yield the results of all steps, as they come."""
-    if cluster is not None and tasks:
+    if how.cluster is not None and tasks:
         from vidsal.batch.ray_cluster import on_ray
 
         return on_ray(
-            schedule, tasks, out, say, cluster, is_overwriting=is_overwriting, split_s=split_s
-        )
-    make_worker = partial(make_local_worker, out, is_overwriting, split_s)
-    if workers == 1:
+            schedule, tasks, how.out, say, how.cluster, is_overwriting=how.is_overwriting,
+            split_s=how.split_s,
+        )  # fmt: skip
+    make_worker = partial(make_local_worker, how.out, how.is_overwriting, how.split_s)
+    if how.workers == 1:
         return in_turn(schedule, make_worker, say)
-    return in_processes(schedule, make_worker, say, workers)
+    return in_processes(schedule, make_worker, say, how.workers)
 
 
 class _Collected:

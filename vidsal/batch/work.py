@@ -117,7 +117,7 @@ class Worker:
             Gets seconds of video as they are done.
         """
         self.claim(task)
-        with self.local_source(task) as source, self.staging(task) as folder:
+        with self.local_source(task) as source, self.staging() as folder:
             settings = self.own_settings(task, folder)
             with _real_names(task, source, folder, self._out):
                 outcome = process(
@@ -169,7 +169,7 @@ class Worker:
         if self._out.exists(record):
             values = json.loads(self._out.read(record))
             return PartDone(**values | {"size": tuple(values["size"])})
-        with self.local_source(task) as source, self.staging(task) as folder:
+        with self.local_source(task) as source, self.staging() as folder:
             settings = self.own_settings(task, folder)
             try:
                 with _real_names(task, source, folder, self._out):
@@ -193,7 +193,7 @@ class Worker:
         step : Step
         """
         task = step.task
-        with self.local_source(task) as source, self.staging(task) as folder:
+        with self.local_source(task) as source, self.staging() as folder:
             settings = self.own_settings(task, folder)
             found = []
             for number, (part, done) in enumerate(step.parts):
@@ -273,19 +273,13 @@ class Worker:
         yield self._fetched[1]
 
     @contextmanager
-    def staging(self, task: Task) -> Iterator[Path]:
-        """Lend a folder for unfinished results, which is removed at the end.
-
-        Parameters
-        ----------
-        task : Task
-        """
-        folder = self._out.staging(f"{STAGING}/{task.key}")
+    def staging(self) -> Iterator[Path]:
+        """Lend a folder for unfinished results, which is removed at the end."""
+        folder = self._out.staging(STAGING)
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-            self._out.remove(f"{STAGING}/{task.key}")
 
     def own_settings(self, task: Task, folder: Path) -> Settings:
         """Return the settings of a task that write its results into a folder.
