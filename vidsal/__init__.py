@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from vidsal.analyser import Analyser, Analysis, analyse, draw
+    from vidsal.batch.run import run_batch
+    from vidsal.batch.summary import BatchSummary
     from vidsal.comparison import Comparison, compare_stores
     from vidsal.crop.reframe import CropPath
     from vidsal.cropping import crop_path, crop_store
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Analyser",
     "Analysis",
+    "BatchSummary",
     "Comparison",
     "CropPath",
     "Frame",
@@ -78,6 +81,7 @@ __all__ = [
     "report_store",
     "run",
     "run_all",
+    "run_batch",
     "static_saliency",
 ]
 
@@ -86,6 +90,7 @@ _HOMES = {
     "Analysis": "analyser",
     "Comparison": "comparison",
     "CropPath": "crop.reframe",
+    "BatchSummary": "batch.summary",
     "Frame": "types",
     "Motion": "types",
     "Outcome": "pipeline",
@@ -117,6 +122,7 @@ _HOMES = {
     "report_store": "report.reports",
     "run": "pipeline",
     "run_all": "jobs",
+    "run_batch": "batch.run",
     "static_saliency": "functional",
 }
 

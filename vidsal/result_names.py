@@ -78,6 +78,21 @@ def with_own_names(
         yield source, dataclasses.replace(settings, **own)
 
 
+def output_names(sources: Sequence[SourceName], options: Sequence[OutputOptions]) -> list[Path]:
+    """Return the name of each source's output in a folder of results; no two are equal.
+
+    Parameters
+    ----------
+    sources : sequence of SourceName
+    options : sequence of OutputOptions
+        Those of each source; ``codec`` is used.
+    """
+    return [
+        source.subfolder / _output_name(source, stem, own)
+        for source, stem, own in zip(sources, _stems(sources), options, strict=True)
+    ]
+
+
 def _stems(sources: Sequence[SourceName]) -> list[str]:
     """Return the name, without a suffix, of each source's results.
 
@@ -106,13 +121,14 @@ def _distinct_stems(sources: Sequence[SourceName]) -> list[str]:
     ]
     ways = [[_short_stem(name) for name in way] for way in ways]
     counts = [Counter(way) for way in ways]
-    names: list[str] = []
+    # A dictionary keeps the order, and finds a name among many thousands at once.
+    names: dict[str, None] = {}
     for n, path in enumerate(paths):
         single = (way[n] for way, times in zip(ways, counts, strict=True) if times[way[n]] == 1)
         # Names that are still equal are numbered.
         numbered = (_short_stem(f"{number}_{path.name}") for number in count(n + 1))
-        names.append(next(name for name in chain(single, numbered) if name not in names))
-    return names
+        names[next(name for name in chain(single, numbered) if name not in names)] = None
+    return list(names)
 
 
 def _short_stem(stem: str) -> str:

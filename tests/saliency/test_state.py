@@ -26,7 +26,7 @@ def _full() -> StreamState:
     state.motion.scenes.event(values, None, 0.0)
     state.motion.speeds.now = SpeedAverage(values, 0.1)
     state.sampling.weights.now = values * 2
-    state.sampling.frames_without = 2
+    state.sampling.position = 2
     state.static.predicted_s = 0.24
     state.static.locks.now = TargetLock().after(0.1, 7)
     state.static.prediction = Prediction((7,), ("cat",), (0.25,), 7, "cat", 0.25)
@@ -50,7 +50,7 @@ def test_a_state_is_restored_as_it_was() -> None:
     assert np.array_equal(back.motion.reference, state.motion.reference)
     assert back.motion.reference.dtype == np.uint8
     assert back.motion.reference_s == 1 / 3
-    assert (back.sampling.frames_without, back.static.predicted_s) == (2, 0.24)
+    assert (back.sampling.position, back.static.predicted_s) == (2, 0.24)
     assert back.static.prediction == state.static.prediction
     assert back.static.locks.now == state.static.locks.now
     assert back.motion.speeds.now and state.motion.speeds.now
@@ -79,10 +79,10 @@ def test_a_pickle_is_a_copy_of_the_state() -> None:
     data = dumps(state)
     assert state.sampling.weights.now is not None
     state.sampling.weights.now *= 0
-    state.sampling.frames_without = 9
+    state.sampling.position = 9
     back = _restored(data)
     assert back.sampling.weights.now is not None and back.sampling.weights.now.any()
-    assert back.sampling.frames_without == 2
+    assert back.sampling.position == 2
 
 
 class _Touching:

@@ -165,24 +165,26 @@ def test_motion_is_computed_while_the_network_works(clip: list[Rgb], segment: in
 
 
 @given(
-    st.lists(st.integers(0, 20), max_size=60), st.integers(1, 16), st.none() | st.integers(1, 20)
-)
+    st.lists(st.tuples(st.integers(0, 20), st.booleans()), max_size=60), st.integers(1, 16),
+    st.none() | st.integers(1, 20),
+)  # fmt: skip
 @examples(deadline=None)
-def test_groups_fill_a_call_and_end_with_each_segment(
-    samples: list[int], size: int, segment: int | None
+def test_groups_fill_a_call_and_end_with_each_scene_and_segment(
+    frames: list[tuple[int, bool]], size: int, segment: int | None
 ) -> None:
-    motions: list[Any] = [SimpleNamespace(samples=n) for n in samples]
+    motions: list[Any] = [SimpleNamespace(samples=n, is_cut=is_cut) for n, is_cut in frames]
     groups = list(grouped(motions, size, segment))
     assert [motion for group in groups for motion in group] == motions
     assert all(1 <= len(group) <= size for group in groups)
     ends = list(itertools.accumulate(len(group) for group in groups))
     for group, end in zip(groups[:-1], ends, strict=False):
         needed = [motion.samples for motion in group]
-        is_border = segment is not None and end % segment == 0
+        is_border = (segment is not None and end % segment == 0) or motions[end].is_cut
         assert sum(needed) >= size or len(group) == size or is_border
         # Without its last frame the group is not full.
         assert sum(needed[:-1]) < size
     assert segment is None or set(range(segment, len(motions) + 1, segment)) <= set(ends)
+    assert {n for n, motion in enumerate(motions) if n and motion.is_cut} <= set(ends)
 
 
 # Settings

@@ -276,7 +276,7 @@ def _fails_once(real: Callable[..., Any], at: int) -> Callable[..., Any]:
 @pytest.mark.parametrize(
     ("owner", "name", "at"),
     [
-        (segments, "_join", 0), (segments, "finish", 0), (segments, "_join_tables", 0),
+        (segments, "join_videos", 0), (segments, "finish", 0), (segments, "join_tables", 0),
         (segments, "_deliver_maps", 0), (segments, "move_maps", 0), (segments, "move_maps", 2),
         (segments, "deliver_table", 0), (Checkpoint, "finish_result", 0),
         (Checkpoint, "remove_all", 0),

@@ -91,7 +91,7 @@ def test_a_resumed_run_recognises_the_file(
 
     with serving("whole", clip.read_bytes(), "clip.mp4", TIMES) as server:
         with monkeypatch.context() as patch:
-            patch.setattr(segments, "_join", interrupted)
+            patch.setattr(segments, "join_videos", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 process(server.url, settings)
         assert (tmp_path / "out.mp4.parts").is_dir()

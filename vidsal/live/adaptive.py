@@ -123,7 +123,7 @@ class Adaptive:
                 state, current = StreamState(), self._current
                 self._schedule.restart()
             else:
-                state = _after_gap(state, self.every)
+                state = _after_gap(state)
             size, static = current
             same = stretches.until(first, partial(self._is_current, current))
             yield from self._timed(stretches, same, static, self._at_size(size), state)
@@ -191,12 +191,12 @@ class Adaptive:
             yield replace(saliency, frame=stretches.frame)
 
 
-def _after_gap(state: StreamState, every: int) -> StreamState:
+def _after_gap(state: StreamState) -> StreamState:
     """Return the state after a gap: scenes, classes and scales continue, pictures do not."""
     return StreamState(
         motion=MotionState(scenes=state.motion.scenes),
-        # The next frame draws gradients.
-        sampling=SamplingState(frames_without=every),
+        # A new one: its first frame draws gradients.
+        sampling=SamplingState(),
         static=StaticState(locks=state.static.locks),
         fusion=state.fusion,
     )

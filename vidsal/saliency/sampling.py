@@ -65,13 +65,15 @@ class SamplingStage:
         has_past = self._accumulates and not motion.is_first
         weight = warp(weight, movement.backward) * movement.known if has_past else new()
         missing = plan.missing(weight)
-        state.frames_without += 1
         samples = 0
-        is_scheduled = state.frames_without >= self._schedule.every
+        # Counted from the first frame, and not from the last draw: a stream that begins elsewhere
+        # at a multiple soon draws at the same frames, whatever was drawn out of turn before.
+        is_scheduled = state.position % self._schedule.every == 0
+        state.position += 1
         is_due = is_scheduled or (plan.accumulates and missing > _MISSING_SHARE)
         # The pixels of a flash are not part of the scene.
         if (is_due and motion.event != "flash") or not has_past:
-            samples, state.frames_without = plan.drawn(missing), 0
+            samples = plan.drawn(missing)
             weight = weight * np.float32(plan.decay(samples)) + np.float32(samples)
         state.weights.now = weight
         return samples

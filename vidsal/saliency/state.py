@@ -46,12 +46,12 @@ class SamplingState:
     ----------
     weights : PerScene of (h, w) float32 array
         Number of gradient samples that each pixel will have averaged.
-    frames_without : int
-        Frames since the last one that drew gradients.
+    position : int
+        Number of frames so far.
     """
 
     weights: PerScene[Map] = field(default_factory=PerScene)
-    frames_without: int = 0
+    position: int = 0
 
 
 @dataclass(slots=True, eq=False)

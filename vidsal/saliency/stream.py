@@ -137,7 +137,9 @@ def grouped(
     """Yield frames in groups, one for each call of the network.
 
     Most frames need one gradient, some need many. A group ends when its frames need `samples`
-    gradients, or are that many, so that calls are filled evenly.
+    gradients, or are that many, so that calls are filled evenly. It also ends before a cut: the
+    last digits of a map depend on what else is in the call, and a scene is the same to the last
+    digit wherever the stream began.
 
     Parameters
     ----------
@@ -150,6 +152,9 @@ def grouped(
     failure = None
     try:
         for n, motion in enumerate(motions, start=1):
+            if motion.is_cut and group:
+                yield group
+                group = []
             group.append(motion)
             is_full = sum(one.samples for one in group) >= samples or len(group) == samples
             if is_full or (segment and n % segment == 0):

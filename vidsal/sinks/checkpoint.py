@@ -99,7 +99,7 @@ def open_checkpoint(output: Path, identity: Mapping[str, str]) -> Iterator["Chec
         If another run holds the lock, or the segments belong to a different run.
     """
     folder = checkpoint_folder(output)
-    with _exclusive(folder):
+    with exclusive_folder(folder):
         _require_same_run(folder, identity)
         checkpoint = Checkpoint(folder)
         try:
@@ -322,10 +322,19 @@ def _read_manifest(path: Path) -> dict[str, str]:
 
 
 @contextmanager
-def _exclusive(folder: Path) -> Iterator[None]:
+def exclusive_folder(folder: Path) -> Iterator[None]:
     """Make a folder and lock it against other runs; remove it if nothing came into it.
 
     The system releases the lock when the process ends, even after a crash.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Raises
+    ------
+    VidsalError
+        If another run holds the lock, or the folder cannot be made.
     """
     with ExitStack() as stack:
         if os.name == "nt":

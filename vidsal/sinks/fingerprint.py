@@ -8,7 +8,7 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -65,14 +65,15 @@ def identity(
         If the input cannot be read.
     """
     path = Path(source)
-    values = {**_input_values(path, list(files) or [path]), **_option_values(settings)}
+    options = option_values(settings, without=_IGNORED_OPTIONS)
+    values = {**_input_values(path, list(files) or [path]), **options}
     values["the network"] = str(model)
     saved = Path(settings.model) if is_saved(settings.model) else None
     for name, file in (
         ("weights", weights), ("the saved model", saved), ("class names", settings.labels),
     ):  # fmt: skip
         if file is not None and file.is_file():
-            values[f"the file of {name}"] = f"{file.absolute()} ({_checksum([file])})"
+            values[f"the file of {name}"] = f"{file.absolute()} ({checksum([file])})"
     return values | _versions()
 
 
@@ -100,7 +101,7 @@ def source_identity(info: SourceInfo) -> dict[str, Any]:
         return {"name": info.name}
     name = str(Path(info.name).absolute()) if Path(info.name).exists() else info.name
     # Without names: a file that was moved or renamed is the same.
-    found = {"name": name, "checksum": _checksum(files, has_names=False)}
+    found = {"name": name, "checksum": checksum(files, has_names=False)}
     # The file of a web address was a temporary one.
     is_sequence = info.files and "://" not in info.name
     return found | _places(info.files) if is_sequence else found
@@ -142,14 +143,26 @@ def _input_values(path: Path, files: list[Path]) -> dict[str, str]:
             "the input": str(path.absolute()),
             "the input's size": f"{sum(one.st_size for one in stats)} bytes",
             "the input's modification time": datetime.fromtimestamp(changed_s, UTC).isoformat(),
-            "the input's checksum": _checksum(files),
+            "the input's checksum": checksum(files),
         }
     except OSError as error:
         raise VidsalError(f"{error.filename or path} cannot be read: {error.strerror}") from error
 
 
-def _checksum(files: list[Path], *, has_names: bool = True) -> str:
-    """Return a checksum of the names, sizes, beginnings and ends of files."""
+def checksum(files: Sequence[Path], *, has_names: bool = True) -> str:
+    """Return a checksum of the names, sizes, beginnings and ends of files.
+
+    Parameters
+    ----------
+    files : sequence of Path
+    has_names : bool
+        Without, a file that was moved or renamed has the same checksum.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be read.
+    """
     total = hashlib.sha256()
     for path in files:
         total.update(os.fsencode(path.name) if has_names else str(path.stat().st_size).encode())
@@ -161,11 +174,19 @@ def _checksum(files: list[Path], *, has_names: bool = True) -> str:
     return total.hexdigest()[:16]
 
 
-def _option_values(settings: Settings) -> dict[str, str]:
+def option_values(settings: Settings, *, without: Collection[str]) -> dict[str, str]:
+    """Return options as texts, by the names of their fields.
+
+    Parameters
+    ----------
+    settings : Settings
+    without : collection of str
+        Names of options that are left out.
+    """
     values = {}
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
-        if field.name not in _IGNORED_OPTIONS:
+        if field.name not in without:
             if isinstance(value, Path):
                 value = value.absolute()
             values[field.name] = "not given" if value is None else str(value)

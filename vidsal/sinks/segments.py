@@ -4,7 +4,7 @@ import logging
 import os
 import shutil
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from itertools import accumulate
@@ -32,7 +32,7 @@ from vidsal.types import Rgb, Saliency, SourceInfo
 
 log = logging.getLogger(__name__)
 
-_TABLE, _MAPS, _STORE = "table.csv", "maps", "store"
+TABLE, _MAPS, _STORE = "table.csv", "maps", "store"
 # A file of the result with the number of its frames.
 _FRAMES = "frames"
 # A file of the result that exists once the maps of an earlier run are removed from their folder.
@@ -120,7 +120,7 @@ class SegmentWriter:
         self._output = output
         self._fps = codecs.rate_of(output, info.fps)
         self._silent_suffix, self._silent_options = codecs.intermediate(output, settings)
-        self._current: _OpenSegment | None = None
+        self._current: OpenSegment | None = None
         self.class_names: tuple[str, ...] = ()
         last = checkpoint.segments[-1] if checkpoint.segments else None
         self.frames = last.frames if last else 0
@@ -177,7 +177,7 @@ class SegmentWriter:
             self._state.stream = stream_state
             self._finish_segment(current, is_last=False)
 
-    def _open_current(self) -> "_OpenSegment":
+    def _open_current(self) -> "OpenSegment":
         if self._current is None:
             folder = self._checkpoint.new_folder()
             video = VideoEncoder(
@@ -186,10 +186,10 @@ class SegmentWriter:
             )  # fmt: skip
             self._state.timeline = video.timeline
             about = self._about | {"class_names": list(self.class_names)}
-            self._current = _OpenSegment(folder, video, self._info, self._settings, about)
+            self._current = OpenSegment(folder, video, self._info, self._settings, about)
         return self._current
 
-    def _finish_segment(self, segment: "_OpenSegment", *, is_last: bool) -> None:
+    def _finish_segment(self, segment: "OpenSegment", *, is_last: bool) -> None:
         encoded = segment.finish(self._info if is_last else None)
         metadata = {
             "encoded": encoded,
@@ -246,7 +246,7 @@ class SegmentWriter:
             folder = checkpoint.new_folder()
             self._join_video(folder)
             if settings.table:
-                _join_tables([one.folder / _TABLE for one in checkpoint.segments], folder / _TABLE)
+                join_tables([one.folder / TABLE for one in checkpoint.segments], folder / TABLE)
             with writing(checkpoint.folder):
                 (folder / _FRAMES).write_text(str(self.frames), encoding="ascii")
             checkpoint.finish_result(folder)
@@ -259,7 +259,7 @@ class SegmentWriter:
             with writing(result):
                 (result / _KEPT).touch()
         if settings.table:
-            deliver_table(result / _TABLE, settings.table)
+            deliver_table(result / TABLE, settings.table)
         # The video comes last: if it exists, all other outputs do.
         video = result / self._output.name
         if video.exists():
@@ -290,7 +290,7 @@ class SegmentWriter:
     def _join_video(self, folder: Path) -> None:
         segments = [one for one in self._checkpoint.segments if one.metadata["encoded"]]
         silent = folder / f"silent{self._silent_suffix}"
-        _join(segments, self._fps, silent, self._silent_options)
+        join_videos(segments, self._fps, silent, self._silent_options)
         assert self._size is not None
         frames = sum(one.metadata["encoded"] for one in segments)
         expected = ExpectedPicture(frames, self._size, self._fps)
@@ -299,8 +299,20 @@ class SegmentWriter:
         silent.unlink(missing_ok=True)
 
 
-class _OpenSegment:
-    """A segment that is being written."""
+class OpenSegment:
+    """A segment that is being written.
+
+    Parameters
+    ----------
+    folder : Path
+        Of its files.
+    video : VideoEncoder
+    info : SourceInfo
+    settings : Settings
+        ``table``, ``maps`` and ``keep`` say what is written beside the video.
+    about : dict
+        What a store says of its run.
+    """
 
     def __init__(
         self,
@@ -315,7 +327,7 @@ class _OpenSegment:
         self._stack = ExitStack()
         sinks: list[SaliencySink] = []
         if settings.table:
-            table = table_sink(folder / _TABLE, info, settings)
+            table = table_sink(folder / TABLE, info, settings)
             sinks.append(self._stack.enter_context(table))
         if settings.maps:
             sinks.append(self._stack.enter_context(maps_sink(folder / _MAPS)))
@@ -327,12 +339,28 @@ class _OpenSegment:
         self._sinks = AllSinks(sinks, self._stack.enter_context(video))
 
     def write(self, saliency: Saliency, picture: Rgb) -> None:
+        """Write a frame.
+
+        Parameters
+        ----------
+        saliency : Saliency
+        picture : (H, W, 3) uint8 array
+            RGB with even sides.
+        """
         self._sinks.write(saliency, picture)
 
     def finish(self, info: SourceInfo | None) -> int:
         """Close the files and verify the video; return the number of its pictures.
 
-        `info` is given for the last segment of the source.
+        Parameters
+        ----------
+        info : SourceInfo or None
+            Given for the last segment of the source.
+
+        Raises
+        ------
+        VidsalError
+            If the video is not the expected one.
         """
         video = self.video
         if info is not None:
@@ -360,12 +388,30 @@ class _OpenSegment:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close the files; the folder stays unfinished."""
+        """Close the files; the folder stays unfinished. Takes what ``__exit__`` gets.
+
+        Parameters
+        ----------
+        kind, error, trace
+            Of the error that ended the work.
+        """
         self._stack.__exit__(kind, error, trace)
 
 
-def _join(segments: list[Segment], fps: Fraction, result: Path, options: OutputOptions) -> None:
+def join_videos(
+    segments: Sequence[Segment], fps: Fraction, result: Path, options: OutputOptions
+) -> None:
     """Concatenate the videos of segments without encoding them again.
+
+    Parameters
+    ----------
+    segments : sequence of Segment
+        Their ``metadata["encoded"]`` is the number of pictures, at least 1.
+    fps : Fraction
+    result : Path
+        Its suffix is that of the segments' videos.
+    options : OutputOptions
+        ``codec`` is used.
 
     Raises
     ------
@@ -395,8 +441,19 @@ def _join(segments: list[Segment], fps: Fraction, result: Path, options: OutputO
     script.unlink()
 
 
-def _join_tables(tables: list[Path], result: Path) -> None:
-    """Concatenate tables, with one header."""
+def join_tables(tables: Sequence[Path], result: Path) -> None:
+    """Concatenate tables, with one header.
+
+    Parameters
+    ----------
+    tables : sequence of Path
+    result : Path
+
+    Raises
+    ------
+    VidsalError
+        If it cannot be written.
+    """
     with writing(result), result.open("wb") as file:
         for n, table in enumerate(tables):
             with table.open("rb") as rows:

@@ -1,0 +1,276 @@
+"""A batch in this process: rows, receipts, second runs, interruptions."""
+
+import csv
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+from conftest import MakeClip
+from pipeline_help import decoded_video
+
+import vidsal
+from vidsal.batch import work
+from vidsal.batch.receipts import Result
+from vidsal.errors import UsageError, VidsalError
+from vidsal.pipeline import Outcome, process
+from vidsal.settings import Settings
+
+pytestmark = pytest.mark.usefixtures("own_folder")
+OUT = Path("out")
+PRIVATE = OUT / ".vidsal"
+
+
+def _settings(**options: Any) -> Settings:
+    return Settings(**{"model": "none", "working_width": 64, "annotate": False, **options})
+
+
+def _batch(sources: Any, **options: Any) -> vidsal.BatchSummary:
+    given = {name: options.pop(name) for name in ("tables", "workers", "retry_failed", "tell",
+             "stores") if name in options}  # fmt: skip
+    return vidsal.run_batch(sources, OUT, _settings(**options), progress=False, **given)
+
+
+def _receipts() -> list[dict[str, Any]]:
+    return [json.loads(one.read_text()) for one in (PRIVATE / "receipts").iterdir()]
+
+
+def _visible() -> set[str]:
+    return {str(one.relative_to(OUT)) for one in OUT.rglob("*") if ".vidsal" not in one.parts}
+
+
+@pytest.fixture
+def sources(make_clip: MakeClip) -> list[Path]:
+    """Two clips and a broken file, in the folder of the test."""
+    clips = [make_clip("a.mp4", frames=6, sound="aac"), make_clip("b.mkv", frames=4)]
+    broken = clips[0].with_name("broken.mp4")
+    broken.write_text("no video")
+    return [clips[0], broken, clips[1]]
+
+
+def test_a_batch_writes_what_single_runs_write(sources: list[Path]) -> None:
+    told: list[Result] = []
+    summary = _batch(sources, tables=True, tell=told.append)
+    assert [one.status for one in summary.results] == ["done", "failed", "done"]
+    assert [(one.frames, round(one.video_s, 6)) for one in summary.results] == [
+        (6, 0.24), (0, 0), (4, 0.16),
+    ]  # fmt: skip
+    assert tuple(told) == summary.results
+    assert summary.results[1].error == f"{sources[1]} is not a video or picture that can be read"
+    assert _visible() == {
+        "a_saliency.mp4", "a_saliency.csv", "b_saliency.mp4", "b_saliency.csv",
+    }  # fmt: skip
+    for source, result in zip(sources, summary.results, strict=True):
+        if result.output is None:
+            continue
+        vidsal.run(source, _settings(output=Path("one.mp4"), table=Path("one.csv"), overwrite=True))
+        assert Path(result.output).read_bytes() == Path("one.mp4").read_bytes()
+        table = Path(result.output).with_suffix(".csv")
+        assert table.read_text() == Path("one.csv").read_text()
+
+
+def test_each_source_leaves_a_receipt_and_nothing_else(sources: list[Path]) -> None:
+    summary = _batch(sources)
+    receipts = {one["source"]: one for one in _receipts()}
+    assert set(receipts) == set(map(str, sources))
+    for result in summary.results:
+        receipt = receipts[result.source]
+        assert receipt.pop("identity")["working_width"] == "64"
+        assert receipt == result.as_json()
+    assert list((PRIVATE / "begun").iterdir()) == []
+    assert not (PRIVATE / "staging").exists()
+
+
+def test_the_summary_has_totals_and_a_row_for_each_source(sources: list[Path]) -> None:
+    summary = _batch(sources)
+    written = json.loads(Path(summary.path).read_text())
+    assert written["totals"] == summary.totals
+    assert written["results"] == [one.as_json() for one in summary.results]
+    assert (
+        pyarrow.parquet.read_table(PRIVATE / "summary.parquet").to_pylist() == (written["results"])
+    )
+    totals = summary.totals
+    assert [totals[name] for name in ("sources", "done", "failed", "skipped", "frames")] == [
+        3, 2, 1, 0, 10,
+    ]  # fmt: skip
+    assert summary.line().startswith("3 sources: 2 done, 1 failed; 0:00 of video in ")
+
+
+def test_without_pyarrow_the_table_is_csv(
+    sources: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    summary = _batch(sources)
+    with (PRIVATE / "summary.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(one["source"], one["status"]) for one in rows] == [
+        (one.source, one.status) for one in summary.results
+    ]
+
+
+def test_a_second_run_does_nothing_and_says_so(
+    sources: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = _batch(sources)
+    monkeypatch.setattr(work, "process", None)
+    second = _batch(sources, batch=3)
+    assert [one.status for one in second.results] == ["skipped"] * 3
+    assert [one.output for one in second.results] == [one.output for one in first.results]
+    assert second.results[1].error == first.results[1].error
+    assert second.line() == (
+        "nothing to do: 2 done before, 1 failed before (--retry-failed tries again)"
+    )
+
+
+def test_a_source_is_done_again_when_something_that_matters_changed(
+    sources: list[Path], make_clip: MakeClip
+) -> None:
+    clip = sources[0]
+    _batch(clip)
+    # A copy under another name has another output; a file that was only touched is the same.
+    clip.touch()
+    assert _batch(clip).totals["skipped"] == 1
+    Path("out/a_saliency.mp4").unlink()
+    assert _batch(clip).totals["done"] == 1
+    for changed in ({"gain": 1.0}, {"end": 0.1}):
+        with_other = _batch(clip, **changed)
+        assert "is not of this batch" in str(with_other.results[0].error)
+        # A refusal leaves no receipt: with another folder, or --overwrite, it is asked again.
+        assert _batch(clip, overwrite=True, **changed).totals["done"] == 1
+    make_clip("a.mp4", frames=9)
+    assert _batch(clip, overwrite=True).results[0].frames == 9
+
+
+def test_retry_failed_does_the_others(sources: list[Path]) -> None:
+    broken = sources[1]
+    text = broken.read_text()
+    _batch(sources)
+    assert _batch(sources, retry_failed=True).totals["failed"] == 1
+    shutil.copy(sources[0], broken)
+    assert [one.status for one in _batch(sources).results] == ["skipped", "done", "skipped"]
+    broken.write_text(text)
+    assert _batch(broken, retry_failed=False).results[0].status == "skipped"
+
+
+def test_outputs_of_others_are_not_replaced(sources: list[Path]) -> None:
+    OUT.mkdir()
+    Path("out/a_saliency.mp4").write_text("precious")
+    summary = _batch(sources[0])
+    assert summary.results[0].error == (
+        "out/a_saliency.mp4 exists and is not of this batch: give another folder, or "
+        "overwrite=True to replace it"
+    )
+    assert Path("out/a_saliency.mp4").read_text() == "precious"
+    assert not (PRIVATE / "receipts").exists()
+
+
+def test_outputs_of_a_killed_attempt_are_replaced(
+    sources: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(work, "write_receipt", killed)
+        with pytest.raises(KeyboardInterrupt, match="0 of 1 sources are done or failed"):
+            _batch(sources[0])
+    # The output stands without a receipt.
+    assert _visible() == {"a_saliency.mp4"}
+    assert _batch(sources[0]).totals["done"] == 1
+
+
+def test_ctrl_c_drops_the_running_source_whole(
+    sources: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[Any] = []
+
+    def interrupted(source: Any, settings: Settings, **options: Any) -> Outcome:
+        begun.append(source)
+        if len(begun) == 2:
+            settings.output.write_bytes(b"half")  # type: ignore[union-attr]
+            raise KeyboardInterrupt
+        return process(source, settings, **options)
+
+    monkeypatch.setattr(work, "process", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="1 of 2 sources are done or failed"):
+        _batch([sources[0], sources[2]])
+    assert _visible() == {"a_saliency.mp4"}
+    assert not (PRIVATE / "staging").exists()
+    assert json.loads((PRIVATE / "summary.json").read_text())["totals"]["is_interrupted"]
+    monkeypatch.setattr(work, "process", process)
+    again = _batch([sources[0], sources[2]])
+    assert [one.status for one in again.results] == ["skipped", "done"]
+
+
+def test_rows_of_a_manifest_have_own_outputs_and_options(make_clip: MakeClip) -> None:
+    make_clip("a.mp4", frames=6)
+    Path("clips.csv").write_text(
+        "source,output,layout,end\n"
+        "a.mp4,small/x.mov,quad,0.12\n"
+        "a.mp4,,,\n"
+        "gone.mp4,,,\n"
+        "a.mp4,y.mp4,round,\n"
+        "a.mp4,small/x.mov,,\n"
+    )
+    results = _batch("clips.csv").results
+    assert [one.status for one in results] == ["done", "done", "failed", "failed", "failed"]
+    frames, _, size, _ = decoded_video(OUT / "small" / "x.mov")
+    assert (frames, size) == (3, (96, 128))
+    assert _visible() >= {"small/x.mov"} and len(_visible()) == 3
+    assert results[1].frames == 6
+    errors = [str(one.error) for one in results[2:]]
+    assert errors[0] == "gone.mp4: there is no such file"
+    assert errors[1].startswith("clips.csv, line 5: layout= must be one of")
+    assert errors[2] == "clips.csv, line 6: the output small/x.mov is that of a.mp4, too"
+
+
+def test_stores_are_kept_beside_the_outputs(sources: list[Path]) -> None:
+    _batch(sources[0], stores=True)
+    assert len(vidsal.open_store(OUT / "a_saliency.vidsal")) == 6
+
+
+def test_wrong_configurations_stop_at_once(sources: list[Path]) -> None:
+    for options, message in (
+        ({"precision": "auto", "model": "lite0"}, "depends on a measurement"),
+        ({"static_every": "auto"}, "depends on how fast a machine"),
+        ({"resume": True}, "is not for a batch"),
+        ({"workers": 0}, "workers= must be 1 or more"),
+        ({"model": "lite0", "target": "no such class"}, "no such class"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            _batch(sources, **options)
+    with pytest.raises(UsageError, match="camera 0 is live"):
+        _batch(["0"])
+    with pytest.raises(VidsalError, match="there is no such file"):
+        _batch(sources, model="gone.keras")
+    assert not OUT.exists()
+
+
+def test_a_folder_has_one_batch_at_a_time(sources: list[Path]) -> None:
+    inner: list[str] = []
+
+    def again(_: Result) -> None:
+        with pytest.raises(VidsalError) as caught:
+            _batch(sources[0])
+        inner.append(str(caught.value))
+
+    _batch(sources[0], tell=again)
+    assert inner == [f"another run works in {PRIVATE}: wait for it, or end it"]
+
+    """A clip whose worker is killed each time."""
+
+
+def test_processes_give_the_same_results(sources: list[Path]) -> None:
+    _batch(sources, tables=True)
+    OUT.rename("alone")
+    summary = _batch(sources, tables=True, workers=2)
+    assert [one.status for one in summary.results] == ["done", "failed", "done"]
+    for name in ("a_saliency.mp4", "a_saliency.csv", "b_saliency.mp4", "b_saliency.csv"):
+        assert (OUT / name).read_bytes() == (Path("alone") / name).read_bytes()
+    keys = [{one["key"] for one in _receipts()}]
+    OUT.rename("processes")
+    Path("alone").rename("out")
+    assert [{one["key"] for one in _receipts()}] == keys

@@ -1,0 +1,86 @@
+"""Manifests: rows with an output and options each."""
+
+import json
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from vidsal.batch.manifest import Row, read_manifest
+from vidsal.errors import UsageError, VidsalError
+
+RECORDS: list[dict[str, Any]] = [
+    {"source": "a.mp4", "output": "x/a.mp4", "short-side": 128, "annotate": False},
+    {"source": "s3://bucket/b.mp4", "fps": "30000/1001", "gain": 1.5},
+]
+
+
+def _written(path: Path) -> Path:
+    """Write the same records in the format of a suffix."""
+    columns = list(dict.fromkeys(name for record in RECORDS for name in record))
+    if path.suffix == ".csv":
+        lines = [",".join("" if record.get(name) is None else str(record[name]) for name in columns)
+                 for record in RECORDS]  # fmt: skip
+        path.write_text("\n".join([",".join(columns), *lines]) + "\n")
+    elif path.suffix == ".jsonl":
+        path.write_text("\n\n".join(map(json.dumps, RECORDS)))
+    else:
+        full = [{name: record.get(name) for name in columns} for record in RECORDS]
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(full), path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["m.csv", "m.jsonl", "m.parquet"])
+def test_all_formats_have_the_same_rows(name: str, tmp_path: Path) -> None:
+    rows = read_manifest(_written(tmp_path / name))
+    assert [(one.source, one.output, dict(one.options), one.error) for one in rows] == [
+        (str(tmp_path / "a.mp4"), "x/a.mp4", {"short_side": 128, "annotate": False}, ""),
+        ("s3://bucket/b.mp4", "", {"fps": Fraction(30000, 1001), "gain": 1.5}, ""),
+    ]
+
+
+def test_a_wrong_row_is_a_row_that_says_why(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text("source,short_side\na.mp4,12\n,256\nb.mp4,256,7\nc.mp4,wide\nd.mp4,\n")
+    errors = [one.error for one in read_manifest(path)]
+    assert errors == [
+        f"{path}, line 2: short_side= must be 32 to 1024 pixels, got 12",
+        f"{path}, line 3: there is no source",
+        f"{path}, line 4: there are more cells than columns (['7'])",
+        f"{path}, line 5: short_side= must be a whole number, got 'wide'",
+        "",
+    ]
+    lines = tmp_path / "m.jsonl"
+    lines.write_text('{"source": "a.mp4"}\n{"source": \n[1]\n')
+    good, broken, listed = read_manifest(lines)
+    assert good == Row(str(tmp_path / "a.mp4"), f"{lines}, line 1")
+    assert broken.error.startswith(f"{lines}, line 2: this is not JSON")
+    assert listed.error == f"{lines}, line 3: this is not a JSON object"
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ("source,shortside", "'shortside' is not an option; did you mean 'short_side'"),
+        ("source,overwrite", "'overwrite' is not an option of a row"),
+        ("source,table", "'table' is not an option of a row"),
+    ],
+)
+def test_an_unknown_column_stops_the_batch(header: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text(f"{header}\na.mp4,1\n")
+    with pytest.raises(UsageError, match=message):
+        read_manifest(path)
+
+
+def test_a_manifest_must_be_readable(tmp_path: Path) -> None:
+    (tmp_path / "empty.csv").write_text("source\n")
+    with pytest.raises(UsageError, match="there is no row"):
+        read_manifest(tmp_path / "empty.csv")
+    (tmp_path / "bad.parquet").write_text("no")
+    for name in ("gone.csv", "bad.parquet"):
+        with pytest.raises(VidsalError, match=f"{name} cannot be read as a manifest"):
+            read_manifest(tmp_path / name)

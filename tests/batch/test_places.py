@@ -1,0 +1,140 @@
+"""Results at addresses: fsspec's local files, and its memory in this process."""
+
+import uuid
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+from conftest import MakeClip
+
+import vidsal
+from vidsal.batch import places
+from vidsal.batch.places import LocalFolder, RemoteFolder, fetch, folder_at, is_address, matches
+from vidsal.errors import UsageError, VidsalError
+from vidsal.settings import Settings
+
+
+@pytest.fixture
+def memory() -> str:
+    """An empty folder in fsspec's memory."""
+    return f"memory://{uuid.uuid4().hex}"
+
+
+def _settings(**options: Any) -> Settings:
+    return Settings(model="none", working_width=64, annotate=False, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("s3://bucket/a.mp4", True), ("gs://b/*.mp4", True), ("file:///a.mp4", True),
+        ("memory://x", True), ("https://example.org/a.mp4", False), ("rtsp://x/y", False),
+        ("a.mp4", False), ("C:/a.mp4", False),
+    ],
+)  # fmt: skip
+def test_addresses_are_told_from_paths_and_streams(name: str, expected: bool) -> None:
+    assert is_address(name) is expected
+
+
+@pytest.mark.parametrize("kind", ["path", "file", "memory"])
+def test_files_appear_whole_under_their_names(
+    kind: str, tmp_path: Path, memory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    root = {"path": str(tmp_path / "o"), "file": f"file://{tmp_path}/o", "memory": memory}[kind]
+    folder = folder_at(root)
+    assert isinstance(folder, LocalFolder if kind == "path" else RemoteFolder)
+    assert not folder.exists("x/a") and folder.names("x") == []
+    folder.write("x/a", b"one")
+    folder.write("x/a", b"other")
+    staged = folder.staging("s") / "result"
+    staged.write_bytes(b"video")
+    folder.deliver(staged, "x/b")
+    assert (folder.read("x/a"), folder.read("x/b")) == (b"other", b"video")
+    assert folder.names("x") == ["a", "b"]
+    folder.remove("x/a")
+    folder.remove("never")
+    assert folder.names("x") == ["b"]
+    folder.remove("x")
+    assert not folder.exists("x/b")
+
+
+def test_an_upload_that_fails_leaves_nothing(
+    tmp_path: Path, memory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = type(fsspec.filesystem("memory"))
+
+    def torn(self: Any, local: str, path: str) -> None:
+        self.pipe_file(path, Path(local).read_bytes()[:2])
+        raise OSError("the line went down")
+
+    monkeypatch.setattr(system, "put_file", torn)
+    folder = folder_at(memory)
+    with pytest.raises(VidsalError, match="cannot be written: the line went down"):
+        folder.write("a.mp4", b"video")
+    assert folder.names("") == [] and not folder.exists("a.mp4")
+
+
+def test_object_stores_get_one_put(memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    system = type(fsspec.filesystem("memory"))
+    monkeypatch.setattr(system, "protocol", ("s3", "s3a"))
+    monkeypatch.setattr(system, "put_file", lambda _, __, path: calls.append(path))
+    folder_at(memory).write("a.mp4", b"video")
+    (call,) = calls
+    assert call.endswith("/a.mp4") and ".part" not in call
+
+
+def test_globs_and_missing_files(memory: str, tmp_path: Path) -> None:
+    folder = folder_at(memory)
+    for name in ("b.mp4", "a.mp4", "c.txt"):
+        folder.write(name, b"x")
+    assert [one.rpartition("/")[2] for one in matches(f"{memory}/*.mp4")] == ["a.mp4", "b.mp4"]
+    with pytest.raises(VidsalError, match="no file that matches"):
+        matches(f"{memory}/*.mkv")
+    with pytest.raises(VidsalError, match="there is no such file"):
+        fetch(f"{memory}/gone.mp4", tmp_path)
+    with pytest.raises(VidsalError, match="cannot be opened"):
+        places.open_store("nosuch://bucket/a.mp4")
+    assert places.redacted("s3://key:secret@bucket/a.mp4") == "s3://bucket/a.mp4"
+
+
+def test_without_fsspec_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "fsspec", None)
+    with pytest.raises(VidsalError, match=r'pip install "vidsal\[remote\]"'):
+        places.open_store("s3://bucket/a.mp4")
+
+
+@pytest.mark.parametrize("scheme", ["file", "memory"])
+def test_a_batch_reads_and_writes_addresses(
+    scheme: str, make_clip: MakeClip, tmp_path: Path, memory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    clip = make_clip("a.mp4", frames=5, sound="aac")
+    root = memory if scheme == "memory" else f"file://{tmp_path}/store"
+    store = folder_at(root)
+    store.write("in/a.mp4", clip.read_bytes())
+    store.write("in/bad.mp4", b"no video")
+    sources = f"{root}/in/*.mp4"
+    summary = vidsal.run_batch(sources, f"{root}/out", _settings(), tables=True, progress=False)
+    assert [one.status for one in summary.results] == ["done", "failed"]
+    bad = summary.results[1]
+    # The error names the address, and not the temporary copy.
+    assert bad.error == f"{bad.source} is not a video or picture that can be read"
+    assert bad.source.endswith("in/bad.mp4")
+    vidsal.run(clip, _settings(output=tmp_path / "one.mp4", table=tmp_path / "one.csv"))
+    assert store.read("out/a_saliency.mp4") == (tmp_path / "one.mp4").read_bytes()
+    assert store.read("out/a_saliency.csv") == (tmp_path / "one.csv").read_bytes()
+    assert store.names("out") == ["a_saliency.csv", "a_saliency.mp4"]
+    assert len(store.names("out/.vidsal/receipts")) == 2
+    # Neither fetched files nor unfinished results are left.
+    assert list((tmp_path / "temporary").iterdir()) == []
+    again = vidsal.run_batch(sources, f"{root}/out", _settings(), tables=True, progress=False)
+    assert again.totals["skipped"] == 2
+
+
+def test_stores_need_a_local_folder(memory: str) -> None:
+    with pytest.raises(UsageError, match="needs a local folder"):
+        vidsal.run_batch("a.mp4", memory, _settings(), stores=True)

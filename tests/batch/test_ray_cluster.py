@@ -1,0 +1,227 @@
+"""A batch on a Ray cluster: several nodes on loopback, of which one dies."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from conftest import MakeClip, until
+from pipeline_help import decoded_video
+
+import vidsal
+from vidsal.batch.ray_cluster import RayOptions
+from vidsal.batch.receipts import Result
+from vidsal.errors import UsageError, VidsalError
+from vidsal.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.usefixtures("own_folder")
+
+
+def _settings(**options: Any) -> Settings:
+    return Settings(**{"model": "none", "working_width": 64, "annotate": False, **options})
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A cluster with a head without CPUs, and three nodes of one CPU each."""
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    # Ray takes no other address than that of loopback, whether it is imported already or not.
+    monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    # A dead node is noticed within two seconds.
+    monkeypatch.setenv("RAY_health_check_period_ms", "500")
+    monkeypatch.setenv("RAY_health_check_failure_threshold", "3")
+    ray = pytest.importorskip("ray")
+    from ray._private import ray_constants
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setattr(ray_constants, "ENABLE_RAY_CLUSTER", False)
+    small = {"include_dashboard": False, "object_store_memory": 80 * 2**20}
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **small})
+    try:
+        cluster.extra = [cluster.add_node(num_cpus=1, **small) for _ in range(3)]
+        ray.init(address=cluster.address, namespace="vidsal", log_to_driver=False)
+        yield cluster
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+
+
+def _clips(make_clip: MakeClip) -> list[Path]:
+    """Twelve short clips, and a broken file among them."""
+    clips = [
+        make_clip(f"clip{n:02}.mp4", frames=60 + n, sound="aac" if n % 2 else None)
+        for n in range(12)
+    ]
+    broken = clips[0].with_name("clip05b.mp4")
+    broken.write_text("no video")
+    return [*clips[:6], broken, *clips[6:]]
+
+
+def _receipts(out: Path) -> dict[str, dict[str, Any]]:
+    files = (out / ".vidsal" / "receipts").iterdir()
+    return {one.stem: json.loads(one.read_text()) for one in files}
+
+
+def _visible(out: Path) -> set[str]:
+    return {str(one.relative_to(out)) for one in out.rglob("*") if ".vidsal" not in one.parts}
+
+
+@pytest.mark.slow
+def test_a_cluster_that_loses_a_node_gives_what_one_process_gives(
+    cluster: Any, make_clip: MakeClip
+) -> None:
+    sources = _clips(make_clip)
+    alone = vidsal.run_batch(sources, "alone", _settings(), tables=True, progress=False)
+    told: list[Result] = []
+
+    def kill_a_node(result: Result) -> None:
+        told.append(result)
+        if len(told) == 3:
+            cluster.remove_node(cluster.extra.pop(), allow_graceful=False)
+
+    summary = vidsal.run_batch(
+        sources, "out", _settings(), ray="auto", tables=True, progress=False, tell=kill_a_node
+    )
+    assert [one.status for one in summary.results] == [one.status for one in alone.results]
+    assert summary.totals["done"] == 12 and summary.totals["failed"] == 1
+    assert summary.results[6].error == alone.results[6].error
+    assert summary.lost_workers >= 1
+    assert max(one.attempts for one in summary.results) == 2
+    assert len(summary.totals["nodes"]) == 3
+    # Whole files under the same names, with the same pictures and rows.
+    assert _visible(Path("out")) == _visible(Path("alone"))
+    for one in summary.results:
+        if one.output is not None:
+            twin = Path("alone") / Path(one.output).name
+            frames, rate, size, pictures = decoded_video(Path(one.output))
+            others = decoded_video(twin)
+            assert (frames, rate, size) == others[:3] and frames == one.frames
+            assert all(np.array_equal(a, b) for a, b in zip(pictures, others[3], strict=True))
+            table = Path(one.output).with_suffix(".csv")
+            assert table.read_text() == twin.with_suffix(".csv").read_text()
+    # The identity of a receipt does not depend on who did the work.
+    receipts, twins = _receipts(Path("out")), _receipts(Path("alone"))
+    assert receipts.keys() == twins.keys() and len(receipts) == 13
+    for key, receipt in receipts.items():
+        assert receipt["identity"] == twins[key]["identity"]
+        assert receipt["frames"] == twins[key]["frames"]
+    assert not (Path("out") / ".vidsal" / "staging").exists()
+
+    again = vidsal.run_batch(sources, "out", _settings(), ray="auto", tables=True, progress=False)
+    assert again.line() == (
+        "nothing to do: 12 done before, 1 failed before (--retry-failed tries again)"
+    )
+
+
+@pytest.mark.slow
+def test_a_source_that_kills_its_workers_is_given_up(cluster: Any, make_clip: MakeClip) -> None:
+    clip = make_clip("deadly.mp4", frames=400)
+    options: dict[str, Any] = {"ray": "auto", "slots": 1, "progress": False}
+    is_over = threading.Event()
+
+    def kill() -> None:
+        while not is_over.wait(0.1):
+            for process in psutil.process_iter(["cmdline"]):
+                # Ray names a process after the step that it is at.
+                title = " ".join(process.info["cmdline"] or ())
+                if title.startswith("ray::vidsal: deadly.mp4"):
+                    process.kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        summary = vidsal.run_batch(clip, "out", _settings(), **options)
+    finally:
+        is_over.set()
+        killer.join()
+    (result,) = summary.results
+    assert (result.status, result.attempts) == ("failed", 3)
+    assert str(result.error).startswith(f"{clip}: 3 workers were lost at it: ")
+    assert summary.lost_workers == 3
+    assert _visible(Path("out")) == set()
+    (receipt,) = _receipts(Path("out")).values()
+    assert receipt["status"] == "failed"
+    assert vidsal.run_batch(clip, "out", _settings(), **options).failed_before == 1
+
+
+@pytest.mark.slow
+def test_ctrl_c_lets_running_sources_end(make_clip: MakeClip, tmp_path: Path) -> None:
+    for n in range(6):
+        make_clip(f"c{n}.mp4", frames=150)
+    command = [
+        sys.executable, "-m", "vidsal", "batch", "*.mp4", "-o", "out", "--model", "none",
+        "--ray", "local", "--slots", "2",
+    ]  # fmt: skip
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    # A group of its own: Ctrl-C in a terminal reaches all processes of the group.
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        until(lambda: bool(list(tmp_path.glob("out/.vidsal/begun/*"))), 90)
+        os.killpg(process.pid, signal.SIGINT)
+        output, errors = process.communicate(timeout=90)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert "running steps end first" in errors
+    done = output.split()
+    assert 1 <= len(done) < 6
+    assert f"{len(done)} of 6 sources are done" in errors
+    assert _visible(tmp_path / "out") == {Path(one).name for one in done}
+    for one in done:
+        assert decoded_video(tmp_path / one)[0] == 150
+    assert len(_receipts(tmp_path / "out")) == len(done)
+    assert not (tmp_path / "out" / ".vidsal" / "staging").exists()
+
+
+def test_wrong_options_of_a_cluster_stop_at_once() -> None:
+    for options, message in (
+        ({"cpus": 0}, "cpus_per_actor= must be above 0"),
+        ({"gpus": -1}, "gpus_per_actor= must be 0 or more"),
+        ({"slots": 0}, "slots= must be 1 or more"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            RayOptions("local", **options)
+    for given, message in (
+        ({"slots": 2}, "slots= needs ray="),
+        ({"ray": "local", "workers": 2}, "workers= is not for ray="),
+    ):
+        with pytest.raises(UsageError, match=message):
+            vidsal.run_batch("a.mp4", "out", _settings(), progress=False, **given)
+    with pytest.raises(UsageError, match="do not share this memory"):
+        vidsal.run_batch("a.mp4", "memory://out", _settings(), ray="local", progress=False)
+
+
+def test_without_ray_one_line_says_what_to_install(
+    make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(VidsalError, match=r"ray='local' needs Ray: pip install \"vidsal\[ray\]\""):
+        vidsal.run_batch(make_clip(frames=3), "out", _settings(), ray="local", progress=False)
+    assert not Path("out").exists()
+
+
+def test_nothing_of_ray_is_imported_without_it(make_clip: MakeClip) -> None:
+    clip = make_clip(frames=3)
+    code = (
+        "import sys, vidsal\n"
+        f"vidsal.run_batch({str(clip)!r}, 'out', vidsal.Settings(model='none'), progress=False)\n"
+        "print(*sorted(name for name in sys.modules if name.split('.')[0] in ('ray', 'fsspec')))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr

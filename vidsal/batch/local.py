@@ -1,0 +1,93 @@
+"""The steps of a batch on this machine: in this process, or in several."""
+
+from collections.abc import Callable, Generator
+from contextlib import closing
+from functools import partial
+from typing import Any
+
+from vidsal.batch.places import Folder
+from vidsal.batch.receipts import Result
+from vidsal.batch.schedule import Schedule
+from vidsal.batch.work import Say, Worker
+from vidsal.runtime.allocation import keep_freed
+from vidsal.runtime.opencv import cv2
+from vidsal.runtime.workers import News, Work, in_workers, thread_variables, usable_cores
+
+
+def in_turn(
+    schedule: Schedule, make_worker: Callable[[], Worker], say: Say
+) -> Generator[Result, None, None]:
+    """Yield the results of sources that this process works at, one after the other.
+
+    Parameters
+    ----------
+    schedule : Schedule
+    make_worker : callable
+    say : callable
+        Gets seconds of video as they are done.
+    """
+    with closing(make_worker()) as worker:
+        while (step := schedule.take()) is not None:
+            if result := schedule.ended(step, worker.do(step, say)):
+                yield result
+
+
+def in_processes(
+    schedule: Schedule, make_worker: Callable[[], Worker], say: Say, count: int
+) -> Generator[Result, None, None]:
+    """Yield the results of sources that several processes work at, as they come.
+
+    Steps that become ready while others run wait until those have ended.
+
+    Parameters
+    ----------
+    schedule : Schedule
+    make_worker : callable
+        It must be possible to pickle it.
+    say : callable
+        Gets seconds of video as they are done.
+    count : int
+        Number of processes.
+    """
+    while steps := schedule.take_all():
+        processes = min(count, len(steps))
+        threads = max(1, usable_cores() // processes)
+        make_work = partial(_work, make_worker, threads)
+        variables = thread_variables(threads)
+        with closing(in_workers(make_work, steps, processes, variables=variables)) as events:
+            for event in events:
+                if isinstance(event, News):
+                    say(event.value)
+                    continue
+                step = steps[event.number]
+                if event.death:
+                    result = schedule.lost(step, f"the last one {event.death}")
+                else:
+                    result = schedule.ended(step, event.result)
+                if result:
+                    yield result
+
+
+def _work(make_worker: Callable[[], Worker], threads: int) -> Work:
+    """Return what a process does with each step; it keeps its worker from one to the next."""
+    keep_freed()
+    cv2.setNumThreads(threads)
+    worker = make_worker()
+
+    def work(step: Any, say: Callable[[Any], None]) -> Any:
+        return worker.do(step, say)
+
+    return work
+
+
+def make_local_worker(out: Folder, is_overwriting: bool, split_s: float | None) -> Worker:
+    """Return a worker that shares the disk of the first process.
+
+    Parameters
+    ----------
+    out : Folder
+    is_overwriting : bool
+    split_s : float or None
+        See `vidsal.batch.work.Worker`.
+    """
+    return Worker(out, is_overwriting=is_overwriting, split_s=split_s)

@@ -1,0 +1,203 @@
+"""Lists of sources with an output and options for each: CSV, JSON lines or Parquet."""
+
+import csv
+import dataclasses
+import difflib
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vidsal.batch.places import is_address
+from vidsal.errors import UsageError, VidsalError, flat
+from vidsal.settings import Settings, checked_option
+
+SUFFIXES = (".csv", ".jsonl", ".ndjson", ".parquet")
+# Options of a whole batch, and those that name files: `output` is a column of its own.
+WHOLE_BATCH = (
+    "output", "overwrite", "skip_existing", "resume", "table", "maps", "keep", "sequence",
+    "recursive", "trust_model", "batch",
+)  # fmt: skip
+# Key of the fault of a record, which no column can have.
+_FAULT = "\0fault"
+_WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A source of a batch as it was asked for.
+
+    Attributes
+    ----------
+    source : str
+        A name or an address.
+    place : str
+        Where the row stands, for messages: ``clips.csv, line 3``; empty for a typed name.
+    output : str
+        The name of its output, relative to the folder of the results; empty for the usual one.
+    options : mapping of str
+        Checked values by the names of the fields of `vidsal.Settings`.
+    error : str
+        Why the row cannot be used; empty if it can.
+    """
+
+    source: str
+    place: str = ""
+    output: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    error: str = ""
+
+
+def is_manifest(name: str) -> bool:
+    """Return whether a name is that of a manifest.
+
+    Parameters
+    ----------
+    name : str
+    """
+    return Path(name).suffix.lower() in SUFFIXES
+
+
+def read_manifest(path: Path) -> list[Row]:
+    """Return the rows of a manifest.
+
+    A row needs a ``source``, relative to the manifest, and may have an ``output``. Each further
+    column is an option of `vidsal.Settings`; an empty cell leaves the option as it is for the whole
+    batch.
+
+    Parameters
+    ----------
+    path : Path
+        It ends in .csv, .jsonl, .ndjson or .parquet.
+
+    Returns
+    -------
+    list of Row
+        A row that is wrong says why.
+
+    Raises
+    ------
+    UsageError
+        If a column is no option, or there is no row.
+    VidsalError
+        If the file cannot be read.
+    """
+    try:
+        records = list(_RECORDS[path.suffix.lower()](path))
+    except (OSError, ValueError, csv.Error) as error:
+        raise VidsalError(f"{path} cannot be read as a manifest: {flat(error)}") from error
+    if not records:
+        raise UsageError(f"{path}: there is no row in this manifest")
+    _require_known((name for _, record in records for name in record), path)
+    return [_row(record, f"{path}, line {line}", path.parent) for line, record in records]
+
+
+def _csv_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    text = path.read_text(encoding="utf-8-sig")
+    rows = csv.DictReader(io.StringIO(text, newline=""), restkey="", strict=True)
+    for row in rows:
+        cells = {str(name).strip(): value for name, value in row.items()}
+        extra = cells.pop("", None)
+        if extra:
+            cells[_FAULT] = f"there are more cells than columns ({flat(extra)})"
+        yield rows.line_num, {name: _word(value) for name, value in cells.items()}
+
+
+def _word(cell: str | None) -> str | None:
+    return None if cell is None or not cell.strip() else cell.strip()
+
+
+def _json_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            record = {_FAULT: f"this is not JSON: {error}"}
+        if not isinstance(record, dict):
+            record = {_FAULT: "this is not a JSON object"}
+        yield number, record
+
+
+def _parquet_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        import pyarrow.parquet as parquet
+    except ImportError as error:
+        raise VidsalError(f'{path}: Parquet needs pyarrow: pip install "vidsal[data]"') from error
+    yield from enumerate(parquet.read_table(path).to_pylist(), start=1)
+
+
+_RECORDS = {
+    ".csv": _csv_records, ".jsonl": _json_records, ".ndjson": _json_records,
+    ".parquet": _parquet_records,
+}  # fmt: skip
+
+
+def _require_known(columns: Iterable[str], path: Path) -> None:
+    """Raise `UsageError` for a column that is no option of a row."""
+    fields = {one.name for one in dataclasses.fields(Settings)} - set(WHOLE_BATCH)
+    known = {"source", "output", _FAULT, *fields}
+    for column in dict.fromkeys(columns):
+        if column.replace("-", "_") not in known:
+            near = difflib.get_close_matches(column.replace("-", "_"), known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            whose = " of a row" if column.replace("-", "_") in WHOLE_BATCH else ""
+            raise UsageError(f"{path}: column {column!r} is not an option{whose}{hint}")
+
+
+def _row(record: Mapping[str, Any], place: str, folder: Path) -> Row:
+    """Return the row of a record, or one that says what is wrong with it."""
+    values = {name.replace("-", "_"): value for name, value in record.items()}
+    values = {name: value for name, value in values.items() if value is not None}
+    source = str(values.pop("source", ""))
+    if _FAULT in values or not source:
+        reason = values.get(_FAULT, "there is no source")
+        return Row(source, place, error=f"{place}: {reason}")
+    if "://" not in source and not source.isdecimal():
+        source = str(folder / source)
+    output = str(values.pop("output", ""))
+    options: dict[str, Any] = {}
+    for name, value in values.items():
+        try:
+            options[name] = checked_option(name, _typed(name, value))
+        except UsageError as error:
+            return Row(source, place, output, error=f"{place}: {error}")
+    return Row(source, place, output, options)
+
+
+def _typed(name: str, value: Any) -> Any:
+    """Return the text of a cell as the type of its option; other values stay as they are."""
+    default = Settings.__dataclass_fields__[name].default
+    if not isinstance(value, str) or Settings.__dataclass_fields__[name].metadata["parse"]:
+        return value
+    if isinstance(default, bool):
+        return _WORDS.get(value.lower(), value)
+    for kind in (int, float):
+        if isinstance(default, kind):
+            try:
+                return kind(value)
+            except ValueError:
+                continue
+    return value
+
+
+def typed_rows(names: Iterable[str]) -> Iterator[Row]:
+    """Yield the rows of typed names; manifests among them are read.
+
+    Parameters
+    ----------
+    names : iterable of str
+
+    Raises
+    ------
+    UsageError, VidsalError
+        See `read_manifest`.
+    """
+    for name in names:
+        if is_manifest(name) and not is_address(name):
+            yield from read_manifest(Path(name))
+        else:
+            yield Row(name)

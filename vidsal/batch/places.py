@@ -1,0 +1,409 @@
+"""Folders and files of a batch, on this machine or at an address that fsspec opens.
+
+fsspec is an extra: it is imported only for addresses.
+"""
+
+import posixpath
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from vidsal.errors import VidsalError, flat, one_line
+from vidsal.runtime.atomic_write import atomic_write, writing
+
+_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+# vidsal downloads or records these itself.
+_OWN_SCHEMES = ("http", "https", "rtsp", "rtsps", "udp", "tcp", "rtmp", "srt")
+# Stores in which a file appears when its last byte has arrived. Moving a file there is a copy.
+_OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oci", "oss")
+
+
+def is_address(name: str) -> bool:
+    """Return whether a name is an address that fsspec opens, such as ``s3://bucket/clip.mp4``.
+
+    Parameters
+    ----------
+    name : str
+    """
+    scheme = _ADDRESS.match(name)
+    return scheme is not None and scheme[1].lower() not in _OWN_SCHEMES
+
+
+def redacted(address: str) -> str:
+    """Return an address without a password, for messages.
+
+    Parameters
+    ----------
+    address : str
+    """
+    return re.sub(r"^([a-z0-9+.-]+://)[^/@]*@", r"\1", address, flags=re.IGNORECASE)
+
+
+def open_store(address: str) -> tuple[Any, str]:
+    """Return the file system of an address, and the path in it.
+
+    Parameters
+    ----------
+    address : str
+
+    Raises
+    ------
+    VidsalError
+        If fsspec, or its driver for the scheme, is missing, or the address is unknown.
+    """
+    try:
+        import fsspec
+    except ImportError as error:
+        raise VidsalError(
+            f'{redacted(address)}: addresses need fsspec: pip install "vidsal[remote]"'
+        ) from error
+    try:
+        system, path = fsspec.core.url_to_fs(address)
+    except Exception as error:
+        # A missing driver says which package to install.
+        raise VidsalError(f"{redacted(address)} cannot be opened: {flat(error)}") from error
+    return system, path
+
+
+def matches(address: str) -> list[str]:
+    """Return the addresses of the files that an address with a glob means.
+
+    Parameters
+    ----------
+    address : str
+        An address without a glob is returned as it is.
+
+    Raises
+    ------
+    VidsalError
+        If no file matches, or the store cannot be read.
+    """
+    if not any(mark in address for mark in "*?["):
+        return [address]
+    system, pattern = open_store(address)
+    with _store_errors(address, "listed"):
+        found = sorted(system.glob(pattern))
+    if not found:
+        raise VidsalError(f"{redacted(address)}: there is no file that matches")
+    return [str(system.unstrip_protocol(one)) for one in found]
+
+
+def content_key(address: str) -> str:
+    """Return a text that changes when the file at an address does.
+
+    Parameters
+    ----------
+    address : str
+
+    Raises
+    ------
+    VidsalError
+        If there is no such file.
+    """
+    system, path = open_store(address)
+    with _store_errors(address, "read"):
+        return str(system.ukey(path))
+
+
+def fetch(address: str, folder: Path) -> Path:
+    """Copy the file at an address to a local folder, and return its path.
+
+    Parameters
+    ----------
+    address : str
+    folder : Path
+
+    Raises
+    ------
+    VidsalError
+        If it cannot be copied.
+    """
+    system, path = open_store(address)
+    local = folder / posixpath.basename(path)
+    with _store_errors(address, "read"):
+        system.get_file(path, str(local))
+    return local
+
+
+@contextmanager
+def _store_errors(address: str, verb: str) -> Iterator[None]:
+    """Turn the errors of a store into one line that names the address."""
+    try:
+        yield
+    except VidsalError:
+        raise
+    except FileNotFoundError as error:
+        raise VidsalError(f"{redacted(address)}: there is no such file") from error
+    except Exception as error:
+        raise VidsalError(f"{redacted(address)} cannot be {verb}: {one_line(error)}") from error
+
+
+class Folder(Protocol):
+    """A folder of results. Files in it appear whole or not at all."""
+
+    def address(self, name: str) -> str:
+        """Return the full name of a file, for messages and receipts.
+
+        Parameters
+        ----------
+        name : str
+            Relative to the folder, with slashes.
+        """
+        ...
+
+    def exists(self, name: str) -> bool:
+        """Return whether there is a file of this name.
+
+        Parameters
+        ----------
+        name : str
+            Relative to the folder, with slashes.
+        """
+        ...
+
+    def names(self, subfolder: str) -> list[str]:
+        """Return the names of the files in a subfolder; none if it is missing.
+
+        Parameters
+        ----------
+        subfolder : str
+            Relative to the folder, with slashes; empty for the folder itself.
+        """
+        ...
+
+    def read(self, name: str) -> bytes:
+        """Return the content of a file.
+
+        Parameters
+        ----------
+        name : str
+            Relative to the folder, with slashes.
+        """
+        ...
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file at once.
+
+        Parameters
+        ----------
+        name : str
+            Relative to the folder, with slashes.
+        content : bytes
+        """
+        ...
+
+    def local(self, name: str, folder: Path) -> Path:
+        """Return a file on this machine: the file itself, or a copy in a folder.
+
+        Parameters
+        ----------
+        name : str
+            Relative to the folder, with slashes.
+        folder : Path
+        """
+        ...
+
+    def deliver(self, local: Path, name: str) -> None:
+        """Move a local file or folder to its final name; replace what is there.
+
+        Parameters
+        ----------
+        local : Path
+        name : str
+            Relative to the folder, with slashes.
+        """
+        ...
+
+    def remove(self, name: str) -> None:
+        """Remove a file or a folder; a missing one is no error.
+
+        Parameters
+        ----------
+        name : str
+            Relative to the folder, with slashes.
+        """
+        ...
+
+    def staging(self, name: str) -> Path:
+        """Return a new local folder for unfinished results, from which `deliver` is cheap.
+
+        Parameters
+        ----------
+        name : str
+            Relative to the folder, with slashes.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFolder:
+    """A folder on this machine, or one that all machines of a batch mount.
+
+    Attributes
+    ----------
+    path : Path
+    """
+
+    path: Path
+
+    def address(self, name: str) -> str:
+        """See `Folder`."""
+        return str(self.path / name)
+
+    def exists(self, name: str) -> bool:
+        """See `Folder`."""
+        return (self.path / name).exists()
+
+    def names(self, subfolder: str) -> list[str]:
+        """See `Folder`."""
+        folder = self.path / subfolder
+        if not folder.is_dir():
+            return []
+        return sorted(one.name for one in folder.iterdir() if not one.name.startswith("."))
+
+    def read(self, name: str) -> bytes:
+        """See `Folder`."""
+        return (self.path / name).read_bytes()
+
+    def write(self, name: str, content: bytes) -> None:
+        """See `Folder`."""
+        path = self.path / name
+        with atomic_write(path) as part, writing(path):
+            part.write_bytes(content)
+
+    def local(self, name: str, folder: Path) -> Path:
+        """See `Folder`."""
+        return self.path / name
+
+    def deliver(self, local: Path, name: str) -> None:
+        """See `Folder`."""
+        final = self.path / name
+        with writing(final):
+            final.parent.mkdir(parents=True, exist_ok=True)
+            if final.is_dir():
+                shutil.rmtree(final)
+            local.replace(final)
+
+    def remove(self, name: str) -> None:
+        """See `Folder`."""
+        path = self.path / name
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+
+    def staging(self, name: str) -> Path:
+        """See `Folder`."""
+        folder = self.path / name
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            return Path(tempfile.mkdtemp(dir=folder))
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFolder:
+    """A folder at an address that fsspec opens.
+
+    Attributes
+    ----------
+    root : str
+        Address without a slash at its end.
+    """
+
+    root: str
+
+    def address(self, name: str) -> str:
+        """See `Folder`."""
+        return redacted(f"{self.root}/{name}")
+
+    def exists(self, name: str) -> bool:
+        """See `Folder`."""
+        system, path = open_store(f"{self.root}/{name}")
+        with _store_errors(self.address(name), "read"):
+            system.invalidate_cache(posixpath.dirname(path))
+            return bool(system.exists(path))
+
+    def names(self, subfolder: str) -> list[str]:
+        """See `Folder`."""
+        system, path = open_store(f"{self.root}/{subfolder}")
+        with _store_errors(self.address(subfolder), "listed"):
+            system.invalidate_cache(posixpath.dirname(path))
+            if not system.exists(path):
+                return []
+            names = (posixpath.basename(one.rstrip("/")) for one in system.ls(path, detail=False))
+            return sorted(one for one in names if not one.startswith("."))
+
+    def read(self, name: str) -> bytes:
+        """See `Folder`."""
+        system, path = open_store(f"{self.root}/{name}")
+        with _store_errors(self.address(name), "read"):
+            return bytes(system.cat_file(path))
+
+    def write(self, name: str, content: bytes) -> None:
+        """See `Folder`."""
+        with tempfile.TemporaryDirectory(prefix="vidsal-") as folder:
+            local = Path(folder) / "content"
+            local.write_bytes(content)
+            self.deliver(local, name)
+
+    def local(self, name: str, folder: Path) -> Path:
+        """See `Folder`."""
+        return fetch(f"{self.root}/{name}", folder)
+
+    def deliver(self, local: Path, name: str) -> None:
+        """See `Folder`.
+
+        Raises
+        ------
+        VidsalError
+            If `local` is a folder, which cannot appear at once, or the store fails.
+        """
+        if local.is_dir():
+            raise VidsalError(
+                f"{self.address(name)} is a folder, which cannot be written whole at an address: "
+                "give a local folder for the results"
+            )
+        system, path = open_store(f"{self.root}/{name}")
+        protocols = (system.protocol,) if isinstance(system.protocol, str) else system.protocol
+        with _store_errors(self.address(name), "written"):
+            system.makedirs(posixpath.dirname(path), exist_ok=True)
+            if set(protocols) & set(_OBJECT_STORES):
+                system.put_file(str(local), path)
+                return
+            part = f"{posixpath.dirname(path)}/.{posixpath.basename(path)}.part"
+            try:
+                system.put_file(str(local), part)
+                if system.exists(path):
+                    system.rm_file(path)
+                system.mv(part, path)
+            except BaseException:
+                with suppress(Exception):
+                    system.rm_file(part)
+                raise
+
+    def remove(self, name: str) -> None:
+        """See `Folder`."""
+        system, path = open_store(f"{self.root}/{name}")
+        with suppress(Exception):
+            system.rm(path, recursive=True)
+
+    def staging(self, name: str) -> Path:
+        """See `Folder`."""
+        return Path(tempfile.mkdtemp(prefix="vidsal-"))
+
+
+def folder_at(name: str | Path) -> Folder:
+    """Return the folder of results that a name or an address means.
+
+    Parameters
+    ----------
+    name : str or Path
+    """
+    text = str(name)
+    return RemoteFolder(text.rstrip("/")) if is_address(text) else LocalFolder(Path(text))

@@ -1,0 +1,520 @@
+"""The steps of a batch on a Ray cluster: one actor a slot. Ray is imported here, on first use.
+
+The first process plans, and hands out steps. An actor keeps its network from one step to the next.
+A lost actor costs its step, which is begun again elsewhere.
+"""
+
+import dataclasses
+import logging
+import math
+import os
+import socket
+import tempfile
+import time
+import uuid
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vidsal.batch.places import Folder, LocalFolder, is_address
+from vidsal.batch.plan import Task
+from vidsal.batch.receipts import Result
+from vidsal.batch.schedule import PartDone, Schedule, Step, Value
+from vidsal.batch.work import Say, Worker
+from vidsal.errors import UsageError, VidsalError, flat, one_line, option
+from vidsal.runtime.allocation import keep_freed
+from vidsal.runtime.atomic_write import atomic_write
+from vidsal.runtime.opencv import cv2
+from vidsal.runtime.workers import thread_variables, usable_cores
+from vidsal.settings.values import is_saved
+from vidsal.sinks.fingerprint import checksum
+
+log = logging.getLogger(__name__)
+
+# Seconds between two looks at which nodes there are.
+_LOOK_S = 2.0
+# Actors that may fail to start before the batch gives up, when none has started yet.
+_FAILED_STARTS = 3
+# Seconds without any actor after which the batch says that it waits.
+_PATIENCE_S = 60.0
+# Seconds that actors get to remove fetched files at the end.
+_GRACE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class RayOptions:
+    """How a batch uses a cluster.
+
+    Attributes
+    ----------
+    address : str
+        ``local`` starts a cluster of this machine, ``auto`` joins the one that runs here, other
+        values are addresses of a head node.
+    cpus, gpus : float
+        What an actor reserves. Its libraries use that many threads.
+    slots : int or None
+        Number of actors; by default as many as the nodes have room for, also if nodes come or go.
+    """
+
+    address: str
+    cpus: float = 1
+    gpus: float = 0
+    slots: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.cpus > 0:
+            raise UsageError(f"{option('cpus_per_actor')} must be above 0, got {self.cpus:g}")
+        if self.gpus < 0:
+            raise UsageError(f"{option('gpus_per_actor')} must be 0 or more, got {self.gpus:g}")
+        if self.slots is not None and self.slots < 1:
+            raise UsageError(f"{option('slots')} must be 1 or more, got {self.slots}")
+
+    @property
+    def threads(self) -> int:
+        """Threads of an actor."""
+        return max(1, int(self.cpus))
+
+
+def imported_ray(address: str) -> Any:
+    """Return Ray, prepared for an address.
+
+    Parameters
+    ----------
+    address : str
+        See `RayOptions`.
+
+    Raises
+    ------
+    VidsalError
+        If it is missing.
+    """
+    # vidsal sends nothing to anyone; a user's own choice stays.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if address == "local":
+        # Ray then binds to the loopback address alone, on each system as on those of the name.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise VidsalError(
+            f'{option("ray", address)} needs Ray: pip install "vidsal[ray]"'
+        ) from error
+    return ray
+
+
+@contextmanager
+def connected(address: str) -> Iterator[Any]:
+    """Lend Ray, connected to a cluster; a connection that exists is used, and stays.
+
+    Parameters
+    ----------
+    address : str
+        See `RayOptions`.
+
+    Yields
+    ------
+    module
+
+    Raises
+    ------
+    VidsalError
+        If Ray is missing, or there is no cluster.
+    """
+    ray = imported_ray(address)
+    if ray.is_initialized():
+        yield ray
+        return
+    given: dict[str, Any] = {
+        "address": address, "namespace": "vidsal", "log_to_driver": False,
+        "logging_level": logging.ERROR,
+    }  # fmt: skip
+    if address == "local":
+        given |= {"num_cpus": usable_cores(), "include_dashboard": False}
+    try:
+        ray.init(**given)
+    except Exception as error:
+        raise VidsalError(
+            f"{option('ray', address)}: there is no Ray cluster that can be used; `ray start "
+            f"--head` starts one, and {option('ray', 'local')} needs none: {one_line(error)}"
+        ) from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+@dataclass(frozen=True, slots=True)
+class SharedFile:
+    """A file of a network, in Ray's object store.
+
+    Attributes
+    ----------
+    name, checksum : str
+    content : ObjectRef of (n,) uint8 array
+    """
+
+    name: str
+    checksum: str
+    content: Any
+
+
+def shared_files(ray: Any, tasks: Iterable[Task]) -> dict[str, SharedFile]:
+    """Put the files of the tasks' networks into the object store; each is sent once to a node.
+
+    Parameters
+    ----------
+    ray : module
+    tasks : iterable of Task
+
+    Returns
+    -------
+    dict of str to SharedFile
+        By the paths on this machine.
+    """
+    paths: dict[Path, None] = {}
+    for task in tasks:
+        saved = Path(task.choice.key) if is_saved(task.choice.key) else None
+        named = (saved, task.choice.weights, task.settings.labels)
+        paths |= {path: None for path in named if path is not None}
+    return {
+        str(path): SharedFile(
+            path.name, checksum([path], has_names=False),
+            ray.put(np.frombuffer(path.read_bytes(), np.uint8)),
+        )
+        for path in paths
+    }  # fmt: skip
+
+
+class Slot:
+    """The actor: works at one step at a time, on the machine where it runs.
+
+    Parameters
+    ----------
+    out : Folder
+    is_overwriting : bool
+    split_s : float or None
+        Length of parts.
+    files : mapping of str to SharedFile
+        See `shared_files`.
+    threads : int
+    level : int
+        Level of the messages that go back to the first process.
+    """
+
+    def __init__(
+        self,
+        out: Folder,
+        is_overwriting: bool,
+        split_s: float | None,
+        files: Mapping[str, SharedFile],
+        threads: int,
+        level: int,
+    ) -> None:
+        import ray
+
+        keep_freed()
+        cv2.setNumThreads(threads)
+        self._files = files
+        node = f"{socket.gethostname()}/{ray.get_runtime_context().get_node_id()[:8]}"
+        self._worker = Worker(
+            out, is_overwriting=is_overwriting, split_s=split_s, localised=self._localised,
+            node=node,
+        )  # fmt: skip
+        self._messages: list[tuple[int, str]] = []
+        logger = logging.getLogger("vidsal")
+        logger.handlers = [_Collecting(self._messages)]
+        logger.setLevel(level)
+
+    def ready(self) -> bool:
+        """Return once the actor can work."""
+        return True
+
+    def do(self, step: Step) -> tuple[Value, list[tuple[int, str]]]:
+        """Return what a step gives, and what was logged meanwhile.
+
+        Parameters
+        ----------
+        step : Step
+        """
+        self._messages.clear()
+        return self._worker.do(step, lambda _: None), list(self._messages)
+
+    def close(self) -> None:
+        """Remove fetched files."""
+        self._worker.close()
+
+    def _localised(self, path: Path) -> Path:
+        """Return a file of a network on this machine: the shared one, or a copy."""
+        shared = self._files[str(path)]
+        with suppress(OSError):
+            if checksum([path], has_names=False) == shared.checksum:
+                return path
+        import ray
+
+        local = Path(tempfile.gettempdir()) / f"vidsal-models-{_user()}" / shared.checksum
+        local /= shared.name
+        if not local.exists():
+            with atomic_write(local) as part:
+                part.write_bytes(ray.get(shared.content).tobytes())
+        return local
+
+
+def _user() -> str:
+    """Return a name that keeps the files of two users of a machine apart."""
+    return str(os.getuid()) if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
+
+
+class _Collecting(logging.Handler):
+    """Keeps messages for the first process."""
+
+    def __init__(self, messages: list[tuple[int, str]]) -> None:
+        super().__init__()
+        self._messages = messages
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._messages.append((record.levelno, record.getMessage()))
+
+
+@dataclass(slots=True, eq=False)
+class _Actor:
+    """An actor, and the step that it is at."""
+
+    handle: Any
+    step: Step | None = None
+    is_ready: bool = False
+
+
+def on_ray(
+    schedule: Schedule,
+    tasks: Iterable[Task],
+    out: Folder,
+    say: Say,
+    options: RayOptions,
+    *,
+    is_overwriting: bool,
+    split_s: float | None,
+) -> Generator[Result, None, None]:
+    """Yield the results of sources that a cluster works at, as they come.
+
+    The first Ctrl-C lets running steps end, the second one drops them.
+
+    Parameters
+    ----------
+    schedule : Schedule
+    tasks : iterable of Task
+        All tasks of the schedule.
+    out : Folder
+        One that each node reaches.
+    say : callable
+        Gets seconds of video as steps end.
+    options : RayOptions
+    is_overwriting : bool
+        Whether outputs of other runs may be replaced.
+    split_s : float or None
+        Length of parts, if long sources are split.
+
+    Raises
+    ------
+    VidsalError
+        If Ray is missing, there is no cluster, or actors cannot start.
+    KeyboardInterrupt
+        After Ctrl-C.
+    """
+    names = {task.key: out.address(task.output) for task in tasks}
+    if isinstance(out, LocalFolder):
+        out = LocalFolder(out.path.absolute())
+    with connected(options.address) as ray:
+        arguments = (
+            out, is_overwriting, split_s, shared_files(ray, tasks), options.threads,
+            logging.getLogger("vidsal").getEffectiveLevel(),
+        )  # fmt: skip
+        cluster = _Cluster(ray, schedule, options, arguments)
+        is_draining = False
+        try:
+            while True:
+                try:
+                    if not is_draining:
+                        cluster.fill()
+                    if not cluster.is_working:
+                        break
+                    for value in cluster.wait():
+                        if isinstance(value, Result):
+                            # Nodes work with absolute paths; the user knows the given ones.
+                            is_done = value.output is not None
+                            output = names[value.key] if is_done else None
+                            yield dataclasses.replace(value, output=output)
+                        say(value.video_s)
+                except KeyboardInterrupt:
+                    if is_draining:
+                        raise
+                    is_draining = True
+                    log.warning(
+                        "Ctrl-C: %d running steps end first; Ctrl-C again drops them",
+                        cluster.running,
+                    )
+        finally:
+            cluster.close()
+        if is_draining:
+            raise KeyboardInterrupt
+
+
+class _Cluster:
+    """The actors of a batch."""
+
+    def __init__(
+        self, ray: Any, schedule: Schedule, options: RayOptions, arguments: tuple[Any, ...]
+    ) -> None:
+        self._ray, self._schedule, self._options = ray, schedule, options
+        self._arguments = [ray.put(one) for one in arguments]
+        self._run, self._made = uuid.uuid4().hex[:6], 0
+        self._actors: list[_Actor] = []
+        # What each actor is at, by the reference of its answer.
+        self._pending: dict[Any, _Actor] = {}
+        self._failed_starts = 0
+        self._has_started, self._began_s = False, time.monotonic()
+        self._looked_s, self._room = -_LOOK_S, 0
+
+    @property
+    def running(self) -> int:
+        """Number of steps that actors are at."""
+        return sum(one.step is not None for one in self._actors)
+
+    @property
+    def is_working(self) -> bool:
+        """Whether an answer is to come that matters."""
+        return self.running > 0 or (self._schedule.waiting > 0 and bool(self._pending))
+
+    def fill(self) -> None:
+        """Give steps to idle actors, and start actors where there is room for more."""
+        for actor in self._actors:
+            if actor.is_ready and actor.step is None:
+                step = self._schedule.take()
+                if step is None:
+                    return
+                self._begin(actor, step)
+        wanted = self._wanted() - len(self._actors)
+        if wanted > 0:
+            # Counting the steps takes a while; mostly there is no room for more actors.
+            starting = sum(not one.is_ready for one in self._actors)
+            for _ in range(min(wanted, self._schedule.waiting - starting)):
+                self._start()
+
+    def wait(self) -> Iterator[Result | PartDone]:
+        """Yield the ends of parts and sources that came within a moment."""
+        ready, others = self._ray.wait(list(self._pending), num_returns=1, timeout=_LOOK_S / 2)
+        if ready and others:
+            ready += self._ray.wait(others, num_returns=len(others), timeout=0)[0]
+        self._warn_of_waiting()
+        for reference in ready:
+            actor = self._pending.pop(reference)
+            step, actor.step = actor.step, None
+            try:
+                answer = self._ray.get(reference)
+            except self._ray.exceptions.RayTaskError as error:
+                # Steps answer with a result, also for failures: this is an error of vidsal.
+                assert step is not None
+                answer = step.task.failure(one_line(error.cause or error), node="?"), []
+            except self._ray.exceptions.RayError as error:
+                self._actors.remove(actor)
+                if result := self._lost(actor, step, error):
+                    yield result
+                continue
+            if step is None:
+                actor.is_ready = self._has_started = True
+                continue
+            value, messages = answer
+            for level, text in messages:
+                log.log(level, "%s", text)
+            result = self._schedule.ended(step, value)
+            if result:
+                yield result
+            elif isinstance(value, PartDone):
+                yield value
+
+    def _warn_of_waiting(self) -> None:
+        """Say once that no actor starts: the cluster may have no room for one."""
+        if not self._has_started and time.monotonic() - self._began_s > _PATIENCE_S:
+            self._began_s = math.inf
+            log.warning(
+                "no worker has started for a minute: has a node %g free CPUs and %g free GPUs?",
+                self._options.cpus, self._options.gpus,
+            )  # fmt: skip
+
+    def close(self) -> None:
+        """End all actors."""
+        idle = [one for one in self._actors if one.is_ready and one.step is None]
+        with suppress(Exception):
+            closing = [one.handle.close.remote() for one in idle]
+            if closing:
+                self._ray.wait(closing, num_returns=len(closing), timeout=_GRACE_S)
+        for actor in self._actors:
+            with suppress(Exception):
+                self._ray.kill(actor.handle)
+        self._actors.clear()
+        self._pending.clear()
+
+    def _wanted(self) -> int:
+        """Return the number of actors that the cluster has room for, at least 1."""
+        if self._options.slots is not None:
+            return self._options.slots
+        if time.monotonic() - self._looked_s >= _LOOK_S:
+            self._looked_s = time.monotonic()
+            cpus, gpus = self._options.cpus, self._options.gpus
+            self._room = 0
+            for node in self._ray.nodes():
+                if node["Alive"]:
+                    has = node["Resources"]
+                    room = int(has.get("CPU", 0) / cpus)
+                    self._room += min(room, int(has.get("GPU", 0) / gpus)) if gpus else room
+        return max(1, self._room)
+
+    def _start(self) -> None:
+        options = self._options
+        self._made += 1
+        handle = (
+            self._ray.remote(Slot)
+            .options(
+                name=f"vidsal {self._run} slot {self._made}", num_cpus=options.cpus,
+                num_gpus=options.gpus, max_restarts=0, max_task_retries=0,
+                scheduling_strategy="SPREAD",
+                runtime_env={"env_vars": thread_variables(options.threads)},
+            )
+            .remote(*self._arguments)
+        )  # fmt: skip
+        actor = _Actor(handle)
+        self._actors.append(actor)
+        self._pending[handle.ready.remote()] = actor
+
+    def _begin(self, actor: _Actor, step: Step) -> None:
+        actor.step = dataclasses.replace(step, task=_absolute(step.task))
+        reference = actor.handle.do.options(name=f"vidsal: {step.label}").remote(actor.step)
+        self._pending[reference] = actor
+
+    def _lost(self, actor: _Actor, step: Step | None, error: Exception) -> Result | None:
+        """Take the loss of an actor."""
+        reason = flat(error)[:200]
+        if step is not None:
+            log.warning("a worker was lost at %s: %s", step.label, reason)
+            return self._schedule.lost(step, reason)
+        self._failed_starts += 1
+        if self._failed_starts >= _FAILED_STARTS and not self._has_started:
+            raise VidsalError(
+                f"workers cannot start on the cluster: is vidsal {option('ray')} installed on its "
+                f"nodes? {reason}"
+            )
+        return None
+
+
+def _absolute(task: Task) -> Task:
+    """Return a task whose source is found from any folder."""
+    source = task.source
+    if source.kind != "file" or is_address(source.address):
+        return task
+    path = source.path.absolute()
+    return dataclasses.replace(
+        task, source=dataclasses.replace(source, address=str(path), path=path)
+    )

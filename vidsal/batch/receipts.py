@@ -1,0 +1,217 @@
+"""Receipts: one small file for each source that is done or failed, so that no work is done twice.
+
+::
+
+    OUT/.vidsal/
+        lock                    locked by the batch that works here
+        receipts/<key>.json     a source that is done, or failed
+        begun/<key>             a source whose outputs may already stand without a receipt
+        staging/                unfinished results
+        parts/<key>/            finished parts of a source that is split, until they are joined
+        summary.json  summary.csv or .parquet
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from vidsal.batch.places import Folder, content_key, is_address
+from vidsal.errors import VidsalError
+from vidsal.settings import Settings
+from vidsal.settings.values import is_saved
+from vidsal.sinks.fingerprint import checksum, option_values
+from vidsal.static.models import ModelChoice
+
+PRIVATE = ".vidsal"
+RECEIPTS, BEGUN, STAGING, PARTS = (
+    f"{PRIVATE}/{name}" for name in ("receipts", "begun", "staging", "parts")
+)
+# Options that change neither what is computed nor what is written. The contents of files that
+# options name are in the identity, and their paths are not.
+_IRRELEVANT = (
+    "output", "overwrite", "skip_existing", "resume", "recursive", "sequence", "trust_model",
+    "batch", "table", "maps", "keep", "model", "weights", "labels",
+)  # fmt: skip
+
+Status = Literal["done", "failed", "skipped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one source of a batch.
+
+    Attributes
+    ----------
+    source : str
+        Its name, without passwords.
+    status : {"done", "failed", "skipped"}
+        Skipped sources are done or failed since an earlier run.
+    output : str or None
+        The file that was written; ``None`` after a failure.
+    error : str or None
+        The reason of a failure, in one line.
+    frames : int
+        Number of frames that were analysed.
+    video_s : float
+        Seconds of video that these are.
+    seconds : float
+        Duration of the work, all parts of a split source together.
+    node : str
+        Name of the machine.
+    attempts : int
+        How often the work began; more than 1 where a worker was lost.
+    parts : int
+        Number of parts that the source was split into.
+    key : str
+        Name of the receipt, without a suffix; empty where there is none.
+    """
+
+    source: str
+    status: Status
+    output: str | None = None
+    error: str | None = None
+    frames: int = 0
+    video_s: float = 0.0
+    seconds: float = 0.0
+    node: str = ""
+    attempts: int = 1
+    parts: int = 1
+    key: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the result as a dictionary that JSON can hold."""
+        rounded = {"video_s": round(self.video_s, 3), "seconds": round(self.seconds, 3)}
+        return dataclasses.asdict(self) | rounded
+
+
+def network_identity(choice: ModelChoice, settings: Settings) -> dict[str, str]:
+    """Return what identifies a network: its name, and the contents of its files.
+
+    Parameters
+    ----------
+    choice : ModelChoice
+    settings : Settings
+
+    Raises
+    ------
+    VidsalError
+        If a file cannot be read.
+    """
+    values = {"network": str(choice.name)}
+    saved = Path(choice.key) if is_saved(choice.key) else None
+    files = {"weights": choice.weights, "model": saved, "labels": settings.labels}
+    for name, path in files.items():
+        if path is not None:
+            try:
+                values[f"checksum of {name}"] = checksum([path], has_names=False)
+            except OSError as error:
+                raise VidsalError(f"{path} cannot be read: {error.strerror}") from error
+    return values
+
+
+def identity(
+    source: str,
+    output: str,
+    settings: Settings,
+    network: Mapping[str, str],
+    results: Mapping[str, bool],
+) -> dict[str, str]:
+    """Return everything that decides what is written for a source.
+
+    Neither the size of a network call is part of it, nor who does the work.
+
+    Parameters
+    ----------
+    source : str
+        Path or address. A file that was moved or renamed is the same.
+    output : str
+        Name of the output in the folder of the results.
+    settings : Settings
+    network : mapping of str to str
+        From `network_identity`.
+    results : mapping of str to bool
+        Which results are written beside the output.
+
+    Raises
+    ------
+    VidsalError
+        If the file at an address cannot be found.
+    """
+    wanted = {name: str(is_wanted) for name, is_wanted in results.items()}
+    return {
+        "source": source_key(source), "output": output, **network, **wanted,
+        **option_values(settings, without=_IRRELEVANT),
+    }  # fmt: skip
+
+
+def source_key(source: str) -> str:
+    """Return a text that changes when the content of a source does; its name if it is no file.
+
+    Parameters
+    ----------
+    source : str
+        Path or address.
+
+    Raises
+    ------
+    VidsalError
+        If the file at an address cannot be found.
+    """
+    if is_address(source):
+        return content_key(source)
+    try:
+        return checksum([Path(source)], has_names=False)
+    except (OSError, ValueError):
+        return source
+
+
+def key_of(values: Mapping[str, str]) -> str:
+    """Return the name of a receipt.
+
+    Parameters
+    ----------
+    values : mapping of str to str
+        From `identity`.
+    """
+    text = json.dumps(dict(values), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def read_receipt(out: Folder, key: str) -> dict[str, Any] | None:
+    """Return a receipt; ``None`` if it is missing or cannot be read.
+
+    Parameters
+    ----------
+    out : Folder
+    key : str
+        See `key_of`.
+    """
+    try:
+        receipt = json.loads(out.read(f"{RECEIPTS}/{key}.json"))
+    except (OSError, ValueError, VidsalError):
+        return None
+    return receipt if isinstance(receipt, dict) else None
+
+
+def write_receipt(out: Folder, result: Result, values: Mapping[str, str]) -> None:
+    """Write the receipt of a source that is done or failed.
+
+    Parameters
+    ----------
+    out : Folder
+    result : Result
+        With its ``key``.
+    values : mapping of str to str
+        From `identity`.
+
+    Raises
+    ------
+    VidsalError
+        If it cannot be written.
+    """
+    text = json.dumps(result.as_json() | {"identity": dict(values)}, indent=2) + "\n"
+    out.write(f"{RECEIPTS}/{result.key}.json", text.encode())

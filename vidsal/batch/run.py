@@ -1,0 +1,257 @@
+"""Many sources as one batch, from their names to the summary."""
+
+import logging
+import sys
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vidsal.batch.local import in_processes, in_turn, make_local_worker
+from vidsal.batch.places import Folder, LocalFolder, RemoteFolder, folder_at
+from vidsal.batch.plan import Planner, Task, asked_rows
+from vidsal.batch.progress import BatchProgress
+from vidsal.batch.receipts import PRIVATE, STAGING, Result, write_receipt
+from vidsal.batch.schedule import Schedule
+from vidsal.batch.splitting import require_splittable
+from vidsal.batch.summary import BatchSummary, write_summary
+from vidsal.batch.work import Say
+from vidsal.errors import UsageError, option
+from vidsal.runtime.progress import is_shown
+from vidsal.settings import Settings, settings_of
+from vidsal.settings.values import parse_time
+from vidsal.sinks.checkpoint import exclusive_folder
+
+if TYPE_CHECKING:
+    from vidsal.batch.ray_cluster import RayOptions
+
+log = logging.getLogger(__name__)
+
+# Options of `Settings` that a batch decides itself.
+NOT_FOR_BATCHES = (
+    "output", "skip_existing", "resume", "table", "maps", "keep", "sequence",
+)  # fmt: skip
+
+
+def run_batch(
+    sources: Sequence[str | Path] | str | Path,
+    output: str | Path,
+    settings: Settings | None = None,
+    *,
+    workers: int = 1,
+    ray: str | None = None,
+    cpus_per_actor: float = 1,
+    gpus_per_actor: float = 0,
+    slots: int | None = None,
+    split: float | str | None = None,
+    tables: bool = False,
+    stores: bool = False,
+    retry_failed: bool = False,
+    progress: bool = True,
+    tell: Callable[[Result], None] = lambda _: None,
+) -> BatchSummary:
+    """Do what ``vidsal batch`` does: write the annotated videos of many sources, and receipts.
+
+    A second call with the same sources and options does only what is missing.
+
+    Parameters
+    ----------
+    sources : sequence of str or Path
+        Files, folders, globs, lists (.txt), manifests (.csv, .jsonl, .parquet), web addresses,
+        and addresses for fsspec. A single name need not be in a list.
+    output : str or Path
+        Folder of the results, or its address.
+    settings : Settings, optional
+        Of all sources; a manifest may change them for one source.
+    workers : int
+        Number of processes that work at a time, each at one source. A script needs
+        ``if __name__ == "__main__":`` around the call, as for `multiprocessing`.
+    ray : str, optional
+        Work on a Ray cluster: ``"local"`` starts one of this machine, ``"auto"`` joins the one
+        that runs here, other values are addresses. Each node must have vidsal, and must reach the
+        sources and the folder of the results by the same names.
+    cpus_per_actor, gpus_per_actor : float
+        What a worker reserves on its node; its libraries use as many threads.
+    slots : int, optional
+        Number of workers on the cluster; by default as many as it has room for.
+    split : float or str, optional
+        Split videos that are longer than this, in seconds or HH:MM:SS, into parts of about this
+        length, which several workers process at a time. Parts begin at cuts where there are some.
+    tables, stores : bool
+        Also write a table, or keep the analysis, beside each output.
+    retry_failed : bool
+        Also do the sources that failed in an earlier run.
+    progress : bool
+        Show progress on stderr.
+    tell : callable
+        Gets the result of each source as soon as it is known.
+
+    Returns
+    -------
+    BatchSummary
+        A failure of a source is a result, and never an error.
+
+    Raises
+    ------
+    UsageError
+        If an option or the column of a manifest is wrong.
+    VidsalError
+        If the network cannot be used, the results cannot be written, or another batch works in
+        the folder.
+    KeyboardInterrupt
+        After Ctrl-C, once the summary of the sources that are done is written.
+    """
+    settings = settings_of(settings)
+    names = [str(sources)] if isinstance(sources, (str, Path)) else [str(one) for one in sources]
+    out = folder_at(output)
+    split_s = parse_time(split)
+    _require_usable(settings, out, workers=workers, ray=ray, stores=stores)
+    if split_s is not None:
+        require_splittable(settings, split_s, has_stores=stores)
+    how = _How(
+        out, workers, _ray_options(ray, cpus_per_actor, gpus_per_actor, slots), split_s,
+        settings.overwrite,
+    )  # fmt: skip
+    # What is wrong with the options is said before the folder is made.
+    asked = list(asked_rows(names, is_recursive=settings.recursive))
+    planner = Planner(
+        out, settings, {"table": tables, "store": stores}, retries_failed=retry_failed,
+        progress=progress and is_shown(),
+    )  # fmt: skip
+    alone = exclusive_folder(out.path / PRIVATE) if isinstance(out, LocalFolder) else nullcontext()
+    with alone:
+        found = list(planner.planned(asked))
+        shown = BatchProgress(len(found), is_wanted=progress, say=log.warning)
+        with closing(shown):
+            return _worked_at(found, how, shown, tell)
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    """Who works at the sources of a batch, and how."""
+
+    out: Folder
+    workers: int
+    cluster: "RayOptions | None"
+    split_s: float | None
+    is_overwriting: bool
+
+
+def _worked_at(
+    found: Sequence[Task | Result], how: _How, shown: BatchProgress, tell: Callable[[Result], None]
+) -> BatchSummary:
+    """Do what is to be done, and write the summary, also after Ctrl-C."""
+    tasks = [one for one in found if isinstance(one, Task)]
+    identities = {one.key: one.identity for one in tasks}
+    schedule = Schedule(tasks, is_splitting=how.split_s is not None)
+    collected = _Collected(found, shown, tell)
+    is_interrupted = True
+    try:
+        with closing(_results(schedule, tasks, how, shown.add)) as results:
+            for result in results:
+                if not result.node:
+                    # Its workers were lost, so none of them wrote the receipt.
+                    write_receipt(how.out, result, identities[result.key])
+                collected.take(result)
+        is_interrupted = False
+    finally:
+        how.out.remove(STAGING)
+        summary = write_summary(
+            how.out, collected.results, shown.elapsed_s, lost_workers=schedule.lost_workers,
+            is_interrupted=is_interrupted,
+        )  # fmt: skip
+        if isinstance(sys.exception(), KeyboardInterrupt):
+            raise KeyboardInterrupt(
+                f"interrupted: {len(summary.results)} of {len(found)} sources are done or "
+                f"failed, no other left a file; the same command continues ({summary.path})"
+            )
+    return summary
+
+
+def _require_usable(
+    settings: Settings, out: Folder, *, workers: int, ray: str | None, stores: bool
+) -> None:
+    """Raise `UsageError` for options that a batch cannot have, or not together."""
+    for name in NOT_FOR_BATCHES:
+        value = getattr(settings, name)
+        if value != Settings.__dataclass_fields__[name].default:
+            raise UsageError(f"{option(name, value)} is not for a batch")
+    if workers < 1:
+        raise UsageError(f"{option('workers')} must be 1 or more, got {workers}")
+    if workers > 1 and ray is not None:
+        raise UsageError(f"{option('workers')} is not for {option('ray')}: give {option('slots')}")
+    if isinstance(out, RemoteFolder):
+        if out.root.startswith("memory:") and (workers > 1 or ray is not None):
+            raise UsageError(f"{out.root}: other processes do not share this memory: give a folder")
+        if stores:
+            raise UsageError(f"{option('stores', True)} needs a local folder for the results")
+
+
+def _ray_options(
+    address: str | None, cpus: float, gpus: float, slots: int | None
+) -> "RayOptions | None":
+    """Return how a cluster is used; None without one. Nothing of Ray is imported here."""
+    if address is None:
+        for name, value in (
+            ("cpus_per_actor", cpus != 1),
+            ("gpus_per_actor", gpus),
+            ("slots", slots),
+        ):
+            if value:
+                raise UsageError(f"{option(name)} needs {option('ray')}")
+        return None
+    from vidsal.batch.ray_cluster import RayOptions, imported_ray
+
+    options = RayOptions(address, cpus, gpus, slots)
+    # Before anything is made: it may be missing.
+    imported_ray(address)
+    return options
+
+
+def _results(
+    schedule: Schedule, tasks: Sequence[Task], how: _How, say: Say
+) -> Generator[Result, None, None]:
+    """Yield the results of all steps, as they come."""
+    if how.cluster is not None and tasks:
+        from vidsal.batch.ray_cluster import on_ray
+
+        return on_ray(
+            schedule, tasks, how.out, say, how.cluster, is_overwriting=how.is_overwriting,
+            split_s=how.split_s,
+        )  # fmt: skip
+    make_worker = partial(make_local_worker, how.out, how.is_overwriting, how.split_s)
+    if how.workers == 1:
+        return in_turn(schedule, make_worker, say)
+    return in_processes(schedule, make_worker, say, how.workers)
+
+
+class _Collected:
+    """The results of a batch, in the order of its sources."""
+
+    def __init__(
+        self, found: Sequence[Task | Result], shown: BatchProgress, tell: Callable[[Result], None]
+    ) -> None:
+        self._shown, self._tell = shown, tell
+        self._numbers: dict[str, int] = {}
+        self._results: dict[int, Result] = {}
+        for number, one in enumerate(found):
+            if isinstance(one, Task):
+                self._numbers[one.key] = number
+            else:
+                self._take(number, one)
+
+    @property
+    def results(self) -> list[Result]:
+        """Those that are known."""
+        return [self._results[number] for number in sorted(self._results)]
+
+    def take(self, result: Result) -> None:
+        """Take the result of a task."""
+        self._take(self._numbers[result.key], result)
+
+    def _take(self, number: int, result: Result) -> None:
+        self._results[number] = result
+        self._shown.end(result)
+        self._tell(result)

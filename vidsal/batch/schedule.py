@@ -1,0 +1,202 @@
+"""Which step of a batch is next, and what follows from its end. No I/O, no processes."""
+
+import dataclasses
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from vidsal.batch.plan import Task
+from vidsal.batch.receipts import Result
+
+# A step whose worker was lost so many times is given up: the source itself may kill workers.
+ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a source that is split.
+
+    Attributes
+    ----------
+    number, count : int
+        Number of the part, from 0, and number of all parts.
+    warm_s : float
+        Time at which its analysis begins; the frames before `begin_s` are not written.
+    begin_s, end_s : float
+        From which time its frames are written, and before which: seconds from the first frame of
+        the source. The last part ends with the source, at an infinite time.
+    pictures : int or None
+        Number of pictures that the part must have; ``None`` for the last one.
+    """
+
+    number: int
+    count: int
+    warm_s: float
+    begin_s: float
+    end_s: float
+    pictures: int | None = None
+
+    @property
+    def name(self) -> str:
+        """A name that no other part of the source has, however it is split."""
+        return f"{self.warm_s:.6f}_{self.begin_s:.6f}_{self.end_s:.6f}"
+
+
+@dataclass(frozen=True, slots=True)
+class PartDone:
+    """The end of a part.
+
+    Attributes
+    ----------
+    frames, pictures : int
+        Number of frames that were analysed and written, and of pictures in its video.
+    size : (int, int)
+        (height, width) of the pictures.
+    video_s, seconds : float
+        Duration of its pictures, and of the work.
+    """
+
+    frames: int
+    pictures: int
+    size: tuple[int, int]
+    video_s: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something that one worker does at a time.
+
+    Attributes
+    ----------
+    task : Task
+    kind : {"whole", "split", "part", "join"}
+        Process a whole source, decide where it is split, process a part, join the parts.
+    attempt : int
+        From 1.
+    part : Part or None
+        Of a part.
+    parts : tuple of (Part, PartDone)
+        For the join.
+    """
+
+    task: Task
+    kind: Literal["whole", "split", "part", "join"] = "whole"
+    attempt: int = 1
+    part: Part | None = None
+    parts: tuple[tuple[Part, PartDone], ...] = ()
+
+    @property
+    def label(self) -> str:
+        """A short name for dashboards and messages."""
+        name = self.task.source.path.name
+        if self.part is not None:
+            return f"{name}, part {self.part.number + 1} of {self.part.count}"
+        return name if self.kind == "whole" else f"{name}, {self.kind}"
+
+
+# What a step gives: the places of parts (none: the source is to be processed in one run), the end
+# of a part, or the result of the source.
+Value = tuple[Part, ...] | PartDone | Result
+
+
+class Schedule:
+    """The steps of a batch.
+
+    Parameters
+    ----------
+    tasks : iterable of Task
+    is_splitting : bool
+        Whether long sources are split.
+    """
+
+    def __init__(self, tasks: Iterable[Task], *, is_splitting: bool = False) -> None:
+        kind: Literal["split", "whole"] = "split" if is_splitting else "whole"
+        self._waiting = deque(Step(task, kind) for task in tasks)
+        self._parts: dict[str, dict[int, tuple[Part, PartDone]]] = {}
+        self._attempts: dict[str, int] = {}
+        self._ended: set[str] = set()
+        self.lost_workers = 0
+
+    @property
+    def waiting(self) -> int:
+        """Number of steps that are ready now."""
+        return sum(map(self._is_wanted, self._waiting))
+
+    def _is_wanted(self, step: Step) -> bool:
+        """Say whether the source of a step still needs it."""
+        is_over = step.task.key in self._ended
+        return not is_over and (step.kind != "part" or step.task.key in self._parts)
+
+    def take(self) -> Step | None:
+        """Return the next step, or None if none is ready now."""
+        while self._waiting:
+            step = self._waiting.popleft()
+            if self._is_wanted(step):
+                return step
+        return None
+
+    def take_all(self) -> list[Step]:
+        """Return all steps that are ready now."""
+        steps = []
+        while (step := self.take()) is not None:
+            steps.append(step)
+        return steps
+
+    def ended(self, step: Step, value: Value) -> Result | None:
+        """Take the end of a step; return the result of its source, if that is known now.
+
+        Parameters
+        ----------
+        step : Step
+        value : tuple of Part, PartDone, or Result
+            What the step gave; a `Result` of a part is that of a failure.
+        """
+        task = step.task
+        if task.key in self._ended:
+            return None
+        if isinstance(value, Result):
+            self._ended.add(task.key)
+            attempts = max(value.attempts, self._attempts.get(task.key, 1))
+            return dataclasses.replace(value, attempts=attempts)
+        if isinstance(value, PartDone):
+            assert step.part is not None
+            done = self._parts.get(task.key)
+            if done is None:
+                return None
+            done[step.part.number] = step.part, value
+            if len(done) == step.part.count:
+                parts = tuple(done[number] for number in sorted(done))
+                self._waiting.appendleft(Step(task, "join", parts=parts))
+            return None
+        if not value:
+            if step.kind == "split" or self._parts.pop(task.key, None) is not None:
+                self._waiting.appendleft(Step(task))
+            return None
+        self._parts[task.key] = {}
+        # A source that has begun is finished before the next one begins.
+        self._waiting.extendleft(Step(task, "part", part=part) for part in reversed(value))
+        return None
+
+    def lost(self, step: Step, why: str) -> Result | None:
+        """Take the loss of a worker; return a failure if its step is given up.
+
+        Parameters
+        ----------
+        step : Step
+        why : str
+            What happened to the worker: "was killed by signal 9".
+        """
+        self.lost_workers += 1
+        task = step.task
+        if task.key in self._ended:
+            return None
+        if step.attempt >= ATTEMPTS:
+            self._ended.add(task.key)
+            error = f"{task.source.display_name}: {step.attempt} workers were lost at it: {why}"
+            return task.failure(error, attempts=step.attempt)
+        attempt = step.attempt + 1
+        self._attempts[task.key] = max(attempt, self._attempts.get(task.key, 1))
+        self._waiting.appendleft(dataclasses.replace(step, attempt=attempt))
+        return None

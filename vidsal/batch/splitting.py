@@ -1,0 +1,378 @@
+"""Long sources in parts: where they begin, what a part writes, and how parts become one file.
+
+A part begins at a cut where there is one near its place, because the analysis starts anew with each
+scene: maps are then those of one run. Elsewhere its analysis begins some seconds earlier, and the
+frames of that warm-up are not written.
+"""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidsal import image_ops
+from vidsal.analyser import ANALYSED_FRAMES, DECODED_FRAMES, draw, stream_of
+from vidsal.batch.schedule import Part, PartDone
+from vidsal.errors import UsageError, option
+from vidsal.media import codecs, probe
+from vidsal.runtime.prefetch import prefetch
+from vidsal.saliency.scenes import SceneDetector, histogram
+from vidsal.settings import Settings
+from vidsal.sinks.checkpoint import Segment
+from vidsal.sinks.mux import ExpectedPicture, finish
+from vidsal.sinks.segments import TABLE, OpenSegment, join_tables, join_videos
+from vidsal.sinks.video import VideoEncoder
+from vidsal.sources import open_source
+from vidsal.sources.base import Source
+from vidsal.sources.interrupt import stopped_after
+from vidsal.sources.resolve import SourceLike
+from vidsal.static.models import Network
+from vidsal.types import Saliency, SourceInfo
+
+# Gets the frames that are written, and hands them on.
+Counted = Callable[[Iterable[Saliency]], Iterable[Saliency]]
+# Seconds of the analysis before a part that does not begin at a cut; see docs/scale.md.
+WARM_S = 4.0
+# Seconds of it before a cut: a flash ends within half a second, and a cut that follows another one
+# so soon is told from a flash by what was before both.
+_BEFORE_CUT_S = 1.0
+# A cut that another event follows within this time may be a flash.
+_CLEAR_S = 0.75
+# A part begins at a cut if one is this near, in seconds, and in shares of the length of a part.
+_NEAR_S, _NEAR_SHARE = 5.0, 0.25
+# Shorter parts would spend most of their time on the warm-up.
+SHORTEST_S = 10.0
+# Frames this far from an even rhythm, in steps: one run may choose other frames than a part.
+_UNEVEN_STEPS = 0.25
+
+
+class UnevenPartError(Exception):
+    """A part has another number of pictures than its time has steps: the whole must be one run."""
+
+
+def require_splittable(settings: Settings, split_s: float, *, has_stores: bool) -> None:
+    """Check the options of a batch that splits long sources.
+
+    Parameters
+    ----------
+    settings : Settings
+    split_s : float
+        Length of parts in seconds.
+    has_stores : bool
+        Whether analyses are kept.
+
+    Raises
+    ------
+    UsageError
+        If parts would not give what one run gives.
+    """
+    given = option("split", split_s)
+    if not split_s >= SHORTEST_S or math.isinf(split_s):
+        raise UsageError(f"{option('split')} must be {SHORTEST_S:g} s or more, got {split_s:g}")
+    if has_stores:
+        raise UsageError(f"{given} is not for {option('stores', True)}: a store is one run")
+    for name, value in (("every", settings.every), ("fps", settings.fps)):
+        if value not in (1, None):
+            raise UsageError(f"{given} is not for {option(name, value)}: parts have all frames")
+
+
+def parts_of(path: Path, settings: Settings, split_s: float) -> tuple[Part, ...]:
+    """Return the parts of a video, or nothing if it is to be processed in one run.
+
+    Short videos, photos, and videos without an even rhythm are not split.
+
+    Parameters
+    ----------
+    path : Path
+    settings : Settings
+        ``start``, ``end``, ``duration``, ``working_width`` and ``static_every`` are used.
+    split_s : float
+        Length of parts in seconds.
+
+    Raises
+    ------
+    VidsalError
+        If the video cannot be decoded.
+    """
+    picture = probe.inspect(path).picture
+    if picture is None or not picture.has_times or picture.frames < 2:
+        return ()
+    offsets_s, rate = picture.offsets_s, float(picture.rate)
+    uneven = np.abs(offsets_s * rate - np.arange(len(offsets_s))).max()
+    if uneven > _UNEVEN_STEPS:
+        return ()
+    first, last = span(offsets_s, settings)
+    length = round(split_s * rate)
+    # The last part is up to half as long again as the others.
+    places = range(first + length, last - length // 2, length)
+    near = min(_NEAR_S, split_s * _NEAR_SHARE)
+    begins = [(first, first)]
+    for place in places:
+        begins.append(_begin(path, settings, offsets_s, place, round(near * rate)))
+    return placed(begins, offsets_s, rate, settings)
+
+
+def span(offsets_s: NDArray[np.float64], settings: Settings) -> tuple[int, int]:
+    """Return the number of the first frame of the part that is asked for, and of the end.
+
+    Parameters
+    ----------
+    offsets_s : (n,) float64 array
+        Times of the frames in seconds.
+    settings : Settings
+    """
+    start_s, end_s = settings.part_s
+    first, end = np.searchsorted(offsets_s, [start_s - 1e-6, end_s - 1e-6])
+    return int(first), int(end)
+
+
+def _begin(
+    path: Path, settings: Settings, offsets_s: NDArray[np.float64], place: int, near: int
+) -> tuple[int, int]:
+    """Return the frame at which a part begins, and the last cut before it that starts it anew."""
+    rate = 1 / float(np.median(np.diff(offsets_s)))
+    lead = round(_BEFORE_CUT_S * rate)
+    low, high = max(1, place - near), min(len(offsets_s) - 1, place + near)
+    decoded = range(max(0, low - lead), min(len(offsets_s) - 1, high + lead))
+    cuts = clear_cuts(_events(path, settings, offsets_s, decoded), round(_CLEAR_S * rate))
+    close = [cut for cut in cuts if low <= cut <= high]
+    if not close:
+        return place, 0
+    cut = min(close, key=lambda one: abs(one - place))
+    return cut, cut
+
+
+def _events(
+    path: Path, settings: Settings, offsets_s: NDArray[np.float64], frames: range
+) -> Iterator[tuple[int, str]]:
+    """Yield the numbers and events of frames, as an analysis of these frames sees them."""
+    part = dataclasses.replace(
+        settings, start=_before(offsets_s, frames.start), end=_before(offsets_s, frames.stop),
+        duration=None, audio=False,
+    )  # fmt: skip
+    detector, before = SceneDetector(), None
+    with open_source(path, part) as source:
+        for frame in source.frames():
+            height, width = frame.rgb.shape[:2]
+            size = image_ops.working_size(height, width, settings.working_width)
+            now = frame, histogram(image_ops.shrink(frame.rgb, size))
+            if before is not None:
+                last, colours = before
+                yield last.index, detector.event(colours, now[1], last.time_s)
+            before = now
+
+
+def clear_cuts(events: Iterator[tuple[int, str]], clear: int) -> list[int]:
+    """Return the frames at which a scene begins that is no flash.
+
+    Parameters
+    ----------
+    events : iterator of (int, str)
+        Numbers of frames, and `vidsal.saliency.scenes.SceneDetector.event` of each.
+    clear : int
+        Frames around a cut in which nothing else may happen.
+    """
+    changes = [(number, event) for number, event in events if event not in ("first", "same")]
+    padded = [(-clear - 1, ""), *changes, (math.inf, "")]
+    return [
+        int(number)
+        for (before, _), (number, event), (after, _) in zip(
+            padded, padded[1:], padded[2:], strict=False
+        )
+        if event == "cut" and number - before > clear and after - number > clear
+    ]
+
+
+def placed(
+    begins: Sequence[tuple[int, int]],
+    offsets_s: NDArray[np.float64],
+    rate: float,
+    settings: Settings,
+) -> tuple[Part, ...]:
+    """Return the parts that begin at some frames.
+
+    Parameters
+    ----------
+    begins : sequence of (int, int)
+        The first frame of each part, and the same if it is the first of a scene, else 0. The first
+        part begins with the whole.
+    offsets_s : (n,) float64 array
+        Times of the frames in seconds.
+    rate : float
+        Frames per second.
+    settings : Settings
+        ``static_every``: the warm-up begins at a frame at which one run would draw gradients, if
+        no scene began in between.
+    """
+    if len(begins) < 2:
+        return ()
+    first = begins[0][0]
+    step = settings.static_every if isinstance(settings.static_every, int) else 1
+    parts = []
+    for number, (begin, cut) in enumerate(begins):
+        lead = _BEFORE_CUT_S if begin == cut and number else WARM_S
+        warm = max(first, begin - round(lead * rate))
+        warm -= (warm - first) % step
+        is_last = number == len(begins) - 1
+        parts.append(
+            Part(
+                number, len(begins), _before(offsets_s, warm) if warm > first else
+                settings.start or 0.0, _before(offsets_s, begin) if number else 0.0,
+                settings.part_s[1] if is_last else _before(offsets_s, begins[number + 1][0]),
+                None if is_last else begins[number + 1][0] - begin,
+            )
+        )  # fmt: skip
+    return tuple(parts)
+
+
+def _before(offsets_s: NDArray[np.float64], frame: int) -> float:
+    """Return a time between a frame and the one before it, whatever way times are rounded."""
+    if frame == 0:
+        return 0.0
+    return float(offsets_s[frame - 1] + offsets_s[frame]) / 2
+
+
+def write_part(
+    source: SourceLike,
+    settings: Settings,
+    part: Part,
+    network: Network,
+    folder: Path,
+    counted: Counted,
+) -> PartDone:
+    """Write the video, and the table, of a part.
+
+    Parameters
+    ----------
+    source : str, path-like or SourceName
+    settings : Settings
+        Of the whole; ``output`` and ``table`` say what is written.
+    part : Part
+    network : Network
+    folder : Path
+        For the files of the part.
+    counted : callable
+        Gets the frames that are written, and hands them on.
+
+    Raises
+    ------
+    UnevenPartError
+        If the part has another number of pictures than its time has steps.
+    VidsalError
+        If it cannot be done.
+    """
+    began_s, frames = time.perf_counter(), 0
+    assert settings.output is not None
+    end_s = None if math.isinf(part.end_s) else part.end_s
+    own = dataclasses.replace(settings, start=part.warm_s or None, end=end_s, duration=None)
+    suffix, silent_options = codecs.intermediate(settings.output, settings)
+    with open_source(source, own) as opened:
+        info = opened.info
+        assert info.fps is not None
+        fps = codecs.rate_of(settings.output, info.fps)
+        encoder = VideoEncoder(folder / f"video{suffix}", fps, silent_options)
+        # Parts have no stores.
+        segment = OpenSegment(folder, encoder, info, settings, {})
+        try:
+            with _analysed(opened, settings, network) as results:
+                written = _AfterWarmUp(results, part.begin_s)
+                for saliency in counted(written):
+                    segment.write(saliency, draw(saliency, settings))
+                    frames += 1
+            pictures = segment.finish(written.rest_of(info))
+        except BaseException as error:
+            segment.abandon(type(error), error, error.__traceback__)
+            raise
+    if encoder.size is None or pictures != (part.pictures or pictures):
+        raise UnevenPartError(f"{part}: {pictures} pictures")
+    seconds = time.perf_counter() - began_s
+    return PartDone(frames, pictures, encoder.size, float(pictures / fps), seconds)
+
+
+@contextmanager
+def _analysed(
+    source: Source, settings: Settings, network: Network
+) -> Generator[Iterator[Saliency], None, None]:
+    """Lend the saliency of an open source, computed ahead as in one run."""
+    stream = stream_of(source.info, network.stage, settings, network.choice.name)
+    with (
+        prefetch(source.frames(), DECODED_FRAMES) as frames,
+        prefetch(stream.analyse(frames), ANALYSED_FRAMES) as results,
+        stopped_after(source),
+    ):
+        yield results
+
+
+class _AfterWarmUp:
+    """The frames of a part without those of its warm-up, and how many those were."""
+
+    def __init__(self, results: Iterator[Saliency], begin_s: float) -> None:
+        self._results, self._begin_s = results, begin_s
+        self._skipped, self._skipped_s = 0, 0.0
+
+    def __iter__(self) -> Iterator[Saliency]:
+        first_s: float | None = None
+        for one in self._results:
+            time_s = one.frame.time_s
+            if first_s is None:
+                first_s = time_s
+            if time_s < self._begin_s:
+                self._skipped += 1
+                continue
+            if self._skipped and not self._skipped_s:
+                self._skipped_s = time_s - first_s
+            yield one
+
+    def rest_of(self, info: SourceInfo) -> SourceInfo:
+        """Return what is known about the frames after the warm-up."""
+        duration_s, hint = info.duration_s, info.frame_count_hint
+        return dataclasses.replace(
+            info,
+            duration_s=None if duration_s is None else max(0.0, duration_s - self._skipped_s),
+            frame_count_hint=None if hint is None else max(1, hint - self._skipped),
+        )
+
+
+def join_parts(
+    source: SourceLike,
+    settings: Settings,
+    parts: Sequence[tuple[Path, PartDone]],
+    folder: Path,
+) -> None:
+    """Write the output, with the sound of the source, and the table, from those of the parts.
+
+    Parameters
+    ----------
+    source : str, path-like or SourceName
+    settings : Settings
+        ``output`` and ``table`` are written.
+    parts : sequence of (Path, PartDone)
+        The folder of each part's files, in order.
+    folder : Path
+        For unfinished files.
+
+    Raises
+    ------
+    VidsalError
+        If the joined file is not what the parts are.
+    """
+    assert settings.output is not None
+    with open_source(source, settings) as opened:
+        info = opened.info
+    assert info.fps is not None
+    fps = codecs.rate_of(settings.output, info.fps)
+    suffix, silent_options = codecs.intermediate(settings.output, settings)
+    silent = folder / f"silent{suffix}"
+    segments = [Segment(one, done.frames, {"encoded": done.pictures}, None) for one, done in parts]
+    join_videos(segments, fps, silent, silent_options)
+    if settings.table is not None:
+        join_tables([one / TABLE for one, _ in parts], settings.table)
+    pictures = sum(done.pictures for _, done in parts)
+    expected = ExpectedPicture(pictures, parts[0][1].size, fps)
+    finish(silent, settings.output, info, settings, expected)
+    silent.unlink(missing_ok=True)

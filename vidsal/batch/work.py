@@ -1,0 +1,399 @@
+"""The work at one source of a batch, in whichever process and on whichever machine."""
+
+import dataclasses
+import json
+import logging
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from vidsal.batch.places import Folder, fetch, is_address
+from vidsal.batch.plan import Task
+from vidsal.batch.receipts import BEGUN, PARTS, STAGING, Result, write_receipt
+from vidsal.batch.schedule import Part, PartDone, Step, Value
+from vidsal.batch.splitting import UnevenPartError, join_parts, parts_of, write_part
+from vidsal.errors import VidsalError, one_line, option
+from vidsal.pipeline import Outcome, process
+from vidsal.settings import Settings
+from vidsal.sources.resolve import SourceLike
+from vidsal.static.models import ModelChoice, Network
+from vidsal.store.schema import SUFFIX as STORE_SUFFIX
+
+log = logging.getLogger(__name__)
+
+# A file of a finished part, with what `PartDone` has.
+_RECORD = "part.json"
+# Seconds between two reports of a worker's progress.
+_TELL_S = 0.5
+# Gets seconds of video that were analysed since the last call.
+Say = Callable[[float], None]
+# Returns the local copy of a file of the first machine; see `Worker`.
+Localised = Callable[[Path], Path]
+
+
+class Worker:
+    """Works at one source after the other; keeps its network, and the last fetched file.
+
+    Parameters
+    ----------
+    out : Folder
+        The folder of the results.
+    is_overwriting : bool
+        Whether outputs of other runs may be replaced.
+    split_s : float, optional
+        Length of parts, if long sources are split.
+    localised : callable, optional
+        Returns the local copy of a file of a network, where workers do not share a disk.
+    node : str, optional
+        Name of the machine.
+    """
+
+    def __init__(
+        self,
+        out: Folder,
+        *,
+        is_overwriting: bool,
+        split_s: float | None = None,
+        localised: Localised = lambda path: path,
+        node: str = "",
+    ) -> None:
+        self._node, self._split_s = node or socket.gethostname(), split_s
+        self._out, self._is_overwriting, self._localised = out, is_overwriting, localised
+        self._network: tuple[object, Network] | None = None
+        self._fetched: tuple[str, Path] | None = None
+
+    def close(self) -> None:
+        """Remove the last fetched file."""
+        if self._fetched is not None:
+            shutil.rmtree(self._fetched[1].parent, ignore_errors=True)
+            self._fetched = None
+
+    def do(self, step: Step, say: Say) -> Value:
+        """Do a step of a batch.
+
+        Parameters
+        ----------
+        step : Step
+        say : callable
+            Gets seconds of video as they are done.
+
+        Returns
+        -------
+        tuple of Part, PartDone or Result
+            A failure is a `Result`.
+        """
+        about: dict[str, Any] = {"node": self._node, "attempts": step.attempt}
+        began_s = time.perf_counter()
+        try:
+            if step.kind == "split":
+                return self.split(step.task)
+            if step.kind == "part":
+                assert step.part is not None
+                return self.part(step.task, step.part, say)
+            result = self.join(step) if step.kind == "join" else self.whole(step.task, say)
+        except Refused as error:
+            # The next run asks again: the source may be in order.
+            return step.task.failure(str(error), **about)
+        except Exception as error:
+            seconds = time.perf_counter() - began_s
+            failure = step.task.failure(one_line(error), seconds=seconds, **about)
+            return self._finished(step.task, failure)
+        seconds = time.perf_counter() - began_s + sum(done.seconds for _, done in step.parts)
+        return self._finished(step.task, dataclasses.replace(result, seconds=seconds, **about))
+
+    def whole(self, task: Task, say: Say) -> Result:
+        """Process a source in one run.
+
+        Parameters
+        ----------
+        task : Task
+        say : callable
+            Gets seconds of video as they are done.
+        """
+        self.claim(task)
+        with self.local_source(task) as source, self.staging() as folder:
+            settings = self.own_settings(task, folder)
+            with _real_names(task, source, folder, self._out):
+                outcome = process(
+                    source, settings, network=self.network(task),
+                    progress=partial(counted, say=say),
+                )  # fmt: skip
+            self.deliver(task, folder)
+        return Result(
+            task.source.display_name, "done", self._out.address(task.output),
+            frames=outcome.frames, video_s=_video_s(outcome), key=task.key,
+        )  # fmt: skip
+
+    def split(self, task: Task) -> tuple[Part, ...]:
+        """Return the parts of a source; none if it is to be processed in one run.
+
+        Parameters
+        ----------
+        task : Task
+        """
+        self.claim(task)
+        assert self._split_s is not None
+        with self.local_source(task) as source:
+            path = source if isinstance(source, Path) else task.source.path
+            if not path.is_file():
+                return ()
+            try:
+                return parts_of(path, task.settings, self._split_s)
+            except VidsalError:
+                # One run says what is wrong with the source.
+                return ()
+
+    def part(self, task: Task, part: Part, say: Say) -> PartDone | tuple[()]:
+        """Process a part of a source, if no earlier run has done so.
+
+        Parameters
+        ----------
+        task : Task
+        part : Part
+        say : callable
+            Gets seconds of video as they are done.
+
+        Returns
+        -------
+        PartDone or tuple
+            An empty tuple if the source cannot be put together from parts.
+        """
+        place = f"{PARTS}/{task.key}/{part.name}"
+        record = f"{place}/{_RECORD}"
+        if self._out.exists(record):
+            values = json.loads(self._out.read(record))
+            return PartDone(**values | {"size": tuple(values["size"])})
+        with self.local_source(task) as source, self.staging() as folder:
+            settings = self.own_settings(task, folder)
+            try:
+                with _real_names(task, source, folder, self._out):
+                    done = write_part(
+                        source, settings, part, self.network(task), folder,
+                        lambda results: counted(results, None, say=say),
+                    )  # fmt: skip
+            except UnevenPartError as error:
+                log.info("%s is processed in one run: %s", task.source.display_name, error)
+                return ()
+            for file in folder.iterdir():
+                self._out.deliver(file, f"{place}/{file.name}")
+        self._out.write(record, json.dumps(dataclasses.asdict(done)).encode())
+        return done
+
+    def join(self, step: Step) -> Result:
+        """Write the results of a source from those of its parts.
+
+        Parameters
+        ----------
+        step : Step
+        """
+        task = step.task
+        with self.local_source(task) as source, self.staging() as folder:
+            settings = self.own_settings(task, folder)
+            found = []
+            for number, (part, done) in enumerate(step.parts):
+                place = f"{PARTS}/{task.key}/{part.name}"
+                copies = folder / f"{number}"
+                copies.mkdir()
+                names = [name for name in self._out.names(place) if name != _RECORD]
+                local = [self._out.local(f"{place}/{name}", copies) for name in names]
+                found.append((local[0].parent, done))
+            with _real_names(task, source, folder, self._out):
+                join_parts(source, settings, found, folder)
+            self.deliver(task, folder)
+        self._out.remove(f"{PARTS}/{task.key}")
+        return Result(
+            task.source.display_name, "done", self._out.address(task.output),
+            frames=sum(done.frames for _, done in step.parts),
+            video_s=sum(done.video_s for _, done in step.parts),
+            parts=len(step.parts), key=task.key,
+        )  # fmt: skip
+
+    def claim(self, task: Task) -> None:
+        """Check that the outputs may be written, and mark them as this task's.
+
+        Parameters
+        ----------
+        task : Task
+
+        Raises
+        ------
+        Refused
+            If an output of another run exists.
+        """
+        mark = f"{BEGUN}/{task.key}"
+        # Outputs beside a mark are those of an attempt that ended before its receipt was written.
+        if not self._out.exists(mark):
+            for name in result_names(task):
+                if self._out.exists(name) and not self._is_overwriting:
+                    raise Refused(
+                        f"{self._out.address(name)} exists and is not of this batch: give another "
+                        f"folder, or {option('overwrite', True)} to replace it"
+                    )
+            self._out.write(mark, b"")
+
+    def _finished(self, task: Task, result: Result) -> Result:
+        """Write the receipt of a result, and return the result."""
+        write_receipt(self._out, result, task.identity)
+        self._out.remove(f"{BEGUN}/{task.key}")
+        return result
+
+    @contextmanager
+    def local_source(self, task: Task) -> Iterator[SourceLike]:
+        """Lend a source as something that is opened on this machine.
+
+        A fetched file stays until the next one is fetched: the parts of a split source need it
+        one after the other. So a worker keeps one file at most.
+
+        Parameters
+        ----------
+        task : Task
+
+        Yields
+        ------
+        SourceName or Path
+        """
+        address = task.source.address
+        if not is_address(address):
+            yield task.source
+            return
+        if self._fetched is None or self._fetched[0] != address:
+            self.close()
+            folder = Path(tempfile.mkdtemp(prefix="vidsal-"))
+            try:
+                self._fetched = address, fetch(address, folder)
+            except BaseException:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
+        yield self._fetched[1]
+
+    @contextmanager
+    def staging(self) -> Iterator[Path]:
+        """Lend a folder for unfinished results, which is removed at the end."""
+        folder = self._out.staging(STAGING)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def own_settings(self, task: Task, folder: Path) -> Settings:
+        """Return the settings of a task that write its results into a folder.
+
+        Parameters
+        ----------
+        task : Task
+        folder : Path
+        """
+        output, *others = (folder / Path(name).name for name in result_names(task))
+        by_suffix = {one.suffix: one for one in others}
+        labels = task.settings.labels
+        return dataclasses.replace(
+            task.settings, output=output, table=by_suffix.get(".csv"),
+            keep=by_suffix.get(STORE_SUFFIX), overwrite=True,
+            labels=None if labels is None else self._localised(labels),
+        )  # fmt: skip
+
+    def deliver(self, task: Task, folder: Path) -> None:
+        """Move the results of a task to their final names; the output comes last.
+
+        Parameters
+        ----------
+        task : Task
+        folder : Path
+            Of `staging`.
+        """
+        for name in reversed(result_names(task)):
+            self._out.deliver(folder / Path(name).name, name)
+
+    def network(self, task: Task) -> Network:
+        """Return the network of a task; the last one is kept.
+
+        Parameters
+        ----------
+        task : Task
+        """
+        settings = task.settings
+        changed = settings.changed(("Network", "Static map"))
+        wanted = task.choice, tuple(sorted(changed.items(), key=lambda item: item[0]))
+        if self._network is None or self._network[0] != wanted:
+            # Two networks at a time may not fit into memory.
+            self._network = None
+            labels = settings.labels
+            own = dataclasses.replace(
+                settings, labels=None if labels is None else self._localised(labels)
+            )
+            self._network = wanted, Network(own, choice=self._choice(task.choice))
+        return self._network[1]
+
+    def _choice(self, choice: ModelChoice) -> ModelChoice:
+        """Return a network whose files are on this machine."""
+        if choice.is_own:
+            return ModelChoice(str(self._localised(Path(choice.key))))
+        weights = choice.weights
+        return dataclasses.replace(
+            choice, weights=None if weights is None else self._localised(weights)
+        )
+
+
+class Refused(VidsalError):
+    """An output that may not be replaced: no fault of the source."""
+
+
+def result_names(task: Task) -> list[str]:
+    """Return the names of a task's results: that of the output first.
+
+    Parameters
+    ----------
+    task : Task
+    """
+    stem = task.output.removesuffix(Path(task.output).suffix)
+    names = [task.output]
+    if task.results.get("table"):
+        names.append(f"{stem}.csv")
+    if task.results.get("store"):
+        names.append(f"{stem}{STORE_SUFFIX}")
+    return names
+
+
+@contextmanager
+def _real_names(task: Task, source: SourceLike, folder: Path, out: Folder) -> Iterator[None]:
+    """Let errors name the source and the output as the user knows them."""
+    try:
+        yield
+    except VidsalError as error:
+        text = str(error).replace(str(folder / Path(task.output).name), out.address(task.output))
+        opened = source if isinstance(source, Path) else task.source.path
+        text = text.replace(str(opened), task.source.display_name)
+        raise VidsalError(text) from error
+
+
+def _video_s(outcome: Outcome) -> float:
+    """Return how many seconds of video an outcome is; 0 for a photo."""
+    return float(outcome.frames / outcome.fps) if outcome.fps else 0.0
+
+
+def counted(results: Iterable[Any], _: int | None, *, say: Say) -> Iterator[Any]:
+    """Yield results, and tell now and then how many seconds of video they are.
+
+    Parameters
+    ----------
+    results : iterable of Saliency or (Saliency, bytes)
+    say : callable
+    """
+    told_at, told_s, now_s = time.monotonic(), None, 0.0
+    for result in results:
+        frame = getattr(result, "frame", None)
+        if frame is not None:
+            now_s = frame.time_s
+            told_s = now_s if told_s is None else told_s
+        yield result
+        if told_s is not None and time.monotonic() - told_at > _TELL_S:
+            say(now_s - told_s)
+            told_at, told_s = time.monotonic(), now_s
+    if told_s is not None:
+        say(now_s - told_s)
