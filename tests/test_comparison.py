@@ -212,7 +212,7 @@ def test_the_table_has_a_row_for_each_frame_and_pair(clip: Path) -> None:
     stores.append(keep(clip, "still", flow="dis", camera="none"))
     found = compare_stores(stores, **LOSSLESS, table=Path("t.csv"), names=["a", "b", "c, d"])
     rows = list(csv.DictReader(Path("t.csv").read_text().splitlines()))
-    assert [*rows[0]] == ["index", "time_s", "first", "second", "cc", "sim", "peak_distance"]
+    assert [*rows[0]] == ["frame", "time_s", "first", "second", "cc", "sim", "peak_distance"]
     assert len(rows) == 2 * FRAMES
     assert [row["second"] for row in rows[:4]] == ["b", "c, d", "b", "c, d"]
     assert (rows[0]["cc"], rows[0]["peak_distance"]) == ("", "")

@@ -225,7 +225,9 @@ def test_no_source_is_needed_for_the_data(make_clip: MakeClip) -> None:
     keep(clip, model="none")
     moved = clip.rename(clip.with_name("moved.mp4"))
     crop_store("s.vidsal", path="w.csv")
-    with pytest.raises(VidsalError, match="is missing: give its new place with source="):
+    with pytest.raises(
+        VidsalError, match="is missing: give the new place of the source with source="
+    ):
         crop_store("s.vidsal", output="c.mp4")
     crop_store("s.vidsal", output="c.mp4", source=moved)
     assert len(iio.imread("c.mp4")) == len(read_csv("w.csv")) == 5

@@ -215,7 +215,7 @@ class _Part:
         begin, end = (int(one) for one in np.searchsorted(times_s, (begin_s, end_s)))
         if begin == end:
             raise UsageError(f"{store.path} has no frame from {begin_s:g} to {end_s:g} s")
-        return cls(begin, end, store.array("index")[begin:end], times_s[begin:end])
+        return cls(begin, end, store.array("frame")[begin:end], times_s[begin:end])
 
 
 class _Job(NamedTuple):
@@ -273,7 +273,7 @@ def _require_alike(first: Store, other: Store) -> None:
         )
 
 
-_OF_FRAMES = ("index", "time_s")
+_OF_FRAMES = ("frame", "time_s")
 
 
 def _extent(store: Store) -> str:
@@ -423,7 +423,7 @@ def _static_maps(store: Store, part: _Part) -> Iterator[_Shown]:
     Static maps do not depend on the pictures, so blank ones do.
     """
     blank = np.zeros((*store.size, 3), np.uint8)
-    numbers = zip(store.array("index"), store.array("time_s"), strict=True)
+    numbers = zip(store.array("frame"), store.array("time_s"), strict=True)
     frames = (Frame(blank, int(index), float(time_s)) for index, time_s in numbers)
     settings = dataclasses.replace(store.settings, fusion="static")
     for found in islice(results_of(store, frames, settings), part.begin, part.end):

@@ -70,7 +70,7 @@ def crop_path(
     for n, stored in enumerate(chosen(frames, len(opened))):
         reframing.add(stored.fused, stored.speed, float(highs[n]))
         events.append(stored.event)
-    return reframing.path(opened.array("index"), opened.array("time_s"), events)
+    return reframing.path(opened.array("frame"), opened.array("time_s"), events)
 
 
 def crop_store(

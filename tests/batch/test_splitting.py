@@ -111,7 +111,7 @@ def test_parts_within_a_scene_are_near_to_one_run(
     # Times and frames are those of the source, and the first part is exact.
     rows, others = table_rows(Path("out/film_saliency.csv")), table_rows(Path("one.csv"))
     assert rows[:100] == others[:100]
-    for name in ("index", "time_s", "camera_model", "cut", "class_1"):
+    for name in ("frame", "time_s", "camera_model", "cut", "class_1"):
         assert [row[name] for row in rows] == [row[name] for row in others]
     assert rows != others
 

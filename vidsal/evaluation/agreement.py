@@ -33,7 +33,7 @@ class Figures(NamedTuple):
 
 
 # Of a table with a row for each frame and pair of analyses.
-COLUMNS = ("index", "time_s", "first", "second", *Figures._fields)
+COLUMNS = ("frame", "time_s", "first", "second", *Figures._fields)
 _UNDEFINED = Figures(math.nan, math.nan, math.nan)
 
 
@@ -169,7 +169,7 @@ class Agreement:
         """Return the columns of each frame, see `COLUMNS`; a figure that is NaN is ``None``."""
         return [
             {
-                "index": int(index),
+                "frame": int(index),
                 "time_s": float(time_s),
                 "first": self.first,
                 "second": self.second,
