@@ -408,14 +408,22 @@ def batch(
         ),
     ] = None,
     tables: Annotated[
-        bool, Parameter(help="Write a CSV table beside each output.", negative=())
+        bool,
+        Parameter(help="Write a CSV table beside each output.", negative=(), show_default=False),
     ] = False,
     stores: Annotated[
         bool,
-        Parameter(help="Keep the analysis beside each output, for `vidsal render`.", negative=()),
+        Parameter(
+            help="Keep the analysis beside each output, for `vidsal render`.",
+            negative=(),
+            show_default=False,
+        ),
     ] = False,
     retry_failed: Annotated[
-        bool, Parameter(help="Also do sources that failed in an earlier run.", negative=())
+        bool,
+        Parameter(
+            help="Also do sources that failed in an earlier run.", negative=(), show_default=False
+        ),
     ] = False,
     preset: Annotated[str | None, Parameter(help=preset_help(), metavar="talk|report|fast")] = None,
     verbose: Verbose = False,

@@ -227,6 +227,41 @@ def test_rows_of_a_manifest_have_own_outputs_and_options(make_clip: MakeClip) ->
     assert errors[2] == "clips.csv, line 6: the output small/x.mov is that of a.mp4, too"
 
 
+def test_outputs_may_lie_beside_the_sources(make_clip: MakeClip) -> None:
+    """A second run finds its own outputs in the folder of the sources."""
+    for name in ("a.mp4", "b.mp4"):
+        make_clip(name, frames=4)
+    given: dict[str, Any] = {"progress": False}
+    first = vidsal.run_batch(".", ".", _settings(), **given)
+    second = vidsal.run_batch(".", ".", _settings(), **given)
+    assert (first.totals["done"], second.totals["skipped"], second.totals["done"]) == (2, 4, 0)
+    assert sorted(one.name for one in Path().glob("*.mp4")) == [
+        "a.mp4", "a_saliency.mp4", "b.mp4", "b_saliency.mp4",
+    ]  # fmt: skip
+
+
+def test_no_source_is_replaced(make_clip: MakeClip) -> None:
+    clips = [make_clip(name, frames=4) for name in ("a.mp4", "b.mp4")]
+    before = [one.read_bytes() for one in clips]
+    Path("list.csv").write_text(
+        "source,output\na.mp4,a.mp4\na.mp4,b.mp4\nb.mp4,c.mp4\nb.mp4,x.mp4\nb.mp4,x.mov\n"
+    )
+    summary = vidsal.run_batch(
+        "list.csv", ".", _settings(overwrite=True), tables=True, progress=False
+    )
+    assert [one.read_bytes() for one in clips] == before
+    assert [one.status for one in summary.results] == [
+        "failed", "failed", "done", "done", "failed",
+    ]  # fmt: skip
+    assert summary.results[0].error == (
+        "list.csv, line 2: the output a.mp4 is the source itself: give another name"
+    )
+    assert summary.results[1].error == (
+        "list.csv, line 3: the output b.mp4 is one of the sources: give another name"
+    )
+    assert str(summary.results[4].error).endswith("the output x.csv is that of b.mp4, too")
+
+
 def test_stores_are_kept_beside_the_outputs(sources: list[Path]) -> None:
     _batch(sources[0], stores=True)
     assert len(vidsal.open_store(OUT / "a_saliency.vidsal")) == 6

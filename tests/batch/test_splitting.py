@@ -14,7 +14,7 @@ from resume_help import Voting, audio_of
 import vidsal
 from vidsal.batch import plan, splitting, work
 from vidsal.batch.places import folder_at
-from vidsal.batch.splitting import UnevenPartError, clear_cuts, parts_of, placed, span
+from vidsal.batch.splitting import Begin, UnevenPartError, clear_cuts, parts_of, placed, span
 from vidsal.errors import UsageError
 from vidsal.settings import Settings
 from vidsal.static import models
@@ -212,7 +212,12 @@ def test_flashes_are_no_places_for_a_part() -> None:
 
 def test_warm_ups_begin_where_one_run_draws_gradients() -> None:
     times_s = np.arange(1000) / 25
-    parts = placed([(0, 0), (301, 0), (600, 600)], times_s, 25.0, Settings(static_every=4))
+    parts = placed(
+        [Begin(0, True), Begin(301, False), Begin(600, True)],
+        times_s,
+        25.0,
+        Settings(static_every=4),
+    )
     assert [part.pictures for part in parts] == [301, 299, None]
     assert [part.number for part in parts] == [0, 1, 2]
 

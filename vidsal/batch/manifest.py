@@ -155,7 +155,7 @@ def _row(record: Mapping[str, Any], place: str, folder: Path) -> Row:
     source = str(values.pop("source", ""))
     if _FAULT in values or not source:
         reason = values.get(_FAULT, "there is no source")
-        return Row(source, place, error=f"{place}: {reason}")
+        return Row(source, place, error=str(reason))
     if "://" not in source and not source.isdecimal():
         source = str(folder / source)
     output = str(values.pop("output", ""))
@@ -164,7 +164,7 @@ def _row(record: Mapping[str, Any], place: str, folder: Path) -> Row:
         try:
             options[name] = checked_option(name, _typed(name, value))
         except UsageError as error:
-            return Row(source, place, output, error=f"{place}: {error}")
+            return Row(source, place, output, error=str(error))
     return Row(source, place, output, options)
 
 

@@ -1,6 +1,7 @@
 """From the rows of a batch to tasks: names of outputs, identities, and what is done already."""
 
 import dataclasses
+import os
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 from vidsal.batch.manifest import Row, typed_rows
 from vidsal.batch.places import Folder, is_address, matches, redacted
 from vidsal.batch.receipts import (
+    BEGUN,
     RECEIPTS,
     Result,
     identity,
@@ -23,6 +25,7 @@ from vidsal.settings import Settings
 from vidsal.settings.values import is_model_object
 from vidsal.sources.resolve import SourceName, expand, parse_source
 from vidsal.static.models import ModelChoice, check_target, choose
+from vidsal.store.schema import SUFFIX as STORE_SUFFIX
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,25 @@ class Task:
             Other fields of `Result`.
         """
         return Result(self.source.display_name, "failed", error=error, key=self.key, **about)
+
+
+def result_names(output: str, results: Mapping[str, bool]) -> list[str]:
+    """Return the names of all results of a source: that of the output first.
+
+    Parameters
+    ----------
+    output : str
+        Name of the output in the folder of the results.
+    results : mapping of str to bool
+        See `Task`.
+    """
+    stem = output.removesuffix(Path(output).suffix)
+    names = [output]
+    if results.get("table"):
+        names.append(f"{stem}.csv")
+    if results.get("store"):
+        names.append(f"{stem}{STORE_SUFFIX}")
+    return names
 
 
 def require_repeatable(settings: Settings) -> None:
@@ -119,12 +141,12 @@ def asked_rows(names: Sequence[str], *, is_recursive: bool) -> Iterator[tuple[So
         try:
             found = [] if row.error else _meant(row.source, is_recursive=is_recursive)
         except (VidsalError, OSError) as error:
-            row = dataclasses.replace(row, error=_at(row, one_line(error)))
+            row = dataclasses.replace(row, error=one_line(error))
             found = []
         if not found:
             yield _named(row.source or row.place), row
         if row.output and len(found) > 1:
-            fault = _at(row, f"{row.source} means {len(found)} sources, which need an output each")
+            fault = f"{row.source} means {len(found)} sources, which need an output each"
             yield _named(row.source), dataclasses.replace(row, error=fault)
             continue
         for one in found:
@@ -148,6 +170,11 @@ def _named(source: str) -> SourceName:
         return parse_source(source)
     # The kind only serves the names of results; the file is fetched before it is opened.
     return SourceName("url", source, redacted(source), Path(posixpath.basename(source)))
+
+
+def _failed(source: SourceName, row: Row, reason: str) -> Result:
+    """Return the result of a row that is wrong."""
+    return Result(source.display_name, "failed", error=_at(row, reason))
 
 
 def _at(row: Row, reason: str) -> str:
@@ -189,7 +216,8 @@ class Planner:
         self._networks: dict[tuple[object, ...], tuple[ModelChoice, dict[str, str]]] = {}
         require_repeatable(settings)
         self._network(settings)
-        # One listing instead of a question for each source.
+        # Two listings instead of two questions for each source.
+        self._begun = set(out.names(BEGUN))
         self._receipts = {name.removesuffix(".json") for name in out.names(RECEIPTS)}
 
     def planned(self, asked: Iterable[tuple[SourceName, Row]]) -> Iterator[Task | Result]:
@@ -201,32 +229,73 @@ class Planner:
             From `asked_rows`.
         """
         rows = list(asked)
-        own: list[Settings] = []
-        faults: list[str] = []
-        for _, row in rows:
-            settings, fault = self._settings, row.error
-            if not fault:
-                try:
-                    settings = dataclasses.replace(self._settings, **row.options)
-                    require_repeatable(settings)
-                    self._network(settings)
-                except VidsalError as error:
-                    settings, fault = self._settings, _at(row, one_line(error))
-            own.append(settings)
-            faults.append(fault)
-        names = output_names([source for source, _ in rows], own)
+        settings, faults = zip(*map(self._own_settings, rows), strict=True) if rows else ((), ())
+        usual = output_names([source for source, _ in rows], settings)
+        outputs = [
+            row.output or name.as_posix() for (_, row), name in zip(rows, usual, strict=True)
+        ]
         taken: dict[str, str] = {}
-        for (source, row), settings, fault, usual in zip(rows, own, faults, names, strict=True):
-            output = row.output or usual.as_posix()
-            if not fault and (Path(output).is_absolute() or "://" in output):
-                fault = _at(row, f"the output {output} must be relative to the folder of results")
-            if not fault and output in taken:
-                fault = _at(row, f"the output {output} is that of {taken[output]}, too")
-            if fault:
-                yield Result(source.display_name, "failed", error=fault)
+        planned: list[Task | Result] = []
+        for (source, row), own, fault, output in zip(rows, settings, faults, outputs, strict=True):
+            reason = fault or self._fault(source, output, taken)
+            if reason:
+                planned.append(_failed(source, row, reason))
                 continue
-            taken[output] = source.display_name
-            yield self._task(source, settings, output)
+            for name in result_names(output, self._results):
+                taken[name] = source.display_name
+            planned.append(self._task(source, own, output))
+        own_outputs = {
+            os.path.realpath(self._out.address(output))
+            for one, output in zip(planned, outputs, strict=True)
+            if self._was_written(one)
+        }
+        others = {self._place(source) for source, _ in rows} - own_outputs
+        for (source, row), one, output in zip(rows, planned, outputs, strict=True):
+            if self._place(source) in own_outputs:
+                # An output of an earlier run, in the folder of the sources.
+                yield Result(source.display_name, "skipped")
+            elif isinstance(one, Task) and os.path.realpath(self._out.address(output)) in others:
+                yield _failed(
+                    source, row, f"the output {output} is one of the sources: give another name"
+                )
+            else:
+                yield one
+
+    def _was_written(self, planned: Task | Result) -> bool:
+        """Say whether an earlier run of this batch may have written an output."""
+        if isinstance(planned, Task):
+            return planned.key in self._begun
+        return planned.status == "skipped" and planned.output is not None
+
+    def _own_settings(self, asked: tuple[SourceName, Row]) -> tuple[Settings, str]:
+        """Return the settings of a row, and what is wrong with it."""
+        _, row = asked
+        if row.error:
+            return self._settings, row.error
+        try:
+            settings = dataclasses.replace(self._settings, **row.options)
+            require_repeatable(settings)
+            self._network(settings)
+        except VidsalError as error:
+            return self._settings, one_line(error)
+        return settings, ""
+
+    def _fault(self, source: SourceName, output: str, taken: Mapping[str, str]) -> str:
+        """Return why a source cannot have an output; an empty text if it can."""
+        if Path(output).is_absolute() or "://" in output:
+            return f"the output {output} must be relative to the folder of results"
+        if os.path.realpath(self._out.address(output)) == self._place(source):
+            return f"the output {output} is the source itself: give another name"
+        for name in result_names(output, self._results):
+            if name in taken:
+                return f"the output {name} is that of {taken[name]}, too"
+        return ""
+
+    @staticmethod
+    def _place(source: SourceName) -> str:
+        """Return what two names of one file have in common."""
+        is_file = source.kind == "file" and not is_address(source.address)
+        return os.path.realpath(source.path) if is_file else source.address
 
     def _task(self, source: SourceName, settings: Settings, output: str) -> Task | Result:
         choice, network = self._network(settings)

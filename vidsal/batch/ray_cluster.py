@@ -496,7 +496,8 @@ class _Cluster:
 
     def _lost(self, actor: _Actor, step: Step | None, error: Exception) -> Result | None:
         """Take the loss of an actor."""
-        reason = flat(error)[:200]
+        # Its first sentence; numbers of actors and processes follow.
+        reason = flat(error).partition(" class_name:")[0].partition(". ")[0][:200].rstrip(".")
         if step is not None:
             log.warning("a worker was lost at %s: %s", step.label, reason)
             return self._schedule.lost(step, reason)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from vidsal.analyser import ANALYSED_FRAMES, DECODED_FRAMES, draw, stream_of
 from vidsal.batch.schedule import Part, PartDone
 from vidsal.errors import UsageError, option
 from vidsal.media import codecs, probe
+from vidsal.media.retiming import ROUNDING_S
 from vidsal.runtime.prefetch import prefetch
 from vidsal.saliency.scenes import SceneDetector, histogram
 from vidsal.settings import Settings
@@ -111,10 +113,16 @@ def parts_of(path: Path, settings: Settings, split_s: float) -> tuple[Part, ...]
     # The last part is up to half as long again as the others.
     places = range(first + length, last - length // 2, length)
     near = min(_NEAR_S, split_s * _NEAR_SHARE)
-    begins = [(first, first)]
-    for place in places:
-        begins.append(_begin(path, settings, offsets_s, place, round(near * rate)))
+    begins = [Begin(first, is_cut=True)]
+    begins += [_begin(path, settings, offsets_s, place, round(near * rate)) for place in places]
     return placed(begins, offsets_s, rate, settings)
+
+
+class Begin(NamedTuple):
+    """The first frame of a part, and whether a scene begins with it."""
+
+    frame: int
+    is_cut: bool
 
 
 def span(offsets_s: NDArray[np.float64], settings: Settings) -> tuple[int, int]:
@@ -127,14 +135,14 @@ def span(offsets_s: NDArray[np.float64], settings: Settings) -> tuple[int, int]:
     settings : Settings
     """
     start_s, end_s = settings.part_s
-    first, end = np.searchsorted(offsets_s, [start_s - 1e-6, end_s - 1e-6])
+    first, end = np.searchsorted(offsets_s, [start_s - ROUNDING_S, end_s - ROUNDING_S])
     return int(first), int(end)
 
 
 def _begin(
     path: Path, settings: Settings, offsets_s: NDArray[np.float64], place: int, near: int
-) -> tuple[int, int]:
-    """Return the frame at which a part begins, and the last cut before it that starts it anew."""
+) -> Begin:
+    """Return where a part begins: at the cut that is nearest to a frame, or at that frame."""
     rate = 1 / float(np.median(np.diff(offsets_s)))
     lead = round(_BEFORE_CUT_S * rate)
     low, high = max(1, place - near), min(len(offsets_s) - 1, place + near)
@@ -142,9 +150,8 @@ def _begin(
     cuts = clear_cuts(_events(path, settings, offsets_s, decoded), round(_CLEAR_S * rate))
     close = [cut for cut in cuts if low <= cut <= high]
     if not close:
-        return place, 0
-    cut = min(close, key=lambda one: abs(one - place))
-    return cut, cut
+        return Begin(place, is_cut=False)
+    return Begin(min(close, key=lambda one: abs(one - place)), is_cut=True)
 
 
 def _events(
@@ -189,44 +196,36 @@ def clear_cuts(events: Iterator[tuple[int, str]], clear: int) -> list[int]:
 
 
 def placed(
-    begins: Sequence[tuple[int, int]],
-    offsets_s: NDArray[np.float64],
-    rate: float,
-    settings: Settings,
+    begins: Sequence[Begin], offsets_s: NDArray[np.float64], rate: float, settings: Settings
 ) -> tuple[Part, ...]:
     """Return the parts that begin at some frames.
 
     Parameters
     ----------
-    begins : sequence of (int, int)
-        The first frame of each part, and the same if it is the first of a scene, else 0. The first
-        part begins with the whole.
+    begins : sequence of Begin
+        That of the first part is the first frame of the whole.
     offsets_s : (n,) float64 array
         Times of the frames in seconds.
     rate : float
         Frames per second.
     settings : Settings
-        ``static_every``: the warm-up begins at a frame at which one run would draw gradients, if
-        no scene began in between.
+        The warm-up begins at a frame at which one run draws gradients, see ``static_every``.
     """
     if len(begins) < 2:
         return ()
-    first = begins[0][0]
+    first = begins[0].frame
     step = settings.static_every if isinstance(settings.static_every, int) else 1
-    parts = []
-    for number, (begin, cut) in enumerate(begins):
-        lead = _BEFORE_CUT_S if begin == cut and number else WARM_S
-        warm = max(first, begin - round(lead * rate))
+    start_s, end_s = settings.part_s
+    parts = [Part(0, len(begins), start_s, 0.0, end_s)]
+    for number, (frame, is_cut) in enumerate(begins[1:], start=1):
+        begin_s = _before(offsets_s, frame)
+        before = parts[-1]
+        pictures = frame - begins[number - 1].frame
+        parts[-1] = dataclasses.replace(before, end_s=begin_s, pictures=pictures)
+        warm = max(first, frame - round((_BEFORE_CUT_S if is_cut else WARM_S) * rate))
         warm -= (warm - first) % step
-        is_last = number == len(begins) - 1
-        parts.append(
-            Part(
-                number, len(begins), _before(offsets_s, warm) if warm > first else
-                settings.start or 0.0, _before(offsets_s, begin) if number else 0.0,
-                settings.part_s[1] if is_last else _before(offsets_s, begins[number + 1][0]),
-                None if is_last else begins[number + 1][0] - begin,
-            )
-        )  # fmt: skip
+        warm_s = _before(offsets_s, warm) if warm > first else start_s
+        parts.append(Part(number, len(begins), warm_s, begin_s, end_s))
     return tuple(parts)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vidsal.batch.places import Folder, fetch, is_address
-from vidsal.batch.plan import Task
+from vidsal.batch.plan import Task, result_names
 from vidsal.batch.receipts import BEGUN, PARTS, STAGING, Result, write_receipt
 from vidsal.batch.schedule import Part, PartDone, Step, Value
 from vidsal.batch.splitting import UnevenPartError, join_parts, parts_of, write_part
@@ -229,7 +229,7 @@ class Worker:
         mark = f"{BEGUN}/{task.key}"
         # Outputs beside a mark are those of an attempt that ended before its receipt was written.
         if not self._out.exists(mark):
-            for name in result_names(task):
+            for name in result_names(task.output, task.results):
                 if self._out.exists(name) and not self._is_overwriting:
                     raise Refused(
                         f"{self._out.address(name)} exists and is not of this batch: give another "
@@ -289,7 +289,9 @@ class Worker:
         task : Task
         folder : Path
         """
-        output, *others = (folder / Path(name).name for name in result_names(task))
+        output, *others = (
+            folder / Path(name).name for name in result_names(task.output, task.results)
+        )
         by_suffix = {one.suffix: one for one in others}
         labels = task.settings.labels
         return dataclasses.replace(
@@ -307,7 +309,7 @@ class Worker:
         folder : Path
             Of `staging`.
         """
-        for name in reversed(result_names(task)):
+        for name in reversed(result_names(task.output, task.results)):
             self._out.deliver(folder / Path(name).name, name)
 
     def network(self, task: Task) -> Network:
@@ -342,22 +344,6 @@ class Worker:
 
 class Refused(VidsalError):
     """An output that may not be replaced: no fault of the source."""
-
-
-def result_names(task: Task) -> list[str]:
-    """Return the names of a task's results: that of the output first.
-
-    Parameters
-    ----------
-    task : Task
-    """
-    stem = task.output.removesuffix(Path(task.output).suffix)
-    names = [task.output]
-    if task.results.get("table"):
-        names.append(f"{stem}.csv")
-    if task.results.get("store"):
-        names.append(f"{stem}{STORE_SUFFIX}")
-    return names
 
 
 @contextmanager
