@@ -5,6 +5,7 @@
     python scripts/bench_pipeline.py --clip FILE --against eec49bc      # another commit
     python scripts/bench_pipeline.py --against-options static_every=2   # other options
     python scripts/bench_pipeline.py --model none --memory-frames 20020
+    python scripts/bench_pipeline.py --model none --render              # drawing a store again
     python scripts/bench_pipeline.py --size 3840x2160 --rounds 1        # where the time goes
 
 Each turn is a process of its own, and turns alternate: this version, its bare gradient calls, the
@@ -72,10 +73,8 @@ def main() -> None:
         if fps is None:
             raise SystemExit(f"{clip} is not a video; --clip needs a video file")
         options["duration"] = float(arguments.frames / fps)
-        rounds = [
-            {job.name: turn(job) for job in jobs(arguments, clip, size, options, folder)}
-            for _ in range(arguments.rounds)
-        ]
+        turns = jobs(arguments, clip, size, options, folder)
+        rounds = [{job.name: turn(job) for job in turns} for _ in range(arguments.rounds)]
         for line in report(rounds):
             print(line, flush=True)
         if arguments.memory_frames:
@@ -98,6 +97,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--against-options", nargs="*", default=[], metavar="NAME=VALUE",
                         help="options to compare with, added to --options")  # fmt: skip
     parser.add_argument("--naive", action="store_true", help="time a tutorial's loop, too")
+    parser.add_argument("--render", action="store_true", help="time vidsal render, too")
     parser.add_argument("--clip", type=Path, help="video for the timed runs")
     parser.add_argument("--size", metavar="WxH", help="scale the clip to this size")
     parser.add_argument("--grain", action="store_true", help="add noise to the made picture")
@@ -137,6 +137,12 @@ def jobs(
         others = options | with_values(arguments.against_options)
         name = " ".join(arguments.against_options)
         turns.append(Job(name, ROOT, {**run, "options": others}))
+    if arguments.render:
+        kept = options | {"keep": str(folder / "clip.vidsal")}
+        turn(Job("vidsal run --keep", ROOT, {**run, "options": kept}))
+        drawn = {"output": str(folder / "drawn.mp4"), "overwrite": True}
+        orders = {"kind": "render", "store": kept["keep"], "options": drawn}
+        turns.append(Job("vidsal render", ROOT, orders))
     if arguments.naive:
         turns.append(Job("naive loop", ROOT, {**run, "kind": "naive", "options": options}))
     return turns

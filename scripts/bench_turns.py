@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import psutil
 
+# Takes results and their number, and hands the results on.
+Watch = Callable[[Iterable[Any], int | None], Iterator[Any]]
 # Processor time is read at every so many frames: it takes a millisecond.
 _READ_EVERY = 16
 
@@ -132,9 +134,23 @@ def steady_rate(times: list[float]) -> float:
 def timed_run(clip: str, options: dict[str, Any]) -> Turn:
     """Return the rate, the processor time by pool and the memory of `vidsal run`."""
     threads = Threads(has_network=options["model"] != "none")
-    import logging
-
     import vidsal
+
+    settings = vidsal.Settings(**options)
+    return _timed(threads, lambda watch: vidsal.run(clip, settings, progress=watch))
+
+
+def timed_render(store: str, options: dict[str, Any]) -> Turn:
+    """Return the same of `vidsal render`."""
+    threads = Threads(has_network=False)
+    import vidsal
+
+    return _timed(threads, lambda watch: vidsal.render_store(store, progress=watch, **options))
+
+
+def _timed(threads: Threads, work: Callable[[Watch], Any]) -> Turn:
+    """Return what a work measured that hands its results to a watcher."""
+    import logging
 
     lines: list[str] = []
     handler = logging.Handler()
@@ -154,7 +170,7 @@ def timed_run(clip: str, options: dict[str, Any]) -> Turn:
                 used.append((n, threads.used_s()))
             yield item
 
-    vidsal.run(clip, vidsal.Settings(**options), progress=record)
+    work(record)
     # The first quarter includes the start.
     (first, before), (last, after) = used[len(used) // 4], used[-1]
     each_ms = {
@@ -244,7 +260,12 @@ def main() -> None:
     """Do what the JSON on the command line says, and print the result."""
     job = json.loads(sys.argv[1])
     kind = job.pop("kind")
-    kinds: dict[str, Any] = {"run": timed_run, "bare": bare_calls, "naive": naive_loop}
+    kinds: dict[str, Any] = {
+        "run": timed_run,
+        "render": timed_render,
+        "bare": bare_calls,
+        "naive": naive_loop,
+    }
     turn = kinds[kind](**job)
     print(json.dumps(asdict(turn)))
 
