@@ -1,5 +1,6 @@
 """A batch on a Ray cluster: several nodes on loopback, of which one dies."""
 
+import hashlib
 import json
 import os
 import signal
@@ -17,7 +18,7 @@ from conftest import MakeClip, until
 from pipeline_help import decoded_video
 
 import vidsal
-from vidsal.batch.ray_cluster import RayOptions
+from vidsal.batch.ray_cluster import RayOptions, SharedFile, local_copy
 from vidsal.batch.receipts import Result
 from vidsal.errors import UsageError, VidsalError
 from vidsal.settings import Settings
@@ -184,6 +185,31 @@ def test_ctrl_c_lets_running_sources_end(make_clip: MakeClip, tmp_path: Path) ->
         assert decoded_video(tmp_path / one)[0] == 150
     assert len(_receipts(tmp_path / "out")) == len(done)
     assert not (tmp_path / "out" / ".vidsal" / "staging").exists()
+
+
+def test_files_of_a_network_are_copied_once_to_a_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    there = tmp_path / "weights.h5"
+    there.write_bytes(b"weights")
+    fetched: list[str] = []
+
+    def get(reference: str) -> Any:
+        fetched.append(reference)
+        return np.frombuffer(b"weights", np.uint8)
+
+    shared = SharedFile("weights.h5", hashlib.sha256(b"weights").hexdigest(), "reference")
+    # A shared disk has the file itself.
+    assert local_copy(there, shared, get) == there and fetched == []
+    # Another file of this name is not taken.
+    there.write_bytes(b"others")
+    copy = local_copy(there, shared, get)
+    assert copy != there and copy.name == "weights.h5" and copy.read_bytes() == b"weights"
+    assert local_copy(there, shared, get) == copy and fetched == ["reference"]
+    # A copy that was changed is written again.
+    copy.write_bytes(b"forged")
+    assert local_copy(there, shared, get).read_bytes() == b"weights" and len(fetched) == 2
 
 
 def test_wrong_options_of_a_cluster_stop_at_once() -> None:

@@ -5,6 +5,7 @@ A lost actor costs its step, which is begun again elsewhere.
 """
 
 import dataclasses
+import hashlib
 import logging
 import math
 import os
@@ -12,7 +13,7 @@ import socket
 import tempfile
 import time
 import uuid
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,11 +28,10 @@ from vidsal.batch.schedule import PartDone, Schedule, Step, Value
 from vidsal.batch.work import Say, Worker
 from vidsal.errors import UsageError, VidsalError, flat, one_line, option
 from vidsal.runtime.allocation import keep_freed
-from vidsal.runtime.atomic_write import atomic_write
+from vidsal.runtime.atomic_write import atomic_write, writing
 from vidsal.runtime.opencv import cv2
 from vidsal.runtime.workers import thread_variables, usable_cores
 from vidsal.settings.values import is_saved
-from vidsal.sinks.fingerprint import checksum
 
 log = logging.getLogger(__name__)
 
@@ -153,12 +153,12 @@ class SharedFile:
 
     Attributes
     ----------
-    name, checksum : str
+    name, sha256 : str
     content : ObjectRef of (n,) uint8 array
     """
 
     name: str
-    checksum: str
+    sha256: str
     content: Any
 
 
@@ -180,13 +180,12 @@ def shared_files(ray: Any, tasks: Iterable[Task]) -> dict[str, SharedFile]:
         saved = Path(task.choice.key) if is_saved(task.choice.key) else None
         named = (saved, task.choice.weights, task.settings.labels)
         paths |= {path: None for path in named if path is not None}
-    return {
-        str(path): SharedFile(
-            path.name, checksum([path], has_names=False),
-            ray.put(np.frombuffer(path.read_bytes(), np.uint8)),
-        )
-        for path in paths
-    }  # fmt: skip
+    shared = {}
+    for path in paths:
+        content = path.read_bytes()
+        reference = ray.put(np.frombuffer(content, np.uint8))
+        shared[str(path)] = SharedFile(path.name, _sha256(content), reference)
+    return shared
 
 
 class Slot:
@@ -248,19 +247,44 @@ class Slot:
         self._worker.close()
 
     def _localised(self, path: Path) -> Path:
-        """Return a file of a network on this machine: the shared one, or a copy."""
-        shared = self._files[str(path)]
-        with suppress(OSError):
-            if checksum([path], has_names=False) == shared.checksum:
-                return path
+        """Return a file of a network on this machine."""
         import ray
 
-        local = Path(tempfile.gettempdir()) / f"vidsal-models-{_user()}" / shared.checksum
-        local /= shared.name
-        if not local.exists():
-            with atomic_write(local) as part:
-                part.write_bytes(ray.get(shared.content).tobytes())
-        return local
+        return local_copy(path, self._files[str(path)], ray.get)
+
+
+def local_copy(path: Path, shared: SharedFile, get: Callable[[Any], Any]) -> Path:
+    """Return a file on this machine: the one of the same name and content, or a copy.
+
+    A copy stays in the folder for temporary files, for the other workers of the machine.
+
+    Parameters
+    ----------
+    path : Path
+        Where the file lies on the first machine.
+    shared : SharedFile
+    get : callable
+        Returns the (n,) uint8 array of ``shared.content``.
+
+    Raises
+    ------
+    VidsalError
+        If the copy cannot be written.
+    """
+    folder = Path(tempfile.gettempdir()) / f"vidsal-models-{_user()}" / shared.sha256
+    copy = folder / shared.name
+    # Others may write to the folder for temporary files: what lies there is checked, too.
+    for there in (path, copy):
+        with suppress(OSError):
+            if _sha256(there.read_bytes()) == shared.sha256:
+                return there
+    with atomic_write(copy) as part, writing(copy):
+        part.write_bytes(get(shared.content).tobytes())
+    return copy
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _user() -> str:
@@ -347,7 +371,9 @@ def on_ray(
                             is_done = value.output is not None
                             output = names[value.key] if is_done else None
                             yield dataclasses.replace(value, output=output)
-                        say(value.video_s)
+                        if isinstance(value, PartDone) or value.parts == 1:
+                            # Those of a split source were counted part by part.
+                            say(value.video_s)
                 except KeyboardInterrupt:
                     if is_draining:
                         raise
