@@ -92,6 +92,11 @@ def test_the_width_is_that_of_the_sheet(kept: list[Rgb], width: int, expected: i
         ({"at": "0.1,x"}, "at=: a time is seconds or HH:MM:SS"),
         ({"at": []}, "at=: 1 to 100 times, got 0"),
         ({"sheet": 0}, "sheet=0: a contact sheet has 1 to 24 of these frames"),
+        ({"sheet": 2.5}, "sheet=2.5: a contact sheet has 1 to 24"),
+        ({"sheet": 24, "width": 300}, "need width=384 or more, got 300"),
+        ({"at": 0, "start": 0.2}, "start= and end= are for sheet="),
+        ({"at": 0, "table": Path("t.csv")}, "table= is not for single frames"),
+        ({"at": 0, "output": Path("s.vidsal/x.png")}, "lies in the store s.vidsal"),
         ({"sheet": 25}, "sheet=25: a contact sheet has 1 to 24 of these frames"),
         ({"at": 0, "output": Path("a.mp4")}, r"output=.a.mp4.: frames are written as .png"),
         ({"at": 0, "samples": 3}, "samples= cannot be changed"),
@@ -117,3 +122,15 @@ def test_a_picture_is_not_replaced_unasked(kept: list[Rgb]) -> None:
 def test_a_rendered_picture_of_a_video_needs_a_time(kept: list[Rgb]) -> None:
     with pytest.raises(UsageError, match=r"add at=2.5 or sheet=12"):
         vidsal.render_store("s.vidsal", output=Path("a.png"))
+
+
+def test_the_source_is_never_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    iio.imwrite("photo.png", np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8))
+    before = Path("photo.png").read_bytes()
+    kept_run("photo.png", model="none", output=Path("heat.png"), codec=None)
+    with pytest.raises(VidsalError, match="is the source itself"):
+        draw_stills("s.vidsal", at=0, output=Path("photo.png"), overwrite=True)
+    with pytest.raises(UsageError, match=r"lies in the store s\.vidsal"):
+        vidsal.render_store("s.vidsal", output=Path("s.vidsal/x.png"))
+    assert Path("photo.png").read_bytes() == before

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import os
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from vidsal.render.comparison import (
 )
 from vidsal.render.draw import time_code
 from vidsal.render.style import Style
-from vidsal.rendering import check_all, part_of, results_of, stored_source
+from vidsal.rendering import check_all, part_of, require_outside, results_of, stored_source
 from vidsal.runtime.allocation import keep_freed
 from vidsal.runtime.atomic_write import shortened
 from vidsal.runtime.prefetch import prefetch
@@ -164,7 +163,8 @@ def compare_stores(
             closed_at_end.enter_context(one)
         info = part_source.info
         settings = _with_output(settings, info)
-        _require_outside(opened, settings)
+        for one in opened:
+            require_outside(one, settings.output, settings.table)
         size = info.height_px, info.width_px
         output = claim_outputs(
             info, settings, grid_shape(len(opened), size), table_suffixes=SUFFIXES
@@ -315,14 +315,6 @@ def _with_output(settings: Settings, info: SourceInfo) -> Settings:
     suffix = codecs.suffix_for(settings.codec) if info.fps else IMAGE_SUFFIXES[0]
     name = shortened(Path(info.name).stem, f"_comparison{suffix}")
     return dataclasses.replace(settings, output=Path(name))
-
-
-def _require_outside(stores: Sequence[Store], settings: Settings) -> None:
-    """Raise `UsageError` if a result would lie in a store."""
-    for path in filter(None, (settings.output, settings.table)):
-        for store in stores:
-            if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(store.path)):
-                raise UsageError(f"{path} lies in the store {store.path}: give another name")
 
 
 def _agreements(job: _Job, names: Sequence[str], watch: Progress | None) -> tuple[Agreement, ...]:

@@ -1,7 +1,6 @@
 """The crop window of a stored analysis, and the source inside of it."""
 
 import dataclasses
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ from vidsal.crop.reframe import CropPath, Reframing
 from vidsal.crop.table import as_csv, as_json
 from vidsal.errors import UsageError, VidsalError, option
 from vidsal.render.crop_window import crop_preview
-from vidsal.rendering import check_all, part_of, source_of
+from vidsal.rendering import check_all, part_of, require_outside, source_of
 from vidsal.runtime.atomic_write import atomic_write, claim, writing
 from vidsal.runtime.prefetch import prefetch
 from vidsal.runtime.progress import Progress, choose_progress
@@ -108,7 +107,8 @@ def crop_store(
         raise UsageError(f"{unknown[0]}= is not an option of a crop")
     own = CropOptions(**{name: options.pop(name) for name in known & options.keys()})
     opened = open_store(store)
-    _check_names(own, opened.path)
+    _check_names(own)
+    require_outside(opened, own.output, own.path)
     settings = dataclasses.replace(
         opened.settings, **{"codec": None} | options, output=own.output, layout="overlay", width=0
     )
@@ -150,7 +150,7 @@ def _write_pictures(
             check_all(store, source, count)
 
 
-def _check_names(options: CropOptions, store: Path) -> None:
+def _check_names(options: CropOptions) -> None:
     """Raise `UsageError` if there is nothing to write, or a file cannot have its name."""
     if options.path is None and options.output is None:
         raise UsageError(
@@ -161,9 +161,6 @@ def _check_names(options: CropOptions, store: Path) -> None:
         raise UsageError(
             f"{option('path', str(options.path))}: the data is written as .csv or .json"
         )
-    for path in filter(None, (options.output, options.path)):
-        if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(store)):
-            raise UsageError(f"{path} lies in the store {store}: give another name")
     if options.output is None and options.preview:
         raise UsageError(f"{option('preview', True)} needs a video to write ({option('output')})")
 

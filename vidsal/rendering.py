@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -22,13 +23,13 @@ from vidsal.saliency.motion_stage import FrameMotion
 from vidsal.saliency.scenes import SceneEvent
 from vidsal.saliency.state import FusionState
 from vidsal.saliency.static_stage import StaticMap
-from vidsal.settings import Settings, redrawn_options
+from vidsal.settings import FusionOptions, Settings, redrawn_options
 from vidsal.sinks import claim_outputs, open_sinks
 from vidsal.sinks.fingerprint import source_identity
 from vidsal.sinks.image import IMAGE_SUFFIXES
 from vidsal.sources.base import Source
 from vidsal.sources.resolve import Pictures
-from vidsal.store.reader import Store, StoredFrame, open_store
+from vidsal.store.reader import Store, StoredFrame, open_store, point_of
 from vidsal.types import Frame, Saliency
 
 
@@ -110,6 +111,7 @@ def process_store(
     where = _place_of(opened) if source is None else source
     chosen = choose_progress(progress, label=name_of(where)) or (lambda results, _: results)
     begin_s, end_s = settings.part_s
+    require_outside(opened, settings.output, settings.table, settings.maps)
     with opened, stored_source(opened, settings, where) as (part, pictures):
         info = part.info
         output = claim_outputs(info, settings)
@@ -265,6 +267,25 @@ def frame_of_store(store: Store, frame: StoredFrame, source: Any = None) -> Fram
     return found
 
 
+def require_outside(store: Store, *paths: Path | None) -> None:
+    """Check that no result would lie in a store.
+
+    Parameters
+    ----------
+    store : Store
+    *paths : Path or None
+
+    Raises
+    ------
+    UsageError
+        If one does.
+    """
+    for path in filter(None, paths):
+        # Path.resolve fails for a link to itself; os.path.realpath does not.
+        if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(store.path)):
+            raise UsageError(f"{path} lies in the store {store.path}: give another name")
+
+
 @contextmanager
 def stored_source(
     store: Store, settings: Settings, where: Any = None
@@ -349,7 +370,21 @@ def results_of(store: Store, frames: Iterable[Frame], settings: Settings) -> Ite
     VidsalError
         If the store lacks a frame, or has another one.
     """
-    yield from FusionStage(settings, FusionState()).run(_static_maps(store, frames))
+    results = FusionStage(settings, FusionState()).run(_static_maps(store, frames))
+    if not _is_fused_alike(settings, store.settings):
+        yield from results
+        return
+    # The points of the run. Maps are rounded in a store, and where two places are about as high,
+    # rounding would choose another one.
+    points = zip(store.array("peak"), store.array("marker"), strict=True)
+    for saliency, (peak, marker) in zip(results, points, strict=False):
+        yield dataclasses.replace(saliency, peak=point_of(peak), marker=point_of(marker))
+
+
+def _is_fused_alike(one: Settings, other: Settings) -> bool:
+    """Return whether two runs with these settings scale and fuse in the same way."""
+    names = (*(field.name for field in dataclasses.fields(FusionOptions)), "contrast", "smooth")
+    return all(getattr(one, name) == getattr(other, name) for name in names)
 
 
 def _static_maps(store: Store, frames: Iterable[Frame]) -> Iterator[StaticMap]:

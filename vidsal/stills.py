@@ -12,20 +12,25 @@ from vidsal.analyser import ANALYSED_FRAMES, DECODED_FRAMES, draw, name_of
 from vidsal.errors import UsageError, option
 from vidsal.image_ops import even
 from vidsal.render.draw import full_grid, grid
-from vidsal.rendering import part_of, require_redrawn, results_of, source_of
+from vidsal.rendering import part_of, require_outside, require_redrawn, results_of, source_of
 from vidsal.runtime.allocation import keep_freed
 from vidsal.runtime.atomic_write import claim, resolve_symlink, shortened
 from vidsal.runtime.prefetch import prefetch
 from vidsal.runtime.progress import Progress, choose_progress
 from vidsal.settings import PANELS, Settings
 from vidsal.settings.values import parse_time
+from vidsal.sinks import require_apart
 from vidsal.sinks.image import IMAGE_SUFFIXES, image_sink
 from vidsal.store.reader import Store, open_store
 from vidsal.store.schema import stem_of
 from vidsal.types import Rgb, Saliency
 
+# Options of videos, and of results beside a picture.
+_NOT_OF_STILLS = ("table", "maps", "codec", "quality", "hardware", "audio")
 # Width of a contact sheet where no other is asked for: that of a screen.
 _SHEET_PX = 1920
+# A frame of a sheet is at least this wide.
+_LEAST_PX = 64
 # More frames are too small to be read on a screen.
 _MOST = 100
 
@@ -73,43 +78,52 @@ def draw_stills(
     keep_freed()
     with open_store(store) as opened:
         stored = opened.settings
+        for name in _NOT_OF_STILLS:
+            if options.get(name) is not None:
+                raise UsageError(f"{option(name)} is not for single frames")
         settings = dataclasses.replace(stored, **require_redrawn(options))
         settings = part_of(opened, settings, options)
-        places = _places(opened, settings, at, sheet)
-        output = _output(opened, settings, "still" if len(places) == 1 else "sheet")
-        claim(output, overwrite=settings.overwrite)
+        places = _places(opened, settings, at, sheet, options)
+        output = _output(opened, settings, "still" if sheet is None else "sheet")
+        require_outside(opened, output)
         size = int(opened.about["height_px"]), int(opened.about["width_px"])
         columns = _columns(len(places), size, settings)
         settings = _with_width(settings, len(places), size[1], columns)
         watch = choose_progress(progress, label=name_of(opened.about["source"]["name"]))
-        with (
-            source_of(opened, stored, source) as pictures,
-            prefetch(pictures.frames(), DECODED_FRAMES) as frames,
-            prefetch(results_of(opened, frames, settings), ANALYSED_FRAMES) as results,
-        ):
-            needed = islice(results, max(places) + 1)
-            shown = watch(needed, max(places) + 1) if watch else needed
-            picture = _sheet(shown, places, columns, settings)
+        with source_of(opened, stored, source) as pictures:
+            require_apart(output, pictures.info)
+            claim(output, overwrite=settings.overwrite)
+            with (
+                prefetch(pictures.frames(), DECODED_FRAMES) as frames,
+                prefetch(results_of(opened, frames, settings), ANALYSED_FRAMES) as results,
+            ):
+                needed = islice(results, max(places) + 1)
+                shown = watch(needed, max(places) + 1) if watch else needed
+                picture = _sheet(shown, places, columns, settings)
         with image_sink(output) as sink:
             sink.write(picture, 0.0)
     return output
 
 
-def _places(store: Store, settings: Settings, at: Any, sheet: int | None) -> list[int]:
+def _places(
+    store: Store, settings: Settings, at: Any, sheet: int | None, part: dict[str, Any]
+) -> list[int]:
     """Return the places in the store of the frames to draw."""
     if (at is None) == (sheet is None):
         raise UsageError(f"give either {option('at')} or {option('sheet')}")
     times = store.array("time_s")
     if sheet is not None:
         begin, end = (int(one) for one in np.searchsorted(times, settings.part_s))
-        if isinstance(sheet, bool) or not 1 <= sheet <= min(_MOST, end - begin):
+        most = min(_MOST, end - begin)
+        if type(sheet) is not int or not 1 <= sheet <= most:
             raise UsageError(
-                f"{option('sheet', sheet)}: a contact sheet has 1 to "
-                f"{min(_MOST, end - begin)} of these frames"
+                f"{option('sheet', sheet)}: a contact sheet has 1 to {most} of these frames"
             )
         # The middle of each of so many equal parts.
         return [begin + int((n + 0.5) * (end - begin) / sheet) for n in range(sheet)]
-    wanted = at.split(",") if isinstance(at, str) else at if isinstance(at, Sequence) else [at]
+    if {"start", "end", "duration"} & part.keys():
+        raise UsageError(f"{option('start')} and {option('end')} are for {option('sheet')}")
+    wanted = at.split(",") if isinstance(at, str) else list(at) if np.ndim(at) else [at]
     if not 1 <= len(wanted) <= _MOST:
         raise UsageError(f"{option('at')}: 1 to {_MOST} times, got {len(wanted)}")
     return [_place_at(times, one) for one in wanted]
@@ -155,7 +169,12 @@ def _with_width(settings: Settings, count: int, width_px: int, columns: int) -> 
         return settings
     whole_px = width_px * PANELS[settings.layout][1] * columns
     sheet_px = settings.width or min(_SHEET_PX, whole_px)
-    return dataclasses.replace(settings, width=max(64, sheet_px // columns))
+    if sheet_px < _LEAST_PX * columns:
+        raise UsageError(
+            f"{count} frames in {columns} columns need {option('width', _LEAST_PX * columns)} or "
+            f"more, got {sheet_px}"
+        )
+    return dataclasses.replace(settings, width=sheet_px // columns)
 
 
 def _sheet(

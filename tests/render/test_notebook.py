@@ -62,6 +62,8 @@ def pyplot() -> Any:
     pytest.importorskip("matplotlib").use("Agg")
     from matplotlib import pyplot
 
+    # Those of programs that other tests run.
+    pyplot.close("all")
     yield pyplot
     pyplot.close("all")
 

@@ -102,9 +102,7 @@ def claim_outputs(
         settings = replace(settings, overwrite=settings.overwrite or has_result)
     for path in filter(None, (output, settings.table)):
         claim(path, overwrite=settings.overwrite)
-        source = Path(info.name)
-        if not info.is_live and path.exists() and source.exists() and path.samefile(source):
-            raise VidsalError(f"{path} is the source itself: give another name")
+        require_apart(path, info)
     _require_distinct({
         "output": output, "table": settings.table, "maps": settings.maps,
         "keep": settings.keep,
@@ -122,6 +120,26 @@ def claim_outputs(
         codecs.require_encoder(output, settings.codec)
         require_space(output, info, settings, panels)
     return output
+
+
+def require_apart(path: Path, info: SourceInfo) -> None:
+    """Check that a result would not replace its source.
+
+    Parameters
+    ----------
+    path : Path
+    info : SourceInfo
+
+    Raises
+    ------
+    VidsalError
+        If it is a file of the source.
+    """
+    if info.is_live or not path.exists():
+        return
+    for source in map(Path, (info.name, *info.files)):
+        if source.exists() and path.samefile(source):
+            raise VidsalError(f"{path} is the source itself: give another name")
 
 
 def _require_distinct(paths: dict[str, Path | None]) -> None:

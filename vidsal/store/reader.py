@@ -389,7 +389,7 @@ class Store:
             event=EVENTS[int(row["event"])],
             gradient=values("gradient") if "gradient" in row else None,
             speed=values("speed"), fused=values("fused") if "fused" in row else _NO_MAP,
-            camera=_camera(row), prediction=self._prediction(row), peak=_point(row["peak"]),
+            camera=_camera(row), prediction=self._prediction(row), peak=point_of(row["peak"]),
         )  # fmt: skip
 
     def _measures(self, row: dict[str, Any]) -> FrameMeasures:
@@ -400,8 +400,8 @@ class Store:
             speed_median=float(row["speed_median"]), speed_p95=float(row["speed_p95"]),
             motion_share=float(row["motion_share"]), static_high=float(row["static_high"]),
             motion_high=float(row["motion_high"]), fused_high=float(row["fused_high"]),
-            peak=_point(row["peak"]), marker=_point(row["marker"]),
-            centroid=_point(row["centroid"]),
+            peak=point_of(row["peak"]), marker=point_of(row["marker"]),
+            centroid=point_of(row["centroid"]),
         )  # fmt: skip
 
     def _prediction(self, row: dict[str, Any]) -> Prediction | None:
@@ -435,7 +435,13 @@ def _camera(row: dict[str, Any]) -> CameraMotion:
     )  # fmt: skip
 
 
-def _point(values: NDArray[np.float64]) -> tuple[float, float] | None:
+def point_of(values: NDArray[np.float64]) -> tuple[float, float] | None:
+    """Return a point of an array, such as "peak"; ``None`` if there is none.
+
+    Parameters
+    ----------
+    values : (2,) float64 array
+    """
     return None if np.isnan(values).any() else (float(values[0]), float(values[1]))
 
 
