@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsal.analyser import ANALYSED_FRAMES, DECODED_FRAMES, name_of
-from vidsal.errors import UsageError, VidsalError, option
+from vidsal.errors import UsageError, VidsalError, flat, option
 from vidsal.evaluation.agreement import COLUMNS, Agreement, Figures, figures
 from vidsal.image_ops import shrink
 from vidsal.media import codecs
@@ -83,7 +83,8 @@ class Comparison:
 
 def _line(agreement: Agreement) -> str:
     """Return the figures of a pair in one line."""
-    head = f"{agreement.second} and {agreement.first}"
+    # Names of files may have line breaks.
+    head = flat(f"{agreement.second} and {agreement.first}")
     lowest, frames = agreement.lowest, len(agreement.index)
     if lowest is None:
         return f"{head}: no figures, one of the maps is flat everywhere"
@@ -95,9 +96,9 @@ def _line(agreement: Agreement) -> str:
     if frames == 1:
         return text
     defined = frames - agreement.undefined
-    flat = f", {agreement.undefined} left out: a map is flat" if agreement.undefined else ""
+    gap = f", {agreement.undefined} left out: a map is flat" if agreement.undefined else ""
     return (
-        f"{text} (means of {defined} frames{flat}); least alike at "
+        f"{text} (means of {defined} frames{gap}); least alike at "
         f"{time_code(float(agreement.time_s[lowest]))} (frame {agreement.index[lowest]}, "
         f"CC {agreement.cc[lowest]:.3f})"
     )
