@@ -202,7 +202,7 @@ def test_a_part_has_the_figures_of_the_whole(clip: Path) -> None:
     (whole,) = compare_stores([one, two], **LOSSLESS, annotate=False).agreements
     given = LOSSLESS | {"output": Path("p.mkv")}
     (part,) = compare_stores([one, two], **given, annotate=False, start=0.12, end=0.28).agreements
-    assert part.index.tolist() == [3, 4, 5, 6]
+    assert part.frame.tolist() == [3, 4, 5, 6]
     assert np.array_equal(part.cc, whole.cc[3:7])
     assert np.array_equal(iio.imread("p.mkv"), iio.imread("c.mkv")[3:7])
 

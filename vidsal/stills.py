@@ -20,7 +20,7 @@ from vidsal.runtime.progress import Progress, choose_progress
 from vidsal.settings import PANELS, Settings
 from vidsal.settings.values import parse_time
 from vidsal.sinks.image import IMAGE_SUFFIXES, image_sink
-from vidsal.store.reader import Store, open_store
+from vidsal.store.reader import Store, lent_store
 from vidsal.store.schema import stem_of
 from vidsal.types import Rgb, Saliency
 
@@ -31,7 +31,7 @@ _MOST = 100
 
 
 def draw_stills(
-    store: str | Path,
+    store: Store | str | Path,
     *,
     at: float | str | Sequence[float | str] | None = None,
     sheet: int | None = None,
@@ -71,7 +71,7 @@ def draw_stills(
         If the store or the source cannot be used. No output is left then.
     """
     keep_freed()
-    with open_store(store) as opened:
+    with lent_store(store) as opened:
         stored = opened.settings
         settings = dataclasses.replace(stored, **require_redrawn(options))
         settings = part_of(opened, settings, options)

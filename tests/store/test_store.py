@@ -165,8 +165,8 @@ def test_a_store_holds_what_the_analysis_gives(kept: Path) -> None:
     for one, two, three in zip(direct, store, map(store.__getitem__, range(40)), strict=True):
         assert (
             (one.frame.index, one.frame.time_s)
-            == (two.index, two.time_s)
-            == (three.index, two.time_s)
+            == (two.frame, two.time_s)
+            == (three.frame, two.time_s)
         )
         assert one.gradient is not None and two.gradient is not None and two.fused is not None
         assert np.abs(one.gradient - two.gradient).max() <= one.gradient.max() / 8000

@@ -85,14 +85,14 @@ def test_a_frame_shows_its_picture(make_clip: MakeClip, pyplot: Any) -> None:
     frames = {one.index: one.rgb for one in vidsal.open_video(clip)}
     for n in (0, 2):
         frame = store[n]
-        assert np.array_equal(frame.picture(), frames[frame.index])
+        assert np.array_equal(frame.picture(), frames[frame.frame])
     figure = store[2].plot()
     (image,) = figure.axes[0].images
     shown = np.asarray(image.get_array())
     assert np.array_equal(shown, vidsal.overlay(frames[9], store[2].fused))
     assert figure.axes[0].get_title(loc="left") == "clip.mp4, frame 9, 0.36 s"
     assert repr(store[2]) == "AnalysedFrame(clip.mp4, frame 9, 0.36 s)"
-    assert [one.index for one in store] == [5, 7, 9, 11]
+    assert [one.frame for one in store] == [5, 7, 9, 11]
     _, ax = pyplot.subplots()
     assert store[1].plot(ax=ax) is ax.figure and len(ax.images) == 1
 

@@ -33,10 +33,6 @@ class StoredAnalysis(Store):
         The source, if it does not lie where it was; only pictures of frames need it.
     """
 
-    def __init__(self, path: Path, group: Any, source: Any = None) -> None:
-        super().__init__(path, group)
-        self._source = source
-
     def table(self) -> "DataFrame":
         """Return the table of the run.
 
@@ -131,12 +127,18 @@ class StoredAnalysis(Store):
         return plot_curves(self, curves, classes, ax)
 
     def __getitem__(self, number: int) -> AnalysedFrame:
-        """Return the results of a frame by its place in the store, from 0."""
-        return analysed(super().__getitem__(number), self, self._source)
+        """Return the results of a frame by its place in the store, from 0.
+
+        Raises
+        ------
+        IndexError, TypeError, VidsalError
+            See `vidsal.store.reader.Store`.
+        """
+        return analysed(super().__getitem__(number), self)
 
     def __iter__(self) -> Iterator[AnalysedFrame]:
         for frame in super().__iter__():
-            yield analysed(frame, self, self._source)
+            yield analysed(frame, self)
 
 
 def open_store(path: str | Path, *, source: Any = None) -> StoredAnalysis:
