@@ -119,8 +119,9 @@ def compare_stores(
 
     Parameters
     ----------
-    stores : sequence of str or Path
-        Two to six folders that ``vidsal run --keep`` wrote, of the same frames of one source.
+    stores : sequence of Store, str or Path
+        Two to six stores (folders or zip files) that ``vidsal run --keep`` wrote, or what
+        `vidsal.open_store` returns, of the same frames of one source.
     map : {"fused", "static", "motion"}
         Which map is compared. Fused and static maps have the scales of their own analyses.
         Motion maps have a common one, in diagonals of the picture a second.

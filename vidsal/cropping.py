@@ -42,7 +42,8 @@ def crop_path(
     Parameters
     ----------
     store : Store, str or Path
-        As `vidsal.open_store` returns it, or the folder that ``vidsal run --keep`` wrote.
+        A store (folder or zip file) that ``vidsal run --keep`` wrote, or what
+        `vidsal.open_store` returns.
     aspect : str
         Width to height of the window, such as "9:16", "1:1" or "1080x1920".
     share : float
@@ -98,8 +99,9 @@ def crop_store(
 
     Parameters
     ----------
-    store : str or Path
-        A folder that ``vidsal run --keep`` wrote.
+    store : Store, str or Path
+        A store (folder or zip file) that ``vidsal run --keep`` wrote, or what
+        `vidsal.open_store` returns.
     source : str or path-like, optional
         The source, if it does not lie where it was.
     progress : bool or callable, optional

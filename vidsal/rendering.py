@@ -47,8 +47,9 @@ def render_store(
 
     Parameters
     ----------
-    store : str or Path
-        A folder or a zip file that ``vidsal run --keep`` wrote.
+    store : Store, str or Path
+        A store (folder or zip file) that ``vidsal run --keep`` wrote, or what
+        `vidsal.open_store` returns.
     source : str or path-like, optional
         The source, if it does not lie where it was.
     progress : bool or callable, optional

@@ -45,8 +45,9 @@ def draw_stills(
 
     Parameters
     ----------
-    store : str or Path
-        What ``vidsal run --keep`` wrote.
+    store : Store, str or Path
+        A store (folder or zip file) that ``vidsal run --keep`` wrote, or what
+        `vidsal.open_store` returns.
     at : float, str, or sequence of them, optional
         Times of the source, in seconds or as ``1:02.5``. Several make a contact sheet.
     sheet : int, optional

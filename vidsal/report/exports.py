@@ -27,8 +27,9 @@ def export_store(
 
     Parameters
     ----------
-    store : str or Path
-        A folder that ``vidsal run --keep`` wrote.
+    store : Store, str or Path
+        A store (folder or zip file) that ``vidsal run --keep`` wrote, or what
+        `vidsal.open_store` returns.
     files : sequence of str or Path
         Their endings name the formats: ``.vtt`` (chapters as WebVTT), ``.ffmeta`` (chapters as
         ffmpeg reads them), ``.csv`` and ``.json`` (scenes and moments), ``.otio`` and ``.edl``

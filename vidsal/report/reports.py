@@ -73,9 +73,10 @@ def report_store(
 
     Parameters
     ----------
-    store : str or Path
-        A folder that ``vidsal run --keep`` wrote, or a folder of several of these: each gets a
-        report, and an index leads to them.
+    store : Store, str or Path
+        A store (folder or zip file) that ``vidsal run --keep`` wrote, or what
+        `vidsal.open_store` returns, or a folder of several stores: each gets a report, and an
+        index leads to them.
     output : str or Path, optional
         The HTML file. By default ``<name>_report.html`` in the current folder, and for several
         stores ``index.html`` in their folder.

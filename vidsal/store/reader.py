@@ -486,7 +486,7 @@ def open_store(path: str | Path) -> Store:
     Parameters
     ----------
     path : str or Path
-        What ``vidsal run --keep`` wrote: a folder, or a zip file.
+        A store (folder or zip file) that ``vidsal run --keep`` wrote.
 
     Returns
     -------

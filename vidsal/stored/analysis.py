@@ -147,7 +147,7 @@ def open_store(path: str | Path, *, source: Any = None) -> StoredAnalysis:
     Parameters
     ----------
     path : str or Path
-        A folder that ``vidsal run --keep`` wrote.
+        A store (folder or zip file) that ``vidsal run --keep`` wrote.
     source : str or path-like, optional
         The source, if it does not lie where it was; only pictures of frames need it.
 
@@ -159,7 +159,7 @@ def open_store(path: str | Path, *, source: Any = None) -> StoredAnalysis:
     Raises
     ------
     VidsalError
-        If it is no such folder, was not completed, was written by another version, or zarr is
+        If it is no store, was not completed, was written by another version, or zarr is
         missing.
     """
     return StoredAnalysis(Path(path), stored_group(path), source)
