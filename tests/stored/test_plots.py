@@ -60,6 +60,15 @@ def test_cuts_are_marked(brightness: BrightnessStage, pyplot: Any) -> None:
         assert len(marks) == 1 and marks[0] == pytest.approx(14 / 25)
 
 
+@pytest.mark.filterwarnings("error")
+def test_no_classes_have_no_legend(
+    make_clip: MakeClip, brightness: BrightnessStage, pyplot: Any
+) -> None:
+    kept_run(make_clip(frames=3))
+    (ax,) = vidsal.open_store("s.vidsal").plot("classes", classes=[]).axes
+    assert not ax.lines and ax.get_legend() is None
+
+
 def test_curves_go_into_given_axes(pyplot: Any) -> None:
     store = store_of([np.eye(12, 16, dtype=np.float32)] * 4)
     figure, (left, right) = pyplot.subplots(1, 2)
