@@ -114,6 +114,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "doctor",
         "sinks",
         "static",
+        "store",
         "config",
         "command_options",
     },

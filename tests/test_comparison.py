@@ -202,9 +202,20 @@ def test_a_part_has_the_figures_of_the_whole(clip: Path) -> None:
     (whole,) = compare_stores([one, two], **LOSSLESS, annotate=False).agreements
     given = LOSSLESS | {"output": Path("p.mkv")}
     (part,) = compare_stores([one, two], **given, annotate=False, start=0.12, end=0.28).agreements
-    assert part.index.tolist() == [3, 4, 5, 6]
+    assert part.frame.tolist() == [3, 4, 5, 6]
     assert np.array_equal(part.cc, whole.cc[3:7])
     assert np.array_equal(iio.imread("p.mkv"), iio.imread("c.mkv")[3:7])
+
+
+def test_names_that_are_no_text_are_drawn_and_printed_in_one_line(clip: Path) -> None:
+    one, two = keep(clip, "one"), keep(clip, "by\udcff")
+    found = compare_stores([one, two], **LOSSLESS, table=Path("t.csv"))
+    assert found.names == ("one", "by\udcff")
+    assert "one,by\\udcff," in Path("t.csv").read_text(encoding="utf-8")
+    assert iio.imread("c.mkv").shape[0] == FRAMES
+    given = LOSSLESS | {"output": Path("d.mkv")}
+    (line,) = compare_stores([one, two], **given, names=["a\nb", "q\udcff\n"]).lines()
+    assert line.startswith("q\udcff and a b: CC")
 
 
 def test_the_table_has_a_row_for_each_frame_and_pair(clip: Path) -> None:

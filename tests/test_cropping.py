@@ -129,9 +129,9 @@ def test_the_files_have_the_values_of_the_arrays(spots: Path) -> None:
     for name in ("w.csv", "w.json"):
         assert crop_store("s.vidsal", aspect="1:1", share=0.5, path=name) == [Path(name)]
     data = json.loads(Path("w.json").read_text())
-    source = open_store("s.vidsal").about["source"]["name"]
+    # Its folder is of no concern.
     assert {name: value for name, value in data.items() if name != "frames"} == {
-        "schema": 1, "source": source, "source_width": 192, "source_height": 108, "fps": "25",
+        "schema": 1, "source": "spots.mkv", "source_width": 192, "source_height": 108, "fps": "25",
         "aspect": "1:1", "width": 108, "height": 108, "box_share": 0.5, "max_speed": 0.5,
         "max_acceleration": 0.5,
     }  # fmt: skip
@@ -161,8 +161,20 @@ def test_a_part_has_the_windows_of_the_whole(spots: Path, brightness: Brightness
     crop_store("s.vidsal", codec="ffv1", output="c.mkv")
     crop_store("s.vidsal", codec="ffv1", output="p.mkv", path="p.csv", start=0.4, end=0.8)
     assert np.array_equal(iio.imread("c.mkv")[10:20], iio.imread("p.mkv"))
-    # The data is that of all frames.
-    assert len(read_csv("p.csv")) == 70
+    crop_store("s.vidsal", path="w.csv")
+    crop_store("s.vidsal", path="d.csv", start=0.4, end=0.8)
+    whole = read_csv("w.csv")
+    assert len(whole) == 70 and read_csv("p.csv") == read_csv("d.csv") == whole[10:20]
+    with pytest.raises(UsageError, match=r"has no frame from 0\.41 to 0\.42 s"):
+        crop_store("s.vidsal", path="e.csv", start=0.41, end=0.42)
+    found = crop_path("s.vidsal", start=0.4, end="0:00.8")
+    assert found.frame.tolist() == list(range(10, 20)) and found.scene.tolist() == [0] * 10
+    assert repr(found) == "CropPath(9:16, 60x108 of 192x108, 10 frames, 1 scenes)"
+    assert np.array_equal(found.left, crop_path("s.vidsal").left[10:20])
+    # Scenes keep their numbers, with which their modes are found.
+    tail = crop_path("s.vidsal", start=2.4)
+    assert len(tail) == len(tail.boxes) == 10 and tail.scene.tolist() == [1] * 10
+    assert tail.modes[1] == "still"
     with pytest.raises(UsageError, match="name a part of it"):
         crop_store("s.vidsal", output="q.mkv", start=99.0)
     keep(spots, every=2, start=0.2)

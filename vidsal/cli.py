@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
@@ -206,7 +207,7 @@ def _print(text: str) -> None:
         raise VidsalError(f"standard output cannot be written to: {why}") from error
 
 
-def _warn_of_idle(settings: Settings, typed: Sequence[str]) -> None:
+def _warn_of_idle(settings: Settings | CropOptions, typed: Sequence[str]) -> None:
     """Say which of the typed options change nothing."""
     for line in settings.idle(typed):
         log.warning("%s", line)
@@ -476,7 +477,9 @@ _RENDER = {name: one for name, one in options_of(Settings).items() if name in _R
 )
 @with_options(_RENDER)
 def render(
-    store: Annotated[str, Parameter(help="Folder or zip file that vidsal run --keep wrote.")],
+    store: Annotated[
+        str, Parameter(help="Store (folder or zip file) that vidsal run --keep wrote.")
+    ],
     /,
     *,
     at: Annotated[
@@ -500,15 +503,18 @@ def render(
     """Draw another video or picture of a stored analysis, without computing it again."""
     _log_to_stderr(verbose)
     # Not those of a config file: options that are not given stay as they were.
-    if at is not None or sheet is not None:
-        from vidsal.stills import draw_stills
+    from vidsal.rendering import process_store, redrawn
+    from vidsal.store.reader import open_store
 
-        _print(str(draw_stills(store, at=at, sheet=sheet, source=source, **options)))
-        return
-    from vidsal.rendering import process_store
+    with open_store(store) as opened:
+        _warn_of_idle(redrawn(opened, options), list(options))
+        if at is not None or sheet is not None:
+            from vidsal.stills import draw_stills
 
-    outcome = process_store(store, options, source=source)
-    _print(str(outcome.output))
+            drawn: Path | None = draw_stills(opened, at=at, sheet=sheet, source=source, **options)
+        else:
+            drawn = process_store(opened, options, source=source).output
+    _print(str(drawn))
 
 
 _COMPARE = {name: one for name, one in options_of(Settings).items() if name in compared_options()}
@@ -531,7 +537,10 @@ for _name in ("output", "table"):
 def compare(
     *stores: Annotated[
         str,
-        Parameter(help="Two to six folders that vidsal run --keep wrote, of one source."),
+        Parameter(
+            help="Two to six stores (folders or zip files) that vidsal run --keep wrote, of one "
+            "source."
+        ),
     ],
     map: Annotated[
         Literal["fused", "static", "motion"], Parameter(help="The map that is compared.")
@@ -599,7 +608,9 @@ _CROP = options_of(CropOptions) | {
 )
 @with_options(_CROP)
 def crop(
-    store: Annotated[str, Parameter(help="Folder that vidsal run --keep wrote.")],
+    store: Annotated[
+        str, Parameter(help="Store (folder or zip file) that vidsal run --keep wrote.")
+    ],
     /,
     *,
     source: Annotated[
@@ -612,6 +623,9 @@ def crop(
     _log_to_stderr(verbose)
     from vidsal.cropping import crop_store
 
+    own = {field.name for field in fields(CropOptions)}
+    chosen = CropOptions(**{name: options[name] for name in own & options.keys()})
+    _warn_of_idle(chosen, [*options, *([] if source is None else ["source"])])
     _print("\n".join(map(str, crop_store(store, source=source, **options))))
 
 
@@ -626,7 +640,11 @@ def crop(
 )
 def report(
     store: Annotated[
-        str, Parameter(help="Folder that vidsal run --keep wrote, or a folder of several of these.")
+        str,
+        Parameter(
+            help="Store (folder or zip file) that vidsal run --keep wrote, or a folder of several "
+            "of these."
+        ),
     ],
     /,
     *,
@@ -670,7 +688,9 @@ def report(
     )
 )
 def export(
-    store: Annotated[str, Parameter(help="Folder that vidsal run --keep wrote.")],
+    store: Annotated[
+        str, Parameter(help="Store (folder or zip file) that vidsal run --keep wrote.")
+    ],
     *files: Annotated[
         Path,
         Parameter(

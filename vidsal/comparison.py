@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsal.analyser import ANALYSED_FRAMES, DECODED_FRAMES, name_of
-from vidsal.errors import UsageError, VidsalError, option
+from vidsal.errors import UsageError, VidsalError, flat, option
 from vidsal.evaluation.agreement import COLUMNS, Agreement, Figures, figures
 from vidsal.image_ops import shrink
 from vidsal.media import codecs
@@ -27,7 +27,14 @@ from vidsal.render.comparison import (
 )
 from vidsal.render.draw import time_code
 from vidsal.render.style import Style
-from vidsal.rendering import check_all, part_of, require_outside, results_of, stored_source
+from vidsal.rendering import (
+    check_all,
+    part_of,
+    places_of,
+    require_outside,
+    results_of,
+    stored_source,
+)
 from vidsal.runtime.allocation import keep_freed
 from vidsal.runtime.atomic_write import shortened
 from vidsal.runtime.prefetch import prefetch
@@ -42,7 +49,7 @@ from vidsal.sinks.figures_table import SUFFIXES, figures_table
 from vidsal.sinks.image import IMAGE_SUFFIXES
 from vidsal.sources.base import Source
 from vidsal.store.labels import ALL_GROUPS, MOTION_GROUPS, labels_of
-from vidsal.store.reader import Store, open_store
+from vidsal.store.reader import Store, lent_store
 from vidsal.types import Frame, Map, SourceInfo
 
 Compared = Literal["fused", "static", "motion"]
@@ -82,8 +89,9 @@ class Comparison:
 
 def _line(agreement: Agreement) -> str:
     """Return the figures of a pair in one line."""
-    head = f"{agreement.second} and {agreement.first}"
-    lowest, frames = agreement.lowest, len(agreement.index)
+    # Names of files may have line breaks.
+    head = flat(f"{agreement.second} and {agreement.first}")
+    lowest, frames = agreement.lowest, len(agreement.frame)
     if lowest is None:
         return f"{head}: no figures, one of the maps is flat everywhere"
     mean = agreement.mean
@@ -94,16 +102,16 @@ def _line(agreement: Agreement) -> str:
     if frames == 1:
         return text
     defined = frames - agreement.undefined
-    flat = f", {agreement.undefined} left out: a map is flat" if agreement.undefined else ""
+    gap = f", {agreement.undefined} left out: a map is flat" if agreement.undefined else ""
     return (
-        f"{text} (means of {defined} frames{flat}); least alike at "
-        f"{time_code(float(agreement.time_s[lowest]))} (frame {agreement.index[lowest]}, "
+        f"{text} (means of {defined} frames{gap}); least alike at "
+        f"{time_code(float(agreement.time_s[lowest]))} (frame {agreement.frame[lowest]}, "
         f"CC {agreement.cc[lowest]:.3f})"
     )
 
 
 def compare_stores(
-    stores: Sequence[str | Path],
+    stores: Sequence[Store | str | Path],
     *,
     map: Compared = "fused",
     names: Sequence[str] | None = None,
@@ -117,8 +125,9 @@ def compare_stores(
 
     Parameters
     ----------
-    stores : sequence of str or Path
-        Two to six folders that ``vidsal run --keep`` wrote, of the same frames of one source.
+    stores : sequence of Store, str or Path
+        Two to six stores (folders or zip files) that ``vidsal run --keep`` wrote, or what
+        `vidsal.open_store` returns, of the same frames of one source.
     map : {"fused", "static", "motion"}
         Which map is compared. Fused and static maps have the scales of their own analyses.
         Motion maps have a common one, in diagonals of the picture a second.
@@ -147,20 +156,30 @@ def compare_stores(
         used. No output is left then.
     """
     keep_freed()
-    opened = _opened(stores, map)
+    _check_arguments(stores, map)
+    with ExitStack() as stack:
+        opened = [stack.enter_context(lent_store(one)) for one in stores]
+        _require_comparable(opened, map)
+        if names is None:
+            names = labels_of(opened, MOTION_GROUPS if map == "motion" else ALL_GROUPS)
+        else:
+            names = _checked_names(names, len(opened))
+        return _written(opened, map, names, options, source, progress)
+
+
+def _written(
+    opened: list[Store],
+    map: Compared,
+    names: Sequence[str],
+    options: dict[str, Any],
+    source: Any,
+    progress: bool | Progress,
+) -> Comparison:
+    """Write the comparison of open stores."""
     first = opened[0]
-    if names is None:
-        names = labels_of(opened, MOTION_GROUPS if map == "motion" else ALL_GROUPS)
-    else:
-        names = _checked_names(names, len(opened))
     settings = _settings(first, options)
     part = _Part.of(first, settings)
-    with (
-        ExitStack() as closed_at_end,
-        stored_source(first, settings, source) as (part_source, pictures),
-    ):
-        for one in opened:
-            closed_at_end.enter_context(one)
+    with stored_source(first, settings, source) as (part_source, pictures):
         info = part_source.info
         settings = _with_output(settings, info)
         for one in opened:
@@ -204,18 +223,15 @@ class _Part:
 
     begin: int
     end: int
-    index: NDArray[np.int64]
+    frame: NDArray[np.int64]
     time_s: NDArray[np.float64]
 
     @classmethod
     def of(cls, store: Store, settings: Settings) -> "_Part":
         """Return the frames in the part of time that the settings name."""
-        begin_s, end_s = settings.part_s
-        times_s = store.array("time_s")
-        begin, end = (int(one) for one in np.searchsorted(times_s, (begin_s, end_s)))
-        if begin == end:
-            raise UsageError(f"{store.path} has no frame from {begin_s:g} to {end_s:g} s")
-        return cls(begin, end, store.array("frame")[begin:end], times_s[begin:end])
+        begin, end = places_of(store, settings)
+        numbers, times_s = store.array("frame"), store.array("time_s")
+        return cls(begin, end, numbers[begin:end], times_s[begin:end])
 
 
 class _Job(NamedTuple):
@@ -238,14 +254,18 @@ class _Shown(NamedTuple):
     peak: tuple[float, float] | None
 
 
-def _opened(paths: Sequence[str | Path], map: Compared) -> list[Store]:
-    """Return the stores, after checking that they can be compared."""
+def _check_arguments(stores: Sequence[Store | str | Path], map: Compared) -> None:
+    """Raise `UsageError` unless so many stores and this map can be compared."""
     if map not in get_args(Compared):
         raise UsageError(choice_message("map", map, get_args(Compared)))
-    if isinstance(paths, (str, Path)) or not 2 <= len(paths) <= MOST_STORES:
-        count = 1 if isinstance(paths, (str, Path)) else len(paths)
+    is_one = isinstance(stores, (str, Path, Store))
+    if is_one or not 2 <= len(stores) <= MOST_STORES:
+        count = 1 if is_one else len(stores)
         raise UsageError(f"a comparison needs 2 to {MOST_STORES} stores, got {count}")
-    stores = [open_store(path) for path in paths]
+
+
+def _require_comparable(stores: Sequence[Store], map: Compared) -> None:
+    """Raise `VidsalError` unless stores are of the same frames, and all have the map."""
     for store in stores[1:]:
         _require_alike(stores[0], store)
     for store in stores:
@@ -254,7 +274,6 @@ def _opened(paths: Sequence[str | Path], map: Compared) -> list[Store]:
                 f"{store.path} has no static map, since it was made without a network: "
                 f"{option('map', 'fused')} and {option('map', 'motion')} compare the others"
             )
-    return stores
 
 
 def _require_alike(first: Store, other: Store) -> None:
@@ -325,12 +344,12 @@ def _agreements(job: _Job, names: Sequence[str], watch: Progress | None) -> tupl
     found: list[list[Figures]] = [[] for _ in job.stores[1:]]
     size = _common_size(job.stores)
     with prefetch(_maps_of_all(job), ANALYSED_FRAMES) as shown:
-        for maps in watch(shown, len(job.part.index)) if watch else shown:
+        for maps in watch(shown, len(job.part.frame)) if watch else shown:
             values = [shrink(one.values, size) for one in maps]
             for column, other, theirs in zip(found, maps[1:], values[1:], strict=True):
                 column.append(figures(values[0], theirs, (maps[0].peak, other.peak), job.size))
     return tuple(
-        Agreement.of(names[0], name, job.part.index, job.part.time_s, column)
+        Agreement.of(names[0], name, job.part.frame, job.part.time_s, column)
         for name, column in zip(names[1:], found, strict=True)
     )
 
@@ -349,8 +368,8 @@ def _compared_frames(
             if count == part.end < len(first):
                 return
             count += 1
-            if 0 <= n < len(part.index):
-                if frame.index != part.index[n]:
+            if 0 <= n < len(part.frame):
+                if frame.index != part.frame[n]:
                     raise VidsalError(
                         f"{first.path} and its source do not fit: frame {frame.index} is not the "
                         "next one"

@@ -13,14 +13,14 @@ from vidsal.crop.reframe import CropPath, Reframing
 from vidsal.crop.table import as_csv, as_json
 from vidsal.errors import UsageError, VidsalError, option
 from vidsal.render.crop_window import crop_preview
-from vidsal.rendering import check_all, part_of, require_outside, source_of
+from vidsal.rendering import check_all, part_of, places_of, require_outside, source_of
 from vidsal.runtime.atomic_write import atomic_write, claim, writing
 from vidsal.runtime.prefetch import prefetch
 from vidsal.runtime.progress import Progress, choose_progress
 from vidsal.settings import CropOptions, Settings
 from vidsal.sinks import claim_outputs, picture_sink
 from vidsal.sources.base import Source
-from vidsal.store.reader import Store, open_store
+from vidsal.store.reader import Store, lent_store
 from vidsal.types import Frame, Rgb
 
 # Options of `Settings` that a crop takes, too.
@@ -32,6 +32,8 @@ def crop_path(
     aspect: str = "9:16",
     *,
     share: float = 0.8,
+    start: float | str | None = None,
+    end: float | str | None = None,
     progress: bool | Progress = False,
 ) -> CropPath:
     """Return where a window of an aspect lies in each frame of a stored analysis.
@@ -39,11 +41,15 @@ def crop_path(
     Parameters
     ----------
     store : Store, str or Path
-        As `vidsal.open_store` returns it, or the folder that ``vidsal run --keep`` wrote.
+        A store (folder or zip file) that ``vidsal run --keep`` wrote, or what
+        `vidsal.open_store` returns.
     aspect : str
         Width to height of the window, such as "9:16", "1:1" or "1080x1920".
     share : float
         Share of a frame's saliency that its smallest box holds, above 0, at most 1.
+    start, end : float or str, optional
+        The part of the source that is returned, as in `vidsal.Settings`. The window moves as in
+        the whole.
     progress : bool or callable
         As for `vidsal.run`.
 
@@ -60,7 +66,16 @@ def crop_path(
         If the store cannot be read.
     """
     options = CropOptions(aspect=aspect, share=share)
-    opened = store if isinstance(store, Store) else open_store(store)
+    times: dict[str, Any] = {"start": start, "end": end}
+    given = {name: time for name, time in times.items() if time is not None}
+    with lent_store(store) as opened:
+        wanted = dataclasses.replace(opened.settings, **given)
+        places = places_of(opened, part_of(opened, wanted, given))
+        return _whole_path(opened, options, progress).part(*places)
+
+
+def _whole_path(opened: Store, options: CropOptions, progress: bool | Progress) -> CropPath:
+    """Return the window in each frame of a store."""
     chosen = choose_progress(progress, label=opened.path.name) or (lambda frames, _: frames)
     size = int(opened.about["height_px"]), int(opened.about["width_px"])
     reframing, events = Reframing(size, options.aspect, options.share), []
@@ -73,14 +88,19 @@ def crop_path(
 
 
 def crop_store(
-    store: str | Path, *, source: Any = None, progress: bool | Progress = True, **options: Any
+    store: Store | str | Path,
+    *,
+    source: Any = None,
+    progress: bool | Progress = True,
+    **options: Any,
 ) -> list[Path]:
     """Write the crop of a stored analysis, its data, or both, as ``vidsal crop`` does.
 
     Parameters
     ----------
-    store : str or Path
-        A folder that ``vidsal run --keep`` wrote.
+    store : Store, str or Path
+        A store (folder or zip file) that ``vidsal run --keep`` wrote, or what
+        `vidsal.open_store` returns.
     source : str or path-like, optional
         The source, if it does not lie where it was.
     progress : bool or callable, optional
@@ -106,22 +126,24 @@ def crop_store(
     if unknown := [name for name in options if name not in known and name not in ENCODING]:
         raise UsageError(f"{unknown[0]}= is not an option of a crop")
     own = CropOptions(**{name: options.pop(name) for name in known & options.keys()})
-    opened = open_store(store)
-    _check_names(own)
-    require_outside(opened, own.output, own.path)
-    settings = dataclasses.replace(
-        opened.settings, **{"codec": None} | options, output=own.output, layout="overlay", width=0
-    )
-    settings = part_of(opened, settings, options)
-    if own.path is not None:
-        claim(own.path, overwrite=settings.overwrite)
-    if own.output is None:
-        found = crop_path(opened, own.aspect, share=own.share, progress=progress)
-        with _data_file(opened, own.path, found):
-            pass
-    else:
-        with opened, source_of(opened, settings, source) as pictures:
-            _write_pictures(opened, pictures, own, settings, progress)
+    with lent_store(store) as opened:
+        _check_names(own)
+        require_outside(opened, own.output, own.path)
+        settings = dataclasses.replace(
+            opened.settings, **{"codec": None} | options, output=own.output, layout="overlay",
+            width=0,
+        )  # fmt: skip
+        settings = part_of(opened, settings, options)
+        if own.path is not None:
+            claim(own.path, overwrite=settings.overwrite)
+        if own.output is None:
+            places = places_of(opened, settings)
+            found = _whole_path(opened, own, progress)
+            with _data_file(opened, own.path, found.part(*places)):
+                pass
+        else:
+            with source_of(opened, settings, source) as pictures:
+                _write_pictures(opened, pictures, own, settings, progress)
     return [path for path in (own.output, own.path) if path is not None]
 
 
@@ -134,11 +156,12 @@ def _write_pictures(
 ) -> None:
     """Write the window of each frame of a source, and the data if that is wanted."""
     output = claim_outputs(source.info, settings)
-    found = crop_path(store, options.aspect, share=options.share, progress=progress)
+    places = places_of(store, settings)
+    found = _whole_path(store, options, progress)
     chosen = choose_progress(progress, label=output.name) or (lambda frames, _: frames)
     # The pictures are completed first: if that fails, no data appears either.
     with (
-        _data_file(store, options.path, found),
+        _data_file(store, options.path, found.part(*places)),
         picture_sink(output, source.info, settings) as sink,
     ):
         count = 0
@@ -174,7 +197,7 @@ def _data_file(store: Store, path: Path | None, found: CropPath) -> Iterator[Non
     if path.suffix.lower() == ".csv":
         text = as_csv(found)
     else:
-        text = as_json(found, source=store.about["source"]["name"], fps=store.about["fps"])
+        text = as_json(found, source=store.source_name, fps=store.about["fps"])
     with atomic_write(path) as part:
         with writing(path):
             part.write_text(text, encoding="utf-8")

@@ -9,6 +9,8 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
+
 from vidsal import image_ops
 from vidsal.analyser import ANALYSED_FRAMES, DECODED_FRAMES, draw, name_of, source_opener
 from vidsal.errors import UsageError, VidsalError, option
@@ -29,12 +31,12 @@ from vidsal.sinks.fingerprint import source_identity
 from vidsal.sinks.image import IMAGE_SUFFIXES
 from vidsal.sources.base import Source
 from vidsal.sources.resolve import Pictures
-from vidsal.store.reader import Store, StoredFrame, open_store, point_of
+from vidsal.store.reader import Store, StoredFrame, lent_store, point_of
 from vidsal.types import Frame, Saliency
 
 
 def render_store(
-    store: str | Path,
+    store: Store | str | Path,
     *,
     source: Any = None,
     progress: bool | Progress = True,
@@ -46,8 +48,9 @@ def render_store(
 
     Parameters
     ----------
-    store : str or Path
-        A folder or a zip file that ``vidsal run --keep`` wrote.
+    store : Store, str or Path
+        A store (folder or zip file) that ``vidsal run --keep`` wrote, or what
+        `vidsal.open_store` returns.
     source : str or path-like, optional
         The source, if it does not lie where it was.
     progress : bool or callable, optional
@@ -74,7 +77,7 @@ def render_store(
 
 
 def process_store(
-    store: str | Path,
+    store: Store | str | Path,
     options: dict[str, Any],
     *,
     source: Any = None,
@@ -84,7 +87,7 @@ def process_store(
 
     Parameters
     ----------
-    store : str or Path
+    store : Store, str or Path
     options : dict
         By their names in `vidsal.Settings`.
     source : str or path-like, optional
@@ -95,11 +98,17 @@ def process_store(
     UsageError, VidsalError
         See `render_store`.
     """
-    began_s = time.perf_counter()
     keep_freed()
-    opened = open_store(store)
-    stored = opened.settings
-    settings = part_of(opened, dataclasses.replace(stored, **require_redrawn(options)), options)
+    with lent_store(store) as opened:
+        return _write_pictures(opened, options, source, progress)
+
+
+def _write_pictures(
+    opened: Store, options: dict[str, Any], source: Any, progress: bool | Progress
+) -> Outcome:
+    """Write new pictures of a store, and return the outcome."""
+    began_s = time.perf_counter()
+    settings = redrawn(opened, options)
     if opened.about["fps"] and settings.output and settings.output.suffix in IMAGE_SUFFIXES:
         raise UsageError(
             f"{option('output', str(settings.output))}: a picture of a video is that of a time, or "
@@ -112,7 +121,7 @@ def process_store(
     chosen = choose_progress(progress, label=name_of(where)) or (lambda results, _: results)
     begin_s, end_s = settings.part_s
     require_outside(opened, settings.output, settings.table, settings.maps)
-    with opened, stored_source(opened, settings, where) as (part, pictures):
+    with stored_source(opened, settings, where) as (part, pictures):
         info = part.info
         output = claim_outputs(info, settings)
         count, written = 0, 0
@@ -166,6 +175,24 @@ def require_redrawn(options: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
+def redrawn(store: Store, options: dict[str, Any]) -> Settings:
+    """Return the settings of a store with other options, which the analysis did not decide.
+
+    Parameters
+    ----------
+    store : Store
+    options : dict
+        By their names in `vidsal.Settings`.
+
+    Raises
+    ------
+    UsageError
+        If an option is invalid, or the analysis decided it, or the part is not in the store.
+    """
+    settings = dataclasses.replace(store.settings, **require_redrawn(options))
+    return part_of(store, settings, options)
+
+
 def check_all(store: Store, source: Source, count: int) -> None:
     """Check that no frames of a store or of its source are lost.
 
@@ -203,11 +230,15 @@ def part_of(store: Store, settings: Settings, options: dict[str, Any]) -> Settin
         If it does not.
     """
     first_s, last_s = store.settings.part_s
-    if not {"start", "end", "duration"} & options.keys():
+    # As the settings have read them: an option may be "1:00".
+    given = {
+        name: getattr(settings, name) for name in ("start", "end", "duration") if name in options
+    }
+    if not given:
         return settings
-    begin_s = first_s if options.get("start") is None else settings.start or 0.0
-    ends = [options.get("end"), _sum(begin_s, options.get("duration"))]
-    end_s = min([last_s, *(float(one) for one in ends if one is not None)])
+    begin_s = first_s if given.get("start") is None else given["start"]
+    ends = [given.get("end"), _sum(begin_s, given.get("duration"))]
+    end_s = min([last_s, *(one for one in ends if one is not None)])
     times = store.array("time_s")
     if not first_s <= begin_s < end_s or begin_s > times[-1]:
         raise UsageError(
@@ -219,12 +250,37 @@ def part_of(store: Store, settings: Settings, options: dict[str, Any]) -> Settin
     )
 
 
+def places_of(store: Store, settings: Settings) -> tuple[int, int]:
+    """Return the places in a store of the first frame of a part, and of the first one behind it.
+
+    Parameters
+    ----------
+    store : Store
+    settings : Settings
+        The part that is wanted, see `part_of`.
+
+    Raises
+    ------
+    UsageError
+        If no frame lies in it.
+    """
+    begin_s, end_s = settings.part_s
+    if settings.part_s == store.settings.part_s:
+        return 0, len(store)
+    begin, end = np.searchsorted(store.array("time_s"), (begin_s, end_s)).tolist()
+    if begin == end:
+        raise UsageError(f"{store.path} has no frame from {begin_s:g} to {end_s:g} s")
+    return begin, end
+
+
 def _sum(begin_s: float, lasts_s: float | None) -> float | None:
-    return None if lasts_s is None else begin_s + float(lasts_s)
+    return None if lasts_s is None else begin_s + lasts_s
 
 
-def _place_of(store: Store) -> str | Path | Pictures:
-    """Return the source of a store, where it lay."""
+def _place_of(store: Store) -> Any:
+    """Return the source of a store: where it lies now, else where it lay."""
+    if store.source is not None:
+        return store.source
     stored = store.about["source"]
     name = stored["name"]
     # A source that was no file is refused later, for this reason.
@@ -240,15 +296,13 @@ def _place_of(store: Store) -> str | Path | Pictures:
     return Pictures(name, pictures) if pictures else Path(name)
 
 
-def frame_of_store(store: Store, frame: StoredFrame, source: Any = None) -> Frame:
+def frame_of_store(store: Store, frame: StoredFrame) -> Frame:
     """Return a frame of a store's source, decoded again.
 
     Parameters
     ----------
     store : Store
     frame : StoredFrame
-    source : str or path-like, optional
-        The source, if it does not lie where it was.
 
     Raises
     ------
@@ -260,10 +314,10 @@ def frame_of_store(store: Store, frame: StoredFrame, source: Any = None) -> Fram
     settings = dataclasses.replace(
         store.settings, start=start_s or None, end=None, duration=None, every=1
     )
-    with source_of(store, settings, source) as opened:
-        found = next((one for one in opened.frames() if one.index >= frame.index), None)
-    if found is None or found.index != frame.index:
-        raise VidsalError(f"{store.path}: its source has no frame {frame.index}")
+    with source_of(store, settings) as opened:
+        found = next((one for one in opened.frames() if one.index >= frame.frame), None)
+    if found is None or found.index != frame.frame:
+        raise VidsalError(f"{store.path}: its source has no frame {frame.frame}")
     return found
 
 
@@ -426,7 +480,7 @@ def with_stored(
     stored = store.frames(without=without)
     for frame in frames:
         found = next(stored, None)
-        if found is None or found.index != frame.index:
+        if found is None or found.frame != frame.index:
             raise VidsalError(
                 f"{store.path} and its source do not fit: frame {frame.index} is not the next one"
             )

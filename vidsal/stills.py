@@ -21,7 +21,7 @@ from vidsal.settings import PANELS, Settings
 from vidsal.settings.values import parse_time
 from vidsal.sinks import require_apart
 from vidsal.sinks.image import IMAGE_SUFFIXES, image_sink
-from vidsal.store.reader import Store, open_store
+from vidsal.store.reader import Store, lent_store
 from vidsal.store.schema import stem_of
 from vidsal.types import Rgb, Saliency
 
@@ -36,7 +36,7 @@ _MOST = 100
 
 
 def draw_stills(
-    store: str | Path,
+    store: Store | str | Path,
     *,
     at: float | str | Sequence[float | str] | None = None,
     sheet: int | None = None,
@@ -50,8 +50,9 @@ def draw_stills(
 
     Parameters
     ----------
-    store : str or Path
-        What ``vidsal run --keep`` wrote.
+    store : Store, str or Path
+        A store (folder or zip file) that ``vidsal run --keep`` wrote, or what
+        `vidsal.open_store` returns.
     at : float, str, or sequence of them, optional
         Times of the source, in seconds or as ``1:02.5``. Several make a contact sheet.
     sheet : int, optional
@@ -76,7 +77,7 @@ def draw_stills(
         If the store or the source cannot be used. No output is left then.
     """
     keep_freed()
-    with open_store(store) as opened:
+    with lent_store(store) as opened:
         stored = opened.settings
         for name in _NOT_OF_STILLS:
             if options.get(name) is not None:

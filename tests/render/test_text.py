@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vidsal.render.text import line_px, shortened, width_px, write
+from vidsal.render.text import drawable, line_px, shortened, width_px, write
 
 SIZES = [10, 12, 18, 40, 83]
 
@@ -21,6 +21,20 @@ def test_letters_of_many_languages_are_drawn(letter: str) -> None:
     # It is not replaced by a question mark, a box or a plain letter.
     for other in "?□eacnuosALzgOKw":
         assert not np.array_equal(drawn, _written(other, 28))
+
+
+@pytest.mark.parametrize(
+    ("text", "drawn"),
+    [
+        ("by\udcff", "by?"), ("\ud83d", "?"), ("a\nb\tc\r", "a b c "), ("\0\x1b[1m\x7f", "??[1m?"),
+        ("a\u2028b\x85", "a b "),
+    ],
+)  # fmt: skip
+def test_what_is_no_text_is_replaced(text: str, drawn: str) -> None:
+    """OpenCV ends the process at a half of a surrogate pair."""
+    assert drawable(text) == drawn
+    assert width_px(text, 18) == width_px(drawn, 18)
+    assert np.array_equal(_written(text, 18), _written(drawn, 18))
 
 
 @pytest.mark.parametrize("size_px", SIZES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 import subprocess
 import sys
@@ -10,13 +11,14 @@ import zipfile
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import cv2
 import imageio.v3 as iio
 import numpy as np
 import pytest
 from conftest import BrightnessStage, MakeClip
+from store_help import store_of
 
 import vidsal
 from vidsal import cli
@@ -165,8 +167,8 @@ def test_a_store_holds_what_the_analysis_gives(kept: Path) -> None:
     for one, two, three in zip(direct, store, map(store.__getitem__, range(40)), strict=True):
         assert (
             (one.frame.index, one.frame.time_s)
-            == (two.index, two.time_s)
-            == (three.index, two.time_s)
+            == (two.frame, two.time_s)
+            == (three.frame, two.time_s)
         )
         assert one.gradient is not None and two.gradient is not None and two.fused is not None
         assert np.abs(one.gradient - two.gradient).max() <= one.gradient.max() / 8000
@@ -321,6 +323,106 @@ def test_faults_of_a_store_are_one_line(kept: Path) -> None:
         open_store("s.vidsal")
 
 
+@pytest.mark.parametrize(
+    "name", ["source", "settings", "frames", "predictions", "height_px", "fps"]
+)
+def test_a_missing_attribute_is_one_line(name: str) -> None:
+    store_of([np.zeros((4, 8), np.float32)])
+    described = json.loads(Path("w.vidsal/zarr.json").read_text())
+    value = described["attributes"].pop(name)
+    for wrong in ({}, {name: 0.5}):
+        described["attributes"] |= wrong
+        Path("w.vidsal/zarr.json").write_text(json.dumps(described))
+        with pytest.raises(
+            VidsalError, match=rf"w\.vidsal is damaged: its attribute '{name}' is missing or wrong"
+        ):
+            open_store("w.vidsal")
+    described["attributes"] |= {name: value, "source": {}}
+    Path("w.vidsal/zarr.json").write_text(json.dumps(described))
+    with pytest.raises(VidsalError, match="the name of its source is missing"):
+        open_store("w.vidsal")
+
+
+@pytest.mark.parametrize("name", ["time_s", "fused", "speed", "peak"])
+def test_a_missing_array_is_one_line(name: str) -> None:
+    store_of([np.zeros((4, 8), np.float32)])
+    shutil.rmtree(f"w.vidsal/{name}")
+    # The file that describes all arrays still names it.
+    described = json.loads(Path("w.vidsal/zarr.json").read_text())
+    described["consolidated_metadata"]["metadata"].pop(name)
+    Path("w.vidsal/zarr.json").write_text(json.dumps(described))
+    with pytest.raises(VidsalError, match=rf"w\.vidsal is damaged: its array '{name}' is missing"):
+        open_store("w.vidsal")
+
+
+def test_an_option_of_another_version_is_named() -> None:
+    store_of([np.zeros((4, 8), np.float32)])
+    group = zarr.open_group("w.vidsal", mode="r+")
+    group.attrs["settings"] = {"model": "none", "foo": 3}
+    store = open_store("w.vidsal")
+    with pytest.raises(
+        VidsalError,
+        match=r"^w\.vidsal was written by another version of vidsal, whose option 'foo' ",
+    ):
+        _ = store.settings
+
+
+@pytest.mark.parametrize("place", [slice(1, 3), "frame", 1.5, True, None])
+def test_a_place_is_a_whole_number(place: Any) -> None:
+    store = store_of([np.zeros((4, 8), np.float32)] * 3)
+    with pytest.raises(TypeError, match=r"takes the place of a frame, as store\[12\], got"):
+        store[place]
+    assert store[-1].frame == store[cast(int, np.int64(2))].frame == 2
+
+
+def test_an_open_store_is_taken_and_stays_open(make_clip: MakeClip) -> None:
+    clip = make_clip(frames=8, size=(108, 192))
+    vidsal.run(clip, settings_of(model="none", keep=Path("z.vidsal.zip")))
+    moved = clip.rename(clip.with_name("moved.mp4"))
+    given: dict[str, Any] = {"progress": False}
+    with vidsal.open_store("z.vidsal.zip", source=moved) as store:
+        vidsal.render_store(store, output=Path("p.mkv"), codec="ffv1", **given)
+        vidsal.draw_stills(store, at=0.1, output=Path("still.png"), **given)
+        vidsal.compare_stores([store, "z.vidsal.zip"], output=Path("c.mkv"), **given)
+        vidsal.crop_store(store, output=Path("crop.mkv"), **given)
+        vidsal.report_store(store, "r.html", **given)
+        vidsal.export_store(store, ["e.csv"])
+        assert len(vidsal.crop_path(store)) == 8
+        # zarr opens a closed file anew where it can.
+        assert store._group.store._is_open and store[3].frame == 3
+    assert_alike(*(iio.imread(path).astype(int) for path in ("o.mkv", "p.mkv")))
+    made = {"p.mkv", "still.png", "c.mkv", "crop.mkv", "r.html", "e.csv"}
+    assert made <= {*names_here()}
+    with pytest.raises(VidsalError, match="is missing: give the new place"):
+        vidsal.render_store("z.vidsal.zip", output=Path("q.mkv"), **given)
+
+
+@pytest.mark.parametrize("command", ["render", "crop", "report", "export", "compare"])
+def test_help_names_both_kinds_of_stores(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(command, "--help") == 0
+    plural = "s" if command == "compare" else ""
+    words = f"(folder{plural} or zip file{plural}) that vidsal run --keep wrote"
+    assert words in " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
+def test_options_without_effect_are_named(
+    make_clip: MakeClip, capsys: pytest.CaptureFixture[str]
+) -> None:
+    vidsal.run(make_clip(frames=3), settings_of(model="none"))
+    for words in (["-o", "p.mkv"], ["--at", "0", "-o", "p.png"]):
+        assert exit_code("render", "s.vidsal", "--fusion", "static", *words) == 0
+        assert capsys.readouterr().err.count("--fusion: without effect with --model none") == 1
+        assert exit_code("render", "s.vidsal", "--overwrite", *words) == 0
+        assert "without effect" not in capsys.readouterr().err
+    words = ["--source", "clip.mp4", "--codec", "ffv1", "--path", "w.csv"]
+    assert exit_code("crop", "s.vidsal", "--aspect", "1:1", *words) == 0
+    error = capsys.readouterr().err
+    assert "--source, --codec: without effect without --output" in error
+    assert exit_code("crop", "s.vidsal", "--aspect", "1:1", "--share", "0.5", "-o", "c.mp4") == 0
+    error = capsys.readouterr().err
+    assert "--share: without effect without --path" in error and "--output" not in error
+
+
 def test_nothing_is_left_of_a_run_that_fails(
     make_clip: MakeClip, brightness: BrightnessStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -406,7 +508,7 @@ def test_a_store_in_one_file(kept: Path, capsys: pytest.CaptureFixture[str]) -> 
     for name in ("z.vidsal.zip", "f.vidsal", "g.vidsal.zip"):
         with pytest.raises(VidsalError, match=f"{name} exists and is no store"):
             vidsal.run(kept, settings_of(keep=Path(name), overwrite=True))
-    with pytest.raises(VidsalError, match="is not a store"):
+    with pytest.raises(VidsalError, match=r"z\.vidsal\.zip is damaged: it is not a whole zip file"):
         open_store("z.vidsal.zip")
 
 
@@ -420,12 +522,12 @@ def test_a_damaged_file_is_one_line(
         # Behind the header of the member, or in the list of members.
         at = len(data) - 70 if place == "end" else file.getinfo(place).header_offset + 50
     Path("z.vidsal.zip").write_bytes(bytes(data[:at] + bytes(64) + data[at + 64 :]))
-    with pytest.raises(VidsalError, match=r"z\.vidsal\.zip is (damaged|not a store)"):
+    with pytest.raises(VidsalError, match=r"z\.vidsal\.zip is damaged"):
         store = open_store("z.vidsal.zip")
         for name in [*store._group.array_keys()]:
             store.array(name)
     Path("z.vidsal.zip").write_bytes(bytes(data[:at]))
-    with pytest.raises(VidsalError, match=r"z\.vidsal\.zip is not a store"):
+    with pytest.raises(VidsalError, match=r"z\.vidsal\.zip is damaged: it is not a whole zip file"):
         open_store("z.vidsal.zip")
 
 

@@ -60,6 +60,15 @@ def test_cuts_are_marked(brightness: BrightnessStage, pyplot: Any) -> None:
         assert len(marks) == 1 and marks[0] == pytest.approx(14 / 25)
 
 
+@pytest.mark.filterwarnings("error")
+def test_no_classes_have_no_legend(
+    make_clip: MakeClip, brightness: BrightnessStage, pyplot: Any
+) -> None:
+    kept_run(make_clip(frames=3))
+    (ax,) = vidsal.open_store("s.vidsal").plot("classes", classes=[]).axes
+    assert not ax.lines and ax.get_legend() is None
+
+
 def test_curves_go_into_given_axes(pyplot: Any) -> None:
     store = store_of([np.eye(12, 16, dtype=np.float32)] * 4)
     figure, (left, right) = pyplot.subplots(1, 2)
@@ -85,14 +94,14 @@ def test_a_frame_shows_its_picture(make_clip: MakeClip, pyplot: Any) -> None:
     frames = {one.index: one.rgb for one in vidsal.open_video(clip)}
     for n in (0, 2):
         frame = store[n]
-        assert np.array_equal(frame.picture(), frames[frame.index])
+        assert np.array_equal(frame.picture(), frames[frame.frame])
     figure = store[2].plot()
     (image,) = figure.axes[0].images
     shown = np.asarray(image.get_array())
     assert np.array_equal(shown, vidsal.overlay(frames[9], store[2].fused))
     assert figure.axes[0].get_title(loc="left") == "clip.mp4, frame 9, 0.36 s"
     assert repr(store[2]) == "AnalysedFrame(clip.mp4, frame 9, 0.36 s)"
-    assert [one.index for one in store] == [5, 7, 9, 11]
+    assert [one.frame for one in store] == [5, 7, 9, 11]
     _, ax = pyplot.subplots()
     assert store[1].plot(ax=ax) is ax.figure and len(ax.images) == 1
 

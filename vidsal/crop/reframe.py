@@ -1,7 +1,7 @@
 """The crop window and the smallest box of every frame of a source. Pure maths."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -32,7 +32,7 @@ class CropPath:
         Numbers of the frames in the source.
     time_s : (n,) float64 array
     scene : (n,) int64 array
-        The scene of each frame, from 0.
+        The scene of each frame, from 0; in a part they have the numbers of the whole.
     modes : tuple of str
         By scene: "still", "pan" (constant velocity) or "follow" (smooth).
     left, top : (n,) int64 array
@@ -66,10 +66,24 @@ class CropPath:
     def __len__(self) -> int:
         return len(self.frame)
 
+    def part(self, begin: int, end: int) -> "CropPath":
+        """Return the windows of consecutive frames; scenes keep their numbers.
+
+        Parameters
+        ----------
+        begin, end : int
+            Places of frames, from 0; `end` is left out.
+        """
+        arrays = {
+            name: getattr(self, name)[begin:end]
+            for name in ("frame", "time_s", "scene", "left", "top", "offset_px", "held", "boxes")
+        }
+        return replace(self, **arrays)
+
     def __repr__(self) -> str:
         return (
             f"CropPath({self.aspect}, {self.width}x{self.height} of {self.source_width}x"
-            f"{self.source_height}, {len(self)} frames, {len(self.modes)} scenes)"
+            f"{self.source_height}, {len(self)} frames, {len({*self.scene.tolist()})} scenes)"
         )
 
 

@@ -95,7 +95,7 @@ class Agreement:
     ----------
     first, second : str
         Names of the analyses.
-    index : (n,) int64 array
+    frame : (n,) int64 array
         Numbers of the frames in their source.
     time_s : (n,) float64 array
         Their times in seconds.
@@ -105,7 +105,7 @@ class Agreement:
 
     first: str
     second: str
-    index: NDArray[np.int64]
+    frame: NDArray[np.int64]
     time_s: NDArray[np.float64]
     cc: NDArray[np.float64]
     sim: NDArray[np.float64]
@@ -116,7 +116,7 @@ class Agreement:
         cls,
         first: str,
         second: str,
-        index: NDArray[np.int64],
+        frame: NDArray[np.int64],
         time_s: NDArray[np.float64],
         found: Sequence[Figures],
     ) -> "Agreement":
@@ -125,17 +125,17 @@ class Agreement:
         Parameters
         ----------
         first, second : str
-        index : (n,) int64 array
+        frame : (n,) int64 array
         time_s : (n,) float64 array
         found : sequence of Figures
             One for each frame.
         """
         columns = np.array(found, np.float64).reshape(-1, len(Figures._fields)).T
-        return cls(first, second, index, time_s, *columns)
+        return cls(first, second, frame, time_s, *columns)
 
     def __repr__(self) -> str:
         means = ", ".join(f"{name} {value:.3f}" for name, value in self.mean._asdict().items())
-        return f"Agreement({self.first!r}, {self.second!r}, {len(self.index)} frames, mean {means})"
+        return f"Agreement({self.first!r}, {self.second!r}, {len(self.frame)} frames, mean {means})"
 
     @property
     def mean(self) -> Figures:
@@ -169,7 +169,7 @@ class Agreement:
         """Return the columns of each frame, see `COLUMNS`; a figure that is NaN is ``None``."""
         return [
             {
-                "frame": int(index),
+                "frame": int(frame),
                 "time_s": float(time_s),
                 "first": self.first,
                 "second": self.second,
@@ -178,7 +178,7 @@ class Agreement:
                     for name, value in self.at(n)._asdict().items()
                 },
             }
-            for n, (index, time_s) in enumerate(zip(self.index, self.time_s, strict=True))
+            for n, (frame, time_s) in enumerate(zip(self.frame, self.time_s, strict=True))
         ]
 
     @property

@@ -1,5 +1,6 @@
 """Lines of white text with a dark outline, legible on any background. Arrays in place."""
 
+import unicodedata
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -35,6 +36,27 @@ def line_px(size_px: int) -> int:
     return _above_px(size_px) + round(_BELOW * size_px) + 2 * _edge_px(size_px)
 
 
+def drawable(text: str) -> str:
+    """Return a text that can be drawn in one line.
+
+    OpenCV crashes on halves of surrogate pairs, which names of files have whose bytes are no text.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    str
+        Of the same length: white space as spaces, surrogates and control characters as question
+        marks.
+    """
+    return "".join(
+        " " if one.isspace() else "?" if unicodedata.category(one) in ("Cs", "Cc") else one
+        for one in text
+    )
+
+
 @lru_cache(maxsize=64)
 def width_px(text: str, size_px: int) -> int:
     """Return the width of a line of text with its outline, in pixels.
@@ -45,7 +67,7 @@ def width_px(text: str, size_px: int) -> int:
     size_px : int
         Height of the letters.
     """
-    box = cv2.getTextSize((0, 0), text, (0, 0), _face(), size_px, _WEIGHT)
+    box = cv2.getTextSize((0, 0), drawable(text), (0, 0), _face(), size_px, _WEIGHT)
     return int(box[2]) + 2 * _edge_px(size_px)
 
 
@@ -119,7 +141,9 @@ def _rendered(text: str, size_px: int) -> _Glyphs:
     fill = np.zeros((line_px(size_px), width_px(text, size_px)), np.uint8)
     at = edge, edge + _above_px(size_px)
     # A wide wrap prevents a second line: the measured width may be a pixel too small.
-    cv2.putText(fill, text, at, 255, _face(), size_px, _WEIGHT, wrap=(0, 2 * fill.shape[1]))
+    cv2.putText(
+        fill, drawable(text), at, 255, _face(), size_px, _WEIGHT, wrap=(0, 2 * fill.shape[1])
+    )
     disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * edge + 1, 2 * edge + 1))
     outline = cv2.dilate(fill, disk).astype(np.float32) / 255
     added = fill.astype(np.float32) / 255

@@ -11,7 +11,7 @@ from vidsal.errors import UsageError, VidsalError
 from vidsal.report.paths import require_outside
 from vidsal.report.summary import Summary, plain, summary_of
 from vidsal.runtime.atomic_write import atomic_write, claim, writing
-from vidsal.store.reader import Store, open_store
+from vidsal.store.reader import Store, as_store
 
 # Columns of both kinds of rows, in the order of the file.
 _COLUMNS = (
@@ -21,14 +21,15 @@ _COLUMNS = (
 
 
 def export_store(
-    store: str | Path, files: Sequence[str | Path], *, overwrite: bool = False
+    store: Store | str | Path, files: Sequence[str | Path], *, overwrite: bool = False
 ) -> list[Path]:
     """Write the scenes and the strongest moments of a stored analysis, as ``vidsal export`` does.
 
     Parameters
     ----------
-    store : str or Path
-        A folder that ``vidsal run --keep`` wrote.
+    store : Store, str or Path
+        A store (folder or zip file) that ``vidsal run --keep`` wrote, or what
+        `vidsal.open_store` returns.
     files : sequence of str or Path
         Their endings name the formats: ``.vtt`` (chapters as WebVTT), ``.ffmeta`` (chapters as
         ffmpeg reads them), ``.csv`` and ``.json`` (scenes and moments), ``.otio`` and ``.edl``
@@ -56,7 +57,7 @@ def export_store(
             raise UsageError(f"{path}: an export is written as {', '.join(_FORMATS)}")
         if path.suffix.lower() in (".otio", ".edl"):
             _load_otio()
-    opened = open_store(store)
+    opened = as_store(store)
     if not opened.about.get("fps"):
         raise VidsalError(f"{opened.path} is of a photo, which has no scenes or moments")
     for path in paths:

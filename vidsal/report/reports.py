@@ -25,7 +25,7 @@ from vidsal.runtime.atomic_write import (
 from vidsal.runtime.progress import Progress, choose_progress, phase
 from vidsal.sources.base import Source
 from vidsal.store.location import is_store
-from vidsal.store.reader import Store, open_store
+from vidsal.store.reader import Store, as_store, open_store
 from vidsal.store.schema import is_store_name, stem_of
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Written(NamedTuple):
 
 
 def report_store(
-    store: str | Path,
+    store: Store | str | Path,
     output: str | Path | None = None,
     *,
     source: Any = None,
@@ -73,9 +73,10 @@ def report_store(
 
     Parameters
     ----------
-    store : str or Path
-        A folder that ``vidsal run --keep`` wrote, or a folder of several of these: each gets a
-        report, and an index leads to them.
+    store : Store, str or Path
+        A store (folder or zip file) that ``vidsal run --keep`` wrote, or what
+        `vidsal.open_store` returns, or a folder of several stores: each gets a report, and an
+        index leads to them.
     output : str or Path, optional
         The HTML file. By default ``<name>_report.html`` in the current folder, and for several
         stores ``index.html`` in their folder.
@@ -104,12 +105,12 @@ def report_store(
         If the store, the given source or the given video cannot be used, or a file cannot be
         written. With several stores, the reports of the others are written nevertheless.
     """
-    path = Path(store)
+    path = store.path if isinstance(store, Store) else Path(store)
     page = None if output is None else Path(output)
-    if is_store(path) or not path.is_dir():
+    if isinstance(store, Store) or is_store(path) or not path.is_dir():
         page = page_of(path, page)
         return _report(
-            path, page, source=source, video=video, embed=embed, overwrite=overwrite,
+            as_store(store), page, source=source, video=video, embed=embed, overwrite=overwrite,
             progress=progress,
         ).path  # fmt: skip
     for name, value in (("source", source), ("video", video)):
@@ -119,7 +120,7 @@ def report_store(
 
 
 def _report(
-    path: Path,
+    store: Store,
     page: Path,
     *,
     source: Any,
@@ -129,7 +130,7 @@ def _report(
     progress: bool | Progress,
 ) -> Written:
     """Write the page of one store."""
-    store, clip = open_store(path), beside(page, "_video.mp4")
+    clip = beside(page, "_video.mp4")
     require_outside(store, page)
     claim(page, overwrite=overwrite)
     if video is None and store.about.get("fps"):
@@ -233,7 +234,7 @@ def _index(
         page = index.parent / inside / shortened(stem_of(store), "_report.html")
         try:
             done = _report(
-                store, page, source=None, video=None, embed=embed, overwrite=overwrite,
+                open_store(store), page, source=None, video=None, embed=embed, overwrite=overwrite,
                 progress=progress,
             )  # fmt: skip
         except VidsalError as error:

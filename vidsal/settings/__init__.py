@@ -548,6 +548,24 @@ class CropOptions(Options):
         False, "Show the whole picture, dimmed outside of the window.")
     # fmt: on
 
+    def idle(self, names: Collection[str]) -> Iterator[str]:
+        """Yield a line for each kind of given options that have no effect, with the reason.
+
+        Parameters
+        ----------
+        names : collection of str
+            Names of the given options: of these, and of ``source`` and `Settings`.
+        """
+        of_pictures = ("source", "codec", "quality", "hardware", "audio")
+        rules = [
+            ("output", self.output is None, of_pictures),
+            ("path", self.path is None, ("share",)),
+        ]
+        for missing, is_so, of_no_use in rules:
+            idle = [option(name) for name in of_no_use if name in names]
+            if is_so and idle:
+                yield f"{', '.join(idle)}: without effect without {option(missing)}"
+
 
 def settings_of(given: Any) -> Settings:
     """Return the given settings, or the default ones for ``None``.

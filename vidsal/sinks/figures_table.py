@@ -76,7 +76,8 @@ def figures_table(path: Path, columns: Sequence[str]) -> Iterator[FiguresTable]:
     """
     with atomic_write(path) as part:
         with writing(path):
-            file = part.open("w", newline="", encoding="utf-8")
+            # Names of stores may have bytes that are no text.
+            file = part.open("w", newline="", encoding="utf-8", errors="backslashreplace")
         # `writing` does not enclose the block, whose errors have other causes.
         try:
             with writing(path):

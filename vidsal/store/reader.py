@@ -2,9 +2,10 @@
 
 import dataclasses
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any, Self
 
 import numpy as np
@@ -22,6 +23,7 @@ from vidsal.store.schema import (
     COLUMNS,
     EVENTS,
     MAPS,
+    is_store_name,
     length_of,
     require_schema,
     values_of,
@@ -40,6 +42,11 @@ _OF_A_FRAME = (
     "camera_model", "camera_inlier_share", "class_id", "probability", "target_id",
     "target_probability", "prediction_row", "peak",
 )  # fmt: skip
+# Attributes that every store has, and their types.
+_REQUIRED: dict[str, Any] = {
+    "source": Mapping, "settings": Mapping, "frames": int, "predictions": int,
+    "class_names": Sequence, "fps": str | None, "height_px": int, "width_px": int,
+}  # fmt: skip
 _NO_MAP = np.zeros((0, 0), np.float32)
 # Options of a run that its store does not keep.
 _NOT_SAVED = ("output", "table", "maps", "keep", "overwrite", "skip_existing", "resume")
@@ -53,8 +60,8 @@ class StoredFrame:
 
     Attributes
     ----------
-    index : int
-        The frame's number in its source.
+    frame : int
+        Its number in its source.
     time_s : float
     event : str
         Its place in its scene, see `vidsal.saliency.scenes.SceneDetector`.
@@ -70,7 +77,7 @@ class StoredFrame:
         The most salient point: row and column as shares of the picture.
     """
 
-    index: int
+    frame: int
     time_s: float
     event: str
     gradient: Map | None
@@ -88,17 +95,21 @@ class Store:
     ----------
     path : Path
     group : zarr.Group
+    source : str or path-like, optional
+        The source, if it does not lie where it was.
 
     Attributes
     ----------
     path : Path
+    source : str, path-like or None
+        Where the source lies now; ``None`` for where it was.
     about : dict
         What holds for all frames: ``source``, ``settings``, ``fps``, ``model_name``, and the
         version of vidsal that wrote it.
     """
 
-    def __init__(self, path: Path, group: Any) -> None:
-        self.path, self._group = path, group
+    def __init__(self, path: Path, group: Any, source: Any = None) -> None:
+        self.path, self._group, self.source = path, group, source
         self._columns: dict[str, NDArray[Any]] = {}
         self.about: dict[str, Any] = dict(group.attrs)
 
@@ -128,6 +139,14 @@ class Store:
         return int(height), int(width)
 
     @property
+    def source_name(self) -> str:
+        """The file name of the source, without its folder; bytes that are no text are replaced."""
+        name = str(self.about["source"]["name"])
+        # Splits at both kinds of slashes: a store may come from another system.
+        name = PureWindowsPath(name).name or name
+        return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+    @property
     def settings(self) -> Settings:
         """The settings of the analysis; a model object has become its name.
 
@@ -136,8 +155,15 @@ class Store:
         VidsalError
             If this version of vidsal has not all of its options.
         """
+        values = self.about["settings"]
+        unknown = values.keys() - {field.name for field in dataclasses.fields(Settings)}
+        if unknown:
+            raise VidsalError(
+                f"{self.path} was written by another version of vidsal, whose option "
+                f"{min(unknown)!r} this one lacks"
+            )
         try:
-            return Settings(**self.about["settings"])
+            return Settings(**values)
         except (TypeError, UsageError) as error:
             raise VidsalError(f"{self.path}: its settings cannot be used: {error}") from error
 
@@ -339,7 +365,22 @@ class Store:
                 yield self._frame(row | {name: block[name][n - first] for name in maps})
 
     def __getitem__(self, number: int) -> StoredFrame:
-        """Return the results of a frame by its place in the store, from 0."""
+        """Return the results of a frame by its place in the store, from 0.
+
+        Raises
+        ------
+        IndexError
+            If there is no such frame.
+        TypeError
+            If it is no whole number.
+        VidsalError
+            If an array is damaged.
+        """
+        if not isinstance(number, (int, np.integer)) or isinstance(number, bool):
+            raise TypeError(
+                f"a store takes the place of a frame, as store[12], got {number!r}: several "
+                "frames are store.frames(12, 20), an array is store.array('time_s')"
+            )
         n = number + len(self) if number < 0 else number
         if not 0 <= n < len(self):
             raise IndexError(f"{self.path} has {len(self)} frames, got {number}")
@@ -385,7 +426,7 @@ class Store:
             return _map(name, row[name], float(row[f"{name}_scale"]))
 
         return StoredFrame(
-            index=int(row["frame"]), time_s=float(row["time_s"]),
+            frame=int(row["frame"]), time_s=float(row["time_s"]),
             event=EVENTS[int(row["event"])],
             gradient=values("gradient") if "gradient" in row else None,
             speed=values("speed"), fused=values("fused") if "fused" in row else _NO_MAP,
@@ -451,7 +492,7 @@ def open_store(path: str | Path) -> Store:
     Parameters
     ----------
     path : str or Path
-        What ``vidsal run --keep`` wrote: a folder, or a zip file.
+        A store (folder or zip file) that ``vidsal run --keep`` wrote.
 
     Returns
     -------
@@ -466,6 +507,46 @@ def open_store(path: str | Path) -> Store:
         missing.
     """
     return Store(Path(path), stored_group(path))
+
+
+def as_store(store: Store | str | Path) -> Store:
+    """Return a store that is given open, or open the one of a path.
+
+    Parameters
+    ----------
+    store : Store, str or Path
+
+    Raises
+    ------
+    VidsalError
+        See `open_store`.
+    """
+    return store if isinstance(store, Store) else open_store(store)
+
+
+@contextmanager
+def lent_store(store: Store | str | Path) -> Iterator[Store]:
+    """Lend a store; it is closed at the end of the block, unless it was given open.
+
+    Parameters
+    ----------
+    store : Store, str or Path
+
+    Yields
+    ------
+    Store
+
+    Raises
+    ------
+    VidsalError
+        See `open_store`.
+    """
+    lent = as_store(store)
+    try:
+        yield lent
+    finally:
+        if lent is not store:
+            lent.close()
 
 
 def stored_group(path: str | Path) -> Any:
@@ -486,6 +567,8 @@ def stored_group(path: str | Path) -> Any:
     """
     path, zarr = Path(path), load_zarr()
     if not is_store(path):
+        if is_store_name(path) and path.is_file():
+            raise VidsalError(f"{path} is damaged: it is not a whole zip file with a store")
         raise VidsalError(f"{path} is not a store: vidsal run --keep NAME.vidsal writes one")
     try:
         opened = str(path) if path.is_dir() else zarr.storage.ZipStore(path, mode="r")
@@ -496,11 +579,24 @@ def stored_group(path: str | Path) -> Any:
     require_schema(about.get("schema"), path)
     if not about.get("is_complete"):
         raise VidsalError(f"{path} was not completed: run the analysis again")
+    _require_all(path, about, {name for name, _ in arrays})
     for name, array in arrays:
         # zarr reads zeros for a missing chunk.
         if array.shape[0] != length_of(name, about) or chunks[name] != array.nchunks:
             raise VidsalError(f"{path} is damaged: {name} lacks frames")
     return group
+
+
+def _require_all(path: Path, about: Mapping[str, Any], arrays: Collection[str]) -> None:
+    """Raise `VidsalError` if an attribute or an array that every store has is missing."""
+    for name, kind in _REQUIRED.items():
+        if name not in about or not isinstance(about[name], kind):
+            raise VidsalError(f"{path} is damaged: its attribute {name!r} is missing or wrong")
+    if not isinstance(about["source"].get("name"), str):
+        raise VidsalError(f"{path} is damaged: the name of its source is missing")
+    for name in ("speed", "fused", *(column.name for column in COLUMNS)):
+        if name not in arrays:
+            raise VidsalError(f"{path} is damaged: its array {name!r} is missing")
 
 
 def _classes(names: tuple[str, ...]) -> Sequence[NamedClass]:

@@ -33,10 +33,6 @@ class StoredAnalysis(Store):
         The source, if it does not lie where it was; only pictures of frames need it.
     """
 
-    def __init__(self, path: Path, group: Any, source: Any = None) -> None:
-        super().__init__(path, group)
-        self._source = source
-
     def table(self) -> "DataFrame":
         """Return the table of the run.
 
@@ -131,12 +127,18 @@ class StoredAnalysis(Store):
         return plot_curves(self, curves, classes, ax)
 
     def __getitem__(self, number: int) -> AnalysedFrame:
-        """Return the results of a frame by its place in the store, from 0."""
-        return analysed(super().__getitem__(number), self, self._source)
+        """Return the results of a frame by its place in the store, from 0.
+
+        Raises
+        ------
+        IndexError, TypeError, VidsalError
+            See `vidsal.store.reader.Store`.
+        """
+        return analysed(super().__getitem__(number), self)
 
     def __iter__(self) -> Iterator[AnalysedFrame]:
         for frame in super().__iter__():
-            yield analysed(frame, self, self._source)
+            yield analysed(frame, self)
 
 
 def open_store(path: str | Path, *, source: Any = None) -> StoredAnalysis:
@@ -145,7 +147,7 @@ def open_store(path: str | Path, *, source: Any = None) -> StoredAnalysis:
     Parameters
     ----------
     path : str or Path
-        A folder that ``vidsal run --keep`` wrote.
+        A store (folder or zip file) that ``vidsal run --keep`` wrote.
     source : str or path-like, optional
         The source, if it does not lie where it was; only pictures of frames need it.
 
@@ -157,7 +159,7 @@ def open_store(path: str | Path, *, source: Any = None) -> StoredAnalysis:
     Raises
     ------
     VidsalError
-        If it is no such folder, was not completed, was written by another version, or zarr is
+        If it is no store, was not completed, was written by another version, or zarr is
         missing.
     """
     return StoredAnalysis(Path(path), stored_group(path), source)

@@ -2,14 +2,14 @@
 
 import logging
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from vidsal.errors import VidsalError
 from vidsal.render.notebook import mark_point
 from vidsal.render.overlay import laid_over, map_picture
 from vidsal.rendering import frame_of_store
 from vidsal.store.reader import Store, StoredFrame
-from vidsal.stored.plots import load_pyplot, source_title
+from vidsal.stored.plots import load_pyplot
 from vidsal.types import Rgb
 
 if TYPE_CHECKING:
@@ -30,12 +30,9 @@ class AnalysedFrame(StoredFrame):
     ----------
     store : Store
         The store it is from.
-    source : str, path-like or None
-        Where the source lies now; ``None`` for where it was.
     """
 
     store: Store
-    source: Any
 
     def __repr__(self) -> str:
         return f"AnalysedFrame({', '.join(self._facts())})"
@@ -53,7 +50,7 @@ class AnalysedFrame(StoredFrame):
         VidsalError
             If the source is missing, is another one, or cannot be read.
         """
-        return frame_of_store(self.store, self, self.source).rgb
+        return frame_of_store(self.store, self).rgb
 
     def plot(self, ax: "Axes | None" = None) -> "Figure":
         """Plot the picture with its fused map as heat; the map alone if the source is missing.
@@ -102,20 +99,20 @@ class AnalysedFrame(StoredFrame):
 
     def _facts(self) -> list[str]:
         """Return what tells the frame from others, and what the network sees in it."""
-        facts = [source_title(self.store), f"frame {self.index}", f"{self.time_s:.2f} s"]
+        facts = [self.store.source_name, f"frame {self.frame}", f"{self.time_s:.2f} s"]
         if self.prediction:
             facts.append(f"{self.prediction.names[0]} {self.prediction.probabilities[0]:.0%}")
         return facts
 
 
-def analysed(frame: StoredFrame, store: Store, source: Any) -> AnalysedFrame:
+def analysed(frame: StoredFrame, store: Store) -> AnalysedFrame:
     """Return a frame of a store that can show itself.
 
     Parameters
     ----------
     frame : StoredFrame
-    store, source
-        See `AnalysedFrame`.
+    store : Store
+        The store it is from.
     """
     values = {one.name: getattr(frame, one.name) for one in fields(StoredFrame)}
-    return AnalysedFrame(**values, store=store, source=source)
+    return AnalysedFrame(**values, store=store)

@@ -1,7 +1,6 @@
 """Plots of a stored analysis with matplotlib, which is an extra."""
 
 from collections.abc import Callable, Sequence
-from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import numpy as np
@@ -82,7 +81,7 @@ def plot_curves(
         )
         panels = list(grid[:, 0])
         model = store.about.get("model_name")
-        panels[0].set_title(", ".join(filter(None, (source_title(store), model))), loc="left")
+        panels[0].set_title(", ".join(filter(None, (store.source_name, model))), loc="left")
     else:
         panels = list(np.atleast_1d(np.asarray(ax, object)))
         figure = cast("Figure", panels[0].figure)
@@ -105,16 +104,6 @@ def plot_curves(
     panels[-1].set_xlabel("time (s)")
     figure.align_ylabels(panels)
     return figure
-
-
-def source_title(store: Store) -> str:
-    """Return the name of a store's source without its folder.
-
-    Parameters
-    ----------
-    store : Store
-    """
-    return PureWindowsPath(store.about["source"]["name"]).name
 
 
 def _chosen(store: Store, curves: Curve | Sequence[Curve] | None) -> list[Curve]:
@@ -149,8 +138,9 @@ def _plot_classes(
         ax.plot(times, values[:, n], label=short, drawstyle="steps-post", marker=_marker(times))
     ax.set_ylim(0, min(1.0, 1.1 * float(np.nanmax(values, initial=0.01))))
     ax.set_ylabel("probability")
-    # Beside the curves, which leave no place that is free in all videos.
-    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0, frameon=False)
+    if chosen:
+        # Beside the curves, which leave no place that is free in all videos.
+        ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0, frameon=False)
 
 
 def _plot_motion(ax: "Axes", store: Store, times: NDArray[np.float64]) -> None:
