@@ -1,7 +1,6 @@
 """What a report says about a stored analysis: its curves, scenes and moments."""
 
 import math
-from bisect import bisect_right
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -12,8 +11,9 @@ import numpy as np
 
 from vidsal.render.draw import UNSURE
 from vidsal.report.measures import Curves, Values, curves_of
-from vidsal.report.scenes import scene_starts, strongest_moments
+from vidsal.report.moments import strongest_moments
 from vidsal.saliency.fusion_stage import QUIET_SPEED
+from vidsal.saliency.scenes import scene_numbers
 from vidsal.store.reader import Store
 
 # Digits of numbers in files: below what can be seen, and enough to compute with.
@@ -139,7 +139,8 @@ def summary_of(store: Store) -> Summary:
     fps = Fraction(store.about["fps"]) if store.about.get("fps") else None
     end_s = float(curves.time_s[-1]) + (float(1 / fps) if fps else 0.0)
     # A photo has no time, and so neither scenes nor moments.
-    starts = scene_starts(curves.event) if fps else []
+    scene_of = 1 + scene_numbers(curves.event if fps else ())
+    starts = np.flatnonzero(np.diff(scene_of, prepend=0)).tolist()
     scenes = tuple(
         _scene(number, first, stop, curves, end_s)
         for number, (first, stop) in enumerate(pairwise([*starts, len(curves)]), start=1)
@@ -147,7 +148,7 @@ def summary_of(store: Store) -> Summary:
     places = strongest_moments(curves.speed, curves.time_s, least=QUIET_SPEED) if fps else []
     moments = tuple(
         Moment(
-            number, place, int(curves.frame[place]), bisect_right(starts, place),
+            number, place, int(curves.frame[place]), int(scene_of[place]),
             float(curves.time_s[place]), *_means(curves, place, place + 1),
         )
         for number, place in enumerate(places, start=1)
