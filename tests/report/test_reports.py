@@ -178,8 +178,52 @@ def test_no_embed(store: Store) -> None:
     assert video_in(page) == b"" and Path("r_video.mp4").stat().st_size > 1000
     Path("r.html").unlink()
     with pytest.raises(VidsalError, match=r"r_video\.mp4 exists"):
-        vidsal.report_store(store.path, "r.html")
+        vidsal.report_store(store.path, "r.html", embed=False)
     assert not Path("r.html").exists()
+
+
+def test_an_embedded_video_needs_no_name_of_its_own(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("r_video.mp4").write_text("mine")
+    page = vidsal.report_store(store.path, "r.html")
+    assert data_of(page)["film"]["url"] == "" and len(video_in(page)) > 1000
+    # One that is too large takes a free name, so that no work is lost.
+    monkeypatch.setattr(reports, "_LARGEST_EMBEDDED", 1000)
+    page.unlink()
+    page = vidsal.report_store(store.path, "r.html")
+    assert data_of(page)["film"]["url"] == "r_video_002.mp4"
+    assert probe.inspect("r_video_002.mp4").picture.frames == FRAMES  # type: ignore[union-attr]
+    assert Path("r_video.mp4").read_text() == "mine"
+
+
+@pytest.mark.parametrize("is_moved", [False, True])
+def test_a_report_never_replaces_its_source(film: Path, tmp_path: Path, is_moved: bool) -> None:
+    source = tmp_path / "clip_video.mp4"
+    shutil.copy(film, source)
+    path = keep(source, tmp_path, model="none", duration=0.2)
+    given: dict[str, Any] = {"embed": False, "overwrite": True}
+    if is_moved:
+        (tmp_path / "new").mkdir()
+        source = source.rename(tmp_path / "new" / source.name)
+        given["source"] = source
+    page = source.with_name("clip.html")
+    with pytest.raises(VidsalError, match=r"clip_video\.mp4 is the source itself: give another"):
+        vidsal.report_store(path, page, **given)
+    assert source.read_bytes() == film.read_bytes() and not page.exists()
+    # Its video in the page has no name.
+    assert video_in(vidsal.report_store(path, page, **given | {"embed": True}))
+    assert source.read_bytes() == film.read_bytes()
+
+
+def test_a_page_never_replaces_a_picture_of_its_source(tmp_path: Path) -> None:
+    rgb = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    iio.imwrite(tmp_path / "p.png", rgb)
+    path = keep(tmp_path / "p.png", tmp_path, model="none")
+    (tmp_path / "page.html").symlink_to(tmp_path / "p.png")
+    with pytest.raises(VidsalError, match=r"p\.png is the source itself"):
+        vidsal.report_store(path, tmp_path / "page.html", overwrite=True)
+    assert np.array_equal(iio.imread(tmp_path / "p.png"), rgb)
 
 
 def test_a_linked_video(store: Store, film: Path) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from vidsal.errors import UsageError, option
-from vidsal.runtime.atomic_write import resolve_symlink, shortened
+from vidsal.runtime.atomic_write import claim, resolve_symlink, shortened
+from vidsal.sinks import require_apart
 from vidsal.store.reader import Store
 from vidsal.store.schema import stem_of
 
@@ -33,21 +34,32 @@ def page_of(store: Path, output: Path | None) -> Path:
     return resolve_symlink(output)
 
 
-def require_outside(store: Store, path: Path) -> None:
-    """Raise `UsageError` if a file would lie in the store itself.
+def claim_result(store: Store, path: Path, *, overwrite: bool) -> None:
+    """Check before any work that a file can be written, and is neither store nor source.
 
     Parameters
     ----------
     store : Store
     path : Path
         The file to write.
+    overwrite : bool
+        Allow an existing file.
 
     Raises
     ------
     UsageError
+        If it would lie in the store.
+    VidsalError
+        If it is the source, or one of its files, where they lay; or as for
+        `vidsal.runtime.atomic_write.claim`.
     """
-    if path.resolve().is_relative_to(store.path.resolve()):
+    # Path.resolve fails for a link to itself; os.path.realpath does not.
+    if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(store.path)):
         raise UsageError(f"{path} lies in the store {store.path}: give another name")
+    source = store.about["source"]
+    pictures = [Path(source["folder"], one) for one in source.get("pictures", ())]
+    require_apart(str(source["name"]), path, pictures)
+    claim(path, overwrite=overwrite)
 
 
 def address(target: Path, page: Path) -> str:

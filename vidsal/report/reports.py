@@ -11,22 +11,25 @@ from vidsal.errors import UsageError, VidsalError, one_line, option
 from vidsal.media import probe
 from vidsal.rendering import source_of
 from vidsal.report.page import Card, Film, facts, index_html, report_html
-from vidsal.report.paths import address, page_of, quoted, require_outside
+from vidsal.report.paths import address, claim_result, page_of, quoted
 from vidsal.report.pictures import cover_of, draw_pictures, stills_of, strip_of
 from vidsal.report.summary import Summary, source_name, summary_of
 from vidsal.runtime.atomic_write import (
     beside,
     claim,
+    free_names,
     shortened,
     temporary_sibling,
     write_text,
     writing,
 )
 from vidsal.runtime.progress import Progress, choose_progress, phase
+from vidsal.sinks import require_apart
 from vidsal.sources.base import Source
 from vidsal.store.location import is_store
 from vidsal.store.reader import Store, open_store
 from vidsal.store.schema import is_store_name, stem_of
+from vidsal.types import SourceInfo
 
 log = logging.getLogger(__name__)
 
@@ -129,31 +132,53 @@ def _report(
     progress: bool | Progress,
 ) -> Written:
     """Write the page of one store."""
-    store, clip = open_store(path), beside(page, "_video.mp4")
-    require_outside(store, page)
-    claim(page, overwrite=overwrite)
-    if video is None and store.about.get("fps"):
-        claim(clip, overwrite=overwrite)
+    store = open_store(path)
+    claim_result(store, page, overwrite=overwrite)
     shown = choose_progress(progress, label=source_name(store)) or (lambda items, _: items)
     with ExitStack() as stack:
         # First of all, so that a wrong one is refused at once.
         opened, notes = _opened(store, source, stack)
+        clip = None
+        if opened is not None:
+            # It may lie elsewhere than when it was analysed.
+            require_apart(opened.info.name, page, opened.info.files)
+            if video is None and opened.info.fps:
+                clip = _clip_of(store, page, opened.info, embed=embed, overwrite=overwrite)
         with phase("reading the maps") if progress else nullcontext():
             summary = summary_of(store)
         strip, cover = strip_of(summary), cover_of(summary)
         film = None if video is None else _linked(Path(video), page, summary)
-        is_drawn = opened is not None and film is None and summary.fps is not None
-        part = stack.enter_context(temporary_sibling(clip, ".mp4")) if is_drawn else None
+        part = stack.enter_context(temporary_sibling(clip, ".mp4")) if clip else None
         stills = stills_of(summary, strip) | {cover}
         pictures = draw_pictures(store, opened, stills, part, shown)
-        if part is not None:
+        if clip and part:
             film = _film(part, clip, summary, embed=embed)
         text = report_html(store, summary, strip, pictures, film, notes)
-        if film and part and not film.data:
+        if clip and part and film and not film.data:
             with writing(clip):
                 part.replace(clip)
         write_text(page, text)
     return Written(page, summary, store, pictures[cover])
+
+
+def _clip_of(store: Store, page: Path, info: SourceInfo, *, embed: bool, overwrite: bool) -> Path:
+    """Return where the drawn video lies if it is not embedded.
+
+    Raises
+    ------
+    UsageError, VidsalError
+        If it shall lie beside the page, and cannot.
+    """
+    clip = beside(page, "_video.mp4")
+    try:
+        claim_result(store, clip, overwrite=overwrite)
+        require_apart(info.name, clip, info.files)
+    except VidsalError:
+        if not embed:
+            raise
+        # Most videos fit into the page. If this one does not, what is there stays.
+        return free_names(clip)[0]
+    return clip
 
 
 def _opened(store: Store, source: Any, stack: ExitStack) -> tuple[Source | None, list[str]]:
