@@ -26,8 +26,10 @@ from vidsal.cli import main
 from vidsal.errors import UsageError, VidsalError
 from vidsal.media import probe
 from vidsal.report import reports
+from vidsal.report.paths import pages_of
 from vidsal.report.pictures import strip_of
 from vidsal.report.summary import summary_of
+from vidsal.runtime.atomic_write import beside
 from vidsal.store.reader import Store, open_store
 
 pytest.importorskip("zarr")
@@ -333,7 +335,7 @@ def test_an_index_leads_to_the_reports(
     assert len(links) == 2 and "day%20%3C1%3E/b_report.html" in links
     for link in links:
         assert data_of(index.parent / unquote(link))["name"] == film.name
-    assert '<span class="dim">day &lt;1&gt;</span>' in text and "<script" not in text
+    assert '<span class="dim">day &lt;1&gt;/b</span>' in text and "<script" not in text
     assert text.count("data:image/jpeg") == 2
     # One that cannot be read costs itself alone.
     (stores / "day <1>" / "b.vidsal" / "speed" / "zarr.json").unlink()
@@ -342,6 +344,50 @@ def test_an_index_leads_to_the_reports(
         vidsal.report_store(stores, "other/index.html")
     assert "b.vidsal is damaged" in caplog.text
     assert Path("other/index.html").read_text(encoding="utf-8").count("<a href") == 1
+
+
+def card_texts(index: Path) -> list[list[str]]:
+    """Return the texts of each card: source, store, what differs, facts."""
+    cards = re.findall(r"<li>.*?</li>", index.read_text(encoding="utf-8"), re.DOTALL)
+    return [
+        [html.unescape(one) for one in re.findall(r"<(?:strong|span.*?)>(.*?)</", card)]
+        for card in cards
+    ]
+
+
+def test_stores_of_one_name_have_pages_of_their_own(film: Path, tmp_path: Path) -> None:
+    stores = tmp_path / "stores"
+    for name, length in (("one.vidsal", 0.2), ("one.vidsal.zip", 0.4), ("one_002.vidsal", 0.6)):
+        keep(film, tmp_path, model="none", duration=length, keep=stores / name, overwrite=True)
+    index = vidsal.report_store(stores, embed=False)
+    links = re.findall(r'<a href="(.*?)">', index.read_text(encoding="utf-8"))
+    assert [len(data_of(stores / one)["frame"]) for one in links] == [5, 10, 15]
+    assert len({data_of(stores / one)["film"]["url"] for one in links}) == 3
+    assert [one[1] for one in card_texts(index)] == ["one.vidsal", "one.vidsal.zip", "one_002"]
+
+
+def test_no_page_is_the_index_or_differs_in_case_alone(tmp_path: Path) -> None:
+    stores = [tmp_path / f"{name}.vidsal" for name in ("A", "a", "b", 300 * "l", 300 * "l" + "m")]
+    found = pages_of(stores, tmp_path, Path("site/b_report.html"))
+    assert [one.name for one in found.values()][:3] == [
+        "A_report.html", "a_002_report.html", "b_002_report.html"
+    ]  # fmt: skip
+    videos = {beside(one, "_video.mp4").name.casefold() for one in found.values()}
+    assert len(videos) == 5 and max(map(len, videos)) <= 240
+
+
+def test_cards_tell_analyses_of_one_clip_apart(film: Path, tmp_path: Path) -> None:
+    stores = tmp_path / "stores"
+    given: dict[str, Any] = {"model": "none", "duration": 0.2, "overwrite": True}
+    for name, flow in (("a", "farneback"), ("b", "dis"), ("c", "dis")):
+        keep(film, tmp_path, keep=stores / f"{name}.vidsal", flow=flow, **given)
+    iio.imwrite(tmp_path / "d.png", np.zeros((48, 64, 3), np.uint8))
+    keep(tmp_path / "d.png", stores, model="none")
+    texts = card_texts(vidsal.report_store(stores))
+    assert [one[:3] for one in texts] == [
+        [film.name, "a", "flow farneback"], [film.name, "b", "flow dis (b)"],
+        [film.name, "c", "flow dis (c)"], ["d.png", "d", ""],
+    ]  # fmt: skip
 
 
 def test_faults_leave_nothing(store: Store, here: Path) -> None:

@@ -1,6 +1,8 @@
 """Where pages and exports may lie, and how a page addresses other files."""
 
 import os
+from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from urllib.parse import quote
 
@@ -32,6 +34,35 @@ def page_of(store: Path, output: Path | None) -> Path:
     if output.suffix.lower() not in _SUFFIXES:
         raise UsageError(f"{option('output', str(output))}: a report is written as .html")
     return resolve_symlink(output)
+
+
+def pages_of(stores: Sequence[Path], folder: Path, index: Path) -> dict[Path, Path]:
+    """Return the page of each store in a folder: no two are one file, and none is the index.
+
+    Parameters
+    ----------
+    stores : sequence of Path
+        In `folder` or its folders.
+    folder : Path
+    index : Path
+        Pages lie in its folder as the stores lie in theirs.
+    """
+    pages, taken = {}, {_as_compared(index)}
+    for store in stores:
+        inside = index.parent / store.relative_to(folder).parent
+        # As long as the name of the video beside the page may be, which has a number, too.
+        longest = "_000_report_video.mp4"
+        stem = shortened(stem_of(store), longest).removesuffix(longest)
+        names = (f"{stem}{f'_{n:03d}' if n > 1 else ''}_report.html" for n in count(1))
+        page = next(one for one in map(inside.joinpath, names) if _as_compared(one) not in taken)
+        taken.add(_as_compared(page))
+        pages[store] = page
+    return pages
+
+
+def _as_compared(path: Path) -> str:
+    """Return a path in the letters in which Windows and macOS compare it."""
+    return str(path).casefold()
 
 
 def claim_result(store: Store, path: Path, *, overwrite: bool) -> None:

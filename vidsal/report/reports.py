@@ -2,7 +2,9 @@
 
 import logging
 import os
-from collections.abc import Iterator
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,14 +13,13 @@ from vidsal.errors import UsageError, VidsalError, one_line, option
 from vidsal.media import probe
 from vidsal.rendering import source_of
 from vidsal.report.page import Card, Film, facts, index_html, report_html
-from vidsal.report.paths import address, claim_result, page_of, quoted
+from vidsal.report.paths import address, claim_result, page_of, pages_of, quoted
 from vidsal.report.pictures import cover_of, draw_pictures, stills_of, strip_of
 from vidsal.report.summary import Summary, source_name, summary_of
 from vidsal.runtime.atomic_write import (
     beside,
     claim,
     free_names,
-    shortened,
     temporary_sibling,
     write_text,
     writing,
@@ -26,6 +27,7 @@ from vidsal.runtime.atomic_write import (
 from vidsal.runtime.progress import Progress, choose_progress, phase
 from vidsal.sinks import require_apart
 from vidsal.sources.base import Source
+from vidsal.store.labels import labels_of
 from vidsal.store.location import is_store
 from vidsal.store.reader import Store, open_store
 from vidsal.store.schema import is_store_name, stem_of
@@ -252,30 +254,55 @@ def _index(
     index = folder / "index.html" if output is None else output
     index = index / "index.html" if index.is_dir() else page_of(folder, index)
     claim(index, overwrite=overwrite)
-    cards = []
-    for store in stores:
-        inside = store.relative_to(folder).parent
-        page = index.parent / inside / shortened(stem_of(store), "_report.html")
+    written: dict[Path, Written] = {}
+    for store, page in pages_of(stores, folder, index).items():
         try:
-            done = _report(
+            written[store] = _report(
                 store, page, source=None, video=None, embed=embed, overwrite=overwrite,
                 progress=progress,
             )  # fmt: skip
         except VidsalError as error:
             log.warning("%s", one_line(error))
-            continue
-        cards.append(
-            Card(
-                done.summary.name, "" if inside == Path() else inside.as_posix(),
-                address(page, index), tuple(facts(done.store, done.summary).values()), done.picture,
-            )
-        )  # fmt: skip
-    if cards:
+    if written:
+        cards = _cards({store.relative_to(folder): one for store, one in written.items()}, index)
         write_text(index, index_html(folder.resolve().name or "Reports", cards))
-    if len(cards) < len(stores):
-        missing = len(stores) - len(cards)
+    if missing := len(stores) - len(written):
         raise VidsalError(f"{missing} of {len(stores)} stores in {folder} have no report")
     return index
+
+
+def _cards(written: Mapping[Path, Written], index: Path) -> list[Card]:
+    """Return the cards of reports, by the paths of their stores relative to a folder."""
+    # A store may lie there twice, as a folder and as a zip file.
+    stems = Counter(path.with_name(stem_of(path)) for path in written)
+    labels = _differences([one.store for one in written.values()])
+    cards = []
+    for (path, one), label in zip(written.items(), labels, strict=True):
+        name = path.with_name(stem_of(path))
+        cards.append(
+            Card(
+                name=one.summary.name, store=(name if stems[name] == 1 else path).as_posix(),
+                label=label, url=address(one.path, index),
+                facts=tuple(facts(one.store, one.summary).values()), picture=one.picture,
+            )
+        )  # fmt: skip
+    return cards
+
+
+def _differences(stores: Sequence[Store]) -> list[str]:
+    """Return what tells stores of one source apart; empty where only their names do."""
+    by_source: dict[str, list[int]] = {}
+    for n, store in enumerate(stores):
+        source = store.about["source"]
+        by_source.setdefault(source.get("checksum") or source["name"], []).append(n)
+    found = [""] * len(stores)
+    for places in by_source.values():
+        alike = [stores[n] for n in places]
+        for n, label in zip(places, labels_of(alike), strict=True):
+            # Where the options are the same, a label is the name, which the card shows anyway.
+            is_name = re.fullmatch(rf"{re.escape(stem_of(stores[n].path))}( \d+)?", label)
+            found[n] = "" if is_name else label
+    return found
 
 
 def _stores_in(folder: Path) -> Iterator[Path]:
