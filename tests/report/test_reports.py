@@ -385,8 +385,8 @@ def test_cards_tell_analyses_of_one_clip_apart(film: Path, tmp_path: Path) -> No
     keep(tmp_path / "d.png", stores, model="none")
     texts = card_texts(vidsal.report_store(stores))
     assert [one[:3] for one in texts] == [
-        [film.name, "a", "flow farneback"], [film.name, "b", "flow dis (b)"],
-        [film.name, "c", "flow dis (c)"], ["d.png", "d", ""],
+        [film.name, "a", "flow farneback"], [film.name, "b", "flow dis"],
+        [film.name, "c", "flow dis"], ["d.png", "d", ""],
     ]  # fmt: skip
 
 

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
@@ -27,7 +26,7 @@ from vidsal.runtime.atomic_write import (
 from vidsal.runtime.progress import Progress, choose_progress, phase
 from vidsal.sinks import require_apart
 from vidsal.sources.base import Source
-from vidsal.store.labels import labels_of
+from vidsal.store.labels import differences_of
 from vidsal.store.location import is_store
 from vidsal.store.reader import Store, open_store
 from vidsal.store.schema import is_store_name, stem_of
@@ -290,18 +289,15 @@ def _cards(written: Mapping[Path, Written], index: Path) -> list[Card]:
 
 
 def _differences(stores: Sequence[Store]) -> list[str]:
-    """Return what tells stores of one source apart; empty where only their names do."""
+    """Return what the options of each store differ in from those of others of its source."""
     by_source: dict[str, list[int]] = {}
     for n, store in enumerate(stores):
         source = store.about["source"]
         by_source.setdefault(source.get("checksum") or source["name"], []).append(n)
     found = [""] * len(stores)
     for places in by_source.values():
-        alike = [stores[n] for n in places]
-        for n, label in zip(places, labels_of(alike), strict=True):
-            # Where the options are the same, a label is the name, which the card shows anyway.
-            is_name = re.fullmatch(rf"{re.escape(stem_of(stores[n].path))}( \d+)?", label)
-            found[n] = "" if is_name else label
+        for n, text in zip(places, differences_of([stores[n] for n in places]), strict=True):
+            found[n] = text
     return found
 
 
