@@ -82,10 +82,10 @@ def test_the_numbers_are_those_of_the_store(page: Path, store: Store) -> None:
     frames = list(store)
     moving = [n for n in range(FRAMES) if n not in (0, SCENE)]
     curves = {name: np.array(values, float) for name, values in data["curves"].items()}
-    for name in ("speed", "moving_share"):
+    for name in ("speed_p99", "moving_share"):
         assert np.flatnonzero(np.isnan(curves[name])).tolist() == [0, SCENE]
     expected = [np.percentile(frames[n].speed, 99) for n in moving]
-    assert curves["speed"][moving] == pytest.approx(expected, rel=1e-4)
+    assert curves["speed_p99"][moving] == pytest.approx(expected, rel=1e-4)
     expected = [(frames[n].speed > 0.03).mean() for n in moving]
     assert curves["moving_share"][moving] == pytest.approx(expected, rel=1e-4)
     fused = np.sort(frames[12].fused, axis=None).astype(float)
@@ -288,7 +288,7 @@ def test_a_photo_has_its_picture_and_no_time(tmp_path: Path) -> None:
     data = data_of(page)
     assert data["is_photo"] and data["film"] is None
     assert data["scenes"] == data["moments"] == data["strip"] == []
-    assert data["curves"]["speed"] == [None]
+    assert data["curves"]["speed_p99"] == [None]
     assert picture_of(data["stills"]["0"]).shape == (48, 64, 3)
     with pytest.raises(UsageError, match=r"p\.png is a photo"):
         vidsal.report_store(tmp_path / "p.vidsal", "b.html", video="v.mp4")
@@ -307,7 +307,7 @@ def test_a_single_frame(film: Path, tmp_path: Path) -> None:
     assert dict(data["facts"])["frames"] == "1 frame at 25 fps"
     assert dict(data["facts"])["duration"] == "0.04 s"
     assert len(data["scenes"]) == len(data["strip"]) == 1 and data["moments"] == []
-    assert data["curves"]["speed"] == [None] and data["curves"]["concentration"][0] > 0
+    assert data["curves"]["speed_p99"] == [None] and data["curves"]["concentration"][0] > 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names there are text")

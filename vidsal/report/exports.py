@@ -16,7 +16,7 @@ from vidsal.store.reader import Store, open_store
 
 # Columns of both kinds of rows, in the order of the file.
 _COLUMNS = (
-    "kind", "number", "scene", "begin_s", "end_s", "first_frame", "last_frame", "speed",
+    "kind", "number", "scene", "begin_s", "end_s", "first_frame", "last_frame", "speed_p99",
     "moving_share", "camera_speed", "concentration", "class_name", "probability",
 )  # fmt: skip
 

@@ -111,7 +111,7 @@ def page_data(store: Store, summary: Summary) -> dict[str, Any]:
         "frame": [int(one) for one in curves.frame],
         "time_s": [round(float(one), 6) for one in curves.time_s],
         "curves": {
-            "speed": numbers(curves.speed), "moving_share": numbers(curves.moving_share),
+            "speed_p99": numbers(curves.speed_p99), "moving_share": numbers(curves.moving_share),
             "camera_speed": numbers(curves.camera_speed),
             "concentration": numbers(curves.concentration),
         },

@@ -32,7 +32,7 @@ class Scene:
         Places of its frames in the store: `first` to `stop` - 1.
     begin_s, end_s : float
         Seconds.
-    speed, moving_share, camera_speed, concentration : float
+    speed_p99, moving_share, camera_speed, concentration : float
         Means of the curves, see `vidsal.report.measures.Curves`; NaN where there is none.
     class_name : str
         The most likely class in the mean, empty if none reaches 10 %, as in captions.
@@ -45,7 +45,7 @@ class Scene:
     stop: int
     begin_s: float
     end_s: float
-    speed: float
+    speed_p99: float
     moving_share: float
     camera_speed: float
     concentration: float
@@ -73,7 +73,7 @@ class Moment:
     scene : int
         Number of its scene.
     time_s : float
-    speed, moving_share, camera_speed, concentration : float
+    speed_p99, moving_share, camera_speed, concentration : float
     class_name : str
     probability : float
     """
@@ -83,7 +83,7 @@ class Moment:
     frame: int
     scene: int
     time_s: float
-    speed: float
+    speed_p99: float
     moving_share: float
     camera_speed: float
     concentration: float
@@ -145,7 +145,7 @@ def summary_of(store: Store) -> Summary:
         _scene(number, first, stop, curves, end_s)
         for number, (first, stop) in enumerate(pairwise([*starts, len(curves)]), start=1)
     )
-    places = strongest_moments(curves.speed, curves.time_s, least=QUIET_SPEED) if fps else []
+    places = strongest_moments(curves.speed_p99, curves.time_s, least=QUIET_SPEED) if fps else []
     moments = tuple(
         Moment(
             number, place, int(curves.frame[place]), int(scene_of[place]),
@@ -183,7 +183,7 @@ def _means(curves: Curves, first: int, stop: int) -> tuple[Any, ...]:
     numbers = [
         _mean(values[part])
         for values in (
-            curves.speed, curves.moving_share, curves.camera_speed, curves.concentration
+            curves.speed_p99, curves.moving_share, curves.camera_speed, curves.concentration
         )
     ]  # fmt: skip
     likely = curves.probability[part].mean(axis=0)
