@@ -36,7 +36,7 @@
   const shareText = (share) => share === null ? "–" : share.toFixed(2);
 
   // Curves of speeds reach at least so high, in diagonals/s: three times the speed from which on something counts as
-  // moving. What a still camera measures, some 0.0001, would fill the height otherwise.
+  // moving. What a still camera measures, some 0.001, would fill the height otherwise.
   const leastTop = 0.1;
 
   // What the curves show: name, unit, how a value is written.
