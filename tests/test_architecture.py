@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "saliency": {"motion", "image_ops"},
     "render": {"saliency", "motion", "image_ops"},
     "store": {"static", "saliency"},
-    "crop": set(),
+    "crop": {"saliency"},
     "sinks": {"saliency", "media", "image_ops", "store"},
     "evaluation": {"sources", "saliency", "static", "motion", "image_ops"},
     "live": {"sources", "saliency", "static", "render", "sinks"},

@@ -141,7 +141,7 @@ def test_the_files_have_the_values_of_the_arrays(spots: Path) -> None:
         assert {name: str(value) for name, value in two.items()} == one
         assert (two["frame"], two["time_s"]) == (n, pytest.approx(n / 25))
         assert (two["left"], two["top"]) == (path.left[n], path.top[n])
-        assert (two["scene"], two["mode"]) == (path.scene[n], path.modes[path.scene[n]])
+        assert (two["scene"], two["mode"]) == (path.scene[n] + 1, path.modes[path.scene[n]])
         assert two["held"] == pytest.approx(path.held[n], abs=1e-4)
         assert [two["box_top"], two["box_left"]] == pytest.approx(path.boxes[n, :2], abs=0.1)
         assert two["box_left"] + two["box_width"] == pytest.approx(path.boxes[n, 3], abs=0.1)

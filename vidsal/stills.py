@@ -92,7 +92,7 @@ def draw_stills(
         settings = _with_width(settings, len(places), size[1], columns)
         watch = choose_progress(progress, label=name_of(opened.about["source"]["name"]))
         with source_of(opened, stored, source) as pictures:
-            require_apart(output, pictures.info)
+            require_apart(pictures.info.name, output, pictures.info.files)
             claim(output, overwrite=settings.overwrite)
             with (
                 prefetch(pictures.frames(), DECODED_FRAMES) as frames,

@@ -5,7 +5,6 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from vidsal.crop.scenes import scene_numbers
 from vidsal.crop.window import held, mass, profile, window_size
 from vidsal.errors import UsageError
 
@@ -70,22 +69,3 @@ def test_weights_and_their_profile() -> None:
     assert profile(found, 1) == pytest.approx([0.375, 1.53125])
     assert profile(found, 0) == pytest.approx([1.28125, 0.625])
     assert mass(fused, speed, 0.0) == pytest.approx(fused**2)
-
-
-@pytest.mark.parametrize(
-    ("events", "scenes"),
-    [
-        ("first same same", [0, 0, 0]),
-        ("first cut same cut", [0, 1, 1, 2]),
-        # A flash of one frame, and a longer one, belong to the scene around them.
-        ("first flash same", [0, 0, 0]),
-        ("first same cut same return same", [0, 0, 0, 0, 0, 0]),
-        ("first cut recut return cut", [0, 0, 0, 0, 1]),
-        ("first cut recut same rejoin cut", [0, 1, 1, 1, 1, 2]),
-        ("first cut same cut same return", [0, 1, 1, 1, 1, 1]),
-        ("first", [0]),
-        ("", []),
-    ],
-)
-def test_scenes(events: str, scenes: list[int]) -> None:
-    assert scene_numbers(events.split()).tolist() == scenes

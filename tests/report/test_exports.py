@@ -18,7 +18,7 @@ from report_help import FPS, SCENE, keep, make_film
 import vidsal
 from vidsal.cli import main
 from vidsal.errors import UsageError, VidsalError
-from vidsal.report.exports import _as_edl, as_csv, ffmetadata, timeline, webvtt
+from vidsal.report.exports import _as_edl, as_csv, ffmetadata, rows_of, timeline, webvtt
 from vidsal.report.summary import Summary, summary_of
 from vidsal.store.reader import Store, open_store
 
@@ -51,11 +51,11 @@ def test_the_scenes_are_those_of_the_film(summary: Summary, store: Store) -> Non
     assert [one.end_s for one in summary.scenes] == pytest.approx([CUT_S, 2 * CUT_S])
     assert [(one.first, one.stop) for one in summary.scenes] == [(0, SCENE), (SCENE, 2 * SCENE)]
     speeds = np.array([np.percentile(frame.speed, 99) for frame in store])
-    assert summary.scenes[1].speed == pytest.approx(speeds[SCENE + 1 :].mean())
+    assert summary.scenes[1].speed_p99 == pytest.approx(speeds[SCENE + 1 :].mean())
     assert summary.scenes[0].class_name == 'a "bright" & ünusual class'
     assert summary.scenes[0].probability == pytest.approx(0.6, abs=1e-3)
-    best = max(summary.moments, key=lambda one: one.speed)
-    assert best.place == np.argmax(speeds) and best.speed == pytest.approx(speeds.max())
+    best = max(summary.moments, key=lambda one: one.speed_p99)
+    assert best.place == np.argmax(speeds) and best.speed_p99 == pytest.approx(speeds.max())
     assert best.scene == 1 + (best.place >= SCENE)
 
 
@@ -116,7 +116,7 @@ def test_csv_and_json_have_the_same_rows(summary: Summary, store: Store) -> None
     assert rows[1]["begin_s"] == "1.2" and rows[1]["first_frame"] == str(SCENE)
     assert rows[1]["last_frame"] == str(2 * SCENE - 1)
     moment = summary.moments[0]
-    assert float(rows[2]["speed"]) == pytest.approx(moment.speed, rel=1e-4)
+    assert float(rows[2]["speed_p99"]) == pytest.approx(moment.speed_p99, rel=1e-4)
     assert rows[2]["first_frame"] == str(moment.frame)
 
 
@@ -150,6 +150,29 @@ def test_timelines_of_editors(summary: Summary, store: Store) -> None:
         assert clips[0].name == 'Scene 1: a "bright" & ünusual class'
     address = otio.adapters.read_from_file("cut.otio").tracks[0][0].media_reference.target_url
     assert address == Path(store.about["source"]["name"]).as_uri()
+
+
+def test_an_export_never_replaces_its_source(film: Path, tmp_path: Path) -> None:
+    source = tmp_path / "own.mp4"
+    source.write_bytes(film.read_bytes())
+    path = keep(source, tmp_path, model="none", duration=0.2)
+    Path("t.csv").symlink_to(source)
+    with pytest.raises(VidsalError, match=r"t\.csv is the source itself: give another name"):
+        vidsal.export_store(path, ["t.json", "t.csv"], overwrite=True)
+    assert source.read_bytes() == film.read_bytes() and not Path("t.json").exists()
+
+
+def test_one_file_is_written_once_and_needs_no_list(store: Store) -> None:
+    assert vidsal.export_store(store.path, "a.csv") == [Path("a.csv")]
+    assert vidsal.export_store(store.path, Path("b.csv")) == [Path("b.csv")]
+    twice: list[str | Path] = ["c.csv", Path("c.csv"), Path("c.csv").absolute()]
+    assert len(vidsal.export_store(store.path, twice)) == 1
+
+
+def test_times_of_moments_are_exact_to_the_microsecond(summary: Summary) -> None:
+    moment = replace(summary.moments[0], time_s=8 / 3)
+    row = rows_of(replace(summary, moments=(moment,)))[-1]
+    assert (row["begin_s"], row["end_s"]) == (2.666667, 2.666667)
 
 
 def test_a_rate_without_timecode(summary: Summary, store: Store) -> None:

@@ -6,6 +6,8 @@ same video as VP9.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ pytestmark = [
 ]
 VIDEO = "document.querySelector('video')"
 FRAME_S = 1 / FPS
+KINDS = ("speed_p99", "moving_share", "camera_speed", "concentration")
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +107,45 @@ def test_the_curves_are_drawn_and_follow_the_video(opened: Page, report: Path) -
     shown = "document.querySelector('#values dd').textContent"
     number = int(opened.value("document.getElementById('frame').textContent").split()[1])
     opened.press("ArrowRight")
-    assert opened.value(shown) == f"{data_of(report)['curves']['speed'][number + 1]:.3f}"
+    assert opened.value(shown) == f"{data_of(report)['curves']['speed_p99'][number + 1]:.3f}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "labels"),
+    [
+        # The noise of a still camera stays at the bottom.
+        ("camera_speed", [0.00006, 0.00012], {"0", "0.05"}),
+        ("speed_p99", [0.0, 0.1157], {"0", "0.06"}),
+        ("speed_p99", [0.0, 3.21], {"0", "2"}),
+    ],
+)
+def test_numbers_on_an_axis_are_short(
+    page: Page, report: Path, kind: str, values: list[float], labels: set[str]
+) -> None:
+    data = data_of(report)
+    data["curves"] = {kind: (values * len(data["frame"]))[: len(data["frame"])]}
+    data["curves"] |= {one: [None] * len(data["frame"]) for one in KINDS if one != kind}
+    data["classes"] = []
+    text = report.read_text(encoding="utf-8")
+    found = re.search(r'id="data">(.*?)</script>', text, re.DOTALL)
+    assert found is not None
+    changed = report.with_name(f"axis_{kind}.html")
+    new = json.dumps(data).replace("<", "\\u003c")
+    changed.write_text(text[: found.start(1)] + new + text[found.end(1) :], encoding="utf-8")
+    # A canvas has no text that could be read; before the page runs, its function is replaced.
+    added = page.call("Page.addScriptToEvaluateOnNewDocument", source=(
+        "window.drawn = []; const fill = CanvasRenderingContext2D.prototype.fillText;"
+        "CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {"
+        " window.drawn.push(String(text)); return fill.call(this, text, ...rest); };"
+    ))  # fmt: skip
+    try:
+        page.open(changed)
+        page.wait("window.drawn.length > 2")
+        drawn = page.value("window.drawn")
+    finally:
+        page.call("Page.removeScriptToEvaluateOnNewDocument", identifier=added["identifier"])
+    # Times have colons.
+    assert {one for one in drawn if ":" not in one} == labels
 
 
 def test_a_click_on_a_scene_or_a_moment_shows_it(opened: Page, report: Path) -> None:

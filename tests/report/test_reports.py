@@ -26,8 +26,10 @@ from vidsal.cli import main
 from vidsal.errors import UsageError, VidsalError
 from vidsal.media import probe
 from vidsal.report import reports
+from vidsal.report.paths import pages_of
 from vidsal.report.pictures import strip_of
 from vidsal.report.summary import summary_of
+from vidsal.runtime.atomic_write import beside
 from vidsal.store.reader import Store, open_store
 
 pytest.importorskip("zarr")
@@ -80,10 +82,10 @@ def test_the_numbers_are_those_of_the_store(page: Path, store: Store) -> None:
     frames = list(store)
     moving = [n for n in range(FRAMES) if n not in (0, SCENE)]
     curves = {name: np.array(values, float) for name, values in data["curves"].items()}
-    for name in ("speed", "moving_share"):
+    for name in ("speed_p99", "moving_share"):
         assert np.flatnonzero(np.isnan(curves[name])).tolist() == [0, SCENE]
     expected = [np.percentile(frames[n].speed, 99) for n in moving]
-    assert curves["speed"][moving] == pytest.approx(expected, rel=1e-4)
+    assert curves["speed_p99"][moving] == pytest.approx(expected, rel=1e-4)
     expected = [(frames[n].speed > 0.03).mean() for n in moving]
     assert curves["moving_share"][moving] == pytest.approx(expected, rel=1e-4)
     fused = np.sort(frames[12].fused, axis=None).astype(float)
@@ -178,8 +180,52 @@ def test_no_embed(store: Store) -> None:
     assert video_in(page) == b"" and Path("r_video.mp4").stat().st_size > 1000
     Path("r.html").unlink()
     with pytest.raises(VidsalError, match=r"r_video\.mp4 exists"):
-        vidsal.report_store(store.path, "r.html")
+        vidsal.report_store(store.path, "r.html", embed=False)
     assert not Path("r.html").exists()
+
+
+def test_an_embedded_video_needs_no_name_of_its_own(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("r_video.mp4").write_text("mine")
+    page = vidsal.report_store(store.path, "r.html")
+    assert data_of(page)["film"]["url"] == "" and len(video_in(page)) > 1000
+    # One that is too large takes a free name, so that no work is lost.
+    monkeypatch.setattr(reports, "_LARGEST_EMBEDDED", 1000)
+    page.unlink()
+    page = vidsal.report_store(store.path, "r.html")
+    assert data_of(page)["film"]["url"] == "r_video_002.mp4"
+    assert probe.inspect("r_video_002.mp4").picture.frames == FRAMES  # type: ignore[union-attr]
+    assert Path("r_video.mp4").read_text() == "mine"
+
+
+@pytest.mark.parametrize("is_moved", [False, True])
+def test_a_report_never_replaces_its_source(film: Path, tmp_path: Path, is_moved: bool) -> None:
+    source = tmp_path / "clip_video.mp4"
+    shutil.copy(film, source)
+    path = keep(source, tmp_path, model="none", duration=0.2)
+    given: dict[str, Any] = {"embed": False, "overwrite": True}
+    if is_moved:
+        (tmp_path / "new").mkdir()
+        source = source.rename(tmp_path / "new" / source.name)
+        given["source"] = source
+    page = source.with_name("clip.html")
+    with pytest.raises(VidsalError, match=r"clip_video\.mp4 is the source itself: give another"):
+        vidsal.report_store(path, page, **given)
+    assert source.read_bytes() == film.read_bytes() and not page.exists()
+    # Its video in the page has no name.
+    assert video_in(vidsal.report_store(path, page, **given | {"embed": True}))
+    assert source.read_bytes() == film.read_bytes()
+
+
+def test_a_page_never_replaces_a_picture_of_its_source(tmp_path: Path) -> None:
+    rgb = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    iio.imwrite(tmp_path / "p.png", rgb)
+    path = keep(tmp_path / "p.png", tmp_path, model="none")
+    (tmp_path / "page.html").symlink_to(tmp_path / "p.png")
+    with pytest.raises(VidsalError, match=r"p\.png is the source itself"):
+        vidsal.report_store(path, tmp_path / "page.html", overwrite=True)
+    assert np.array_equal(iio.imread(tmp_path / "p.png"), rgb)
 
 
 def test_a_linked_video(store: Store, film: Path) -> None:
@@ -242,7 +288,7 @@ def test_a_photo_has_its_picture_and_no_time(tmp_path: Path) -> None:
     data = data_of(page)
     assert data["is_photo"] and data["film"] is None
     assert data["scenes"] == data["moments"] == data["strip"] == []
-    assert data["curves"]["speed"] == [None]
+    assert data["curves"]["speed_p99"] == [None]
     assert picture_of(data["stills"]["0"]).shape == (48, 64, 3)
     with pytest.raises(UsageError, match=r"p\.png is a photo"):
         vidsal.report_store(tmp_path / "p.vidsal", "b.html", video="v.mp4")
@@ -261,7 +307,7 @@ def test_a_single_frame(film: Path, tmp_path: Path) -> None:
     assert dict(data["facts"])["frames"] == "1 frame at 25 fps"
     assert dict(data["facts"])["duration"] == "0.04 s"
     assert len(data["scenes"]) == len(data["strip"]) == 1 and data["moments"] == []
-    assert data["curves"]["speed"] == [None] and data["curves"]["concentration"][0] > 0
+    assert data["curves"]["speed_p99"] == [None] and data["curves"]["concentration"][0] > 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names there are text")
@@ -289,7 +335,7 @@ def test_an_index_leads_to_the_reports(
     assert len(links) == 2 and "day%20%3C1%3E/b_report.html" in links
     for link in links:
         assert data_of(index.parent / unquote(link))["name"] == film.name
-    assert '<span class="dim">day &lt;1&gt;</span>' in text and "<script" not in text
+    assert '<span class="dim">day &lt;1&gt;/b</span>' in text and "<script" not in text
     assert text.count("data:image/jpeg") == 2
     # One that cannot be read costs itself alone.
     (stores / "day <1>" / "b.vidsal" / "speed" / "zarr.json").unlink()
@@ -298,6 +344,50 @@ def test_an_index_leads_to_the_reports(
         vidsal.report_store(stores, "other/index.html")
     assert "b.vidsal is damaged" in caplog.text
     assert Path("other/index.html").read_text(encoding="utf-8").count("<a href") == 1
+
+
+def card_texts(index: Path) -> list[list[str]]:
+    """Return the texts of each card: source, store, what differs, facts."""
+    cards = re.findall(r"<li>.*?</li>", index.read_text(encoding="utf-8"), re.DOTALL)
+    return [
+        [html.unescape(one) for one in re.findall(r"<(?:strong|span.*?)>(.*?)</", card)]
+        for card in cards
+    ]
+
+
+def test_stores_of_one_name_have_pages_of_their_own(film: Path, tmp_path: Path) -> None:
+    stores = tmp_path / "stores"
+    for name, length in (("one.vidsal", 0.2), ("one.vidsal.zip", 0.4), ("one_002.vidsal", 0.6)):
+        keep(film, tmp_path, model="none", duration=length, keep=stores / name, overwrite=True)
+    index = vidsal.report_store(stores, embed=False)
+    links = re.findall(r'<a href="(.*?)">', index.read_text(encoding="utf-8"))
+    assert [len(data_of(stores / one)["frame"]) for one in links] == [5, 10, 15]
+    assert len({data_of(stores / one)["film"]["url"] for one in links}) == 3
+    assert [one[1] for one in card_texts(index)] == ["one.vidsal", "one.vidsal.zip", "one_002"]
+
+
+def test_no_page_is_the_index_or_differs_in_case_alone(tmp_path: Path) -> None:
+    stores = [tmp_path / f"{name}.vidsal" for name in ("A", "a", "b", 300 * "l", 300 * "l" + "m")]
+    found = pages_of(stores, tmp_path, Path("site/b_report.html"))
+    assert [one.name for one in found.values()][:3] == [
+        "A_report.html", "a_002_report.html", "b_002_report.html"
+    ]  # fmt: skip
+    videos = {beside(one, "_video.mp4").name.casefold() for one in found.values()}
+    assert len(videos) == 5 and max(map(len, videos)) <= 240
+
+
+def test_cards_tell_analyses_of_one_clip_apart(film: Path, tmp_path: Path) -> None:
+    stores = tmp_path / "stores"
+    given: dict[str, Any] = {"model": "none", "duration": 0.2, "overwrite": True}
+    for name, flow in (("a", "farneback"), ("b", "dis"), ("c", "dis")):
+        keep(film, tmp_path, keep=stores / f"{name}.vidsal", flow=flow, **given)
+    iio.imwrite(tmp_path / "d.png", np.zeros((48, 64, 3), np.uint8))
+    keep(tmp_path / "d.png", stores, model="none")
+    texts = card_texts(vidsal.report_store(stores))
+    assert [one[:3] for one in texts] == [
+        [film.name, "a", "flow farneback"], [film.name, "b", "flow dis"],
+        [film.name, "c", "flow dis"], ["d.png", "d", ""],
+    ]  # fmt: skip
 
 
 def test_faults_leave_nothing(store: Store, here: Path) -> None:

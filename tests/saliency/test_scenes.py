@@ -19,6 +19,7 @@ from vidsal.saliency.scenes import (
     changed_share,
     has_changed,
     histogram,
+    scene_numbers,
 )
 from vidsal.types import Rgb
 
@@ -254,3 +255,38 @@ def test_motion_and_pan_are_one_scene(cat: Rgb, load_script: LoadScript) -> None
     assert _events(made) == ["first"] + ["same"] * 19
     views = [np.ascontiguousarray(cat[:, left : left + 120]) for left in range(0, 120, 16)]
     assert _events(views) == ["first"] + ["same"] * 7
+
+
+@pytest.mark.parametrize(
+    ("events", "scenes"),
+    [
+        ("first same same", [0, 0, 0]),
+        ("first cut same cut", [0, 1, 1, 2]),
+        # A flash of one frame, and a longer one, belong to the scene around them.
+        ("first flash same", [0, 0, 0]),
+        ("first same cut same return same", [0, 0, 0, 0, 0, 0]),
+        ("first cut recut return cut", [0, 0, 0, 0, 1]),
+        ("first cut recut same rejoin cut", [0, 1, 1, 1, 1, 2]),
+        ("first cut same cut same return", [0, 1, 1, 1, 1, 1]),
+        ("first", [0]),
+        ("", []),
+    ],
+)
+def test_the_scene_of_each_frame(events: str, scenes: list[int]) -> None:
+    assert scene_numbers(events.split()).tolist() == scenes
+
+
+@pytest.mark.parametrize(
+    ("events", "starts"),
+    [
+        ("first", [0]), ("first same same", [0]), ("first same cut same cut", [0, 2, 4]),
+        # A flash of one frame is no scene, and neither is a longer one after which all goes on.
+        ("first flash same", [0]), ("first same cut same return same", [0]),
+        ("first same cut recut same return same cut", [0, 7]),
+        ("first cut recut rejoin same", [0, 1]), ("first cut same same recut same", [0, 1, 4]),
+        ("first cut same same return same cut recut return", [0]),
+    ],
+)  # fmt: skip
+def test_the_frames_with_which_scenes_begin(events: str, starts: list[int]) -> None:
+    numbers = scene_numbers(events.split())
+    assert np.flatnonzero(np.diff(numbers, prepend=-1)).tolist() == starts

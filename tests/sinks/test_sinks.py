@@ -10,7 +10,7 @@ from sink_help import FILM, kill_ffmpeg, make_info, make_picture, make_saliency,
 from vidsal.errors import UsageError, VidsalError
 from vidsal.runtime.atomic_write import write_text
 from vidsal.settings import Settings
-from vidsal.sinks import claim_outputs, open_sinks, output_path
+from vidsal.sinks import claim_outputs, open_sinks, output_path, require_apart
 from vidsal.types import SourceInfo
 
 pytestmark = pytest.mark.usefixtures("own_folder")
@@ -109,6 +109,22 @@ def _claims(folder: Path, **options: Any) -> Path:
     (folder / "source.mp4").write_bytes(b"the source")
     info = SourceInfo(str(folder / "source.mp4"), 48, 64, FILM)
     return claim_outputs(info, Settings(**options))
+
+
+def test_no_result_is_the_source_or_one_of_its_files(tmp_path: Path) -> None:
+    one, two = tmp_path / "1.png", tmp_path / "2.png"
+    for path in (one, two):
+        path.touch()
+    (tmp_path / "link.png").symlink_to(two)
+    files = (str(one), str(two))
+    require_apart(str(tmp_path), tmp_path / "new.png", files)
+    with pytest.raises(VidsalError, match=r"1\.png is the source itself: give another name"):
+        require_apart(str(one), one)
+    for name in ("2.png", "link.png"):
+        with pytest.raises(VidsalError, match=rf"{name} is a file of the source"):
+            require_apart(str(tmp_path / "*.png"), tmp_path / name, files)
+    # An address is no file, however long it is.
+    require_apart("https://host/" + "x" * 300, one)
 
 
 def test_claims_are_checked_before_any_work(tmp_path: Path) -> None:

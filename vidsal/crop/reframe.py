@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from vidsal.crop.boxes import MassBox, smallest_box
 from vidsal.crop.path import Mode, scene_path
-from vidsal.crop.scenes import scene_numbers
 from vidsal.crop.window import held, mass, profile, window_size
+from vidsal.saliency.scenes import scene_numbers
 from vidsal.types import Map
 
 
@@ -32,7 +32,8 @@ class CropPath:
         Numbers of the frames in the source.
     time_s : (n,) float64 array
     scene : (n,) int64 array
-        The scene of each frame, from 0; in a part they have the numbers of the whole.
+        The scene of each frame, from 0: a place in `modes`; in a part they have the numbers of the
+        whole. Files count scenes from 1.
     modes : tuple of str
         By scene: "still", "pan" (constant velocity) or "follow" (smooth).
     left, top : (n,) int64 array

@@ -28,14 +28,15 @@ def rows(path: CropPath) -> Iterator[dict[str, Any]]:
     Yields
     ------
     dict
-        ``held`` and the box are ``None`` where nothing is salient.
+        Scenes count from 1. ``held`` and the box are ``None`` where nothing is salient.
     """
     for n in range(len(path)):
         scene = int(path.scene[n])
         top, left, bottom, right = path.boxes[n].tolist()
         box = (left, top, right - left, bottom - top)
         values: tuple[Any, ...] = (
-            int(path.frame[n]), round(float(path.time_s[n]), 6), scene, path.modes[scene],
+            int(path.frame[n]), round(float(path.time_s[n]), 6), scene + 1,
+            path.modes[scene],
             int(path.left[n]), int(path.top[n]), path.width, path.height,
             _rounded(float(path.held[n]), 4), *(_rounded(one, 1) for one in box),
         )  # fmt: skip

@@ -3,25 +3,29 @@
 import csv
 import io
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from vidsal.errors import UsageError, VidsalError
-from vidsal.report.paths import require_outside
+from vidsal.report.paths import claim_result
 from vidsal.report.summary import Summary, plain, summary_of
-from vidsal.runtime.atomic_write import atomic_write, claim, writing
+from vidsal.runtime.atomic_write import atomic_write, writing
 from vidsal.store.reader import Store, as_store
 
 # Columns of both kinds of rows, in the order of the file.
 _COLUMNS = (
-    "kind", "number", "scene", "begin_s", "end_s", "first_frame", "last_frame", "speed",
+    "kind", "number", "scene", "begin_s", "end_s", "first_frame", "last_frame", "speed_p99",
     "moving_share", "camera_speed", "concentration", "class_name", "probability",
 )  # fmt: skip
 
 
 def export_store(
-    store: Store | str | Path, files: Sequence[str | Path], *, overwrite: bool = False
+    store: Store | str | Path,
+    files: str | Path | Sequence[str | Path],
+    *,
+    overwrite: bool = False,
 ) -> list[Path]:
     """Write the scenes and the strongest moments of a stored analysis, as ``vidsal export`` does.
 
@@ -30,7 +34,7 @@ def export_store(
     store : Store, str or Path
         A store (folder or zip file) that ``vidsal run --keep`` wrote, or what
         `vidsal.open_store` returns.
-    files : sequence of str or Path
+    files : str, Path, or sequence of them
         Their endings name the formats: ``.vtt`` (chapters as WebVTT), ``.ffmeta`` (chapters as
         ffmpeg reads them), ``.csv`` and ``.json`` (scenes and moments), ``.otio`` and ``.edl``
         (timelines of video editors).
@@ -47,9 +51,12 @@ def export_store(
     UsageError
         If there are no files, or an ending is none of these.
     VidsalError
-        If the store cannot be used, OpenTimelineIO is missing, or a file cannot be written.
+        If the store cannot be used, OpenTimelineIO is missing, or a file cannot be written or is
+        the source.
     """
-    paths = [Path(file) for file in files]
+    given = [files] if isinstance(files, str | os.PathLike) else files
+    # A file that is named twice is written once.
+    paths = list({os.path.realpath(file): Path(file) for file in given}.values())
     if not paths:
         raise UsageError(f"give at least one file to write: {', '.join(_FORMATS)}")
     for path in paths:
@@ -61,8 +68,7 @@ def export_store(
     if not opened.about.get("fps"):
         raise VidsalError(f"{opened.path} is of a photo, which has no scenes or moments")
     for path in paths:
-        require_outside(opened, path)
-        claim(path, overwrite=overwrite)
+        claim_result(opened, path, overwrite=overwrite)
     summary = summary_of(opened)
     texts = [_FORMATS[path.suffix.lower()](opened, summary) for path in paths]
     for path, text in zip(paths, texts, strict=True):
@@ -124,11 +130,11 @@ def rows_of(summary: Summary) -> list[dict[str, Any]]:
         for one in summary.scenes
     ]  # fmt: skip
     moments = [
-        plain(one) | {
-            "kind": "moment", "begin_s": one.time_s, "end_s": one.time_s,
-            "first_frame": one.frame, "last_frame": one.frame,
+        row | {
+            "kind": "moment", "begin_s": row["time_s"], "end_s": row["time_s"],
+            "first_frame": row["frame"], "last_frame": row["frame"],
         }
-        for one in summary.moments
+        for row in map(plain, summary.moments)
     ]  # fmt: skip
     return [{name: row[name] for name in _COLUMNS} for row in scenes + moments]
 

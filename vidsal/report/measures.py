@@ -32,7 +32,7 @@ class Curves:
     time_s : (n,) float64 array
     event : tuple of str
         See `vidsal.saliency.scenes.SceneDetector`.
-    speed : (n,) float64 array
+    speed_p99 : (n,) float64 array
         99th percentile of the speed map: diagonals of the picture per second. NaN where a scene
         begins, as is `moving_share`.
     moving_share : (n,) float64 array
@@ -50,7 +50,7 @@ class Curves:
     frame: NDArray[np.int64]
     time_s: Values
     event: tuple[str, ...]
-    speed: Values
+    speed_p99: Values
     moving_share: Values
     camera_speed: Values
     concentration: Values

@@ -111,7 +111,7 @@ def page_data(store: Store, summary: Summary) -> dict[str, Any]:
         "frame": [int(one) for one in curves.frame],
         "time_s": [round(float(one), 6) for one in curves.time_s],
         "curves": {
-            "speed": numbers(curves.speed), "moving_share": numbers(curves.moving_share),
+            "speed_p99": numbers(curves.speed_p99), "moving_share": numbers(curves.moving_share),
             "camera_speed": numbers(curves.camera_speed),
             "concentration": numbers(curves.concentration),
         },
@@ -192,8 +192,10 @@ class Card(NamedTuple):
     ----------
     name : str
         Name of the source.
-    folder : str
-        Folder of the store, relative to the others; empty for none.
+    store : str
+        Name of the store, with its folder relative to the others.
+    label : str
+        What its options differ in from those of other stores of the source; empty for nothing.
     url : str
         Address of the report, relative to the page.
     facts : sequence of str
@@ -202,7 +204,8 @@ class Card(NamedTuple):
     """
 
     name: str
-    folder: str
+    store: str
+    label: str
     url: str
     facts: Sequence[str]
     picture: bytes
@@ -226,7 +229,8 @@ def index_html(title: str, cards: Sequence[Card]) -> str:
             _filled(
                 "card.html",
                 url=html.escape(card.url), name=html.escape(card.name),
-                folder=html.escape(card.folder), facts=html.escape(" · ".join(card.facts)),
+                store=html.escape(card.store),
+                label=html.escape(card.label), facts=html.escape(" · ".join(card.facts)),
                 picture=data_url(card.picture, "image/jpeg"),
             )
             for card in cards

@@ -1,11 +1,14 @@
 """Where pages and exports may lie, and how a page addresses other files."""
 
 import os
+from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from urllib.parse import quote
 
 from vidsal.errors import UsageError, option
-from vidsal.runtime.atomic_write import resolve_symlink, shortened
+from vidsal.runtime.atomic_write import claim, resolve_symlink, shortened
+from vidsal.sinks import require_apart
 from vidsal.store.reader import Store
 from vidsal.store.schema import stem_of
 
@@ -33,21 +36,61 @@ def page_of(store: Path, output: Path | None) -> Path:
     return resolve_symlink(output)
 
 
-def require_outside(store: Store, path: Path) -> None:
-    """Raise `UsageError` if a file would lie in the store itself.
+def pages_of(stores: Sequence[Path], folder: Path, index: Path) -> dict[Path, Path]:
+    """Return the page of each store in a folder: no two are one file, and none is the index.
+
+    Parameters
+    ----------
+    stores : sequence of Path
+        In `folder` or its folders.
+    folder : Path
+    index : Path
+        Pages lie in its folder as the stores lie in theirs.
+    """
+    pages, taken = {}, {_as_compared(index)}
+    for store in stores:
+        inside = index.parent / store.relative_to(folder).parent
+        # As long as the name of the video beside the page may be, which has a number, too.
+        longest = "_000_report_video.mp4"
+        stem = shortened(stem_of(store), longest).removesuffix(longest)
+        names = (f"{stem}{f'_{n:03d}' if n > 1 else ''}_report.html" for n in count(1))
+        page = next(one for one in map(inside.joinpath, names) if _as_compared(one) not in taken)
+        taken.add(_as_compared(page))
+        pages[store] = page
+    return pages
+
+
+def _as_compared(path: Path) -> str:
+    """Return a path in the letters in which Windows and macOS compare it."""
+    return str(path).casefold()
+
+
+def claim_result(store: Store, path: Path, *, overwrite: bool) -> None:
+    """Check before any work that a file can be written, and is neither store nor source.
 
     Parameters
     ----------
     store : Store
     path : Path
         The file to write.
+    overwrite : bool
+        Allow an existing file.
 
     Raises
     ------
     UsageError
+        If it would lie in the store.
+    VidsalError
+        If it is the source, or one of its files, where they lay; or as for
+        `vidsal.runtime.atomic_write.claim`.
     """
-    if path.resolve().is_relative_to(store.path.resolve()):
+    # Path.resolve fails for a link to itself; os.path.realpath does not.
+    if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(store.path)):
         raise UsageError(f"{path} lies in the store {store.path}: give another name")
+    source = store.about["source"]
+    pictures = [Path(source["folder"], one) for one in source.get("pictures", ())]
+    require_apart(str(source["name"]), path, pictures)
+    claim(path, overwrite=overwrite)
 
 
 def address(target: Path, page: Path) -> str:

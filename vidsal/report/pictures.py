@@ -128,7 +128,7 @@ def cover_of(summary: Summary) -> Still:
         return Still(0, _PHOTO_WIDTH_PX)
     if not summary.moments:
         return Still(len(summary.curves) // 2, MOMENT_WIDTH_PX)
-    return Still(max(summary.moments, key=lambda one: one.speed).place, MOMENT_WIDTH_PX)
+    return Still(max(summary.moments, key=lambda one: one.speed_p99).place, MOMENT_WIDTH_PX)
 
 
 def draw_pictures(

@@ -2,7 +2,8 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,22 +12,25 @@ from vidsal.errors import UsageError, VidsalError, one_line, option
 from vidsal.media import probe
 from vidsal.rendering import source_of
 from vidsal.report.page import Card, Film, facts, index_html, report_html
-from vidsal.report.paths import address, page_of, quoted, require_outside
+from vidsal.report.paths import address, claim_result, page_of, pages_of, quoted
 from vidsal.report.pictures import cover_of, draw_pictures, stills_of, strip_of
 from vidsal.report.summary import Summary, source_name, summary_of
 from vidsal.runtime.atomic_write import (
     beside,
     claim,
-    shortened,
+    free_names,
     temporary_sibling,
     write_text,
     writing,
 )
 from vidsal.runtime.progress import Progress, choose_progress, phase
+from vidsal.sinks import require_apart
 from vidsal.sources.base import Source
+from vidsal.store.labels import differences_of
 from vidsal.store.location import is_store
 from vidsal.store.reader import Store, as_store, open_store
 from vidsal.store.schema import is_store_name, stem_of
+from vidsal.types import SourceInfo
 
 log = logging.getLogger(__name__)
 
@@ -130,31 +134,52 @@ def _report(
     progress: bool | Progress,
 ) -> Written:
     """Write the page of one store."""
-    clip = beside(page, "_video.mp4")
-    require_outside(store, page)
-    claim(page, overwrite=overwrite)
-    if video is None and store.about.get("fps"):
-        claim(clip, overwrite=overwrite)
+    claim_result(store, page, overwrite=overwrite)
     shown = choose_progress(progress, label=source_name(store)) or (lambda items, _: items)
     with ExitStack() as stack:
         # First of all, so that a wrong one is refused at once.
         opened, notes = _opened(store, source, stack)
+        clip = None
+        if opened is not None:
+            # It may lie elsewhere than when it was analysed.
+            require_apart(opened.info.name, page, opened.info.files)
+            if video is None and opened.info.fps:
+                clip = _clip_of(store, page, opened.info, embed=embed, overwrite=overwrite)
         with phase("reading the maps") if progress else nullcontext():
             summary = summary_of(store)
         strip, cover = strip_of(summary), cover_of(summary)
         film = None if video is None else _linked(Path(video), page, summary)
-        is_drawn = opened is not None and film is None and summary.fps is not None
-        part = stack.enter_context(temporary_sibling(clip, ".mp4")) if is_drawn else None
+        part = stack.enter_context(temporary_sibling(clip, ".mp4")) if clip else None
         stills = stills_of(summary, strip) | {cover}
         pictures = draw_pictures(store, opened, stills, part, shown)
-        if part is not None:
+        if clip and part:
             film = _film(part, clip, summary, embed=embed)
         text = report_html(store, summary, strip, pictures, film, notes)
-        if film and part and not film.data:
+        if clip and part and film and not film.data:
             with writing(clip):
                 part.replace(clip)
         write_text(page, text)
     return Written(page, summary, store, pictures[cover])
+
+
+def _clip_of(store: Store, page: Path, info: SourceInfo, *, embed: bool, overwrite: bool) -> Path:
+    """Return where the drawn video lies if it is not embedded.
+
+    Raises
+    ------
+    UsageError, VidsalError
+        If it shall lie beside the page, and cannot.
+    """
+    clip = beside(page, "_video.mp4")
+    try:
+        claim_result(store, clip, overwrite=overwrite)
+        require_apart(info.name, clip, info.files)
+    except VidsalError:
+        if not embed:
+            raise
+        # Most videos fit into the page. If this one does not, what is there stays.
+        return free_names(clip)[0]
+    return clip
 
 
 def _opened(store: Store, source: Any, stack: ExitStack) -> tuple[Source | None, list[str]]:
@@ -228,30 +253,52 @@ def _index(
     index = folder / "index.html" if output is None else output
     index = index / "index.html" if index.is_dir() else page_of(folder, index)
     claim(index, overwrite=overwrite)
-    cards = []
-    for store in stores:
-        inside = store.relative_to(folder).parent
-        page = index.parent / inside / shortened(stem_of(store), "_report.html")
+    written: dict[Path, Written] = {}
+    for store, page in pages_of(stores, folder, index).items():
         try:
-            done = _report(
+            written[store] = _report(
                 open_store(store), page, source=None, video=None, embed=embed, overwrite=overwrite,
                 progress=progress,
             )  # fmt: skip
         except VidsalError as error:
             log.warning("%s", one_line(error))
-            continue
-        cards.append(
-            Card(
-                done.summary.name, "" if inside == Path() else inside.as_posix(),
-                address(page, index), tuple(facts(done.store, done.summary).values()), done.picture,
-            )
-        )  # fmt: skip
-    if cards:
+    if written:
+        cards = _cards({store.relative_to(folder): one for store, one in written.items()}, index)
         write_text(index, index_html(folder.resolve().name or "Reports", cards))
-    if len(cards) < len(stores):
-        missing = len(stores) - len(cards)
+    if missing := len(stores) - len(written):
         raise VidsalError(f"{missing} of {len(stores)} stores in {folder} have no report")
     return index
+
+
+def _cards(written: Mapping[Path, Written], index: Path) -> list[Card]:
+    """Return the cards of reports, by the paths of their stores relative to a folder."""
+    # A store may lie there twice, as a folder and as a zip file.
+    stems = Counter(path.with_name(stem_of(path)) for path in written)
+    labels = _differences([one.store for one in written.values()])
+    cards = []
+    for (path, one), label in zip(written.items(), labels, strict=True):
+        name = path.with_name(stem_of(path))
+        cards.append(
+            Card(
+                name=one.summary.name, store=(name if stems[name] == 1 else path).as_posix(),
+                label=label, url=address(one.path, index),
+                facts=tuple(facts(one.store, one.summary).values()), picture=one.picture,
+            )
+        )  # fmt: skip
+    return cards
+
+
+def _differences(stores: Sequence[Store]) -> list[str]:
+    """Return what the options of each store differ in from those of others of its source."""
+    by_source: dict[str, list[int]] = {}
+    for n, store in enumerate(stores):
+        source = store.about["source"]
+        by_source.setdefault(source.get("checksum") or source["name"], []).append(n)
+    found = [""] * len(stores)
+    for places in by_source.values():
+        for n, text in zip(places, differences_of([stores[n] for n in places]), strict=True):
+            found[n] = text
+    return found
 
 
 def _stores_in(folder: Path) -> Iterator[Path]:

@@ -1,7 +1,6 @@
 """What a report says about a stored analysis: its curves, scenes and moments."""
 
 import math
-from bisect import bisect_right
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -12,8 +11,9 @@ import numpy as np
 
 from vidsal.render.draw import UNSURE
 from vidsal.report.measures import Curves, Values, curves_of
-from vidsal.report.scenes import scene_starts, strongest_moments
+from vidsal.report.moments import strongest_moments
 from vidsal.saliency.fusion_stage import QUIET_SPEED
+from vidsal.saliency.scenes import scene_numbers
 from vidsal.store.reader import Store
 
 # Digits of numbers in files: below what can be seen, and enough to compute with.
@@ -32,7 +32,7 @@ class Scene:
         Places of its frames in the store: `first` to `stop` - 1.
     begin_s, end_s : float
         Seconds.
-    speed, moving_share, camera_speed, concentration : float
+    speed_p99, moving_share, camera_speed, concentration : float
         Means of the curves, see `vidsal.report.measures.Curves`; NaN where there is none.
     class_name : str
         The most likely class in the mean, empty if none reaches 10 %, as in captions.
@@ -45,7 +45,7 @@ class Scene:
     stop: int
     begin_s: float
     end_s: float
-    speed: float
+    speed_p99: float
     moving_share: float
     camera_speed: float
     concentration: float
@@ -73,7 +73,7 @@ class Moment:
     scene : int
         Number of its scene.
     time_s : float
-    speed, moving_share, camera_speed, concentration : float
+    speed_p99, moving_share, camera_speed, concentration : float
     class_name : str
     probability : float
     """
@@ -83,7 +83,7 @@ class Moment:
     frame: int
     scene: int
     time_s: float
-    speed: float
+    speed_p99: float
     moving_share: float
     camera_speed: float
     concentration: float
@@ -139,15 +139,16 @@ def summary_of(store: Store) -> Summary:
     fps = Fraction(store.about["fps"]) if store.about.get("fps") else None
     end_s = float(curves.time_s[-1]) + (float(1 / fps) if fps else 0.0)
     # A photo has no time, and so neither scenes nor moments.
-    starts = scene_starts(curves.event) if fps else []
+    scene_of = 1 + scene_numbers(curves.event if fps else ())
+    starts = np.flatnonzero(np.diff(scene_of, prepend=0)).tolist()
     scenes = tuple(
         _scene(number, first, stop, curves, end_s)
         for number, (first, stop) in enumerate(pairwise([*starts, len(curves)]), start=1)
     )
-    places = strongest_moments(curves.speed, curves.time_s, least=QUIET_SPEED) if fps else []
+    places = strongest_moments(curves.speed_p99, curves.time_s, least=QUIET_SPEED) if fps else []
     moments = tuple(
         Moment(
-            number, place, int(curves.frame[place]), bisect_right(starts, place),
+            number, place, int(curves.frame[place]), int(scene_of[place]),
             float(curves.time_s[place]), *_means(curves, place, place + 1),
         )
         for number, place in enumerate(places, start=1)
@@ -182,7 +183,7 @@ def _means(curves: Curves, first: int, stop: int) -> tuple[Any, ...]:
     numbers = [
         _mean(values[part])
         for values in (
-            curves.speed, curves.moving_share, curves.camera_speed, curves.concentration
+            curves.speed_p99, curves.moving_share, curves.camera_speed, curves.concentration
         )
     ]  # fmt: skip
     likely = curves.probability[part].mean(axis=0)

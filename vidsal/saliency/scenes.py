@@ -3,10 +3,11 @@
 Pure maths.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, Literal, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vidsal.runtime.opencv import cv2
 from vidsal.types import Map, Rgb
@@ -174,3 +175,38 @@ class PerScene(Generic[T]):
         if event in ("first", "cut", "recut") or self.now is None:
             self.now = new()
         return self.now
+
+
+def scene_numbers(events: Sequence[str]) -> NDArray[np.int64]:
+    """Return the scene of each frame, once all events are known.
+
+    A flash belongs to the scene that it interrupts, also a longer one, which began a scene until
+    the previous one came back.
+
+    Parameters
+    ----------
+    events : sequence of str
+        Places of consecutive frames in their scenes, see `SceneDetector.event`.
+
+    Returns
+    -------
+    (n,) int64 array
+        From 0; each scene is a run of frames. What people read counts from 1.
+    """
+    starts: list[int] = []
+    # Numbers of starts before the last cut, and before the last recut.
+    before_cut = before_recut = 1
+    for n, event in enumerate(events):
+        if event == "cut":
+            before_cut = len(starts)
+        elif event == "recut":
+            before_recut = len(starts)
+        elif event == "return":
+            del starts[before_cut:]
+        elif event == "rejoin":
+            del starts[before_recut:]
+        if event in ("first", "cut", "recut") or not starts:
+            starts.append(n)
+    begins = np.zeros(len(events), np.int64)
+    begins[starts[1:]] = 1
+    return np.cumsum(begins, dtype=np.int64)

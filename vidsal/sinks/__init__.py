@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -102,7 +102,8 @@ def claim_outputs(
         settings = replace(settings, overwrite=settings.overwrite or has_result)
     for path in filter(None, (output, settings.table)):
         claim(path, overwrite=settings.overwrite)
-        require_apart(path, info)
+        if not info.is_live:
+            require_apart(info.name, path, info.files)
     _require_distinct({
         "output": output, "table": settings.table, "maps": settings.maps,
         "keep": settings.keep,
@@ -122,24 +123,34 @@ def claim_outputs(
     return output
 
 
-def require_apart(path: Path, info: SourceInfo) -> None:
-    """Check that a result would not replace its source.
+def require_apart(name: str, path: Path, files: Iterable[str | Path] = ()) -> None:
+    """Raise `VidsalError` if a file to write is the source, or one of its files.
 
     Parameters
     ----------
+    name : str
+        Name of the source.
     path : Path
-    info : SourceInfo
+        The file to write. Links are followed.
+    files : iterable of str or Path
+        The files that are read, if they differ from the file of the name.
 
     Raises
     ------
     VidsalError
-        If it is a file of the source.
     """
-    if info.is_live or not path.exists():
-        return
-    for source in map(Path, (info.name, *info.files)):
-        if source.exists() and path.samefile(source):
-            raise VidsalError(f"{path} is the source itself: give another name")
+    for one in (name, *files):
+        if _is_same_file(path, one):
+            what = "the source itself" if one == name else "a file of the source"
+            raise VidsalError(f"{path} is {what}: give another name")
+
+
+def _is_same_file(path: Path, other: str | Path) -> bool:
+    try:
+        return path.samefile(other)
+    except OSError:
+        # One is missing, or has a name that no file can have, such as a long address.
+        return False
 
 
 def _require_distinct(paths: dict[str, Path | None]) -> None:

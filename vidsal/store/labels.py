@@ -21,6 +21,32 @@ _OF_NETWORK = ("fusion", "gain")
 _IGNORED = ("batch", "trust_model")
 
 
+def differences_of(stores: Sequence[Store], groups: Collection[str] = ALL_GROUPS) -> list[str]:
+    """Return the options of each store in which they differ.
+
+    Parameters
+    ----------
+    stores : sequence of Store
+    groups : collection of str
+        Groups of options that matter, see `vidsal.settings.Settings`.
+
+    Returns
+    -------
+    list of str
+        Such as ``gradcam`` and ``smoothgrad``. Stores with the same options have equal texts, and
+        empty ones if all are the same.
+    """
+    settings = [one.settings for one in stores]
+    differing = [
+        field.name
+        for field in fields(Settings)
+        if field.metadata["group"] in groups
+        and field.name not in _IGNORED
+        and len({_value(field.name, *pair) for pair in zip(stores, settings, strict=True)}) > 1
+    ]
+    return [_label(differing, *pair) for pair in zip(stores, settings, strict=True)]
+
+
 def labels_of(stores: Sequence[Store], groups: Collection[str] = ALL_GROUPS) -> list[str]:
     """Return a name for each store, made of the options in which they differ.
 
@@ -36,15 +62,7 @@ def labels_of(stores: Sequence[Store], groups: Collection[str] = ALL_GROUPS) -> 
         Such as ``gradcam`` and ``smoothgrad``. Stores with the same options have the names of
         their folders. No two are equal.
     """
-    settings = [one.settings for one in stores]
-    differing = [
-        field.name
-        for field in fields(Settings)
-        if field.metadata["group"] in groups
-        and field.name not in _IGNORED
-        and len({_value(field.name, *pair) for pair in zip(stores, settings, strict=True)}) > 1
-    ]
-    labels = [_label(differing, *pair) for pair in zip(stores, settings, strict=True)]
+    labels = differences_of(stores, groups)
     stems = [stem_of(one.path) for one in stores]
     counts = Counter(labels)
     labels = [

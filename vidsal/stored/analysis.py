@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vidsal.saliency.concentration import gini
 from vidsal.store.reader import Classes, Store, stored_group
 from vidsal.stored.picture import AnalysedFrame, analysed
 from vidsal.stored.plots import Curve, plot_curves
 from vidsal.stored.table import data_frame
-from vidsal.stored.within import Mask, PixelBox, Within, within
+from vidsal.stored.within import Mask, PixelBox, Within, concentration, within
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,7 +87,7 @@ class StoredAnalysis(Store):
         VidsalError
             If the store is damaged.
         """
-        return np.array([gini(one) for one in self.maps("fused")])
+        return concentration(self)
 
     def plot(
         self,

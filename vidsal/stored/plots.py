@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsal.errors import UsageError, VidsalError
-from vidsal.saliency.concentration import gini
 from vidsal.saliency.scenes import CUTS
 from vidsal.store.reader import Classes, Store
 from vidsal.store.schema import EVENTS
+from vidsal.stored.within import concentration
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -149,8 +149,7 @@ def _plot_motion(ax: "Axes", store: Store, times: NDArray[np.float64]) -> None:
 
 
 def _plot_concentration(ax: "Axes", store: Store, times: NDArray[np.float64]) -> None:
-    values = np.array([gini(one) for one in store.maps("fused")])
-    _plot_share(ax, times, values, "concentration\n(Gini coefficient)")
+    _plot_share(ax, times, concentration(store), "concentration\n(Gini coefficient)")
     ax.set_ylim(0, 1)
 
 

@@ -1,4 +1,7 @@
-"""How much of the saliency lies in a place over time. Pure maths on the maps of a store."""
+"""How much of the saliency lies in a place over time, and how concentrated it is.
+
+Pure maths on the maps of a store.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -7,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsal.errors import UsageError
+from vidsal.saliency.concentration import gini
 from vidsal.store.reader import Store
 from vidsal.types import Map
 
@@ -41,6 +45,26 @@ class Within(NamedTuple):
     share: NDArray[np.float64]
     ratio: NDArray[np.float64]
     has_peak: NDArray[np.bool_]
+
+
+def concentration(store: Store) -> NDArray[np.float64]:
+    """Return how concentrated saliency is in each frame.
+
+    Parameters
+    ----------
+    store : Store
+
+    Returns
+    -------
+    (frames,) float64 array
+        0..1, see `vidsal.saliency.concentration.gini`; NaN for a map of zeros.
+
+    Raises
+    ------
+    VidsalError
+        If the store is damaged.
+    """
+    return np.array([gini(one) for one in store.maps("fused")])
 
 
 def within(store: Store, place: Mask | PixelBox) -> Within:

@@ -35,11 +35,15 @@
   const speedText = (speed) => speed === null ? "–" : speed.toFixed(3);
   const shareText = (share) => share === null ? "–" : share.toFixed(2);
 
+  // Curves of speeds reach at least so high, in diagonals/s: three times the speed from which on something counts as
+  // moving. What a still camera measures, some 0.001, would fill the height otherwise.
+  const leastTop = 0.1;
+
   // What the curves show: name, unit, how a value is written.
   const kinds = [
-    {key: "speed", name: "Motion", unit: "fastest hundredth of the picture, diagonals/s", text: speedText, floor: 0.1},
+    {key: "speed_p99", name: "Motion", unit: "fastest hundredth of the picture, diagonals/s", text: speedText, floor: leastTop},
     {key: "moving_share", name: "Moving part", unit: "share of the picture", text: percent, top: 1},
-    {key: "camera_speed", name: "Camera", unit: "diagonals/s", text: speedText, floor: 0.1},
+    {key: "camera_speed", name: "Camera", unit: "diagonals/s", text: speedText, floor: leastTop},
     {key: "concentration", name: "Concentration", unit: "of saliency, Gini coefficient", text: shareText, top: 1},
   ].filter((kind) => data.curves[kind.key].some((one) => one !== null));
 
@@ -215,7 +219,7 @@
     if (hasMoments) {
       for (const moment of data.moments) {
         ctx.beginPath();
-        ctx.arc(plot.valToPos(moment.time_s, "x", true), plot.valToPos(moment.speed, "y", true), 3.5 * devicePixelRatio, 0, 7);
+        ctx.arc(plot.valToPos(moment.time_s, "x", true), plot.valToPos(moment.speed_p99, "y", true), 3.5 * devicePixelRatio, 0, 7);
         ctx.fillStyle = color("--hot");
         ctx.fill();
       }
@@ -249,7 +253,7 @@
       scales: {x: {time: false, range: [data.begin_s, data.end_s]}, y: {range: [0, most]}},
       axes: [
         {...axis, show: isLast, size: 22, gap: 6, grid: {show: false}, space: 56, incrs: timeSteps, values: timeLabels},
-        {...axis, size: gutter, gap: 6, grid: {stroke: () => color("--line"), width: 1}, splits: [0, most > 0.15 && !top ? round(most / 2) : most / 2, ...(top ? [top] : [])],
+        {...axis, size: gutter, gap: 6, grid: {stroke: () => color("--line"), width: 1}, splits: top ? [0, top / 2, top] : [0, round(most / 2)],
           values: (_, ticks) => ticks.map(text === percent ? (one) => `${100 * one} %` : String)},
       ],
       series: [{}, ...lines.map((line, n) => ({
@@ -268,7 +272,7 @@
     charts.push({plot, host, height: height + (isLast ? 22 : 0)});
   }
 
-  /** A number of one significant digit. */
+  /** A number of one significant digit: a longer one would be cut at the edge. */
   const round = (value) => Number(value.toPrecision(1));
 
   /** A click or a drag shows the frame below the pointer. */
@@ -291,7 +295,7 @@
     for (const kind of kinds) {
       const isLast = !data.classes.length && kind === kinds[kinds.length - 1];
       const lines = [{name: kind.name, values: data.curves[kind.key]}];
-      chart({...kind, lines, height: 84, isLast, hasMoments: kind.key === "speed"});
+      chart({...kind, lines, height: 84, isLast, hasMoments: kind.key === "speed_p99"});
     }
     if (data.classes.length) {
       const lines = data.classes.map((one) => ({name: one.name, values: one.probability}));
@@ -312,7 +316,7 @@
       const seen = moment.class_name ? `${moment.class_name} ${percent(moment.probability)}` : `Scene ${moment.scene}`;
       const button = make("button", {type: "button", on: () => { seekPlace(moment.place); at("screen").scrollIntoView({block: "nearest"}); }},
         make("img", {src: data.stills[moment.place], alt: `Heat at ${clock(moment.time_s)}`}),
-        make("span", {class: "line"}, make("strong", {}, clock(moment.time_s)), make("span", {class: "dim"}, `motion ${speedText(moment.speed)}`)),
+        make("span", {class: "line"}, make("strong", {}, clock(moment.time_s)), make("span", {class: "dim"}, `motion ${speedText(moment.speed_p99)}`)),
         make("small", {}, seen));
       at("moments").append(button);
       return button;

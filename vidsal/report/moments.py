@@ -1,6 +1,4 @@
-"""Scenes of a video, and the moments at which most happens. Pure maths."""
-
-from collections.abc import Sequence
+"""The moments of a video at which most happens. Pure maths."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,36 +7,6 @@ from numpy.typing import NDArray
 _APART_S = 1.0
 # Moments that a viewer looks through at a glance: two rows of pictures.
 _MOST_MOMENTS = 8
-
-
-def scene_starts(events: Sequence[str]) -> list[int]:
-    """Return the places at which scenes begin.
-
-    A flash of up to 0.5 s begins a scene; when the previous one comes back, it was none.
-
-    Parameters
-    ----------
-    events : sequence of str
-        One for each frame, see `vidsal.saliency.scenes.SceneDetector`.
-
-    Returns
-    -------
-    list of int
-        The first is 0.
-    """
-    # A cut, and the recuts after it, may all turn out to be parts of a flash.
-    starts = [(0, "first")]
-    for place, event in enumerate(events):
-        if place and event in ("cut", "recut"):
-            starts.append((place, event))
-        elif event == "rejoin" and starts[-1][1] == "recut":
-            starts.pop()
-        elif event == "return":
-            while starts[-1][1] == "recut":
-                starts.pop()
-            if starts[-1][1] == "cut":
-                starts.pop()
-    return [place for place, _ in starts]
 
 
 def strongest_moments(

@@ -1,4 +1,4 @@
-"""Scenes from the events of frames, and peaks of a curve."""
+"""Peaks of a curve."""
 
 from __future__ import annotations
 
@@ -9,22 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidsal.report.scenes import scene_starts, strongest_moments
-
-
-@pytest.mark.parametrize(
-    ("events", "starts"),
-    [
-        ("first", [0]), ("first same same", [0]), ("first same cut same cut", [0, 2, 4]),
-        # A flash of one frame is no scene, and neither is a longer one after which all goes on.
-        ("first flash same", [0]), ("first same cut same return same", [0]),
-        ("first same cut recut same return same cut", [0, 7]),
-        ("first cut recut rejoin same", [0, 1]), ("first cut same same recut same", [0, 1, 4]),
-        ("first cut same same return same cut recut return", [0]),
-    ],
-)  # fmt: skip
-def test_scene_starts(events: str, starts: list[int]) -> None:
-    assert scene_starts(events.split()) == starts
+from vidsal.report.moments import strongest_moments
 
 
 def hills(*peaks: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
