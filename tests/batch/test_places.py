@@ -138,3 +138,29 @@ def test_a_batch_reads_and_writes_addresses(
 def test_stores_need_a_local_folder(memory: str) -> None:
     with pytest.raises(UsageError, match="needs a local folder"):
         vidsal.run_batch("a.mp4", memory, _settings(), stores=True)
+
+
+@pytest.mark.parametrize("kind", ["file to file", "path to file", "file to path", "memory"])
+def test_no_source_at_an_address_is_replaced(
+    kind: str, make_clip: MakeClip, tmp_path: Path, memory: str
+) -> None:
+    content = make_clip("clip.mp4", frames=4).read_bytes()
+    local, address = str(tmp_path / "t"), f"file://{tmp_path}/t"
+    source, out = {
+        "file to file": (address, address), "path to file": (local, address),
+        "file to path": (address, local), "memory": (memory, memory),
+    }[kind]  # fmt: skip
+    folder_at(source).write("clip.mp4", content)
+    folder_at(source).write("other.mp4", content)
+    (tmp_path / "m.csv").write_text(
+        f"source,output\n{source}/clip.mp4,clip.mp4\n{source}/clip.mp4,other.mp4\n"
+        f"{source}/other.mp4,x.mp4\n"
+    )
+    summary = vidsal.run_batch(
+        str(tmp_path / "m.csv"), out, _settings(overwrite=True), progress=False
+    )
+    assert [one.status for one in summary.results] == ["failed", "failed", "done"]
+    assert "is the source itself" in str(summary.results[0].error)
+    assert "is one of the sources" in str(summary.results[1].error)
+    assert folder_at(source).read("clip.mp4") == content
+    assert folder_at(source).read("other.mp4") == content
