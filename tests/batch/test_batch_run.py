@@ -365,3 +365,15 @@ def test_outputs_of_other_options_are_no_sources(make_clip: MakeClip, has_addres
         assert len(summary.results) == count and summary.totals["failed"] == 0
     assert summary.totals["done"] == 1
     assert sorted(one.name for one in Path().glob("*.mp4")) == ["a.mp4", "a_saliency.mp4"]
+
+
+def test_numbers_and_nuls_of_a_manifest_are_names_of_files(make_clip: MakeClip) -> None:
+    make_clip("a.mp4", frames=4).rename("5")
+    Path("m.jsonl").write_text('{"source": 5}\n{"source": "a\\u0000"}\n{"source": 6}\n')
+    results = _batch("m.jsonl").results
+    assert [one.status for one in results] == ["done", "failed", "failed"]
+    assert results[1].error == "m.jsonl, line 2: the source holds a NUL"
+    assert str(results[2].error).endswith("6: there is no such file")
+    Path("list.txt").write_text("5\0\n")
+    (result,) = _batch("list.txt").results
+    assert result.status == "failed"

@@ -164,3 +164,22 @@ def test_no_source_at_an_address_is_replaced(
     assert "is one of the sources" in str(summary.results[1].error)
     assert folder_at(source).read("clip.mp4") == content
     assert folder_at(source).read("other.mp4") == content
+
+
+def test_what_addresses_cannot_be_is_said_in_one_line(
+    memory: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder_at(memory).write("in/a.mp4", b"x")
+    (result,) = vidsal.run_batch(
+        f"{memory}/in", tmp_path / "o", _settings(), progress=False
+    ).results
+    assert result.error == f"{memory}/in is a folder: give a glob of its files, {memory}/in/*.mp4"
+    with pytest.raises(UsageError, match="a manifest must be a local file"):
+        vidsal.run_batch(f"{memory}/m.csv", tmp_path / "o", _settings())
+    monkeypatch.setitem(__import__("sys").modules, "fsspec", None)
+    (tmp_path / "m.csv").write_text("source\na.mp4\ns3://bucket/a.mp4\n")
+    (tmp_path / "list.txt").write_text("s3://bucket/a.mp4\n")
+    for name in ("m.csv", "list.txt"):
+        with pytest.raises(VidsalError, match=r"s3://bucket/a.mp4: addresses need fsspec: pip"):
+            vidsal.run_batch(tmp_path / name, tmp_path / "p", _settings(), progress=False)
+    assert not (tmp_path / "p").exists()

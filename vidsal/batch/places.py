@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Protocol
 from vidsal.errors import VidsalError, flat, one_line
 from vidsal.runtime.atomic_write import atomic_write, writing
 from vidsal.sinks.fingerprint import checksum
+from vidsal.sources.resolve import is_named_as_media
 
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 # vidsal downloads or records these itself.
@@ -25,6 +26,10 @@ _OWN_SCHEMES = ("http", "https", "rtsp", "rtsps", "udp", "tcp", "rtmp", "srt")
 _SAME_SCHEMES = {"local": "file", "s3a": "s3", "gcs": "gs"}
 # Stores in which a file appears when its last byte has arrived. Moving a file there is a copy.
 _OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oci", "oss")
+
+
+class MissingPackageError(VidsalError):
+    """A package is missing that a scheme of addresses needs: no fault of one source."""
 
 
 def is_address(name: str) -> bool:
@@ -85,19 +90,23 @@ def open_store(address: str) -> tuple[Any, str]:
 
     Raises
     ------
+    MissingPackageError
+        If fsspec, or its driver for the scheme, is missing.
     VidsalError
-        If fsspec, or its driver for the scheme, is missing, or the address is unknown.
+        If the address cannot be understood.
     """
     try:
         import fsspec
     except ImportError as error:
-        raise VidsalError(
+        raise MissingPackageError(
             f'{redacted(address)}: addresses need fsspec: pip install "vidsal[remote]"'
         ) from error
     try:
         system, path = fsspec.core.url_to_fs(address)
-    except Exception as error:
+    except ImportError as error:
         # A missing driver says which package to install.
+        raise MissingPackageError(f"{redacted(address)}: {flat(error)}") from error
+    except Exception as error:
         raise VidsalError(f"{redacted(address)} cannot be opened: {flat(error)}") from error
     return system, path
 
@@ -112,14 +121,23 @@ def matches(address: str) -> list[str]:
 
     Raises
     ------
+    MissingPackageError
+        See `open_store`.
     VidsalError
-        If no file matches, or the store cannot be read.
+        If no file matches, the address is that of a folder, or the store cannot be read.
     """
-    if not any(mark in address for mark in "*?["):
-        return [address]
     system, pattern = open_store(address)
     with _store_errors(address, "listed"):
-        found = sorted(system.glob(pattern))
+        if not any(mark in address for mark in "*?["):
+            # A question for each of many files would take long: their names tell.
+            if not is_named_as_media(address) and system.isdir(pattern):
+                folder = redacted(address).rstrip("/")
+                raise VidsalError(f"{folder} is a folder: give a glob of its files, {folder}/*.mp4")
+            return [address]
+        found = sorted(
+            path for path, about in system.glob(pattern, detail=True).items()
+            if about["type"] != "directory"
+        )  # fmt: skip
     if not found:
         raise VidsalError(f"{redacted(address)}: there is no file that matches")
     return [str(system.unstrip_protocol(one)) for one in found]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vidsal.batch.manifest import Row, typed_rows
-from vidsal.batch.places import Folder, is_address, matches, place, redacted
+from vidsal.batch.places import Folder, MissingPackageError, is_address, matches, place, redacted
 from vidsal.batch.receipts import (
     BEGUN,
     PRIVATE,
@@ -184,12 +184,15 @@ def asked_rows(names: Sequence[str], *, is_recursive: bool) -> Iterator[tuple[So
     UsageError
         If a manifest has an unknown column, or a source is live.
     VidsalError
-        If a manifest cannot be read.
+        If a manifest cannot be read, or a package for addresses is missing.
     """
     for row in typed_rows(names):
         try:
             found = [] if row.error else _meant(row.source, is_recursive=is_recursive)
-        except (VidsalError, OSError) as error:
+        except MissingPackageError:
+            raise
+        except (VidsalError, OSError, ValueError) as error:
+            # A list may hold a name that the system refuses.
             row = dataclasses.replace(row, error=one_line(error))
             found = []
         if not found:
@@ -209,7 +212,11 @@ def _meant(source: str, *, is_recursive: bool) -> list[SourceName]:
     if not is_address(source):
         found = expand(source, is_recursive=is_recursive)
         # A list may name addresses.
-        return [_named(one.address) if is_address(one.address) else one for one in found]
+        return [
+            _named(address) if is_address(address) else one
+            for one in found
+            for address in (matches(one.address) if is_address(one.address) else [one.address])
+        ]
     return [_named(one) for one in matches(source)]
 
 
