@@ -338,6 +338,23 @@ def test_a_receipt_is_that_of_the_file_which_is_there(make_clip: MakeClip) -> No
     assert _batch(clip, layout="overlay", **given).totals["skipped"] == 1
 
 
+def test_a_failure_forgets_no_earlier_result(
+    make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = make_clip("a.mp4", frames=4)
+    _batch(clip)
+    output = OUT / "a_saliency.mp4"
+    whole = output.read_bytes()
+    output.write_bytes(whole[:-9])
+    with monkeypatch.context() as patch:
+        patch.setattr(work, "process", None)
+        assert _batch(clip).totals["failed"] == 1
+    # What stands there is still of this batch: no source, and replaced without being told to.
+    assert _batch(output).results[0].status == "skipped"
+    assert _batch(clip, retry_failed=True).totals["done"] == 1
+    assert output.read_bytes() == whole
+
+
 def test_an_output_has_one_source_and_lies_in_the_folder(make_clip: MakeClip) -> None:
     make_clip("a.mp4", frames=4)
     outputs = ("o.mp4", "./o.mp4", "O.MP4", "x/../o.mp4", "../o.mp4", "..", ".vidsal/o.mp4")

@@ -88,9 +88,10 @@ def test_object_stores_get_one_put(memory: str, monkeypatch: pytest.MonkeyPatch)
 
 def test_globs_and_missing_files(memory: str, tmp_path: Path) -> None:
     folder = folder_at(memory)
-    for name in ("b.mp4", "a.mp4", "c.txt"):
+    for name in ("b.mp4", "a.mp4", "c.txt", ".b.mp4.part.mp4", ".vidsal/p/c.mp4", "d.mp4/e.txt"):
         folder.write(name, b"x")
     assert [one.rpartition("/")[2] for one in matches(f"{memory}/*.mp4")] == ["a.mp4", "b.mp4"]
+    assert len(matches(f"{memory}/**/*.mp4")) == 2
     with pytest.raises(VidsalError, match="no file that matches"):
         matches(f"{memory}/*.mkv")
     with pytest.raises(VidsalError, match="there is no such file"):

@@ -134,9 +134,11 @@ def matches(address: str) -> list[str]:
                 folder = redacted(address).rstrip("/")
                 raise VidsalError(f"{folder} is a folder: give a glob of its files, {folder}/*.mp4")
             return [address]
+        # As in local globs, hidden files are left out: unfinished ones, and those of a batch.
+        fixed = len(re.split(r"[*?\[]", pattern)[0].rpartition("/")[0])
         found = sorted(
             path for path, about in system.glob(pattern, detail=True).items()
-            if about["type"] != "directory"
+            if about["type"] != "directory" and "/." not in path[fixed:]
         )  # fmt: skip
     if not found:
         raise VidsalError(f"{redacted(address)}: there is no file that matches")

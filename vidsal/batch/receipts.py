@@ -14,7 +14,7 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -233,7 +233,7 @@ def write_receipt(
     result: Result,
     values: Mapping[str, str],
     *,
-    files: Sequence[str] = (),
+    files: Iterable[str] = (),
     replaced: Collection[str] = (),
 ) -> None:
     """Write the receipt of a source that is done or failed.
@@ -245,8 +245,8 @@ def write_receipt(
         With its ``key``.
     values : mapping of str to str
         From `identity`.
-    files : sequence of str
-        Names of the results of a source that is done.
+    files : iterable of str
+        Names of the results of a source that is done; after a failure those of its earlier runs.
     replaced : collection of str
         Keys of receipts of other runs that name these files. They are removed when the source is
         done: what they tell of is no more.
@@ -256,10 +256,9 @@ def write_receipt(
     VidsalError
         If it cannot be written.
     """
-    states: dict[str, Any] = {}
     if result.status == "done":
         for key in replaced:
             out.remove(f"{RECEIPTS}/{key}.json")
-        states = {name: state._asdict() for name in files if (state := out.state(name))}
+    states = {name: state._asdict() for name in sorted(files) if (state := out.state(name))}
     content = result.as_json() | {"files": states, "identity": dict(values)}
     out.write(f"{RECEIPTS}/{result.key}.json", (json.dumps(content, indent=2) + "\n").encode())

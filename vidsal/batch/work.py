@@ -240,9 +240,10 @@ class Worker:
 
     def _finished(self, task: Task, result: Result) -> Result:
         """Write the receipt of a result, and return the result."""
+        names = result_names(task.output, task.results)
         write_receipt(
             self._out, result, task.identity,
-            files=result_names(task.output, task.results), replaced=task.replaced,
+            files=names if result.status == "done" else task.own_files, replaced=task.replaced,
         )  # fmt: skip
         self._out.remove(f"{BEGUN}/{task.key}")
         return result
