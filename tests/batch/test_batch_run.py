@@ -79,6 +79,10 @@ def test_each_source_leaves_a_receipt_and_nothing_else(sources: list[Path]) -> N
     for result in summary.results:
         receipt = receipts[result.source]
         assert receipt.pop("identity")["working_width"] == "64"
+        files = receipt.pop("files")
+        sizes = {name: (OUT / name).stat().st_size for name in files}
+        assert {name: state["size"] for name, state in files.items()} == sizes
+        assert len(files) == (result.status == "done")
         assert receipt == result.as_json()
     assert list((PRIVATE / "begun").iterdir()) == []
     assert not (PRIVATE / "staging").exists()
@@ -170,7 +174,7 @@ def test_outputs_of_others_are_not_replaced(sources: list[Path]) -> None:
 def test_outputs_of_a_killed_attempt_are_replaced(
     sources: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def killed(*_: Any) -> None:
+    def killed(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -309,3 +313,84 @@ def test_processes_give_the_same_results(sources: list[Path]) -> None:
     OUT.rename("processes")
     Path("alone").rename("out")
     assert [{one["key"] for one in _receipts()}] == keys
+
+
+def test_a_receipt_is_that_of_the_file_which_is_there(make_clip: MakeClip) -> None:
+    """A file of other options, a missing table, a torn file: each is done again."""
+    clip = make_clip("a.mp4", frames=4)
+    given: dict[str, Any] = {"tables": True, "annotate": True}
+    output, table = OUT / "a_saliency.mp4", OUT / "a_saliency.csv"
+    assert _batch(clip, layout="overlay", **given).totals["done"] == 1
+    overlay = output.read_bytes()
+    assert _batch(clip, layout="map", overwrite=True, **given).totals["done"] == 1
+    assert output.read_bytes() != overlay and len(_receipts()) == 1
+    # Without --overwrite the map stays.
+    assert "is not of this batch" in str(_batch(clip, layout="overlay", **given).results[0].error)
+    assert _batch(clip, layout="overlay", overwrite=True, **given).totals["done"] == 1
+    assert output.read_bytes() == overlay
+    table.unlink()
+    assert _batch(clip, layout="overlay", **given).totals["done"] == 1
+    assert table.exists()
+    for torn in (overlay[:-100], bytes(len(overlay))):
+        output.write_bytes(torn)
+        assert _batch(clip, layout="overlay", **given).totals["done"] == 1
+        assert output.read_bytes() == overlay
+    assert _batch(clip, layout="overlay", **given).totals["skipped"] == 1
+
+
+def test_a_failure_forgets_no_earlier_result(
+    make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = make_clip("a.mp4", frames=4)
+    _batch(clip)
+    output = OUT / "a_saliency.mp4"
+    whole = output.read_bytes()
+    output.write_bytes(whole[:-9])
+    with monkeypatch.context() as patch:
+        patch.setattr(work, "process", None)
+        assert _batch(clip).totals["failed"] == 1
+    # What stands there is still of this batch: no source, and replaced without being told to.
+    assert _batch(output).results[0].status == "skipped"
+    assert _batch(clip, retry_failed=True).totals["done"] == 1
+    assert output.read_bytes() == whole
+
+
+def test_an_output_has_one_source_and_lies_in_the_folder(make_clip: MakeClip) -> None:
+    make_clip("a.mp4", frames=4)
+    outputs = ("o.mp4", "./o.mp4", "O.MP4", "x/../o.mp4", "../o.mp4", "..", ".vidsal/o.mp4")
+    Path("m.csv").write_text("source,output\n" + "".join(f"a.mp4,{one}\n" for one in outputs))
+    results = _batch("m.csv").results
+    assert [one.status for one in results] == ["done", *["failed"] * 6]
+    assert [str(one.error).partition(": ")[2] for one in results[1:]] == [
+        "the output o.mp4 is that of a.mp4, too",
+        "the output O.MP4 is that of a.mp4, too",
+        "the output o.mp4 is that of a.mp4, too",
+        "the output ../o.mp4 must lie in the folder of results",
+        "the output .. must lie in the folder of results",
+        "the output .vidsal/o.mp4 must not lie in .vidsal, which holds the receipts",
+    ]
+    assert _visible() == {"o.mp4"} and not Path("o.mp4").exists()
+
+
+@pytest.mark.parametrize("has_address", [False, True])
+def test_outputs_of_other_options_are_no_sources(make_clip: MakeClip, has_address: bool) -> None:
+    make_clip("a.mp4", frames=4)
+    folder = f"file://{Path.cwd()}" if has_address else "."
+    sources = f"{folder}/*.mp4" if has_address else folder
+    for options, count in (({}, 1), ({}, 2), ({"layout": "map", "overwrite": True}, 2)):
+        summary = vidsal.run_batch(sources, folder, _settings(**options), progress=False)
+        assert len(summary.results) == count and summary.totals["failed"] == 0
+    assert summary.totals["done"] == 1
+    assert sorted(one.name for one in Path().glob("*.mp4")) == ["a.mp4", "a_saliency.mp4"]
+
+
+def test_numbers_and_nuls_of_a_manifest_are_names_of_files(make_clip: MakeClip) -> None:
+    make_clip("a.mp4", frames=4).rename("5")
+    Path("m.jsonl").write_text('{"source": 5}\n{"source": "a\\u0000"}\n{"source": 6}\n')
+    results = _batch("m.jsonl").results
+    assert [one.status for one in results] == ["done", "failed", "failed"]
+    assert results[1].error == "m.jsonl, line 2: the source holds a NUL"
+    assert str(results[2].error).endswith("6: there is no such file")
+    Path("list.txt").write_text("5\0\n")
+    (result,) = _batch("list.txt").results
+    assert result.status == "failed"

@@ -85,3 +85,33 @@ def test_a_manifest_must_be_readable(tmp_path: Path) -> None:
     for name in ("gone.csv", "bad.parquet"):
         with pytest.raises(VidsalError, match=f"{name} cannot be read as a manifest"):
             read_manifest(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("m.csv", "output\na.mp4\nb.mp4\n", "m.csv has no column source"),
+        ("m.jsonl", '{"output": "a.mp4"}\n{\n', "m.jsonl has no column source"),
+        ("m.csv", "source;output\na.mp4;b.mp4\n", "m.csv: separate columns by commas"),
+    ],
+)
+def test_a_manifest_names_sources(name: str, text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UsageError, match=message):
+        read_manifest(tmp_path / name)
+
+
+def test_odd_sources_cost_their_own_row(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    sources = ["a\u2028b.mp4", "n\0l.mp4", 5, True, ["a.mp4"], "7"]
+    lines = [json.dumps({"source": one}, ensure_ascii=False) for one in sources]
+    path.write_text("\r\n".join(lines), encoding="utf-8")
+    rows = read_manifest(path)
+    assert [(one.source, one.error) for one in rows] == [
+        (str(tmp_path / "a\u2028b.mp4"), ""),
+        ("n\\0l.mp4", "the source holds a NUL"),
+        (str(tmp_path / "5"), ""),
+        ("True", "the source must be a text, got True"),
+        ("['a.mp4']", "the source must be a text, got ['a.mp4']"),
+        (str(tmp_path / "7"), ""),
+    ]

@@ -88,9 +88,10 @@ def test_object_stores_get_one_put(memory: str, monkeypatch: pytest.MonkeyPatch)
 
 def test_globs_and_missing_files(memory: str, tmp_path: Path) -> None:
     folder = folder_at(memory)
-    for name in ("b.mp4", "a.mp4", "c.txt"):
+    for name in ("b.mp4", "a.mp4", "c.txt", ".b.mp4.part.mp4", ".vidsal/p/c.mp4", "d.mp4/e.txt"):
         folder.write(name, b"x")
     assert [one.rpartition("/")[2] for one in matches(f"{memory}/*.mp4")] == ["a.mp4", "b.mp4"]
+    assert len(matches(f"{memory}/**/*.mp4")) == 2
     with pytest.raises(VidsalError, match="no file that matches"):
         matches(f"{memory}/*.mkv")
     with pytest.raises(VidsalError, match="there is no such file"):
@@ -138,3 +139,48 @@ def test_a_batch_reads_and_writes_addresses(
 def test_stores_need_a_local_folder(memory: str) -> None:
     with pytest.raises(UsageError, match="needs a local folder"):
         vidsal.run_batch("a.mp4", memory, _settings(), stores=True)
+
+
+@pytest.mark.parametrize("kind", ["file to file", "path to file", "file to path", "memory"])
+def test_no_source_at_an_address_is_replaced(
+    kind: str, make_clip: MakeClip, tmp_path: Path, memory: str
+) -> None:
+    content = make_clip("clip.mp4", frames=4).read_bytes()
+    local, address = str(tmp_path / "t"), f"file://{tmp_path}/t"
+    source, out = {
+        "file to file": (address, address), "path to file": (local, address),
+        "file to path": (address, local), "memory": (memory, memory),
+    }[kind]  # fmt: skip
+    folder_at(source).write("clip.mp4", content)
+    folder_at(source).write("other.mp4", content)
+    (tmp_path / "m.csv").write_text(
+        f"source,output\n{source}/clip.mp4,clip.mp4\n{source}/clip.mp4,other.mp4\n"
+        f"{source}/other.mp4,x.mp4\n"
+    )
+    summary = vidsal.run_batch(
+        str(tmp_path / "m.csv"), out, _settings(overwrite=True), progress=False
+    )
+    assert [one.status for one in summary.results] == ["failed", "failed", "done"]
+    assert "is the source itself" in str(summary.results[0].error)
+    assert "is one of the sources" in str(summary.results[1].error)
+    assert folder_at(source).read("clip.mp4") == content
+    assert folder_at(source).read("other.mp4") == content
+
+
+def test_what_addresses_cannot_be_is_said_in_one_line(
+    memory: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder_at(memory).write("in/a.mp4", b"x")
+    (result,) = vidsal.run_batch(
+        f"{memory}/in", tmp_path / "o", _settings(), progress=False
+    ).results
+    assert result.error == f"{memory}/in is a folder: give a glob of its files, {memory}/in/*.mp4"
+    with pytest.raises(UsageError, match="a manifest must be a local file"):
+        vidsal.run_batch(f"{memory}/m.csv", tmp_path / "o", _settings())
+    monkeypatch.setitem(__import__("sys").modules, "fsspec", None)
+    (tmp_path / "m.csv").write_text("source\na.mp4\ns3://bucket/a.mp4\n")
+    (tmp_path / "list.txt").write_text("s3://bucket/a.mp4\n")
+    for name in ("m.csv", "list.txt"):
+        with pytest.raises(VidsalError, match=r"s3://bucket/a.mp4: addresses need fsspec: pip"):
+            vidsal.run_batch(tmp_path / name, tmp_path / "p", _settings(), progress=False)
+    assert not (tmp_path / "p").exists()

@@ -5,12 +5,13 @@ import dataclasses
 import difflib
 import io
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vidsal.batch.places import is_address
+from vidsal.batch.places import is_address, redacted
 from vidsal.errors import UsageError, VidsalError, flat
 from vidsal.settings import Settings, checked_option
 
@@ -80,7 +81,7 @@ def read_manifest(path: Path) -> list[Row]:
     Raises
     ------
     UsageError
-        If a column is no option, or there is no row.
+        If a column is no option, or there is no column ``source`` or no row.
     VidsalError
         If the file cannot be read.
     """
@@ -110,7 +111,7 @@ def _word(cell: str | None) -> str | None:
 
 
 def _json_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -137,27 +138,40 @@ _RECORDS = {
 
 
 def _require_known(columns: Iterable[str], path: Path) -> None:
-    """Raise `UsageError` for a column that is no option of a row."""
+    """Raise `UsageError` for a column that is no option of a row, or without a source."""
     fields = {one.name for one in dataclasses.fields(Settings)} - set(WHOLE_BATCH)
     known = {"source", "output", _FAULT, *fields}
-    for column in dict.fromkeys(columns):
+    columns = dict.fromkeys(columns)
+    if any(mark in column for column in columns for mark in ";\t"):
+        raise UsageError(f"{path}: separate columns by commas")
+    for column in columns:
         if column.replace("-", "_") not in known:
             near = difflib.get_close_matches(column.replace("-", "_"), known, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             whose = " of a row" if column.replace("-", "_") in WHOLE_BATCH else ""
             raise UsageError(f"{path}: column {column!r} is not an option{whose}{hint}")
+    # Lines that are no records have no columns; each of them is a row with an error.
+    if "source" not in columns and set(columns) != {_FAULT}:
+        raise UsageError(f"{path} has no column source, which names a file, folder or address")
 
 
 def _row(record: Mapping[str, Any], place: str, folder: Path) -> Row:
     """Return the row of a record, or one that says what is wrong with it."""
     values = {name.replace("-", "_"): value for name, value in record.items()}
     values = {name: value for name, value in values.items() if value is not None}
-    source = str(values.pop("source", ""))
+    given = values.pop("source", "")
+    source = str(given)
+    if "\0" in source:
+        return Row(source.replace("\0", "\\0"), place, error="the source holds a NUL")
     if _FAULT in values or not source:
         reason = values.get(_FAULT, "there is no source")
         return Row(source, place, error=str(reason))
-    if "://" not in source and not source.isdecimal():
-        source = str(folder / source)
+    if isinstance(given, bool) or not isinstance(given, (str, int)):
+        return Row(source, place, error=f"the source must be a text, got {given!r}")
+    if "://" not in source:
+        # A number is the name of a file: cameras are not for batches.
+        is_number = source.isdecimal()
+        source = f"{folder}{os.sep}{source}" if is_number else str(folder / source)
     output = str(values.pop("output", ""))
     options: dict[str, Any] = {}
     for name, value in values.items():
@@ -194,10 +208,12 @@ def typed_rows(names: Iterable[str]) -> Iterator[Row]:
     Raises
     ------
     UsageError, VidsalError
-        See `read_manifest`.
+        See `read_manifest`; also for a manifest at an address.
     """
     for name in names:
-        if is_manifest(name) and not is_address(name):
+        if is_manifest(name) and is_address(name):
+            raise UsageError(f"{redacted(name)}: a manifest must be a local file: copy it first")
+        if is_manifest(name):
             yield from read_manifest(Path(name))
         else:
             yield Row(name)

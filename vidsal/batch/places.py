@@ -3,6 +3,7 @@
 fsspec is an extra: it is imported only for addresses.
 """
 
+import os
 import posixpath
 import re
 import shutil
@@ -11,16 +12,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from vidsal.errors import VidsalError, flat, one_line
 from vidsal.runtime.atomic_write import atomic_write, writing
+from vidsal.sinks.fingerprint import checksum
+from vidsal.sources.resolve import is_named_as_media
 
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 # vidsal downloads or records these itself.
 _OWN_SCHEMES = ("http", "https", "rtsp", "rtsps", "udp", "tcp", "rtmp", "srt")
+# Two names of one scheme.
+_SAME_SCHEMES = {"local": "file", "s3a": "s3", "gcs": "gs"}
 # Stores in which a file appears when its last byte has arrived. Moving a file there is a copy.
 _OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oci", "oss")
+
+
+class MissingPackageError(VidsalError):
+    """A package is missing that a scheme of addresses needs: no fault of one source."""
 
 
 def is_address(name: str) -> bool:
@@ -44,6 +53,34 @@ def redacted(address: str) -> str:
     return re.sub(r"^([a-z0-9+.-]+://)[^/@]*@", r"\1", address, flags=re.IGNORECASE)
 
 
+def place(name: str) -> str:
+    """Return what all names of one file have in common: paths, and addresses of local files.
+
+    Nothing is opened, and no store is asked.
+
+    Parameters
+    ----------
+    name : str
+        A path or an address.
+
+    Examples
+    --------
+    >>> place("memory:///a/./b.mp4"), place("memory://a/b.mp4")
+    ('memory://a/b.mp4', 'memory://a/b.mp4')
+    """
+    if "\0" in name:
+        # No file has such a name.
+        return name
+    if not is_address(name):
+        return os.path.realpath(name)
+    scheme, _, path = redacted(name).partition("://")
+    scheme = _SAME_SCHEMES.get(scheme.lower(), scheme.lower())
+    if scheme == "file":
+        # A drive of Windows follows a third slash.
+        return os.path.realpath(re.sub(r"^/(?=[A-Za-z]:)", "", path))
+    return f"{scheme}://{posixpath.normpath(path.lstrip('/'))}"
+
+
 def open_store(address: str) -> tuple[Any, str]:
     """Return the file system of an address, and the path in it.
 
@@ -53,19 +90,23 @@ def open_store(address: str) -> tuple[Any, str]:
 
     Raises
     ------
+    MissingPackageError
+        If fsspec, or its driver for the scheme, is missing.
     VidsalError
-        If fsspec, or its driver for the scheme, is missing, or the address is unknown.
+        If the address cannot be understood.
     """
     try:
         import fsspec
     except ImportError as error:
-        raise VidsalError(
+        raise MissingPackageError(
             f'{redacted(address)}: addresses need fsspec: pip install "vidsal[remote]"'
         ) from error
     try:
         system, path = fsspec.core.url_to_fs(address)
-    except Exception as error:
+    except ImportError as error:
         # A missing driver says which package to install.
+        raise MissingPackageError(f"{redacted(address)}: {flat(error)}") from error
+    except Exception as error:
         raise VidsalError(f"{redacted(address)} cannot be opened: {flat(error)}") from error
     return system, path
 
@@ -80,14 +121,25 @@ def matches(address: str) -> list[str]:
 
     Raises
     ------
+    MissingPackageError
+        See `open_store`.
     VidsalError
-        If no file matches, or the store cannot be read.
+        If no file matches, the address is that of a folder, or the store cannot be read.
     """
-    if not any(mark in address for mark in "*?["):
-        return [address]
     system, pattern = open_store(address)
     with _store_errors(address, "listed"):
-        found = sorted(system.glob(pattern))
+        if not any(mark in address for mark in "*?["):
+            # A question for each of many files would take long: their names tell.
+            if not is_named_as_media(address) and system.isdir(pattern):
+                folder = redacted(address).rstrip("/")
+                raise VidsalError(f"{folder} is a folder: give a glob of its files, {folder}/*.mp4")
+            return [address]
+        # As in local globs, hidden files are left out: unfinished ones, and those of a batch.
+        fixed = len(re.split(r"[*?\[]", pattern)[0].rpartition("/")[0])
+        found = sorted(
+            path for path, about in system.glob(pattern, detail=True).items()
+            if about["type"] != "directory" and "/." not in path[fixed:]
+        )  # fmt: skip
     if not found:
         raise VidsalError(f"{redacted(address)}: there is no file that matches")
     return [str(system.unstrip_protocol(one)) for one in found]
@@ -143,6 +195,31 @@ def _store_errors(address: str, verb: str) -> Iterator[None]:
         raise VidsalError(f"{redacted(address)} cannot be {verb}: {one_line(error)}") from error
 
 
+class FileState(NamedTuple):
+    """What tells a result from another file of its name.
+
+    Attributes
+    ----------
+    size : int or None
+        In bytes; ``None`` for a folder, to which its owner may add.
+    checksum : str or None
+        Of the beginning and the end of a local file; ``None`` where it would cost a download.
+    """
+
+    size: int | None
+    checksum: str | None = None
+
+    def is_same(self, other: "FileState") -> bool:
+        """Return whether two states may be those of one file.
+
+        Parameters
+        ----------
+        other : FileState
+        """
+        is_told_apart = None not in (self.checksum, other.checksum)
+        return self.size == other.size and (not is_told_apart or self.checksum == other.checksum)
+
+
 class Folder(Protocol):
     """A folder of results. Files in it appear whole or not at all."""
 
@@ -158,6 +235,16 @@ class Folder(Protocol):
 
     def exists(self, name: str) -> bool:
         """Return whether there is a file of this name.
+
+        Parameters
+        ----------
+        name : str
+            Relative to the folder, with slashes.
+        """
+        ...
+
+    def state(self, name: str) -> FileState | None:
+        """Return what a file is like; ``None`` if it is missing.
 
         Parameters
         ----------
@@ -259,6 +346,16 @@ class LocalFolder:
         """See `Folder`."""
         return (self.path / name).exists()
 
+    def state(self, name: str) -> FileState | None:
+        """See `Folder`."""
+        path = self.path / name
+        try:
+            if path.is_dir():
+                return FileState(None)
+            return FileState(path.stat().st_size, checksum([path], has_names=False))
+        except OSError:
+            return None
+
     def names(self, subfolder: str) -> list[str]:
         """See `Folder`."""
         folder = self.path / subfolder
@@ -328,6 +425,17 @@ class RemoteFolder:
         with _store_errors(self.address(name), "read"):
             system.invalidate_cache(posixpath.dirname(path))
             return bool(system.exists(path))
+
+    def state(self, name: str) -> FileState | None:
+        """See `Folder`."""
+        system, path = open_store(f"{self.root}/{name}")
+        with _store_errors(self.address(name), "read"):
+            system.invalidate_cache(posixpath.dirname(path))
+            try:
+                found = system.info(path)
+            except FileNotFoundError:
+                return None
+            return FileState(None if found["type"] == "directory" else int(found["size"]))
 
     def names(self, subfolder: str) -> list[str]:
         """See `Folder`."""

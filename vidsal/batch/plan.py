@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from vidsal.batch.manifest import Row, typed_rows
-from vidsal.batch.places import Folder, is_address, matches, redacted
+from vidsal.batch.places import Folder, MissingPackageError, is_address, matches, place, redacted
 from vidsal.batch.receipts import (
     BEGUN,
-    RECEIPTS,
+    PRIVATE,
     Result,
+    files_of,
     identity,
     key_of,
     network_identity,
-    read_receipt,
+    read_receipts,
 )
 from vidsal.errors import UsageError, VidsalError, one_line, option
 from vidsal.result_names import output_names
@@ -47,6 +48,10 @@ class Task:
         See `vidsal.batch.receipts.identity`.
     key : str
         Name of the receipt.
+    own_files : frozenset of str
+        Names of files that an earlier run of this task has written.
+    replaced : frozenset of str
+        Keys of the receipts of other tasks that have written files of the same names.
     """
 
     source: SourceName
@@ -56,6 +61,8 @@ class Task:
     results: Mapping[str, bool]
     identity: Mapping[str, str]
     key: str
+    own_files: frozenset[str] = frozenset()
+    replaced: frozenset[str] = frozenset()
 
     def failure(self, error: str, **about: Any) -> Result:
         """Return the result of a failure.
@@ -87,6 +94,48 @@ def result_names(output: str, results: Mapping[str, bool]) -> list[str]:
     if results.get("store"):
         names.append(f"{stem}{STORE_SUFFIX}")
     return names
+
+
+def normal_output(output: str) -> str:
+    """Return the name that all spellings of an output's name have in common.
+
+    Parameters
+    ----------
+    output : str
+        Relative to the folder of the results.
+
+    Examples
+    --------
+    >>> normal_output("./day1//cam.mp4")
+    'day1/cam.mp4'
+    """
+    return output if "://" in output else posixpath.normpath(output.replace(os.sep, "/"))
+
+
+def name_fault(output: str) -> str:
+    """Return why no output can have a name; an empty text if one can.
+
+    Parameters
+    ----------
+    output : str
+        From `normal_output`.
+    """
+    if "\0" in output:
+        return "the name of the output holds a NUL"
+    if Path(output).is_absolute() or "://" in output:
+        return f"the output {output} must be relative to the folder of results"
+    first = output.partition("/")[0]
+    if first in ("", ".", ".."):
+        return f"the output {output} must lie in the folder of results"
+    if first.casefold() == PRIVATE:
+        return f"the output {output} must not lie in {PRIVATE}, which holds the receipts"
+    return ""
+
+
+def _place(source: SourceName) -> str:
+    """Return what two names of one source have in common."""
+    is_file = source.kind == "file" or is_address(source.address)
+    return place(source.address) if is_file else source.address
 
 
 def require_repeatable(settings: Settings) -> None:
@@ -135,12 +184,15 @@ def asked_rows(names: Sequence[str], *, is_recursive: bool) -> Iterator[tuple[So
     UsageError
         If a manifest has an unknown column, or a source is live.
     VidsalError
-        If a manifest cannot be read.
+        If a manifest cannot be read, or a package for addresses is missing.
     """
     for row in typed_rows(names):
         try:
             found = [] if row.error else _meant(row.source, is_recursive=is_recursive)
-        except (VidsalError, OSError) as error:
+        except MissingPackageError:
+            raise
+        except (VidsalError, OSError, ValueError) as error:
+            # A list may hold a name that the system refuses.
             row = dataclasses.replace(row, error=one_line(error))
             found = []
         if not found:
@@ -160,7 +212,11 @@ def _meant(source: str, *, is_recursive: bool) -> list[SourceName]:
     if not is_address(source):
         found = expand(source, is_recursive=is_recursive)
         # A list may name addresses.
-        return [_named(one.address) if is_address(one.address) else one for one in found]
+        return [
+            _named(address) if is_address(address) else one
+            for one in found
+            for address in (matches(one.address) if is_address(one.address) else [one.address])
+        ]
     return [_named(one) for one in matches(source)]
 
 
@@ -216,9 +272,15 @@ class Planner:
         self._networks: dict[tuple[object, ...], tuple[ModelChoice, dict[str, str]]] = {}
         require_repeatable(settings)
         self._network(settings)
-        # Two listings instead of two questions for each source.
+        # A listing instead of a question for each source.
         self._begun = set(out.names(BEGUN))
-        self._receipts = {name.removesuffix(".json") for name in out.names(RECEIPTS)}
+        self._receipts = read_receipts(out)
+        self._files = {key: files_of(receipt) for key, receipt in self._receipts.items()}
+        # Names are compared as Windows and macOS do.
+        self._writers: dict[str, set[str]] = {}
+        for key, files in self._files.items():
+            for name in files:
+                self._writers.setdefault(name.casefold(), set()).add(key)
 
     def planned(self, asked: Iterable[tuple[SourceName, Row]]) -> Iterator[Task | Result]:
         """Yield a task, or a result, for each source, in order.
@@ -232,40 +294,46 @@ class Planner:
         settings, faults = zip(*map(self._own_settings, rows), strict=True) if rows else ((), ())
         usual = output_names([source for source, _ in rows], settings)
         outputs = [
-            row.output or name.as_posix() for (_, row), name in zip(rows, usual, strict=True)
+            normal_output(row.output or name.as_posix())
+            for (_, row), name in zip(rows, usual, strict=True)
         ]
-        taken: dict[str, str] = {}
+        taken: dict[str, tuple[str, bool]] = {}
         planned: list[Task | Result] = []
         for (source, row), own, fault, output in zip(rows, settings, faults, outputs, strict=True):
-            reason = fault or self._fault(source, output, taken)
+            reason = fault or self._fault(source, output, taken, is_given=bool(row.output))
             if reason:
                 planned.append(_failed(source, row, reason))
                 continue
             for name in result_names(output, self._results):
-                taken[name] = source.display_name
+                taken[name.casefold()] = source.display_name, bool(row.output)
             planned.append(self._task(source, own, output))
-        own_outputs = {
-            os.path.realpath(self._out.address(output))
-            for one, output in zip(planned, outputs, strict=True)
-            if self._was_written(one)
-        }
-        others = {self._place(source) for source, _ in rows} - own_outputs
-        for (source, row), one, output in zip(rows, planned, outputs, strict=True):
-            if self._place(source) in own_outputs:
+        own_outputs = self._own_outputs(planned)
+        places = [_place(source) for source, _ in rows]
+        others = set(places) - own_outputs
+        for (source, row), one, source_place in zip(rows, planned, places, strict=True):
+            if source_place in own_outputs:
                 # An output of an earlier run, in the folder of the sources.
                 yield Result(source.display_name, "skipped")
-            elif isinstance(one, Task) and os.path.realpath(self._out.address(output)) in others:
+            elif isinstance(one, Task) and (name := self._name_among(one, others)):
                 yield _failed(
-                    source, row, f"the output {output} is one of the sources: give another name"
+                    source, row, f"the output {name} is one of the sources: give another name"
                 )
             else:
                 yield one
 
-    def _was_written(self, planned: Task | Result) -> bool:
-        """Say whether an earlier run of this batch may have written an output."""
-        if isinstance(planned, Task):
-            return planned.key in self._begun
-        return planned.status == "skipped" and planned.output is not None
+    def _own_outputs(self, planned: Iterable[Task | Result]) -> set[str]:
+        """Return the places of all files that earlier runs in this folder may have written."""
+        names = {name for files in self._files.values() for name in files}
+        for one in planned:
+            # Begun: the output may stand without a receipt.
+            if isinstance(one, Task) and one.key in self._begun:
+                names.update(result_names(one.output, one.results))
+        return {place(self._out.address(name)) for name in names}
+
+    def _name_among(self, task: Task, places: set[str]) -> str:
+        """Return the name of a result that has one of some places; an empty text if none has."""
+        names = result_names(task.output, task.results)
+        return next((name for name in names if place(self._out.address(name)) in places), "")
 
     def _own_settings(self, asked: tuple[SourceName, Row]) -> tuple[Settings, str]:
         """Return the settings of a row, and what is wrong with it."""
@@ -280,22 +348,29 @@ class Planner:
             return self._settings, one_line(error)
         return settings, ""
 
-    def _fault(self, source: SourceName, output: str, taken: Mapping[str, str]) -> str:
-        """Return why a source cannot have an output; an empty text if it can."""
-        if Path(output).is_absolute() or "://" in output:
-            return f"the output {output} must be relative to the folder of results"
-        if os.path.realpath(self._out.address(output)) == self._place(source):
-            return f"the output {output} is the source itself: give another name"
-        for name in result_names(output, self._results):
-            if name in taken:
-                return f"the output {name} is that of {taken[name]}, too"
-        return ""
+    def _fault(
+        self,
+        source: SourceName,
+        output: str,
+        taken: Mapping[str, tuple[str, bool]],
+        *,
+        is_given: bool,
+    ) -> str:
+        """Return why a source cannot have an output; an empty text if it can.
 
-    @staticmethod
-    def _place(source: SourceName) -> str:
-        """Return what two names of one file have in common."""
-        is_file = source.kind == "file" and not is_address(source.address)
-        return os.path.realpath(source.path) if is_file else source.address
+        `taken` has, for each name in small letters, its source, and whether a manifest gave it.
+        """
+        if fault := name_fault(output):
+            return fault
+        for name in result_names(output, self._results):
+            if place(self._out.address(name)) == _place(source):
+                return f"the output {name} is the source itself: give another name"
+        for name in result_names(output, self._results):
+            other, is_other_given = taken.get(name.casefold(), ("", False))
+            # Usual names are different, if only in case.
+            if other and (is_given or is_other_given):
+                return f"the output {name} is that of {other}, too"
+        return ""
 
     def _task(self, source: SourceName, settings: Settings, output: str) -> Task | Result:
         choice, network = self._network(settings)
@@ -304,25 +379,39 @@ class Planner:
         except VidsalError as error:
             return Result(source.display_name, "failed", error=one_line(error))
         key = key_of(values)
-        task = Task(source, settings, choice, output, self._results, values, key)
+        names = result_names(output, self._results)
+        writers = {one for name in names for one in self._writers.get(name.casefold(), ())}
+        task = Task(
+            source, settings, choice, output, self._results, values, key,
+            own_files=frozenset(self._files.get(key, ())), replaced=frozenset(writers - {key}),
+        )  # fmt: skip
         return self._earlier(task) or task
 
     def _earlier(self, task: Task) -> Result | None:
         """Return the result of a source that an earlier run has finished, else None."""
-        receipt = read_receipt(self._out, task.key) if task.key in self._receipts else None
+        receipt = self._receipts.get(task.key)
         if receipt is None:
             return None
-        address = self._out.address(task.output)
-        if receipt.get("status") == "done" and self._out.exists(task.output):
+        if receipt.get("status") == "done" and self._is_whole(task):
             return Result(
-                task.source.display_name, "skipped", address, frames=int(receipt["frames"]),
-                video_s=float(receipt["video_s"]), node=str(receipt["node"]), key=task.key,
+                task.source.display_name, "skipped", self._out.address(task.output),
+                frames=int(receipt["frames"]), video_s=float(receipt["video_s"]),
+                node=str(receipt["node"]), key=task.key,
             )  # fmt: skip
         if receipt.get("status") == "failed" and not self._retries_failed:
             return Result(
                 task.source.display_name, "skipped", error=str(receipt["error"]), key=task.key
             )
         return None
+
+    def _is_whole(self, task: Task) -> bool:
+        """Say whether all results of a task are there as its receipt tells."""
+        then = self._files[task.key]
+        for name in result_names(task.output, task.results):
+            state = self._out.state(name) if name in then else None
+            if state is None or not state.is_same(then[name]):
+                return False
+        return True
 
     def _network(self, settings: Settings) -> tuple[ModelChoice, dict[str, str]]:
         """Return the network of some settings and its identity; each is looked for once."""

@@ -14,12 +14,12 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from vidsal.batch.places import Folder, content_key, is_address
+from vidsal.batch.places import FileState, Folder, content_key, is_address
 from vidsal.errors import VidsalError
 from vidsal.settings import Settings
 from vidsal.settings.values import is_saved
@@ -197,7 +197,45 @@ def read_receipt(out: Folder, key: str) -> dict[str, Any] | None:
     return receipt if isinstance(receipt, dict) else None
 
 
-def write_receipt(out: Folder, result: Result, values: Mapping[str, str]) -> None:
+def read_receipts(out: Folder) -> dict[str, dict[str, Any]]:
+    """Return all readable receipts, without identities, by their keys.
+
+    Parameters
+    ----------
+    out : Folder
+    """
+    found = {}
+    for name in out.names(RECEIPTS):
+        key = name.removesuffix(".json")
+        if receipt := read_receipt(out, key):
+            receipt.pop("identity", None)
+            found[key] = receipt
+    return found
+
+
+def files_of(receipt: Mapping[str, Any]) -> dict[str, FileState]:
+    """Return the files that a receipt names, and what they were like when they were written.
+
+    Parameters
+    ----------
+    receipt : mapping of str
+        From `read_receipt`.
+    """
+    files = receipt.get("files")
+    try:
+        return {name: FileState(**state) for name, state in (files or {}).items()}
+    except (AttributeError, TypeError):
+        return {}
+
+
+def write_receipt(
+    out: Folder,
+    result: Result,
+    values: Mapping[str, str],
+    *,
+    files: Iterable[str] = (),
+    replaced: Collection[str] = (),
+) -> None:
     """Write the receipt of a source that is done or failed.
 
     Parameters
@@ -207,11 +245,20 @@ def write_receipt(out: Folder, result: Result, values: Mapping[str, str]) -> Non
         With its ``key``.
     values : mapping of str to str
         From `identity`.
+    files : iterable of str
+        Names of the results of a source that is done; after a failure those of its earlier runs.
+    replaced : collection of str
+        Keys of receipts of other runs that name these files. They are removed when the source is
+        done: what they tell of is no more.
 
     Raises
     ------
     VidsalError
         If it cannot be written.
     """
-    text = json.dumps(result.as_json() | {"identity": dict(values)}, indent=2) + "\n"
-    out.write(f"{RECEIPTS}/{result.key}.json", text.encode())
+    if result.status == "done":
+        for key in replaced:
+            out.remove(f"{RECEIPTS}/{key}.json")
+    states = {name: state._asdict() for name in sorted(files) if (state := out.state(name))}
+    content = result.as_json() | {"files": states, "identity": dict(values)}
+    out.write(f"{RECEIPTS}/{result.key}.json", (json.dumps(content, indent=2) + "\n").encode())

@@ -230,7 +230,8 @@ class Worker:
         # Outputs beside a mark are those of an attempt that ended before its receipt was written.
         if not self._out.exists(mark):
             for name in result_names(task.output, task.results):
-                if self._out.exists(name) and not self._is_overwriting:
+                is_own = self._is_overwriting or name in task.own_files
+                if not is_own and self._out.exists(name):
                     raise Refused(
                         f"{self._out.address(name)} exists and is not of this batch: give another "
                         f"folder, or {option('overwrite', True)} to replace it"
@@ -239,7 +240,11 @@ class Worker:
 
     def _finished(self, task: Task, result: Result) -> Result:
         """Write the receipt of a result, and return the result."""
-        write_receipt(self._out, result, task.identity)
+        names = result_names(task.output, task.results)
+        write_receipt(
+            self._out, result, task.identity,
+            files=names if result.status == "done" else task.own_files, replaced=task.replaced,
+        )  # fmt: skip
         self._out.remove(f"{BEGUN}/{task.key}")
         return result
 
