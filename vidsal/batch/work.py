@@ -16,7 +16,7 @@ from typing import Any
 from vidsal.batch.places import Folder, fetch, is_address
 from vidsal.batch.plan import Task, result_names
 from vidsal.batch.receipts import BEGUN, PARTS, STAGING, Result, write_receipt
-from vidsal.batch.schedule import Part, PartDone, Step, Value
+from vidsal.batch.schedule import NetworkFault, Part, PartDone, Step, Value
 from vidsal.batch.splitting import UnevenPartError, join_parts, parts_of, write_part
 from vidsal.errors import VidsalError, one_line, option
 from vidsal.pipeline import Outcome, process
@@ -85,8 +85,8 @@ class Worker:
 
         Returns
         -------
-        tuple of Part, PartDone or Result
-            A failure is a `Result`.
+        tuple of Part, PartDone, Result or NetworkFault
+            A failure of the source is a `Result`.
         """
         about: dict[str, Any] = {"node": self._node, "attempts": step.attempt}
         began_s = time.perf_counter()
@@ -97,6 +97,9 @@ class Worker:
                 assert step.part is not None
                 return self.part(step.task, step.part, say)
             result = self.join(step) if step.kind == "join" else self.whole(step.task, say)
+        except NetworkError as error:
+            assert isinstance(error.__cause__, VidsalError)
+            return NetworkFault(error.__cause__)
         except Refused as error:
             # The next run asks again: the source may be in order.
             return step.task.failure(str(error), **about)
@@ -116,12 +119,13 @@ class Worker:
         say : callable
             Gets seconds of video as they are done.
         """
+        network = self.opened_network(task)
         self.claim(task)
         with self.local_source(task) as source, self.staging() as folder:
             settings = self.own_settings(task, folder)
             with _real_names(task, source, folder, self._out):
                 outcome = process(
-                    source, settings, network=self.network(task),
+                    source, settings, network=network,
                     progress=partial(counted, say=say),
                 )  # fmt: skip
             self.deliver(task, folder)
@@ -137,6 +141,7 @@ class Worker:
         ----------
         task : Task
         """
+        self.opened_network(task)
         self.claim(task)
         assert self._split_s is not None
         with self.local_source(task) as source:
@@ -169,12 +174,13 @@ class Worker:
         if self._out.exists(record):
             values = json.loads(self._out.read(record))
             return PartDone(**values | {"size": tuple(values["size"])})
+        network = self.opened_network(task)
         with self.local_source(task) as source, self.staging() as folder:
             settings = self.own_settings(task, folder)
             try:
                 with _real_names(task, source, folder, self._out):
                     done = write_part(
-                        source, settings, part, self.network(task), folder,
+                        source, settings, part, network, folder,
                         lambda results: counted(results, None, say=say),
                     )  # fmt: skip
             except UnevenPartError as error:
@@ -320,8 +326,7 @@ class Worker:
         task : Task
         """
         settings = task.settings
-        changed = settings.changed(("Network", "Static map"))
-        wanted = task.choice, tuple(sorted(changed.items(), key=lambda item: item[0]))
+        wanted = task.choice, network_options(settings)
         if self._network is None or self._network[0] != wanted:
             # Two networks at a time may not fit into memory.
             self._network = None
@@ -331,6 +336,25 @@ class Worker:
             )
             self._network = wanted, Network(own, choice=self._choice(task.choice))
         return self._network[1]
+
+    def opened_network(self, task: Task) -> Network:
+        """Return the network of a task, opened.
+
+        Parameters
+        ----------
+        task : Task
+
+        Raises
+        ------
+        NetworkError
+            If it cannot be opened.
+        """
+        try:
+            network = self.network(task)
+            _ = network.stage
+        except VidsalError as error:
+            raise NetworkError from error
+        return network
 
     def _choice(self, choice: ModelChoice) -> ModelChoice:
         """Return a network whose files are on this machine."""
@@ -342,8 +366,23 @@ class Worker:
         )
 
 
+class NetworkError(Exception):
+    """A network cannot be opened; the cause says why."""
+
+
 class Refused(VidsalError):
     """An output that may not be replaced: no fault of the source."""
+
+
+def network_options(settings: Settings) -> tuple[tuple[str, object], ...]:
+    """Return the options by which networks differ.
+
+    Parameters
+    ----------
+    settings : Settings
+    """
+    changed = settings.changed(("Network", "Static map"))
+    return tuple(sorted(changed.items(), key=lambda item: item[0]))
 
 
 @contextmanager
