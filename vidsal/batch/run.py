@@ -13,7 +13,7 @@ from vidsal.batch.local import in_processes, in_turn, make_local_worker
 from vidsal.batch.places import Folder, LocalFolder, RemoteFolder, folder_at
 from vidsal.batch.plan import Planner, Task, asked_rows
 from vidsal.batch.progress import BatchProgress
-from vidsal.batch.receipts import PRIVATE, STAGING, Result, write_receipt
+from vidsal.batch.receipts import PARTS, PRIVATE, STAGING, Result, write_receipt
 from vidsal.batch.schedule import Schedule
 from vidsal.batch.splitting import require_splittable
 from vidsal.batch.summary import BatchSummary, write_summary
@@ -164,6 +164,11 @@ def _worked_at(
         is_interrupted = False
     finally:
         how.out.remove(STAGING)
+        if how.split_s is not None:
+            for result in collected.results:
+                if result.status == "failed" and result.key:
+                    # Other workers may have finished parts after the failure.
+                    how.out.remove(f"{PARTS}/{result.key}")
         summary = write_summary(
             how.out, collected.results, shown.elapsed_s, lost_workers=schedule.lost_workers,
             is_interrupted=is_interrupted,

@@ -173,7 +173,8 @@ class Schedule:
         ----------
         step : Step
         value : tuple of Part, PartDone, Result or NetworkFault
-            What the step gave; a `Result` of a part is that of a failure.
+            What the step gave; a `Result` of a part is that of a failure. A join that lacks a
+            part gives an empty tuple.
 
         Raises
         ------
@@ -201,6 +202,9 @@ class Schedule:
                 parts = tuple(done[number] for number in sorted(done))
                 self._waiting.appendleft(Step(task, "join", parts=parts))
             return None
+        if step.kind == "join":
+            self._ask_again(step)
+            return None
         if not value:
             if step.kind == "split" or self._parts.pop(task.key, None) is not None:
                 self._waiting.appendleft(Step(task))
@@ -209,6 +213,17 @@ class Schedule:
         # A source that has begun is finished before the next one begins.
         self._waiting.extendleft(Step(task, "part", part=part) for part in reversed(value))
         return None
+
+    def _ask_again(self, join: Step) -> None:
+        """Ask again for all parts of a join that lacked one; in the end for one run instead."""
+        task = join.task
+        attempt = self._attempts[task.key] = self._attempts.get(task.key, 1) + 1
+        if attempt > ATTEMPTS:
+            self._waiting.appendleft(Step(task))
+            return
+        self._parts[task.key] = {}
+        # Parts that are still there cost next to nothing.
+        self._waiting.extendleft(Step(task, "part", part=part) for part, _ in reversed(join.parts))
 
     def lost(self, step: Step, why: str) -> Result | None:
         """Take the loss of a worker; return a failure if its step is given up.

@@ -15,7 +15,7 @@ from typing import Any
 
 from vidsal.batch.places import Folder, fetch, is_address
 from vidsal.batch.plan import Task, result_names
-from vidsal.batch.receipts import BEGUN, PARTS, STAGING, Result, write_receipt
+from vidsal.batch.receipts import BEGUN, PARTS, STAGING, Result, read_receipt, write_receipt
 from vidsal.batch.schedule import NetworkFault, Part, PartDone, Step, Value
 from vidsal.batch.splitting import UnevenPartError, join_parts, parts_of, write_part
 from vidsal.errors import VidsalError, one_line, option
@@ -91,12 +91,17 @@ class Worker:
         about: dict[str, Any] = {"node": self._node, "attempts": step.attempt}
         began_s = time.perf_counter()
         try:
+            if step.attempt > 1 and (earlier := self._earlier(step.task)):
+                # The lost worker had finished it.
+                return dataclasses.replace(earlier, attempts=step.attempt)
             if step.kind == "split":
                 return self.split(step.task)
             if step.kind == "part":
                 assert step.part is not None
                 return self.part(step.task, step.part, say)
             result = self.join(step) if step.kind == "join" else self.whole(step.task, say)
+            if not result:
+                return ()
         except NetworkError as error:
             assert isinstance(error.__cause__, VidsalError)
             return NetworkFault(error.__cause__)
@@ -191,14 +196,22 @@ class Worker:
         self._out.write(record, json.dumps(dataclasses.asdict(done)).encode())
         return done
 
-    def join(self, step: Step) -> Result:
+    def join(self, step: Step) -> Result | tuple[()]:
         """Write the results of a source from those of its parts.
 
         Parameters
         ----------
         step : Step
+
+        Returns
+        -------
+        Result or tuple
+            An empty tuple if a part is missing.
         """
         task = step.task
+        for part, _ in step.parts:
+            if not self._out.exists(f"{PARTS}/{task.key}/{part.name}/{_RECORD}"):
+                return ()
         with self.local_source(task) as source, self.staging() as folder:
             settings = self.own_settings(task, folder)
             found = []
@@ -212,7 +225,6 @@ class Worker:
             with _real_names(task, source, folder, self._out):
                 join_parts(source, settings, found, folder)
             self.deliver(task, folder)
-        self._out.remove(f"{PARTS}/{task.key}")
         return Result(
             task.source.display_name, "done", self._out.address(task.output),
             frames=sum(done.frames for _, done in step.parts),
@@ -247,7 +259,18 @@ class Worker:
         """Write the receipt of a result, and return the result."""
         write_receipt(self._out, result, task.identity)
         self._out.remove(f"{BEGUN}/{task.key}")
+        if self._split_s is not None:
+            # After the receipt: a worker that is lost in between leaves what another one needs.
+            self._out.remove(f"{PARTS}/{task.key}")
         return result
+
+    def _earlier(self, task: Task) -> Result | None:
+        """Return the result of a task that has a receipt, if it is done."""
+        receipt = read_receipt(self._out, task.key) or {}
+        if receipt.get("status") != "done" or not self._out.exists(task.output):
+            return None
+        names = {one.name for one in dataclasses.fields(Result)} & receipt.keys()
+        return Result(**{name: receipt[name] for name in names})
 
     @contextmanager
     def local_source(self, task: Task) -> Iterator[SourceLike]:
