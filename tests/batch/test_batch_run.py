@@ -291,10 +291,19 @@ def test_a_network_that_cannot_be_opened_stops_the_batch(
 ) -> None:
     opened: list[str] = []
 
-    def open_static(choice: ModelChoice, settings: Settings) -> None:
-        opened.append(str(settings.layer))
-        if settings.layer != "auto":
-            raise UsageError(f"there is no layer {settings.layer}")
+    class Stage:
+        """A network without the layers that settings name."""
+
+        input_size = None
+
+        def chosen_layers(self, *size: int) -> None:
+            raise UsageError(f"there is no layer {opened[-1]} at {size}")
+
+    def open_static(_: ModelChoice, settings: Settings) -> Stage:
+        opened.append(settings.layer)
+        if settings.layer == "unopened":
+            raise VidsalError("the file cannot be loaded")
+        return Stage()
 
     for module in (models, plan):
         monkeypatch.setattr(module, "choose", lambda *_, **__: ModelChoice("lite0"))
@@ -303,7 +312,9 @@ def test_a_network_that_cannot_be_opened_stops_the_batch(
         opened.clear()
         with pytest.raises(UsageError, match="there is no layer nosuch"):
             _batch(sources, model="lite0", layer="nosuch", **split)
-        assert opened == ["nosuch"]
+        with pytest.raises(VidsalError, match="the file cannot be loaded"):
+            _batch(sources, model="lite0", layer="unopened", **split)
+        assert opened == ["nosuch", "unopened"]
         assert _visible() == set() and not (PRIVATE / "receipts").exists()
         assert not (PRIVATE / "begun").exists()
     # A row's own network is the row's own fault.
@@ -312,7 +323,7 @@ def test_a_network_that_cannot_be_opened_stops_the_batch(
     monkeypatch.setattr(work.Worker, "deliver", lambda *_: None)
     summary = _batch("rows.csv", model="lite0")
     assert [one.status for one in summary.results] == ["failed", "done"]
-    assert summary.results[0].error == "there is no layer nosuch"
+    assert summary.results[0].error == "there is no layer nosuch at (224, 224)"
     assert len(_receipts()) == 2
 
 

@@ -213,11 +213,11 @@ def _ray_options(
             if value:
                 raise UsageError(f"{option(name)} needs {option('ray')}")
         return None
-    from vidsal.batch.ray_cluster import RayOptions, imported_ray
+    from vidsal.batch.ray_cluster import RayOptions, imported_ray, require_usable
 
     options = RayOptions(address, cpus, gpus, slots)
     # Before anything is made: it may be missing.
-    imported_ray(address)
+    require_usable(imported_ray(address), options)
     return options
 
 

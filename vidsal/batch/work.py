@@ -18,7 +18,7 @@ from vidsal.batch.plan import Task, result_names
 from vidsal.batch.receipts import BEGUN, PARTS, STAGING, Result, read_receipt, write_receipt
 from vidsal.batch.schedule import NetworkFault, Part, PartDone, Step, Value
 from vidsal.batch.splitting import UnevenPartError, join_parts, parts_of, write_part
-from vidsal.errors import VidsalError, one_line, option
+from vidsal.errors import UsageError, VidsalError, one_line, option
 from vidsal.pipeline import Outcome, process
 from vidsal.settings import Settings
 from vidsal.sources.resolve import SourceLike
@@ -374,7 +374,7 @@ class Worker:
         """
         try:
             network = self.network(task)
-            _ = network.stage
+            _require_layers(network.stage, task.settings)
         except VidsalError as error:
             raise NetworkError from error
         return network
@@ -395,6 +395,20 @@ class NetworkError(Exception):
 
 class Refused(VidsalError):
     """An output that may not be replaced: no fault of the source."""
+
+
+def _require_layers(stage: Any, settings: Settings) -> None:
+    """Raise `UsageError` if a network lacks the layers that settings name."""
+    if stage is None or settings.layer == "auto":
+        return
+    # Which layers there are does not depend on the size, but whether it is taken may.
+    size = stage.input_size or (settings.short_side, settings.short_side)
+    try:
+        stage.chosen_layers(*size)
+    except UsageError:
+        raise
+    except VidsalError:
+        log.debug("the layers are not known before the first picture")
 
 
 def network_options(settings: Settings) -> tuple[tuple[str, object], ...]:
