@@ -323,7 +323,7 @@ def test_a_network_that_cannot_be_opened_stops_the_batch(
     monkeypatch.setattr(work.Worker, "deliver", lambda *_: None)
     summary = _batch("rows.csv", model="lite0")
     assert [one.status for one in summary.results] == ["failed", "done"]
-    assert summary.results[0].error == "there is no layer nosuch at (224, 224)"
+    assert summary.results[0].error == "there is no layer nosuch at (256, 256)"
     assert len(_receipts()) == 2
 
 
