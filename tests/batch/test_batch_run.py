@@ -338,6 +338,7 @@ def test_a_folder_has_one_batch_at_a_time(sources: list[Path]) -> None:
     _batch(sources[0], tell=again)
     assert inner == [f"another run works in {PRIVATE}: wait for it, or end it"]
 
+
 def test_processes_give_the_same_results(sources: list[Path]) -> None:
     _batch(sources, tables=True)
     OUT.rename("alone")

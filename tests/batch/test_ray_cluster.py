@@ -365,7 +365,7 @@ def test_ctrl_c_is_no_interruption_if_nothing_is_left(
 
 def test_starts_that_fail_in_turn_end_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     ray, results = _on_fake_ray(monkeypatch, repeat("fails"))
-    with pytest.raises(VidsalError, match="workers cannot start on the cluster.*no vidsal here$"):
+    with pytest.raises(VidsalError, match=r"workers cannot start on the cluster.*no vidsal here$"):
         list(results)
     assert ray.started == ["fails"] * 5
 
