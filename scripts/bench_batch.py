@@ -3,16 +3,21 @@
     python scripts/bench_batch.py                       # one slot, in this process and on Ray
     python scripts/bench_batch.py --slots 2             # two slots against two plain runs
 
-One slot: tasks of 20 s of 1280x720, one after the other. `vidsal.run` does the same clips in the
-same process, with a network that is loaded before the clock starts, as a slot has one after its
-first task. Two slots: two processes of plain `vidsal run` at a time against two slots of a local
-Ray cluster; starts count for both, and the cluster's own start does not, as a cluster runs already.
-Turns alternate. Run it on a quiet machine: it says so if the load is above 1.
+Each slot does clips of 20 s of 1280x720, one after the other. What counts is the wall time from the
+end of the first clip of each slot to the end of the last clip of all. Starts, and loading networks,
+are over by then if clips are not much shorter. What a task costs outside the work itself counts:
+handing out steps, receipts, moving files. The same is measured of plain runs.
+
+One slot: `vidsal.run_all` in this process, against a batch in this process and one on a slot of a
+local Ray cluster. Two slots: two processes of `vidsal run` at a time, against two slots of a local
+Ray cluster; all four have half of the threads. Turns alternate. Run it on a quiet machine: it says
+so if the load is above 1.
 
 Needs Ray for the turns on a cluster.
 """
 
 import argparse
+import dataclasses
 import os
 import statistics
 import subprocess
@@ -24,8 +29,7 @@ from pathlib import Path
 
 import vidsal
 from vidsal.media import ffmpeg
-from vidsal.pipeline import process
-from vidsal.static.models import Network
+from vidsal.runtime.workers import thread_variables, usable_cores
 
 # A load above this many processes makes the figures worthless.
 _QUIET = 1.0
@@ -35,19 +39,30 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--slots", type=int, default=1, choices=[1, 2])
-    parser.add_argument("--tasks", type=int, default=3, help="clips of each turn")
+    parser.add_argument("--tasks", type=int, default=3, help="clips of each slot that are timed")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each kind")
     parser.add_argument("--seconds", type=float, default=20, help="length of a clip")
     parser.add_argument("--model", default="lite0")
     arguments = parser.parse_args()
     if os.getloadavg()[0] > _QUIET:
         print(f"the load is {os.getloadavg()[0]:.1f}: figures of a busy machine are not right")
+    count = (arguments.tasks + 1) * arguments.slots
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        clips = [made(folder / f"{n}.mp4", arguments.seconds, n) for n in range(arguments.tasks)]
-        settings = vidsal.Settings(model=arguments.model, overwrite=True)
-        measure = in_one_slot if arguments.slots == 1 else in_two_slots
-        measure(clips, settings, arguments.rounds, folder)
+        clips = [made(folder / f"{n}.mp4", arguments.seconds, n) for n in range(count)]
+        settings = vidsal.Settings(model=arguments.model)
+        if arguments.slots == 1:
+            turns: dict[str, Callable[[], float]] = {
+                "plain runs": lambda: plain(clips, settings, new(folder)),
+                "batch in this process": lambda: batch(clips, settings, new(folder)),
+                "batch on a slot of Ray": lambda: batch_on_ray(clips, settings, new(folder), 1),
+            }
+        else:
+            turns = {
+                "two plain runs": lambda: two_plain(clips, settings, new(folder)),
+                "two slots of Ray": lambda: batch_on_ray(clips, settings, new(folder), 2),
+            }
+        report(turns, arguments.rounds)
 
 
 def made(path: Path, seconds: float, number: int) -> Path:
@@ -60,80 +75,74 @@ def made(path: Path, seconds: float, number: int) -> Path:
     return path
 
 
-def in_one_slot(
-    clips: Sequence[Path], settings: vidsal.Settings, rounds: int, folder: Path
-) -> None:
-    """Compare plain runs with a batch in this process, and with a slot of a cluster."""
-    network = Network(settings)
-    process(clips[0], with_output(settings, folder / "warm.mp4"), network=network)
-
-    def plain() -> float:
-        began_s = time.perf_counter()
-        for clip in clips:
-            process(clip, with_output(settings, folder / "plain.mp4"), network=network)
-        return time.perf_counter() - began_s
-
-    # The first task of each batch loads a network, which is no overhead of a task.
-    def batch(place: Path, **options: object) -> float:
-        given = [clips[0].with_name("first.mp4"), *clips]
-        given[0].write_bytes(clips[0].read_bytes())
-        out = Path(tempfile.mkdtemp(dir=place))
-        summary = vidsal.run_batch(given, out, settings, progress=False, **options)  # type: ignore[arg-type]
-        assert summary.totals["done"] == len(given), summary.results
-        return sum(one.seconds for one in summary.results[1:])
-
-    turns: dict[str, Callable[[], float]] = {
-        "plain runs": plain,
-        "batch in this process": lambda: batch(folder),
-        "batch on a slot of Ray": lambda: batch(
-            folder, ray="local", slots=1, cpus_per_actor=os.cpu_count() or 1
-        ),
-    }
-    report(turns, rounds)
+def new(folder: Path) -> Path:
+    """Return a new folder."""
+    return Path(tempfile.mkdtemp(dir=folder))
 
 
-def in_two_slots(
-    clips: Sequence[Path], settings: vidsal.Settings, rounds: int, folder: Path
-) -> None:
-    """Compare two plain runs at a time with two slots of a cluster."""
-    import ray
+class Ends:
+    """When tasks ended."""
 
-    halves = [clips[::2], clips[1::2]]
+    def __init__(self) -> None:
+        self._times_s: list[float] = []
 
-    def plain() -> float:
-        began_s = time.perf_counter()
-        command = [sys.executable, "-m", "vidsal", "run", "--model", settings.model_name]
-        processes = [
-            subprocess.Popen(
-                [*command, *map(str, half), "-o", str(folder / f"plain{n}"), "--overwrite"],
-                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            )
-            for n, half in enumerate(halves)
-        ]  # fmt: skip
-        assert [one.wait() for one in processes] == [0, 0]
-        return time.perf_counter() - began_s
+    def tell(self, _: object) -> None:
+        """Take the end of a task."""
+        self._times_s.append(time.perf_counter())
 
-    def batch() -> float:
-        began_s = time.perf_counter()
-        out = Path(tempfile.mkdtemp(dir=folder))
-        summary = vidsal.run_batch(clips, out, settings, ray="local", slots=2, progress=False)
-        assert summary.totals["done"] == len(clips), summary.results
-        return time.perf_counter() - began_s
-
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    try:
-        report({"two plain runs": plain, "two slots": batch}, rounds)
-    finally:
-        ray.shutdown()
+    def span_s(self, tasks: int, slots: int) -> float:
+        """Return the seconds from the end of the first task of each slot to the last end."""
+        assert len(self._times_s) == tasks, f"{len(self._times_s)} of {tasks} tasks were told of"
+        return self._times_s[-1] - self._times_s[slots - 1]
 
 
-def with_output(settings: vidsal.Settings, output: Path) -> vidsal.Settings:
-    """Return settings that write to a file."""
-    import dataclasses
+def plain(clips: Sequence[Path], settings: vidsal.Settings, out: Path) -> float:
+    """Return the time of what ``vidsal run`` does, in this process."""
+    ends = Ends()
+    own = dataclasses.replace(settings, output=out)
+    outcomes = vidsal.run_all(clips, own, progress=False, tell=ends.tell)
+    assert not any(one.error for one in outcomes), outcomes
+    return ends.span_s(len(clips), 1)
 
-    return dataclasses.replace(settings, output=output)
+
+def batch(
+    clips: Sequence[Path], settings: vidsal.Settings, out: Path, slots: int = 1, **options: object
+) -> float:
+    """Return the time of a batch."""
+    ends = Ends()
+    summary = vidsal.run_batch(
+        clips, out, settings, progress=False, tell=ends.tell, **options  # type: ignore[arg-type]
+    )  # fmt: skip
+    assert summary.totals["done"] == len(clips), summary.results
+    return ends.span_s(len(clips), slots)
+
+
+def batch_on_ray(clips: Sequence[Path], settings: vidsal.Settings, out: Path, slots: int) -> float:
+    """Return the time of a batch on a local cluster, whose slots share all cores."""
+    cpus = max(1, usable_cores() // slots)
+    return batch(clips, settings, out, slots, ray="local", cpus_per_actor=cpus)
+
+
+def two_plain(clips: Sequence[Path], settings: vidsal.Settings, out: Path) -> float:
+    """Return the time of two processes of ``vidsal run``, each with half of the clips."""
+    ends = Ends()
+    # Unbuffered: each prints the name of an output when that is written.
+    command = [sys.executable, "-u", "-m", "vidsal", "run", "--model", settings.model_name]
+    environment = os.environ | thread_variables(max(1, usable_cores() // 2))
+    reading, writing = os.pipe()
+    processes = [
+        subprocess.Popen(
+            [*command, *map(str, half), "-o", str(out / f"{n}")],
+            stdout=writing, stderr=subprocess.DEVNULL, env=environment,
+        )
+        for n, half in enumerate([clips[::2], clips[1::2]])
+    ]  # fmt: skip
+    os.close(writing)
+    with os.fdopen(reading) as lines:
+        for line in lines:
+            ends.tell(line)
+    assert [one.wait() for one in processes] == [0, 0]
+    return ends.span_s(len(clips), 2)
 
 
 def report(turns: dict[str, Callable[[], float]], rounds: int) -> None:

@@ -200,3 +200,16 @@ def test_steady_rate_of_bursts_is_the_rate_of_the_calls(
     assert load_script("bench_turns").steady_rate(times) == pytest.approx(16, rel=1e-3)
     even = [5 + n / 60 for n in range(200)]
     assert load_script("bench_turns").steady_rate(even) == pytest.approx(60)
+
+
+def test_the_rate_of_slots_is_timed_from_their_first_tasks(
+    load_script: LoadScript, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = load_script("bench_batch").Ends()
+    times_s = iter([5.0, 6.0, 9.0, 11.0, 13.5])
+    monkeypatch.setattr("time.perf_counter", lambda: next(times_s))
+    for _ in range(5):
+        ends.tell(None)
+    assert (ends.span_s(5, 1), ends.span_s(5, 2)) == (8.5, 7.5)
+    with pytest.raises(AssertionError, match="5 of 6 tasks"):
+        ends.span_s(6, 1)

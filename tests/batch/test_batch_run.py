@@ -13,11 +13,13 @@ from conftest import MakeClip
 from pipeline_help import decoded_video
 
 import vidsal
-from vidsal.batch import work
+from vidsal.batch import plan, work
 from vidsal.batch.receipts import Result
 from vidsal.errors import UsageError, VidsalError
 from vidsal.pipeline import Outcome, process
 from vidsal.settings import Settings
+from vidsal.static import models
+from vidsal.static.models import ModelChoice
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 OUT = Path("out")
@@ -30,7 +32,7 @@ def _settings(**options: Any) -> Settings:
 
 def _batch(sources: Any, **options: Any) -> vidsal.BatchSummary:
     given = {name: options.pop(name) for name in ("tables", "workers", "retry_failed", "tell",
-             "stores") if name in options}  # fmt: skip
+             "stores", "split") if name in options}  # fmt: skip
     return vidsal.run_batch(sources, OUT, _settings(**options), progress=False, **given)
 
 
@@ -288,6 +290,47 @@ def test_wrong_configurations_stop_at_once(sources: list[Path]) -> None:
     assert not OUT.exists()
 
 
+def test_a_network_that_cannot_be_opened_stops_the_batch(
+    sources: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+
+    class Stage:
+        """A network without the layers that settings name."""
+
+        input_size = None
+
+        def chosen_layers(self, *size: int) -> None:
+            raise UsageError(f"there is no layer {opened[-1]} at {size}")
+
+    def open_static(_: ModelChoice, settings: Settings) -> Stage:
+        opened.append(settings.layer)
+        if settings.layer == "unopened":
+            raise VidsalError("the file cannot be loaded")
+        return Stage()
+
+    for module in (models, plan):
+        monkeypatch.setattr(module, "choose", lambda *_, **__: ModelChoice("lite0"))
+    monkeypatch.setattr(models, "open_static", open_static)
+    for split in ({}, {"split": 10}):
+        opened.clear()
+        with pytest.raises(UsageError, match="there is no layer nosuch"):
+            _batch(sources, model="lite0", layer="nosuch", **split)
+        with pytest.raises(VidsalError, match="the file cannot be loaded"):
+            _batch(sources, model="lite0", layer="unopened", **split)
+        assert opened == ["nosuch", "unopened"]
+        assert _visible() == set() and not (PRIVATE / "receipts").exists()
+        assert not (PRIVATE / "begun").exists()
+    # A row's own network is the row's own fault.
+    Path("rows.csv").write_text(f"source,layer\n{sources[0]},nosuch\n{sources[2]},\n")
+    monkeypatch.setattr(work, "process", lambda *_, **__: Outcome("b", frames=4))
+    monkeypatch.setattr(work.Worker, "deliver", lambda *_: None)
+    summary = _batch("rows.csv", model="lite0")
+    assert [one.status for one in summary.results] == ["failed", "done"]
+    assert summary.results[0].error == "there is no layer nosuch at (256, 256)"
+    assert len(_receipts()) == 2
+
+
 def test_a_folder_has_one_batch_at_a_time(sources: list[Path]) -> None:
     inner: list[str] = []
 
@@ -298,8 +341,6 @@ def test_a_folder_has_one_batch_at_a_time(sources: list[Path]) -> None:
 
     _batch(sources[0], tell=again)
     assert inner == [f"another run works in {PRIVATE}: wait for it, or end it"]
-
-    """A clip whose worker is killed each time."""
 
 
 def test_processes_give_the_same_results(sources: list[Path]) -> None:

@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from vidsal.batch.plan import Task
 from vidsal.batch.receipts import Result
-from vidsal.batch.schedule import ATTEMPTS, Part, PartDone, Schedule, Step
+from vidsal.batch.schedule import ATTEMPTS, NetworkFault, Part, PartDone, Schedule, Step
+from vidsal.errors import VidsalError
 from vidsal.settings import Settings
 from vidsal.sources.resolve import parse_source
 from vidsal.static.models import ModelChoice
@@ -76,6 +79,31 @@ def test_parts_come_before_other_sources_and_end_in_a_join() -> None:
     # b is not worth a split.
     assert schedule.ended(_taken(schedule), ()) is None
     assert _taken(schedule).kind == "whole"
+
+
+def test_a_join_that_lacks_parts_asks_for_them_and_in_the_end_for_one_run() -> None:
+    schedule = Schedule([_task("a")], is_splitting=True)
+    parts = tuple(Part(n, 2, 0.0, 10.0 * n, 10.0 * (n + 1)) for n in range(2))
+    schedule.ended(_taken(schedule), parts)
+    for _ in range(ATTEMPTS):
+        steps = schedule.take_all()
+        assert [one.part for one in steps] == list(parts)
+        for step in steps:
+            schedule.ended(step, PartDone(5, 5, (48, 64), 1.0, 2.0))
+        join = _taken(schedule)
+        assert join.kind == "join"
+        assert schedule.ended(join, ()) is None
+    assert [one.kind for one in schedule.take_all()] == ["whole"]
+
+
+def test_a_network_fault_is_that_of_the_batch_unless_the_source_has_its_own() -> None:
+    schedule = Schedule([_task("a"), _task("b")], own_networks={"a"})
+    fault = NetworkFault(VidsalError("no weights"))
+    result = schedule.ended(_taken(schedule), fault)
+    assert result is not None
+    assert (result.status, result.error, result.node) == ("failed", "no weights", "")
+    with pytest.raises(VidsalError, match="no weights"):
+        schedule.ended(_taken(schedule), fault)
 
 
 def test_a_failed_part_fails_its_source_once() -> None:

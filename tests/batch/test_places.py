@@ -37,6 +37,22 @@ def test_addresses_are_told_from_paths_and_streams(name: str, expected: bool) ->
     assert is_address(name) is expected
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_leave_no_fetched_sources(
+    workers: int, make_clip: MakeClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    addresses = [f"file://{make_clip(name, frames=4)}" for name in ("a.mp4", "b.mp4")]
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    summary = vidsal.run_batch(
+        addresses, tmp_path / "out", _settings(), workers=workers, progress=False
+    )
+    assert summary.totals["done"] == 2
+    assert list(temporary.glob("vidsal-*")) == []
+
+
 @pytest.mark.parametrize("kind", ["path", "file", "memory"])
 def test_files_appear_whole_under_their_names(
     kind: str, tmp_path: Path, memory: str, monkeypatch: pytest.MonkeyPatch

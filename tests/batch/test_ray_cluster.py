@@ -4,11 +4,15 @@ import hashlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
+from itertools import chain, repeat
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,10 +22,17 @@ from conftest import MakeClip, until
 from pipeline_help import decoded_video
 
 import vidsal
-from vidsal.batch.ray_cluster import RayOptions, SharedFile, local_copy
+from vidsal.batch import ray_cluster
+from vidsal.batch.places import LocalFolder
+from vidsal.batch.plan import Task
+from vidsal.batch.ray_cluster import RayOptions, SharedFile, local_copy, on_ray, require_usable
 from vidsal.batch.receipts import Result
+from vidsal.batch.schedule import Schedule, Step
 from vidsal.errors import UsageError, VidsalError
+from vidsal.runtime.workers import usable_cores
 from vidsal.settings import Settings
+from vidsal.sources.resolve import parse_source
+from vidsal.static.models import ModelChoice
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.usefixtures("own_folder")
@@ -228,6 +239,147 @@ def test_wrong_options_of_a_cluster_stop_at_once() -> None:
             vidsal.run_batch("a.mp4", "out", _settings(), progress=False, **given)
     with pytest.raises(UsageError, match="do not share this memory"):
         vidsal.run_batch("a.mp4", "memory://out", _settings(), ray="local", progress=False)
+
+
+def test_a_cluster_that_cannot_be_used_is_one_line_at_once() -> None:
+    ray = SimpleNamespace(is_initialized=lambda: False)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        for taken in (address, f"ray://{address}", "auto", "local"):
+            require_usable(ray, RayOptions(taken))
+    with pytest.raises(VidsalError, match=rf"ray='{address}': nothing answers there") as caught:
+        require_usable(ray, RayOptions(address))
+    assert not isinstance(caught.value, UsageError) and "\n" not in str(caught.value)
+    with pytest.raises(UsageError, match="'abc'"):
+        require_usable(ray, RayOptions("127.0.0.1:abc"))
+    cores = usable_cores()
+    require_usable(ray, RayOptions("local", cpus=cores))
+    with pytest.raises(UsageError, match=f"is more than the {cores} CPUs that ray='local' has"):
+        require_usable(ray, RayOptions("local", cpus=cores + 1))
+
+
+class _LostError(Exception):
+    """What Ray reports of an actor that is lost."""
+
+
+class _FakeRay:
+    """Ray with actors whose starts work, fail, or never end."""
+
+    exceptions = SimpleNamespace(RayTaskError=ZeroDivisionError, RayError=_LostError)
+
+    def __init__(self, starts: Iterable[str], on_wait: Callable[[int, list[Any]], None]) -> None:
+        self._starts, self._on_wait, self._waits = iter(starts), on_wait, 0
+        self.started: list[str] = []
+
+    def put(self, value: Any) -> Any:
+        return value
+
+    def kill(self, _: Any) -> None:
+        pass
+
+    def remote(self, _: Any) -> Any:
+        return SimpleNamespace(options=lambda **_: SimpleNamespace(remote=self._actor))
+
+    def _actor(self, *_: Any) -> Any:
+        kind = next(self._starts)
+        self.started.append(kind)
+
+        def do(step: Step) -> tuple[str, str]:
+            return "do", step.task.key
+
+        return SimpleNamespace(
+            ready=SimpleNamespace(remote=lambda: (kind, len(self.started))),
+            do=SimpleNamespace(options=lambda **_: SimpleNamespace(remote=do)),
+            close=SimpleNamespace(remote=lambda: ("works", 0)),
+        )
+
+    def wait(self, references: list[Any], **_: Any) -> tuple[list[Any], list[Any]]:
+        self._waits += 1
+        assert self._waits < 100, "the batch does not end"
+        self._on_wait(self._waits, references)
+        ready = [one for one in references if one[0] != "never"]
+        return ready, [one for one in references if one[0] == "never"]
+
+    def get(self, reference: Any) -> Any:
+        kind, value = reference
+        if kind == "fails":
+            raise _LostError("no vidsal here. And more")
+        if kind == "do":
+            return Result(value, "done", "out", node="n", key=value), []
+        return True
+
+
+def _on_fake_ray(
+    monkeypatch: pytest.MonkeyPatch,
+    starts: Iterable[str],
+    *,
+    tasks: int = 3,
+    slots: int = 1,
+    on_wait: Callable[[int, list[Any]], None] = lambda *_: None,
+) -> tuple[_FakeRay, Iterator[Result]]:
+    ray = _FakeRay(starts, on_wait)
+    monkeypatch.setattr(ray_cluster, "connected", lambda _: nullcontext(ray))
+    planned = [
+        Task(
+            parse_source(f"{n}.mp4"), Settings(model="none"), ModelChoice("none"), f"{n}.mkv", {},
+            {}, f"{n}",
+        )
+        for n in range(tasks)
+    ]  # fmt: skip
+    results = on_ray(
+        Schedule(planned), planned, LocalFolder(Path("out")), lambda _: None,
+        RayOptions("auto", slots=slots), is_overwriting=False, split_s=None,
+    )  # fmt: skip
+    return ray, results
+
+
+def _interrupt_at(kind: str) -> Callable[[int, list[Any]], None]:
+    """Press Ctrl-C once, when something of a kind is awaited."""
+    pressed: list[int] = []
+
+    def on_wait(number: int, references: list[Any]) -> None:
+        if not pressed and any(one[0] == kind for one in references):
+            pressed.append(number)
+            raise KeyboardInterrupt
+
+    return on_wait
+
+
+def test_ctrl_c_does_not_wait_for_actors_that_never_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, results = _on_fake_ray(monkeypatch, repeat("never"), on_wait=_interrupt_at("never"))
+    with pytest.raises(KeyboardInterrupt):
+        list(results)
+
+
+@pytest.mark.parametrize(("tasks", "is_interrupted"), [(1, False), (2, True)])
+def test_ctrl_c_is_no_interruption_if_nothing_is_left(
+    tasks: int, is_interrupted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, results = _on_fake_ray(
+        monkeypatch, repeat("works"), tasks=tasks, on_wait=_interrupt_at("do")
+    )
+    assert next(results).key == "0"
+    with pytest.raises(KeyboardInterrupt) if is_interrupted else nullcontext():
+        assert list(results) == []
+
+
+def test_starts_that_fail_in_turn_end_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray, results = _on_fake_ray(monkeypatch, repeat("fails"))
+    with pytest.raises(VidsalError, match=r"workers cannot start on the cluster.*no vidsal here$"):
+        list(results)
+    assert ray.started == ["fails"] * 5
+
+
+def test_starts_that_fail_beside_an_actor_that_works_wait_for_a_while(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ray, results = _on_fake_ray(monkeypatch, chain(["works"], repeat("fails")), tasks=30, slots=2)
+    assert [one.key for one in results] == [f"{n}" for n in range(30)]
+    assert ray.started == ["works", *["fails"] * 5]
+    warnings = [one for one in caplog.messages if "could not start" in one]
+    assert warnings == [
+        "5 workers in turn could not start; the next try is in 60 s: no vidsal here"
+    ]
 
 
 def test_without_ray_one_line_says_what_to_install(

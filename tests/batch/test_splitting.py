@@ -12,10 +12,11 @@ from pipeline_help import table_rows
 from resume_help import Voting, audio_of
 
 import vidsal
-from vidsal.batch import plan, splitting, work
+from vidsal.batch import plan, run, splitting, work
 from vidsal.batch.places import folder_at
+from vidsal.batch.schedule import Schedule, Step
 from vidsal.batch.splitting import Begin, UnevenPartError, clear_cuts, parts_of, placed, span
-from vidsal.errors import UsageError
+from vidsal.errors import UsageError, VidsalError
 from vidsal.settings import Settings
 from vidsal.static import models
 from vidsal.static.models import ModelChoice
@@ -194,6 +195,67 @@ def test_finished_parts_are_not_done_again(
     assert _split(clip).totals["skipped"] == 1
 
 
+@pytest.mark.parametrize("lost", ["before its receipt", "after its receipt", "with its parts"])
+def test_a_worker_that_is_lost_late_in_a_join_costs_no_source(
+    lost: str, load_script: LoadScript, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = _film(Path("film.mkv"), (107, 93, 110), load_script)
+    real, joins = work.Worker.do, list[int]()
+
+    class Lost(Exception):
+        """What `Schedule.lost` is told of."""
+
+    def do(worker: work.Worker, step: Step, say: Any) -> Any:
+        if step.kind != "join" or step.attempt > 1:
+            return real(worker, step, say)
+        joins.append(len(step.parts))
+        if lost == "after its receipt":
+            real(worker, step, say)
+        else:
+            worker.join(step)
+            if lost == "with its parts" and len(joins) == 1:
+                (part,) = [one for one, _ in step.parts if one.number == 1]
+                folder = Path("out/.vidsal/parts") / step.task.key / part.name
+                (folder / "part.json").unlink()
+        raise Lost
+
+    def in_turn(schedule: Schedule, make_worker: Any, say: Any) -> Any:
+        worker = make_worker()
+        while (step := schedule.take()) is not None:
+            try:
+                result = schedule.ended(step, worker.do(step, say))
+            except Lost:
+                result = schedule.lost(step, "it was killed")
+            if result:
+                yield result
+
+    monkeypatch.setattr(work.Worker, "do", do)
+    monkeypatch.setattr(run, "in_turn", in_turn)
+    summary = _split(clip)
+    (result,) = summary.results
+    assert (result.status, result.frames, result.parts) == ("done", 310, 3)
+    assert result.error is None and result.attempts >= 2
+    assert len(decoded_matroska(Path(str(result.output)))) == 310
+    assert list(Path("out/.vidsal/parts").iterdir()) == []
+    assert _split(clip).totals["skipped"] == 1
+
+
+def test_parts_of_a_source_that_fails_are_removed(
+    load_script: LoadScript, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = _film(Path("film.mkv"), (107, 93, 110), load_script)
+    real = splitting.write_part
+
+    def broken(*arguments: Any) -> Any:
+        if arguments[2].number == 1:
+            raise VidsalError("broken")
+        return real(*arguments)
+
+    monkeypatch.setattr(work, "write_part", broken)
+    assert _split(clip).results[0].error == "broken"
+    assert list(Path("out/.vidsal/parts").iterdir()) == []
+
+
 def test_a_broken_source_fails_as_in_one_run() -> None:
     Path("bad.mp4").write_text("no video")
     (result,) = _split(Path("bad.mp4")).results
@@ -246,6 +308,7 @@ def test_options_that_parts_cannot_have_are_refused() -> None:
         ({"split": "0:30", "stores": True}, {}, "is not for stores=True"),
         ({"split": 30}, {"every": 2}, "is not for every=2"),
         ({"split": 30}, {"fps": 25}, "is not for fps="),
+        ({"split": 30}, {"target": "lock"}, "is not for target='lock'"),
         ({"split": "x"}, {}, "a time is seconds"),
     ):
         with pytest.raises(UsageError, match=message):

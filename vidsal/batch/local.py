@@ -72,12 +72,21 @@ def _work(make_worker: Callable[[], Worker], threads: int) -> Work:
     """Return what a process does with each step; it keeps its worker from one to the next."""
     keep_freed()
     cv2.setNumThreads(threads)
-    worker = make_worker()
+    return _Work(make_worker())
 
-    def work(step: Any, say: Callable[[Any], None]) -> Any:
-        return worker.do(step, say)
 
-    return work
+class _Work:
+    """What a process does with each step, until it is closed."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    def __call__(self, step: Any, say: Callable[[Any], None]) -> Any:
+        return self._worker.do(step, say)
+
+    def close(self) -> None:
+        """Remove the last fetched file."""
+        self._worker.close()
 
 
 def make_local_worker(out: Folder, is_overwriting: bool, split_s: float | None) -> Worker:

@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -37,8 +38,13 @@ log = logging.getLogger(__name__)
 
 # Seconds between two looks at which nodes there are.
 _LOOK_S = 2.0
-# Actors that may fail to start before the batch gives up, when none has started yet.
-_FAILED_STARTS = 3
+# Seconds that the head node has to take a connection.
+_CONNECT_S = 5.0
+# Actors that may fail to start one after the other, before the batch gives up, or waits if others
+# work: one node that dies takes several with it.
+_FAILED_STARTS = 5
+# Seconds of that wait.
+_REST_S = 60.0
 # Seconds without any actor after which the batch says that it waits.
 _PATIENCE_S = 60.0
 # Seconds that actors get to remove fetched files at the end.
@@ -104,6 +110,46 @@ def imported_ray(address: str) -> Any:
             f'{option("ray", address)} needs Ray: pip install "vidsal[ray]"'
         ) from error
     return ray
+
+
+def require_usable(ray: Any, options: RayOptions) -> None:
+    """Check, in a moment and before anything is made, that a cluster can be used.
+
+    Ray itself waits for a node that does not answer, and for CPUs that never come.
+
+    Parameters
+    ----------
+    ray : module
+    options : RayOptions
+
+    Raises
+    ------
+    UsageError
+        If an actor needs more CPUs than a cluster of this machine has.
+    VidsalError
+        If nothing answers at the address of the head node.
+    """
+    if ray.is_initialized():
+        return
+    cores = usable_cores()
+    if options.address == "local" and options.cpus > cores:
+        raise UsageError(
+            f"{option('cpus_per_actor', options.cpus)} is more than the {cores} CPUs that "
+            f"{option('ray', 'local')} has here"
+        )
+    try:
+        named = urlsplit(f"//{options.address.rpartition('//')[2]}")
+        host, port = named.hostname, named.port
+    except ValueError as error:
+        raise UsageError(f"{option('ray', options.address)}: {error}") from error
+    if host and port:
+        try:
+            socket.create_connection((host, port), _CONNECT_S).close()
+        except OSError as error:
+            raise VidsalError(
+                f"{option('ray', options.address)}: nothing answers there; `ray start --head` "
+                f"starts a cluster and says its address: {one_line(error)}"
+            ) from error
 
 
 @contextmanager
@@ -363,7 +409,8 @@ def on_ray(
                 try:
                     if not is_draining:
                         cluster.fill()
-                    if not cluster.is_working:
+                    # Actors that are starting would get no step any more.
+                    if not (cluster.running if is_draining else cluster.is_working):
                         break
                     for value in cluster.wait():
                         if isinstance(value, Result):
@@ -384,7 +431,7 @@ def on_ray(
                     )
         finally:
             cluster.close()
-        if is_draining:
+        if is_draining and schedule.waiting:
             raise KeyboardInterrupt
 
 
@@ -400,7 +447,7 @@ class _Cluster:
         self._actors: list[_Actor] = []
         # What each actor is at, by the reference of its answer.
         self._pending: dict[Any, _Actor] = {}
-        self._failed_starts = 0
+        self._failed_starts, self._rest_until_s = 0, -math.inf
         self._has_started, self._began_s = False, time.monotonic()
         self._looked_s, self._room = -_LOOK_S, 0
 
@@ -423,7 +470,7 @@ class _Cluster:
                     return
                 self._begin(actor, step)
         wanted = self._wanted() - len(self._actors)
-        if wanted > 0:
+        if wanted > 0 and time.monotonic() >= self._rest_until_s:
             # Counting the steps takes a while; mostly there is no room for more actors.
             starting = sum(not one.is_ready for one in self._actors)
             for _ in range(min(wanted, self._schedule.waiting - starting)):
@@ -451,6 +498,7 @@ class _Cluster:
                 continue
             if step is None:
                 actor.is_ready = self._has_started = True
+                self._failed_starts = 0
                 continue
             value, messages = answer
             for level, text in messages:
@@ -528,11 +576,18 @@ class _Cluster:
             log.warning("a worker was lost at %s: %s", step.label, reason)
             return self._schedule.lost(step, reason)
         self._failed_starts += 1
-        if self._failed_starts >= _FAILED_STARTS and not self._has_started:
+        if self._failed_starts < _FAILED_STARTS:
+            return None
+        if not any(one.is_ready for one in self._actors):
             raise VidsalError(
                 f"workers cannot start on the cluster: is vidsal {option('ray')} installed on its "
                 f"nodes? {reason}"
             )
+        log.warning(
+            "%d workers in turn could not start; the next try is in %.0f s: %s",
+            self._failed_starts, _REST_S, reason,
+        )  # fmt: skip
+        self._failed_starts, self._rest_until_s = 0, time.monotonic() + _REST_S
         return None
 
 

@@ -13,11 +13,11 @@ from vidsal.batch.local import in_processes, in_turn, make_local_worker
 from vidsal.batch.places import Folder, LocalFolder, RemoteFolder, folder_at
 from vidsal.batch.plan import Planner, Task, asked_rows
 from vidsal.batch.progress import BatchProgress
-from vidsal.batch.receipts import PRIVATE, STAGING, Result, write_receipt
+from vidsal.batch.receipts import PARTS, PRIVATE, STAGING, Result, write_receipt
 from vidsal.batch.schedule import Schedule
 from vidsal.batch.splitting import require_splittable
 from vidsal.batch.summary import BatchSummary, write_summary
-from vidsal.batch.work import Say
+from vidsal.batch.work import Say, network_options
 from vidsal.errors import UsageError, option
 from vidsal.runtime.progress import is_shown
 from vidsal.settings import Settings, settings_of
@@ -112,7 +112,7 @@ def run_batch(
         require_splittable(settings, split_s, has_stores=stores)
     how = _How(
         out, workers, _ray_options(ray, cpus_per_actor, gpus_per_actor, slots), split_s,
-        settings.overwrite,
+        settings.overwrite, network_options(settings),
     )  # fmt: skip
     # What is wrong with the options is said before the folder is made.
     asked = list(asked_rows(names, is_recursive=settings.recursive))
@@ -137,6 +137,7 @@ class _How:
     cluster: "RayOptions | None"
     split_s: float | None
     is_overwriting: bool
+    network_options: tuple[tuple[str, object], ...]
 
 
 def _worked_at(
@@ -145,7 +146,12 @@ def _worked_at(
     """Do what is to be done, and write the summary, also after Ctrl-C."""
     tasks = [one for one in found if isinstance(one, Task)]
     identities = {one.key: one.identity for one in tasks}
-    schedule = Schedule(tasks, is_splitting=how.split_s is not None)
+    schedule = Schedule(
+        tasks, is_splitting=how.split_s is not None,
+        own_networks={
+            one.key for one in tasks if network_options(one.settings) != how.network_options
+        },
+    )  # fmt: skip
     collected = _Collected(found, shown, tell)
     is_interrupted = True
     try:
@@ -158,6 +164,11 @@ def _worked_at(
         is_interrupted = False
     finally:
         how.out.remove(STAGING)
+        if how.split_s is not None:
+            for result in collected.results:
+                if result.status == "failed" and result.key:
+                    # Other workers may have finished parts after the failure.
+                    how.out.remove(f"{PARTS}/{result.key}")
         summary = write_summary(
             how.out, collected.results, shown.elapsed_s, lost_workers=schedule.lost_workers,
             is_interrupted=is_interrupted,
@@ -202,11 +213,11 @@ def _ray_options(
             if value:
                 raise UsageError(f"{option(name)} needs {option('ray')}")
         return None
-    from vidsal.batch.ray_cluster import RayOptions, imported_ray
+    from vidsal.batch.ray_cluster import RayOptions, imported_ray, require_usable
 
     options = RayOptions(address, cpus, gpus, slots)
     # Before anything is made: it may be missing.
-    imported_ray(address)
+    require_usable(imported_ray(address), options)
     return options
 
 

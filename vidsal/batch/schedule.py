@@ -2,12 +2,13 @@
 
 import dataclasses
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from vidsal.batch.plan import Task
 from vidsal.batch.receipts import Result
+from vidsal.errors import VidsalError, one_line
 
 # A step whose worker was lost so many times is given up: the source itself may kill workers.
 ATTEMPTS = 3
@@ -96,9 +97,21 @@ class Step:
         return name if self.kind == "whole" else f"{name}, {self.kind}"
 
 
+@dataclass(frozen=True, slots=True)
+class NetworkFault:
+    """A network that cannot be opened: no fault of the source.
+
+    Attributes
+    ----------
+    error : VidsalError
+    """
+
+    error: VidsalError
+
+
 # What a step gives: the places of parts (none: the source is to be processed in one run), the end
-# of a part, or the result of the source.
-Value = tuple[Part, ...] | PartDone | Result
+# of a part, the result of the source, or why there is no network.
+Value = tuple[Part, ...] | PartDone | Result | NetworkFault
 
 
 class Schedule:
@@ -109,12 +122,21 @@ class Schedule:
     tasks : iterable of Task
     is_splitting : bool
         Whether long sources are split.
+    own_networks : collection of str
+        Keys of the tasks whose network is not that of the whole batch.
     """
 
-    def __init__(self, tasks: Iterable[Task], *, is_splitting: bool = False) -> None:
+    def __init__(
+        self,
+        tasks: Iterable[Task],
+        *,
+        is_splitting: bool = False,
+        own_networks: Collection[str] = (),
+    ) -> None:
         kind: Literal["split", "whole"] = "split" if is_splitting else "whole"
         self._waiting = deque(Step(task, kind) for task in tasks)
         self._parts: dict[str, dict[int, tuple[Part, PartDone]]] = {}
+        self._own_networks = own_networks
         self._attempts: dict[str, int] = {}
         self._ended: set[str] = set()
         self.lost_workers = 0
@@ -150,12 +172,22 @@ class Schedule:
         Parameters
         ----------
         step : Step
-        value : tuple of Part, PartDone, or Result
-            What the step gave; a `Result` of a part is that of a failure.
+        value : tuple of Part, PartDone, Result or NetworkFault
+            What the step gave; a `Result` of a part is that of a failure. A join that lacks a
+            part gives an empty tuple.
+
+        Raises
+        ------
+        VidsalError
+            If the network of the whole batch cannot be opened: each other source would fail, too.
         """
         task = step.task
         if task.key in self._ended:
             return None
+        if isinstance(value, NetworkFault):
+            if task.key not in self._own_networks:
+                raise value.error
+            value = task.failure(one_line(value.error))
         if isinstance(value, Result):
             self._ended.add(task.key)
             attempts = max(value.attempts, self._attempts.get(task.key, 1))
@@ -170,6 +202,9 @@ class Schedule:
                 parts = tuple(done[number] for number in sorted(done))
                 self._waiting.appendleft(Step(task, "join", parts=parts))
             return None
+        if step.kind == "join":
+            self._ask_again(step)
+            return None
         if not value:
             if step.kind == "split" or self._parts.pop(task.key, None) is not None:
                 self._waiting.appendleft(Step(task))
@@ -178,6 +213,17 @@ class Schedule:
         # A source that has begun is finished before the next one begins.
         self._waiting.extendleft(Step(task, "part", part=part) for part in reversed(value))
         return None
+
+    def _ask_again(self, join: Step) -> None:
+        """Ask again for all parts of a join that lacked one; in the end for one run instead."""
+        task = join.task
+        attempt = self._attempts[task.key] = self._attempts.get(task.key, 1) + 1
+        if attempt > ATTEMPTS:
+            self._waiting.appendleft(Step(task))
+            return
+        self._parts[task.key] = {}
+        # Parts that are still there cost next to nothing.
+        self._waiting.extendleft(Step(task, "part", part=part) for part, _ in reversed(join.parts))
 
     def lost(self, step: Step, why: str) -> Result | None:
         """Take the loss of a worker; return a failure if its step is given up.

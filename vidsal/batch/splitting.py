@@ -81,6 +81,11 @@ def require_splittable(settings: Settings, split_s: float, *, has_stores: bool) 
     for name, value in (("every", settings.every), ("fps", settings.fps)):
         if value not in (1, None):
             raise UsageError(f"{given} is not for {option(name, value)}: parts have all frames")
+    if settings.target == "lock":
+        raise UsageError(
+            f"{given} is not for {option('target', 'lock')}: a part that begins within a scene may "
+            "lock another class"
+        )
 
 
 def parts_of(path: Path, settings: Settings, split_s: float) -> tuple[Part, ...]:

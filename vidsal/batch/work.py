@@ -15,10 +15,10 @@ from typing import Any
 
 from vidsal.batch.places import Folder, fetch, is_address
 from vidsal.batch.plan import Task, result_names
-from vidsal.batch.receipts import BEGUN, PARTS, STAGING, Result, write_receipt
-from vidsal.batch.schedule import Part, PartDone, Step, Value
+from vidsal.batch.receipts import BEGUN, PARTS, STAGING, Result, read_receipt, write_receipt
+from vidsal.batch.schedule import NetworkFault, Part, PartDone, Step, Value
 from vidsal.batch.splitting import UnevenPartError, join_parts, parts_of, write_part
-from vidsal.errors import VidsalError, one_line, option
+from vidsal.errors import UsageError, VidsalError, one_line, option
 from vidsal.pipeline import Outcome, process
 from vidsal.settings import Settings
 from vidsal.sources.resolve import SourceLike
@@ -85,18 +85,26 @@ class Worker:
 
         Returns
         -------
-        tuple of Part, PartDone or Result
-            A failure is a `Result`.
+        tuple of Part, PartDone, Result or NetworkFault
+            A failure of the source is a `Result`.
         """
         about: dict[str, Any] = {"node": self._node, "attempts": step.attempt}
         began_s = time.perf_counter()
         try:
+            if step.attempt > 1 and (earlier := self._earlier(step.task)):
+                # The lost worker had finished it.
+                return dataclasses.replace(earlier, attempts=step.attempt)
             if step.kind == "split":
                 return self.split(step.task)
             if step.kind == "part":
                 assert step.part is not None
                 return self.part(step.task, step.part, say)
             result = self.join(step) if step.kind == "join" else self.whole(step.task, say)
+            if not result:
+                return ()
+        except NetworkError as error:
+            assert isinstance(error.__cause__, VidsalError)
+            return NetworkFault(error.__cause__)
         except Refused as error:
             # The next run asks again: the source may be in order.
             return step.task.failure(str(error), **about)
@@ -116,12 +124,13 @@ class Worker:
         say : callable
             Gets seconds of video as they are done.
         """
+        network = self.opened_network(task)
         self.claim(task)
         with self.local_source(task) as source, self.staging() as folder:
             settings = self.own_settings(task, folder)
             with _real_names(task, source, folder, self._out):
                 outcome = process(
-                    source, settings, network=self.network(task),
+                    source, settings, network=network,
                     progress=partial(counted, say=say),
                 )  # fmt: skip
             self.deliver(task, folder)
@@ -137,6 +146,7 @@ class Worker:
         ----------
         task : Task
         """
+        self.opened_network(task)
         self.claim(task)
         assert self._split_s is not None
         with self.local_source(task) as source:
@@ -169,12 +179,13 @@ class Worker:
         if self._out.exists(record):
             values = json.loads(self._out.read(record))
             return PartDone(**values | {"size": tuple(values["size"])})
+        network = self.opened_network(task)
         with self.local_source(task) as source, self.staging() as folder:
             settings = self.own_settings(task, folder)
             try:
                 with _real_names(task, source, folder, self._out):
                     done = write_part(
-                        source, settings, part, self.network(task), folder,
+                        source, settings, part, network, folder,
                         lambda results: counted(results, None, say=say),
                     )  # fmt: skip
             except UnevenPartError as error:
@@ -185,14 +196,22 @@ class Worker:
         self._out.write(record, json.dumps(dataclasses.asdict(done)).encode())
         return done
 
-    def join(self, step: Step) -> Result:
+    def join(self, step: Step) -> Result | tuple[()]:
         """Write the results of a source from those of its parts.
 
         Parameters
         ----------
         step : Step
+
+        Returns
+        -------
+        Result or tuple
+            An empty tuple if a part is missing.
         """
         task = step.task
+        for part, _ in step.parts:
+            if not self._out.exists(f"{PARTS}/{task.key}/{part.name}/{_RECORD}"):
+                return ()
         with self.local_source(task) as source, self.staging() as folder:
             settings = self.own_settings(task, folder)
             found = []
@@ -206,7 +225,6 @@ class Worker:
             with _real_names(task, source, folder, self._out):
                 join_parts(source, settings, found, folder)
             self.deliver(task, folder)
-        self._out.remove(f"{PARTS}/{task.key}")
         return Result(
             task.source.display_name, "done", self._out.address(task.output),
             frames=sum(done.frames for _, done in step.parts),
@@ -246,7 +264,18 @@ class Worker:
             files=names if result.status == "done" else task.own_files, replaced=task.replaced,
         )  # fmt: skip
         self._out.remove(f"{BEGUN}/{task.key}")
+        if self._split_s is not None:
+            # After the receipt: a worker that is lost in between leaves what another one needs.
+            self._out.remove(f"{PARTS}/{task.key}")
         return result
+
+    def _earlier(self, task: Task) -> Result | None:
+        """Return the result of a task that has a receipt, if it is done."""
+        receipt = read_receipt(self._out, task.key) or {}
+        if receipt.get("status") != "done" or not self._out.exists(task.output):
+            return None
+        names = {one.name for one in dataclasses.fields(Result)} & receipt.keys()
+        return Result(**{name: receipt[name] for name in names})
 
     @contextmanager
     def local_source(self, task: Task) -> Iterator[SourceLike]:
@@ -325,8 +354,7 @@ class Worker:
         task : Task
         """
         settings = task.settings
-        changed = settings.changed(("Network", "Static map"))
-        wanted = task.choice, tuple(sorted(changed.items(), key=lambda item: item[0]))
+        wanted = task.choice, network_options(settings)
         if self._network is None or self._network[0] != wanted:
             # Two networks at a time may not fit into memory.
             self._network = None
@@ -336,6 +364,25 @@ class Worker:
             )
             self._network = wanted, Network(own, choice=self._choice(task.choice))
         return self._network[1]
+
+    def opened_network(self, task: Task) -> Network:
+        """Return the network of a task, opened.
+
+        Parameters
+        ----------
+        task : Task
+
+        Raises
+        ------
+        NetworkError
+            If it cannot be opened.
+        """
+        try:
+            network = self.network(task)
+            _require_layers(network.stage, task.settings)
+        except VidsalError as error:
+            raise NetworkError from error
+        return network
 
     def _choice(self, choice: ModelChoice) -> ModelChoice:
         """Return a network whose files are on this machine."""
@@ -347,8 +394,37 @@ class Worker:
         )
 
 
+class NetworkError(Exception):
+    """A network cannot be opened; the cause says why."""
+
+
 class Refused(VidsalError):
     """An output that may not be replaced: no fault of the source."""
+
+
+def _require_layers(stage: Any, settings: Settings) -> None:
+    """Raise `UsageError` if a network lacks the layers that settings name."""
+    if stage is None or settings.layer == "auto":
+        return
+    # Which layers there are does not depend on the size, but whether it is taken may.
+    size = stage.input_size or (settings.short_side, settings.short_side)
+    try:
+        stage.chosen_layers(*size)
+    except UsageError:
+        raise
+    except VidsalError:
+        log.debug("the layers are not known before the first picture")
+
+
+def network_options(settings: Settings) -> tuple[tuple[str, object], ...]:
+    """Return the options by which networks differ.
+
+    Parameters
+    ----------
+    settings : Settings
+    """
+    changed = settings.changed(("Network", "Static map"))
+    return tuple(sorted(changed.items(), key=lambda item: item[0]))
 
 
 @contextmanager

@@ -55,7 +55,8 @@ class News:
     value: Any
 
 
-# Does a task; gets a function that sends news to the first process.
+# Does a task; gets a function that sends news to the first process. If it has a method `close`, the
+# worker calls that at its end.
 Work = Callable[[Any, Callable[[Any], None]], Any]
 
 
@@ -223,10 +224,13 @@ def _serve(make_work: Callable[[], Work], connection: Connection, level: int) ->
     _log_through(lambda record: send("log", record), level)
     with suppress(KeyboardInterrupt, EOFError):
         work = make_work()
-        send("ready", None)
-        while True:
-            task = connection.recv()
-            send("done", work(task, lambda value: send("news", value)))
+        try:
+            send("ready", None)
+            while True:
+                task = connection.recv()
+                send("done", work(task, lambda value: send("news", value)))
+        finally:
+            getattr(work, "close", lambda: None)()
 
 
 def _interrupt_when_asked() -> None:
