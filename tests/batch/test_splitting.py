@@ -159,6 +159,15 @@ def test_short_and_uneven_sources_are_one_run(make_clip: MakeClip, sample_media:
     assert (result.status, result.parts) == ("done", 1)
 
 
+def test_rows_with_options_that_parts_cannot_have_are_one_run(load_script: LoadScript) -> None:
+    _film(Path("film.mkv"), (107, 93, 110), load_script)
+    Path("rows.csv").write_text("source,output,every\nfilm.mkv,a.mkv,2\nfilm.mkv,b.mkv,\n")
+    results = _split(Path("rows.csv")).results
+    assert [(one.status, one.parts, one.frames) for one in results] == [
+        ("done", 1, 155), ("done", 3, 310),
+    ]  # fmt: skip
+
+
 def test_a_part_that_does_not_fit_makes_it_one_run(
     load_script: LoadScript, monkeypatch: pytest.MonkeyPatch
 ) -> None:

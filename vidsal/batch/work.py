@@ -17,7 +17,13 @@ from vidsal.batch.places import Folder, fetch, is_address
 from vidsal.batch.plan import Task, result_names
 from vidsal.batch.receipts import BEGUN, PARTS, STAGING, Result, read_receipt, write_receipt
 from vidsal.batch.schedule import NetworkFault, Part, PartDone, Step, Value
-from vidsal.batch.splitting import UnevenPartError, join_parts, parts_of, write_part
+from vidsal.batch.splitting import (
+    UnevenPartError,
+    join_parts,
+    parts_of,
+    require_splittable,
+    write_part,
+)
 from vidsal.errors import UsageError, VidsalError, one_line, option
 from vidsal.pipeline import Outcome, process
 from vidsal.settings import Settings
@@ -154,9 +160,11 @@ class Worker:
             if not path.is_file():
                 return ()
             try:
+                # Those of a row are not checked before.
+                require_splittable(task.settings, self._split_s, has_stores=False)
                 return parts_of(path, task.settings, self._split_s)
             except VidsalError:
-                # One run says what is wrong with the source.
+                # One run can do it, or says what is wrong with the source.
                 return ()
 
     def part(self, task: Task, part: Part, say: Say) -> PartDone | tuple[()]:
