@@ -310,3 +310,25 @@ def brightness(monkeypatch: pytest.MonkeyPatch) -> BrightnessStage:
     monkeypatch.setattr(models, "choose", lambda *_, **__: ModelChoice("lite0"))
     monkeypatch.setattr(models, "open_static", lambda *_: stage)
     return stage
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder beside the clips."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def kept(make_clip: MakeClip, brightness: BrightnessStage) -> Path:
+    """A clip of 40 frames whose analysis is kept; it is large enough for captions."""
+    from store_help import settings_of
+
+    from vidsal import run
+
+    clip = make_clip(frames=40, size=(108, 192))
+    run(clip, settings_of())
+    assert len(brightness.pictures) > 0
+    return clip

@@ -18,13 +18,14 @@ from conftest import BrightnessStage, MakeClip
 from numpy.typing import NDArray
 
 import vidsal
-from vidsal import cli
 from vidsal.cli import main
+from vidsal.commands import stores
 from vidsal.comparison import compare_stores
 from vidsal.errors import UsageError, VidsalError
 from vidsal.saliency.normalization import contrasted, upper_end
-from vidsal.settings import Settings, compared_options
-from vidsal.store.reader import open_store
+from vidsal.settings import Settings
+from vidsal.settings.stored import compared_options
+from vidsal.store.opening import open_store
 
 zarr = pytest.importorskip("zarr")
 
@@ -392,4 +393,4 @@ def test_the_command_has_the_options_of_a_comparison() -> None:
         *compared_options()
     }
     assert not {"layout", "gain", "fusion", "contrast", "maps", "boxes"} & {*compared_options()}
-    assert {"output", "table", *cli._COMPARE} == {*compared_options()}
+    assert {"output", "table", *stores._COMPARE} == {*compared_options()}

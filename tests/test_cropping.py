@@ -22,7 +22,7 @@ from vidsal.settings import Settings
 from vidsal.sources import open_source
 from vidsal.static import models
 from vidsal.static.models import ModelChoice
-from vidsal.store.reader import open_store
+from vidsal.store.opening import open_store
 from vidsal.types import Rgb
 
 zarr = pytest.importorskip("zarr")

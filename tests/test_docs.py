@@ -13,9 +13,10 @@ from conftest import MakeClip
 from test_architecture import MAY_IMPORT
 
 import vidsal
-from vidsal.cli import app
-from vidsal.settings import CropOptions, LiveOptions, Settings
+from vidsal.commands import app
+from vidsal.settings import LiveOptions, Settings
 from vidsal.settings.presets import PRESETS
+from vidsal.settings.stored import CropOptions
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

@@ -21,7 +21,8 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from vidsal.errors import UsageError, VidsalError, flag
-from vidsal.settings import CropOptions, LiveOptions, Settings, settings_of
+from vidsal.settings import LiveOptions, Settings, settings_of
+from vidsal.settings.stored import CropOptions
 from vidsal.settings.values import parse_time
 
 FLAGS = (

@@ -14,10 +14,11 @@ from store_help import kept_run
 import vidsal
 from vidsal import UsageError, VidsalError
 from vidsal.analyser import draw
-from vidsal.rendering import results_of, source_of
+from vidsal.rendering import results_of
 from vidsal.settings import Settings
 from vidsal.stills import draw_stills
-from vidsal.store.reader import open_store
+from vidsal.store.opening import open_store
+from vidsal.stored.source import source_of
 from vidsal.types import Rgb, Saliency
 
 

@@ -27,29 +27,32 @@ from vidsal.render.comparison import (
 )
 from vidsal.render.draw import time_code
 from vidsal.render.style import Style
-from vidsal.rendering import (
-    check_all,
-    part_of,
-    places_of,
-    require_outside,
-    results_of,
-    stored_source,
-)
+from vidsal.rendering import results_of
 from vidsal.runtime.allocation import keep_freed
 from vidsal.runtime.atomic_write import shortened
 from vidsal.runtime.prefetch import prefetch
 from vidsal.runtime.progress import Progress, choose_progress
 from vidsal.saliency.normalization import clipped, scaled
 from vidsal.saliency.regions import peak
-from vidsal.settings import Settings, compared_options
+from vidsal.settings import Settings
 from vidsal.settings.declaration import choice_message
+from vidsal.settings.stored import compared_options
 from vidsal.sinks import claim_outputs, picture_sink
 from vidsal.sinks.base import PictureSink
 from vidsal.sinks.figures_table import SUFFIXES, figures_table
 from vidsal.sinks.image import IMAGE_SUFFIXES
 from vidsal.sources.base import Source
 from vidsal.store.labels import ALL_GROUPS, MOTION_GROUPS, labels_of
-from vidsal.store.reader import Store, lent_store
+from vidsal.store.opening import lent_store
+from vidsal.store.reader import Store
+from vidsal.stored.source import (
+    check_all,
+    part_of,
+    places_of,
+    require_outside,
+    require_same,
+    stored_source,
+)
 from vidsal.types import Frame, Map, SourceInfo
 
 Compared = Literal["fused", "static", "motion"]
@@ -369,11 +372,7 @@ def _compared_frames(
                 return
             count += 1
             if 0 <= n < len(part.frame):
-                if frame.index != part.frame[n]:
-                    raise VidsalError(
-                        f"{first.path} and its source do not fit: frame {frame.index} is not the "
-                        "next one"
-                    )
+                require_same(first, frame, int(part.frame[n]))
                 yield _compared(job, frame, next(shown), [one.at(n) for one in agreements], n)
         check_all(first, pictures, count)
 
@@ -422,10 +421,8 @@ def _maps_of_all(job: _Job) -> Iterator[tuple[_Shown, ...]]:
 
 def _fused_maps(store: Store, part: _Part) -> Iterator[_Shown]:
     """Yield the fused maps as they were shown; their peaks were found before they were clipped."""
-    peaks = store.array("peak")[part.begin : part.end]
-    frames = store.frames(part.begin, part.end, without=("gradient",))
-    for frame, (row, column) in zip(frames, peaks, strict=True):
-        yield _Shown(frame.fused, None if np.isnan(row) else (float(row), float(column)))
+    for frame in store.frames(part.begin, part.end, without=("gradient",)):
+        yield _Shown(frame.fused, frame.peak)
 
 
 def _static_maps(store: Store, part: _Part) -> Iterator[_Shown]:

@@ -11,16 +11,25 @@ import numpy as np
 from vidsal.analyser import DECODED_FRAMES
 from vidsal.crop.reframe import CropPath, Reframing
 from vidsal.crop.table import as_csv, as_json
-from vidsal.errors import UsageError, VidsalError, option
+from vidsal.errors import UsageError, option
 from vidsal.render.crop_window import crop_preview
-from vidsal.rendering import check_all, part_of, places_of, require_outside, source_of
 from vidsal.runtime.atomic_write import atomic_write, claim, writing
 from vidsal.runtime.prefetch import prefetch
 from vidsal.runtime.progress import Progress, choose_progress
-from vidsal.settings import CropOptions, Settings
+from vidsal.settings import Settings
+from vidsal.settings.stored import CropOptions
 from vidsal.sinks import claim_outputs, picture_sink
 from vidsal.sources.base import Source
-from vidsal.store.reader import Store, lent_store
+from vidsal.store.opening import lent_store
+from vidsal.store.reader import Store
+from vidsal.stored.source import (
+    check_all,
+    part_of,
+    places_of,
+    require_outside,
+    require_same,
+    source_of,
+)
 from vidsal.types import Frame, Rgb
 
 # Options of `Settings` that a crop takes, too.
@@ -214,10 +223,7 @@ def _picture(frame: Frame, store: Store, path: CropPath, options: CropOptions) -
     """
     # Frames are stored in the order of their numbers.
     n = int(np.searchsorted(path.frame, frame.index))
-    if n == len(path) or path.frame[n] != frame.index:
-        raise VidsalError(
-            f"{store.path} and its source do not fit: frame {frame.index} is not in the store"
-        )
+    require_same(store, frame, int(path.frame[n]) if n < len(path) else None)
     top, left = int(path.top[n]), int(path.left[n])
     bottom, right = top + path.height, left + path.width
     if options.preview:

@@ -14,11 +14,9 @@ from typing import Any
 from vidsal.errors import UsageError, VidsalError, one_line, option
 from vidsal.pipeline import Outcome, process
 from vidsal.result_names import is_local, with_own_names
-from vidsal.runtime.allocation import keep_freed
 from vidsal.runtime.atomic_write import write_text
-from vidsal.runtime.opencv import cv2
 from vidsal.runtime.progress import FilesBar, Progress, choose_progress
-from vidsal.runtime.workers import News, Work, in_workers, thread_variables, usable_cores
+from vidsal.runtime.workers import News, Work, in_workers
 from vidsal.settings import OutputOptions, Settings, SourceOptions, settings_of
 from vidsal.settings.values import is_model_object
 from vidsal.sources.resolve import SourceName, expand, parse_source
@@ -174,16 +172,9 @@ def _in_workers(
     has_bar: bool,
 ) -> Generator[tuple[int, Outcome], None, None]:
     """Yield the outcomes of sources that several processes work at, as they come."""
-    processes = min(workers, len(tasks))
-    threads = max(1, usable_cores() // processes)
-    make_work = partial(_work, threads, choice, files)
+    make_work = partial(_work, choice, files)
     bar = FilesBar(len(tasks), is_wanted=has_bar)
-    with (
-        closing(bar),
-        closing(
-            in_workers(make_work, tasks, processes, variables=thread_variables(threads))
-        ) as events,
-    ):
+    with closing(bar), closing(in_workers(make_work, tasks, workers)) as events:
         for event in events:
             if isinstance(event, News):
                 bar.add(event.number, *event.value)
@@ -194,10 +185,8 @@ def _in_workers(
             yield task.number, event.result or task.failure(lost)
 
 
-def _work(threads: int, choice: ModelChoice, files: Collection[str]) -> Work:
+def _work(choice: ModelChoice, files: Collection[str]) -> Work:
     """Return what a worker does with each task; it keeps its network from one to the next."""
-    keep_freed()
-    cv2.setNumThreads(threads)
     networks: list[Network] = []
 
     def work(task: _Task, say: Callable[[tuple[int, int | None]], None]) -> Outcome:

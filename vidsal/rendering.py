@@ -1,22 +1,17 @@
 """New pictures of a stored analysis: no network, no optical flow."""
 
 import dataclasses
-import math
-import os
 import time
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
-
 from vidsal import image_ops
-from vidsal.analyser import ANALYSED_FRAMES, DECODED_FRAMES, draw, name_of, source_opener
-from vidsal.errors import UsageError, VidsalError, option
+from vidsal.analyser import ANALYSED_FRAMES, DECODED_FRAMES, draw
+from vidsal.errors import UsageError, option
 from vidsal.media import codecs
 from vidsal.motion.compensated import still
-from vidsal.pipeline import Outcome, check_count
+from vidsal.pipeline import Outcome
 from vidsal.runtime.allocation import keep_freed
 from vidsal.runtime.prefetch import prefetch
 from vidsal.runtime.progress import Progress, choose_progress
@@ -25,13 +20,13 @@ from vidsal.saliency.motion_stage import FrameMotion
 from vidsal.saliency.scenes import SceneEvent
 from vidsal.saliency.state import FusionState
 from vidsal.saliency.static_stage import StaticMap
-from vidsal.settings import FusionOptions, Settings, redrawn_options
+from vidsal.settings import FusionOptions, Settings
+from vidsal.settings.stored import redrawn_options
 from vidsal.sinks import claim_outputs, open_sinks
-from vidsal.sinks.fingerprint import source_identity
 from vidsal.sinks.image import IMAGE_SUFFIXES
-from vidsal.sources.base import Source
-from vidsal.sources.resolve import Pictures
-from vidsal.store.reader import Store, StoredFrame, lent_store, point_of
+from vidsal.store.opening import lent_store
+from vidsal.store.reader import Store, point_of
+from vidsal.stored.source import check_all, part_of, require_outside, stored_source, with_stored
 from vidsal.types import Frame, Saliency
 
 
@@ -117,11 +112,10 @@ def _write_pictures(
     if "output" in options and "codec" not in options:
         # The codec of the run may not fit another container.
         settings = dataclasses.replace(settings, codec=None)
-    where = _place_of(opened) if source is None else source
-    chosen = choose_progress(progress, label=name_of(where)) or (lambda results, _: results)
+    chosen = choose_progress(progress, label=opened.source_name) or (lambda results, _: results)
     begin_s, end_s = settings.part_s
     require_outside(opened, settings.output, settings.table, settings.maps)
-    with stored_source(opened, settings, where) as (part, pictures):
+    with stored_source(opened, settings, source) as (part, pictures):
         info = part.info
         output = claim_outputs(info, settings)
         count, written = 0, 0
@@ -193,222 +187,6 @@ def redrawn(store: Store, options: dict[str, Any]) -> Settings:
     return part_of(store, settings, options)
 
 
-def check_all(store: Store, source: Source, count: int) -> None:
-    """Check that no frames of a store or of its source are lost.
-
-    Parameters
-    ----------
-    store : Store
-    source : Source
-        It has been read to its end.
-    count : int
-        How many of its frames were used.
-
-    Raises
-    ------
-    VidsalError
-        If some are.
-    """
-    check_count(source, count)
-    if count != len(store):
-        raise VidsalError(f"{store.path} has {len(store)} frames, its source {count}")
-
-
-def part_of(store: Store, settings: Settings, options: dict[str, Any]) -> Settings:
-    """Return settings with the part that is asked for, which lies in the stored one.
-
-    Parameters
-    ----------
-    store : Store
-    settings : Settings
-    options : dict
-        The options that were given, by name: ``start``, ``end`` and ``duration`` matter here.
-
-    Raises
-    ------
-    UsageError
-        If it does not.
-    """
-    first_s, last_s = store.settings.part_s
-    # As the settings have read them: an option may be "1:00".
-    given = {
-        name: getattr(settings, name) for name in ("start", "end", "duration") if name in options
-    }
-    if not given:
-        return settings
-    begin_s = first_s if given.get("start") is None else given["start"]
-    ends = [given.get("end"), _sum(begin_s, given.get("duration"))]
-    end_s = min([last_s, *(one for one in ends if one is not None)])
-    times = store.array("time_s")
-    if not first_s <= begin_s < end_s or begin_s > times[-1]:
-        raise UsageError(
-            f"{store.path} holds {max(first_s, times[0]):g} to {times[-1]:g} s of its source: "
-            f"{option('start')} and {option('end')} name a part of it"
-        )
-    return dataclasses.replace(
-        settings, start=begin_s or None, end=None if math.isinf(end_s) else end_s, duration=None
-    )
-
-
-def places_of(store: Store, settings: Settings) -> tuple[int, int]:
-    """Return the places in a store of the first frame of a part, and of the first one behind it.
-
-    Parameters
-    ----------
-    store : Store
-    settings : Settings
-        The part that is wanted, see `part_of`.
-
-    Raises
-    ------
-    UsageError
-        If no frame lies in it.
-    """
-    begin_s, end_s = settings.part_s
-    if settings.part_s == store.settings.part_s:
-        return 0, len(store)
-    begin, end = np.searchsorted(store.array("time_s"), (begin_s, end_s)).tolist()
-    if begin == end:
-        raise UsageError(f"{store.path} has no frame from {begin_s:g} to {end_s:g} s")
-    return begin, end
-
-
-def _sum(begin_s: float, lasts_s: float | None) -> float | None:
-    return None if lasts_s is None else begin_s + lasts_s
-
-
-def _place_of(store: Store) -> Any:
-    """Return the source of a store: where it lies now, else where it lay."""
-    if store.source is not None:
-        return store.source
-    stored = store.about["source"]
-    name = stored["name"]
-    # A source that was no file is refused later, for this reason.
-    if "checksum" not in stored or "://" in name:
-        return str(name)
-    pictures = tuple(Path(stored["folder"], one) for one in stored.get("pictures", ()))
-    for path in pictures or (Path(name),):
-        if not path.exists():
-            raise VidsalError(
-                f"{path}, of which {store.path} was made, is missing: give the new place of the "
-                f"source with {option('source')}"
-            )
-    return Pictures(name, pictures) if pictures else Path(name)
-
-
-def frame_of_store(store: Store, frame: StoredFrame) -> Frame:
-    """Return a frame of a store's source, decoded again.
-
-    Parameters
-    ----------
-    store : Store
-    frame : StoredFrame
-
-    Raises
-    ------
-    VidsalError
-        If the source is missing, is another one, or lacks the frame.
-    """
-    # Times are rounded, hence the millisecond.
-    start_s = max(0.0, frame.time_s - 1e-3)
-    settings = dataclasses.replace(
-        store.settings, start=start_s or None, end=None, duration=None, every=1
-    )
-    with source_of(store, settings) as opened:
-        found = next((one for one in opened.frames() if one.index >= frame.frame), None)
-    if found is None or found.index != frame.frame:
-        raise VidsalError(f"{store.path}: its source has no frame {frame.frame}")
-    return found
-
-
-def require_outside(store: Store, *paths: Path | None) -> None:
-    """Check that no result would lie in a store.
-
-    Parameters
-    ----------
-    store : Store
-    *paths : Path or None
-
-    Raises
-    ------
-    UsageError
-        If one does.
-    """
-    for path in filter(None, paths):
-        # Path.resolve fails for a link to itself; os.path.realpath does not.
-        if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(store.path)):
-            raise UsageError(f"{path} lies in the store {store.path}: give another name")
-
-
-@contextmanager
-def stored_source(
-    store: Store, settings: Settings, where: Any = None
-) -> Iterator[tuple[Source, Source]]:
-    """Lend the source of a part of a store, after checking that it is the same.
-
-    Parameters
-    ----------
-    store : Store
-    settings : Settings
-        The part that is wanted, see `part_of`.
-    where : str or path-like, optional
-        The source, if it does not lie where it was.
-
-    Yields
-    ------
-    part, pictures : Source
-        The first knows the sound and the length of the part. The second has all frames that were
-        analysed, so that a part looks as it does in the whole. For the whole they are one.
-
-    Raises
-    ------
-    VidsalError
-        If the source is missing, cannot be read, or is another one.
-    """
-    is_part = settings.part_s != store.settings.part_s
-    with (
-        source_of(store, settings, where) as part,
-        source_of(store, store.settings, where) if is_part else nullcontext(part) as pictures,
-    ):
-        yield part, pictures
-
-
-@contextmanager
-def source_of(store: Store, settings: Settings, where: Any = None) -> Iterator[Source]:
-    """Lend the source of a store, after checking that it is the same.
-
-    Parameters
-    ----------
-    store : Store
-    settings : Settings
-        Which part of it to read, and how.
-    where : str or path-like, optional
-        The source, if it does not lie where it was.
-
-    Yields
-    ------
-    Source
-
-    Raises
-    ------
-    VidsalError
-        If it is missing, cannot be read again, or is another one.
-    """
-    where = _place_of(store) if where is None else where
-    stored = store.about["source"]
-    if "checksum" not in stored:
-        raise VidsalError(
-            f"{store.path}: its source, {stored['name']}, was no file, and cannot be read again"
-        )
-    with source_opener(where, settings)() as source:
-        if source_identity(source.info).get("checksum") != stored["checksum"]:
-            raise VidsalError(
-                f"{source.info.name} is not the source that {store.path} was made of: give that "
-                f"one with {option('source')}"
-            )
-        yield source
-
-
 def results_of(store: Store, frames: Iterable[Frame], settings: Settings) -> Iterator[Saliency]:
     """Yield the saliency of frames from their stored maps, scaled and fused anew.
 
@@ -437,7 +215,7 @@ def results_of(store: Store, frames: Iterable[Frame], settings: Settings) -> Ite
 
 def _is_fused_alike(one: Settings, other: Settings) -> bool:
     """Return whether two runs with these settings scale and fuse in the same way."""
-    names = (*(field.name for field in dataclasses.fields(FusionOptions)), "contrast", "smooth")
+    names = (*(field.name for field in dataclasses.fields(FusionOptions)), "contrast")
     return all(getattr(one, name) == getattr(other, name) for name in names)
 
 
@@ -453,35 +231,3 @@ def _static_maps(store: Store, frames: Iterable[Frame]) -> Iterator[StaticMap]:
         event = cast(SceneEvent, found.event)
         motion = FrameMotion(frame, scene, movement, found.speed, event)
         yield StaticMap(motion, found.gradient, found.prediction)
-
-
-def with_stored(
-    store: Store, frames: Iterable[Frame], *, without: Collection[str] = ()
-) -> Iterator[tuple[Frame, StoredFrame]]:
-    """Yield frames with their stored results.
-
-    Parameters
-    ----------
-    store : Store
-    frames : iterable of Frame
-        All that were analysed, in order.
-    without : collection of str
-        Maps that are not read, see `Store.frames`.
-
-    Yields
-    ------
-    (Frame, StoredFrame)
-
-    Raises
-    ------
-    VidsalError
-        If the store lacks a frame, or has another one.
-    """
-    stored = store.frames(without=without)
-    for frame in frames:
-        found = next(stored, None)
-        if found is None or found.frame != frame.index:
-            raise VidsalError(
-                f"{store.path} and its source do not fit: frame {frame.index} is not the next one"
-            )
-        yield frame, found

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from vidsal.analyser import ANALYSED_FRAMES, DECODED_FRAMES, draw, name_of
+from vidsal.analyser import ANALYSED_FRAMES, DECODED_FRAMES, draw
 from vidsal.errors import UsageError, option
 from vidsal.image_ops import even
 from vidsal.render.draw import full_grid, grid
-from vidsal.rendering import part_of, require_outside, require_redrawn, results_of, source_of
+from vidsal.rendering import redrawn, results_of
 from vidsal.runtime.allocation import keep_freed
 from vidsal.runtime.atomic_write import claim, resolve_symlink, shortened
 from vidsal.runtime.prefetch import prefetch
@@ -21,8 +21,10 @@ from vidsal.settings import PANELS, Settings
 from vidsal.settings.values import parse_time
 from vidsal.sinks import require_apart
 from vidsal.sinks.image import IMAGE_SUFFIXES, image_sink
-from vidsal.store.reader import Store, lent_store
+from vidsal.store.opening import lent_store
+from vidsal.store.reader import Store
 from vidsal.store.schema import stem_of
+from vidsal.stored.source import require_outside, source_of
 from vidsal.types import Rgb, Saliency
 
 # Options of videos, and of results beside a picture.
@@ -82,15 +84,14 @@ def draw_stills(
         for name in _NOT_OF_STILLS:
             if options.get(name) is not None:
                 raise UsageError(f"{option(name)} is not for single frames")
-        settings = dataclasses.replace(stored, **require_redrawn(options))
-        settings = part_of(opened, settings, options)
+        settings = redrawn(opened, options)
         places = _places(opened, settings, at, sheet, options)
         output = _output(opened, settings, "still" if sheet is None else "sheet")
         require_outside(opened, output)
         size = int(opened.about["height_px"]), int(opened.about["width_px"])
         columns = _columns(len(places), size, settings)
         settings = _with_width(settings, len(places), size[1], columns)
-        watch = choose_progress(progress, label=name_of(opened.about["source"]["name"]))
+        watch = choose_progress(progress, label=opened.source_name)
         with source_of(opened, stored, source) as pictures:
             require_apart(pictures.info.name, output, pictures.info.files)
             claim(output, overwrite=settings.overwrite)

@@ -8,13 +8,14 @@ where it happens and not a wrong picture later. Their repr shows shapes, not pix
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
-from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 Rgb = NDArray[np.uint8]
 Map = NDArray[np.float32]
+Corner = Literal["bottom-left", "bottom-right", "top-left", "top-right"]
 # A prediction lists at most this many classes.
 TOP_CLASSES = 5
 
@@ -516,7 +517,7 @@ class Saliency:
     marker: tuple[float, float] | None
     gradient: Map | None = None
     event: str = "same"
-    caption_corner: str = "bottom-left"
+    caption_corner: Corner = "bottom-left"
 
     # Set by the library's front door: this module must not import the drawing code.
     viewer: ClassVar[SaliencyViewer | None] = None

@@ -127,7 +127,7 @@ def test_a_second_run_does_nothing_and_says_so(
     assert [one.output for one in second.results] == [one.output for one in first.results]
     assert second.results[1].error == first.results[1].error
     assert second.line() == (
-        "nothing to do: 2 done before, 1 failed before (--retry-failed tries again)"
+        "nothing to do: 2 done before, 1 failed before (retry_failed=True tries again)"
     )
 
 

@@ -131,7 +131,7 @@ def test_a_cluster_that_loses_a_node_gives_what_one_process_gives(
 
     again = vidsal.run_batch(sources, "out", _settings(), ray="auto", tables=True, progress=False)
     assert again.line() == (
-        "nothing to do: 12 done before, 1 failed before (--retry-failed tries again)"
+        "nothing to do: 12 done before, 1 failed before (retry_failed=True tries again)"
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from vidsal import cli, errors
+from vidsal import commands, errors
 from vidsal.live import session
 from vidsal.live.statistics import Summary
 from vidsal.settings import LiveOptions, Settings
@@ -54,7 +54,7 @@ def test_the_defaults_of_live_are_told_and_meant(
         return Summary(9, 6, 3, 2.0, 40.0, 80.0, ("a.mp4",))
 
     monkeypatch.setattr(session, "live", run)
-    cli.app(["live", "--warmup", "2", "--samples", "4"])
+    commands.app(["live", "--warmup", "2", "--samples", "4"])
     source, settings, options = known[0]
     assert source == "0"
     assert (settings.static_every, settings.flow, settings.samples) == ("auto", "dis", 4)

@@ -26,7 +26,7 @@ from vidsal.render.overlay import colours
 from vidsal.render.style import Style
 from vidsal.saliency.targets import prediction
 from vidsal.settings import Colormap, Layout, Settings
-from vidsal.types import Frame, Prediction, Rgb, Saliency
+from vidsal.types import Corner, Frame, Prediction, Rgb, Saliency
 
 NET = "EfficientNet-Lite0"
 LONG = "a very long class name with a great many words, more than a 4K picture holds " * 2
@@ -286,7 +286,7 @@ def test_no_saliency_no_marker() -> None:
 @pytest.mark.parametrize("layout", ["overlay", "quad"])
 @pytest.mark.parametrize("corner", ["bottom-left", "bottom-right", "top-left", "top-right"])
 def test_captions_are_in_their_corner_and_the_colour_bar_across(
-    corner: str, layout: Layout
+    corner: Corner, layout: Layout
 ) -> None:
     size = (360, 640)
     empty = saliency_of(ground(size), np.zeros((18, 32), np.float32))

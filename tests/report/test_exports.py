@@ -20,7 +20,8 @@ from vidsal.cli import main
 from vidsal.errors import UsageError, VidsalError
 from vidsal.report.exports import _as_edl, as_csv, ffmetadata, rows_of, timeline, webvtt
 from vidsal.report.summary import Summary, summary_of
-from vidsal.store.reader import Store, open_store
+from vidsal.store.opening import open_store
+from vidsal.store.reader import Store
 
 pytest.importorskip("zarr")
 CUT_S = SCENE / FPS

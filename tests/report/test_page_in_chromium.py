@@ -17,7 +17,8 @@ from conftest import load_script, run_ffmpeg
 from report_help import FPS, SCENE, data_of, keep, make_film
 
 import vidsal
-from vidsal.store.reader import Store, open_store
+from vidsal.store.opening import open_store
+from vidsal.store.reader import Store
 
 pytest.importorskip("zarr")
 # Windows has no such pipe.

@@ -30,7 +30,8 @@ from vidsal.report.paths import pages_of
 from vidsal.report.pictures import strip_of
 from vidsal.report.summary import summary_of
 from vidsal.runtime.atomic_write import beside
-from vidsal.store.reader import Store, open_store
+from vidsal.store.opening import open_store
+from vidsal.store.reader import Store
 
 pytest.importorskip("zarr")
 # File names hold no slash.

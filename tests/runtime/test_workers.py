@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from vidsal.errors import VidsalError
-from vidsal.runtime.workers import Done, News, in_workers, thread_variables, usable_cores
+from vidsal.runtime.workers import Done, News, in_workers, usable_cores
 
 
 def squares() -> Callable[[Any, Callable[[Any], None]], Any]:
@@ -97,14 +97,22 @@ def _environment() -> Callable[[Any, Callable[[Any], None]], Any]:
     return lambda task, _: os.environ.get(task)
 
 
-def test_workers_inherit_variables_that_are_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("count", "share"), [(1, "6"), (2, "3"), (5, "3")])
+def test_workers_share_the_cores_and_inherit_variables_that_are_not_set(
+    monkeypatch: pytest.MonkeyPatch, count: int, share: str
+) -> None:
+    assert usable_cores() >= 1
+    monkeypatch.setattr("vidsal.runtime.workers.usable_cores", lambda: 6)
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
     names = ["OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"]
-    events = list(in_workers(_environment, names, 1, variables=thread_variables(2)))
-    assert [one.result for one in events if isinstance(one, Done)] == ["7", "2"]
+    found = {
+        names[one.number]: one.result
+        for one in in_workers(_environment, names, count)
+        if isinstance(one, Done)
+    }
+    assert found == {"OMP_NUM_THREADS": "7", "TF_NUM_INTRAOP_THREADS": share}
     assert "TF_NUM_INTRAOP_THREADS" not in os.environ
-    assert usable_cores() >= 1
 
 
 def _broken() -> Any:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidsal.saliency.regions import Box, Corner, boxes, calm_corner, centroid, peak, stabilized_peak
-from vidsal.types import Map
+from vidsal.saliency.regions import Box, boxes, calm_corner, centroid, peak, stabilized_peak
+from vidsal.types import Corner, Map
 
 
 def test_boxes_bound_the_regions_above_the_threshold() -> None:

@@ -19,7 +19,7 @@ import vidsal
 from vidsal.errors import VidsalError
 from vidsal.settings import Settings
 from vidsal.store.joining import blocks_of
-from vidsal.store.reader import open_store
+from vidsal.store.opening import open_store
 
 zarr = pytest.importorskip("zarr")
 

@@ -10,9 +10,10 @@ import pytest
 
 import vidsal
 from vidsal.render.overlay import colours
-from vidsal.rendering import results_of, source_of
+from vidsal.rendering import results_of
 from vidsal.settings import Colormap, Layout, Settings
-from vidsal.store.reader import open_store
+from vidsal.store.opening import open_store
+from vidsal.stored.source import source_of
 from vidsal.types import Saliency
 
 CLIP = Path(__file__).parents[2] / "sample_media" / "chinchilla.mp4"

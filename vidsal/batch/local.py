@@ -9,9 +9,7 @@ from vidsal.batch.places import Folder
 from vidsal.batch.receipts import Result
 from vidsal.batch.schedule import Schedule
 from vidsal.batch.work import Say, Worker
-from vidsal.runtime.allocation import keep_freed
-from vidsal.runtime.opencv import cv2
-from vidsal.runtime.workers import News, Work, in_workers, thread_variables, usable_cores
+from vidsal.runtime.workers import News, in_workers
 
 
 def in_turn(
@@ -50,11 +48,7 @@ def in_processes(
         Number of processes.
     """
     while steps := schedule.take_all():
-        processes = min(count, len(steps))
-        threads = max(1, usable_cores() // processes)
-        make_work = partial(_work, make_worker, threads)
-        variables = thread_variables(threads)
-        with closing(in_workers(make_work, steps, processes, variables=variables)) as events:
+        with closing(in_workers(partial(_Work, make_worker), steps, count)) as events:
             for event in events:
                 if isinstance(event, News):
                     say(event.value)
@@ -68,18 +62,11 @@ def in_processes(
                     yield result
 
 
-def _work(make_worker: Callable[[], Worker], threads: int) -> Work:
-    """Return what a process does with each step; it keeps its worker from one to the next."""
-    keep_freed()
-    cv2.setNumThreads(threads)
-    return _Work(make_worker())
-
-
 class _Work:
-    """What a process does with each step, until it is closed."""
+    """The work of a process at each step, until it is closed; it keeps its worker."""
 
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
+    def __init__(self, make_worker: Callable[[], Worker]) -> None:
+        self._worker = make_worker()
 
     def __call__(self, step: Any, say: Callable[[Any], None]) -> Any:
         return self._worker.do(step, say)

@@ -16,6 +16,7 @@ from vidsal.batch.receipts import (
     Result,
     files_of,
     identity,
+    is_whole,
     key_of,
     network_identity,
     read_receipts,
@@ -43,7 +44,7 @@ class Task:
     output : str
         Name of the output in the folder of the results, with slashes.
     results : mapping of str to bool
-        ``table`` and ``store``: whether these are written beside the output.
+        ``table`` and ``keep``: whether these are written beside the output.
     identity : mapping of str to str
         See `vidsal.batch.receipts.identity`.
     key : str
@@ -64,6 +65,11 @@ class Task:
     own_files: frozenset[str] = frozenset()
     replaced: frozenset[str] = frozenset()
 
+    @property
+    def names(self) -> dict[str, str]:
+        """Names of all results in the folder of the results, by their options."""
+        return result_names(self.output, self.results)
+
     def failure(self, error: str, **about: Any) -> Result:
         """Return the result of a failure.
 
@@ -77,8 +83,8 @@ class Task:
         return Result(self.source.display_name, "failed", error=error, key=self.key, **about)
 
 
-def result_names(output: str, results: Mapping[str, bool]) -> list[str]:
-    """Return the names of all results of a source: that of the output first.
+def result_names(output: str, results: Mapping[str, bool]) -> dict[str, str]:
+    """Return the names of all results of a source by their options, the output first.
 
     Parameters
     ----------
@@ -88,12 +94,9 @@ def result_names(output: str, results: Mapping[str, bool]) -> list[str]:
         See `Task`.
     """
     stem = output.removesuffix(Path(output).suffix)
-    names = [output]
-    if results.get("table"):
-        names.append(f"{stem}.csv")
-    if results.get("store"):
-        names.append(f"{stem}{STORE_SUFFIX}")
-    return names
+    endings = {"table": ".csv", "keep": STORE_SUFFIX}
+    others = {name: f"{stem}{ending}" for name, ending in endings.items() if results.get(name)}
+    return {"output": output, **others}
 
 
 def normal_output(output: str) -> str:
@@ -304,7 +307,7 @@ class Planner:
             if reason:
                 planned.append(_failed(source, row, reason))
                 continue
-            for name in result_names(output, self._results):
+            for name in result_names(output, self._results).values():
                 taken[name.casefold()] = source.display_name, bool(row.output)
             planned.append(self._task(source, own, output))
         own_outputs = self._own_outputs(planned)
@@ -327,12 +330,12 @@ class Planner:
         for one in planned:
             # Begun: the output may stand without a receipt.
             if isinstance(one, Task) and one.key in self._begun:
-                names.update(result_names(one.output, one.results))
+                names.update(one.names.values())
         return {place(self._out.address(name)) for name in names}
 
     def _name_among(self, task: Task, places: set[str]) -> str:
         """Return the name of a result that has one of some places; an empty text if none has."""
-        names = result_names(task.output, task.results)
+        names = task.names.values()
         return next((name for name in names if place(self._out.address(name)) in places), "")
 
     def _own_settings(self, asked: tuple[SourceName, Row]) -> tuple[Settings, str]:
@@ -362,10 +365,10 @@ class Planner:
         """
         if fault := name_fault(output):
             return fault
-        for name in result_names(output, self._results):
+        for name in result_names(output, self._results).values():
             if place(self._out.address(name)) == _place(source):
                 return f"the output {name} is the source itself: give another name"
-        for name in result_names(output, self._results):
+        for name in result_names(output, self._results).values():
             other, is_other_given = taken.get(name.casefold(), ("", False))
             # Usual names are different, if only in case.
             if other and (is_given or is_other_given):
@@ -379,7 +382,7 @@ class Planner:
         except VidsalError as error:
             return Result(source.display_name, "failed", error=one_line(error))
         key = key_of(values)
-        names = result_names(output, self._results)
+        names = result_names(output, self._results).values()
         writers = {one for name in names for one in self._writers.get(name.casefold(), ())}
         task = Task(
             source, settings, choice, output, self._results, values, key,
@@ -392,7 +395,7 @@ class Planner:
         receipt = self._receipts.get(task.key)
         if receipt is None:
             return None
-        if receipt.get("status") == "done" and self._is_whole(task):
+        if receipt.get("status") == "done" and is_whole(self._out, receipt, task.names.values()):
             return Result(
                 task.source.display_name, "skipped", self._out.address(task.output),
                 frames=int(receipt["frames"]), video_s=float(receipt["video_s"]),
@@ -403,15 +406,6 @@ class Planner:
                 task.source.display_name, "skipped", error=str(receipt["error"]), key=task.key
             )
         return None
-
-    def _is_whole(self, task: Task) -> bool:
-        """Say whether all results of a task are there as its receipt tells."""
-        then = self._files[task.key]
-        for name in result_names(task.output, task.results):
-            state = self._out.state(name) if name in then else None
-            if state is None or not state.is_same(then[name]):
-                return False
-        return True
 
     def _network(self, settings: Settings) -> tuple[ModelChoice, dict[str, str]]:
         """Return the network of some settings and its identity; each is looked for once."""

@@ -24,15 +24,12 @@ import numpy as np
 
 from vidsal.batch.places import Folder, LocalFolder, is_address
 from vidsal.batch.plan import Task
-from vidsal.batch.receipts import Result
+from vidsal.batch.receipts import Result, network_files
 from vidsal.batch.schedule import PartDone, Schedule, Step, Value
 from vidsal.batch.work import Say, Worker
 from vidsal.errors import UsageError, VidsalError, flat, one_line, option
-from vidsal.runtime.allocation import keep_freed
 from vidsal.runtime.atomic_write import atomic_write, writing
-from vidsal.runtime.opencv import cv2
-from vidsal.runtime.workers import thread_variables, usable_cores
-from vidsal.settings.values import is_saved
+from vidsal.runtime.workers import prepare_worker, thread_variables, usable_cores
 
 log = logging.getLogger(__name__)
 
@@ -223,9 +220,7 @@ def shared_files(ray: Any, tasks: Iterable[Task]) -> dict[str, SharedFile]:
     """
     paths: dict[Path, None] = {}
     for task in tasks:
-        saved = Path(task.choice.key) if is_saved(task.choice.key) else None
-        named = (saved, task.choice.weights, task.settings.labels)
-        paths |= {path: None for path in named if path is not None}
+        paths |= dict.fromkeys(network_files(task.choice, task.settings).values())
     shared = {}
     for path in paths:
         content = path.read_bytes()
@@ -261,8 +256,7 @@ class Slot:
     ) -> None:
         import ray
 
-        keep_freed()
-        cv2.setNumThreads(threads)
+        prepare_worker(threads)
         self._files = files
         node = f"{socket.gethostname()}/{ray.get_runtime_context().get_node_id()[:8]}"
         self._worker = Worker(

@@ -102,15 +102,25 @@ def network_identity(choice: ModelChoice, settings: Settings) -> dict[str, str]:
         If a file cannot be read.
     """
     values = {"network": str(choice.name)}
+    for name, path in network_files(choice, settings).items():
+        try:
+            values[f"checksum of {name}"] = checksum([path], has_names=False)
+        except OSError as error:
+            raise VidsalError(f"{path} cannot be read: {error.strerror}") from error
+    return values
+
+
+def network_files(choice: ModelChoice, settings: Settings) -> dict[str, Path]:
+    """Return the files of a network by what they are: ``weights``, ``model``, ``labels``.
+
+    Parameters
+    ----------
+    choice : ModelChoice
+    settings : Settings
+    """
     saved = Path(choice.key) if is_saved(choice.key) else None
     files = {"weights": choice.weights, "model": saved, "labels": settings.labels}
-    for name, path in files.items():
-        if path is not None:
-            try:
-                values[f"checksum of {name}"] = checksum([path], has_names=False)
-            except OSError as error:
-                raise VidsalError(f"{path} cannot be read: {error.strerror}") from error
-    return values
+    return {name: path for name, path in files.items() if path is not None}
 
 
 def identity(
@@ -226,6 +236,25 @@ def files_of(receipt: Mapping[str, Any]) -> dict[str, FileState]:
         return {name: FileState(**state) for name, state in (files or {}).items()}
     except (AttributeError, TypeError):
         return {}
+
+
+def is_whole(out: Folder, receipt: Mapping[str, Any], names: Iterable[str]) -> bool:
+    """Say whether some results are there as a receipt tells.
+
+    Parameters
+    ----------
+    out : Folder
+    receipt : mapping of str
+        From `read_receipt`.
+    names : iterable of str
+        Names of results in the folder.
+    """
+    then = files_of(receipt)
+    for name in names:
+        state = out.state(name) if name in then else None
+        if state is None or not state.is_same(then[name]):
+            return False
+    return True
 
 
 def write_receipt(

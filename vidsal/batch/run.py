@@ -117,7 +117,7 @@ def run_batch(
     # What is wrong with the options is said before the folder is made.
     asked = list(asked_rows(names, is_recursive=settings.recursive))
     planner = Planner(
-        out, settings, {"table": tables, "store": stores}, retries_failed=retry_failed,
+        out, settings, {"table": tables, "keep": stores}, retries_failed=retry_failed,
         progress=progress and is_shown(),
     )  # fmt: skip
     alone = exclusive_folder(out.path / PRIVATE) if isinstance(out, LocalFolder) else nullcontext()

@@ -10,6 +10,7 @@ from typing import Any
 from vidsal.batch.places import Folder
 from vidsal.batch.progress import clock_text
 from vidsal.batch.receipts import PRIVATE, Result
+from vidsal.errors import option
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,8 @@ class BatchSummary:
         if skipped:
             earlier.append(f"{skipped} done before")
         if totals["failed_before"]:
-            earlier.append(f"{totals['failed_before']} failed before (--retry-failed tries again)")
+            again = option("retry_failed", True)
+            earlier.append(f"{totals['failed_before']} failed before ({again} tries again)")
         if not totals["done"] and not totals["failed"] and not self.is_interrupted:
             return f"nothing to do: {', '.join(earlier)}"
         video_s, seconds = totals["video_s"], max(self.seconds, 1e-9)

@@ -14,8 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from vidsal.batch.places import Folder, fetch, is_address
-from vidsal.batch.plan import Task, result_names
-from vidsal.batch.receipts import BEGUN, PARTS, STAGING, Result, read_receipt, write_receipt
+from vidsal.batch.plan import Task
+from vidsal.batch.receipts import (
+    BEGUN,
+    PARTS,
+    STAGING,
+    Result,
+    is_whole,
+    read_receipt,
+    write_receipt,
+)
 from vidsal.batch.schedule import NetworkFault, Part, PartDone, Step, Value
 from vidsal.batch.splitting import (
     UnevenPartError,
@@ -29,7 +37,6 @@ from vidsal.pipeline import Outcome, process
 from vidsal.settings import Settings
 from vidsal.sources.resolve import SourceLike
 from vidsal.static.models import ModelChoice, Network
-from vidsal.store.schema import SUFFIX as STORE_SUFFIX
 
 log = logging.getLogger(__name__)
 
@@ -255,7 +262,7 @@ class Worker:
         mark = f"{BEGUN}/{task.key}"
         # Outputs beside a mark are those of an attempt that ended before its receipt was written.
         if not self._out.exists(mark):
-            for name in result_names(task.output, task.results):
+            for name in task.names.values():
                 is_own = self._is_overwriting or name in task.own_files
                 if not is_own and self._out.exists(name):
                     raise Refused(
@@ -266,11 +273,8 @@ class Worker:
 
     def _finished(self, task: Task, result: Result) -> Result:
         """Write the receipt of a result, and return the result."""
-        names = result_names(task.output, task.results)
-        write_receipt(
-            self._out, result, task.identity,
-            files=names if result.status == "done" else task.own_files, replaced=task.replaced,
-        )  # fmt: skip
+        files = task.names.values() if result.status == "done" else task.own_files
+        write_receipt(self._out, result, task.identity, files=files, replaced=task.replaced)
         self._out.remove(f"{BEGUN}/{task.key}")
         if self._split_s is not None:
             # After the receipt: a worker that is lost in between leaves what another one needs.
@@ -280,7 +284,9 @@ class Worker:
     def _earlier(self, task: Task) -> Result | None:
         """Return the result of a task that has a receipt, if it is done."""
         receipt = read_receipt(self._out, task.key) or {}
-        if receipt.get("status") != "done" or not self._out.exists(task.output):
+        if receipt.get("status") != "done":
+            return None
+        if not is_whole(self._out, receipt, task.names.values()):
             return None
         names = {one.name for one in dataclasses.fields(Result)} & receipt.keys()
         return Result(**{name: receipt[name] for name in names})
@@ -331,16 +337,10 @@ class Worker:
         task : Task
         folder : Path
         """
-        output, *others = (
-            folder / Path(name).name for name in result_names(task.output, task.results)
-        )
-        by_suffix = {one.suffix: one for one in others}
-        labels = task.settings.labels
-        return dataclasses.replace(
-            task.settings, output=output, table=by_suffix.get(".csv"),
-            keep=by_suffix.get(STORE_SUFFIX), overwrite=True,
-            labels=None if labels is None else self._localised(labels),
-        )  # fmt: skip
+        written: dict[str, Any] = {
+            name: folder / Path(path).name for name, path in task.names.items()
+        }
+        return dataclasses.replace(self._with_labels(task.settings), overwrite=True, **written)
 
     def deliver(self, task: Task, folder: Path) -> None:
         """Move the results of a task to their final names; the output comes last.
@@ -351,7 +351,7 @@ class Worker:
         folder : Path
             Of `staging`.
         """
-        for name in reversed(result_names(task.output, task.results)):
+        for name in reversed(task.names.values()):
             self._out.deliver(folder / Path(name).name, name)
 
     def network(self, task: Task) -> Network:
@@ -366,10 +366,7 @@ class Worker:
         if self._network is None or self._network[0] != wanted:
             # Two networks at a time may not fit into memory.
             self._network = None
-            labels = settings.labels
-            own = dataclasses.replace(
-                settings, labels=None if labels is None else self._localised(labels)
-            )
+            own = self._with_labels(settings)
             self._network = wanted, Network(own, choice=self._choice(task.choice))
         return self._network[1]
 
@@ -391,6 +388,12 @@ class Worker:
         except VidsalError as error:
             raise NetworkError from error
         return network
+
+    def _with_labels(self, settings: Settings) -> Settings:
+        """Return settings whose file of class names is on this machine."""
+        if settings.labels is None:
+            return settings
+        return dataclasses.replace(settings, labels=self._localised(settings.labels))
 
     def _choice(self, choice: ModelChoice) -> ModelChoice:
         """Return a network whose files are on this machine."""

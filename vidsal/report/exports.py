@@ -12,7 +12,8 @@ from vidsal.errors import UsageError, VidsalError
 from vidsal.report.paths import claim_result
 from vidsal.report.summary import Summary, plain, summary_of
 from vidsal.runtime.atomic_write import atomic_write, writing
-from vidsal.store.reader import Store, as_store
+from vidsal.store.opening import lent_store
+from vidsal.store.reader import Store
 
 # Columns of both kinds of rows, in the order of the file.
 _COLUMNS = (
@@ -64,13 +65,13 @@ def export_store(
             raise UsageError(f"{path}: an export is written as {', '.join(_FORMATS)}")
         if path.suffix.lower() in (".otio", ".edl"):
             _load_otio()
-    opened = as_store(store)
-    if not opened.about.get("fps"):
-        raise VidsalError(f"{opened.path} is of a photo, which has no scenes or moments")
-    for path in paths:
-        claim_result(opened, path, overwrite=overwrite)
-    summary = summary_of(opened)
-    texts = [_FORMATS[path.suffix.lower()](opened, summary) for path in paths]
+    with lent_store(store) as opened:
+        if not opened.about.get("fps"):
+            raise VidsalError(f"{opened.path} is of a photo, which has no scenes or moments")
+        for path in paths:
+            claim_result(opened, path, overwrite=overwrite)
+        summary = summary_of(opened)
+        texts = [_FORMATS[path.suffix.lower()](opened, summary) for path in paths]
     for path, text in zip(paths, texts, strict=True):
         # Line ends as the format has them, on every system.
         with atomic_write(path) as part, writing(path):

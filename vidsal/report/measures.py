@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from vidsal.saliency.concentration import gini
 from vidsal.saliency.fusion_stage import QUIET_SPEED
+from vidsal.saliency.scenes import CUTS
 from vidsal.store.reader import Store
 from vidsal.store.schema import CAMERAS
 
@@ -114,7 +115,7 @@ def curves_of(store: Store) -> Curves:
         events.append(frame.event)
     speed, moving, concentration = np.array(rows, np.float64).T
     # The first frame of a scene has no frame before it to move from.
-    is_first = np.isin(events, ("first", "cut", "recut"))
+    is_first = np.isin(events, ("first", *CUTS))
     speed[is_first] = moving[is_first] = np.nan
     times = store.array("time_s")
     camera = camera_speeds(store.array("camera"), times, store.size)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from vidsal.render.overlay import colours
 from vidsal.report.pictures import Still, StripCell
-from vidsal.report.summary import Summary, numbers, plain, source_name
+from vidsal.report.summary import Summary, numbers, plain
 from vidsal.settings import PictureOptions
 from vidsal.settings.values import is_saved
 from vidsal.store.reader import Store
@@ -156,7 +156,7 @@ def shown_settings(saved: Mapping[str, Any]) -> dict[str, str]:
     Parameters
     ----------
     saved : mapping of str
-        See `vidsal.store.reader.saved_settings`.
+        See `vidsal.sinks.kept.saved_settings`.
     """
     shown = {}
     for name, value in saved.items():
@@ -175,7 +175,7 @@ def provenance(store: Store) -> dict[str, str]:
     """
     height, width = store.size
     known = {
-        "source": source_name(store),
+        "source": store.source_name,
         "checksum of the source": store.about["source"].get("checksum"),
         "network": store.about.get("model_name"),
         "arithmetic": store.about.get("precision"),

@@ -11,6 +11,7 @@ from vidsal.runtime.atomic_write import claim, resolve_symlink, shortened
 from vidsal.sinks import require_apart
 from vidsal.store.reader import Store
 from vidsal.store.schema import stem_of
+from vidsal.stored.source import require_outside
 
 _SUFFIXES = (".html", ".htm")
 
@@ -84,9 +85,7 @@ def claim_result(store: Store, path: Path, *, overwrite: bool) -> None:
         If it is the source, or one of its files, where they lay; or as for
         `vidsal.runtime.atomic_write.claim`.
     """
-    # Path.resolve fails for a link to itself; os.path.realpath does not.
-    if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(store.path)):
-        raise UsageError(f"{path} lies in the store {store.path}: give another name")
+    require_outside(store, path)
     source = store.about["source"]
     pictures = [Path(source["folder"], one) for one in source.get("pictures", ())]
     require_apart(str(source["name"]), path, pictures)

@@ -8,7 +8,6 @@ from typing import NamedTuple
 from vidsal.analyser import DECODED_FRAMES
 from vidsal.image_ops import even, panel_size, shrink
 from vidsal.render.overlay import laid_over, map_picture
-from vidsal.rendering import check_all, with_stored
 from vidsal.report.summary import Scene, Summary
 from vidsal.runtime.prefetch import prefetch
 from vidsal.runtime.progress import Progress
@@ -16,6 +15,7 @@ from vidsal.settings import OutputOptions
 from vidsal.sinks.video import video_sink
 from vidsal.sources.base import Source
 from vidsal.store.reader import Store
+from vidsal.stored.source import check_all, with_stored
 from vidsal.types import Frame, Rgb
 
 # Width of the video, in pixels, and its quality: the overlay is smooth, and small files can be

@@ -10,11 +10,10 @@ from typing import Any, NamedTuple
 
 from vidsal.errors import UsageError, VidsalError, one_line, option
 from vidsal.media import probe
-from vidsal.rendering import source_of
 from vidsal.report.page import Card, Film, facts, index_html, report_html
 from vidsal.report.paths import address, claim_result, page_of, pages_of, quoted
 from vidsal.report.pictures import cover_of, draw_pictures, stills_of, strip_of
-from vidsal.report.summary import Summary, source_name, summary_of
+from vidsal.report.summary import Summary, summary_of
 from vidsal.runtime.atomic_write import (
     beside,
     claim,
@@ -28,8 +27,10 @@ from vidsal.sinks import require_apart
 from vidsal.sources.base import Source
 from vidsal.store.labels import differences_of
 from vidsal.store.location import is_store
-from vidsal.store.reader import Store, as_store, open_store
+from vidsal.store.opening import lent_store
+from vidsal.store.reader import Store
 from vidsal.store.schema import is_store_name, stem_of
+from vidsal.stored.source import source_of
 from vidsal.types import SourceInfo
 
 log = logging.getLogger(__name__)
@@ -114,7 +115,7 @@ def report_store(
     if isinstance(store, Store) or is_store(path) or not path.is_dir():
         page = page_of(path, page)
         return _report(
-            as_store(store), page, source=source, video=video, embed=embed, overwrite=overwrite,
+            store, page, source=source, video=video, embed=embed, overwrite=overwrite,
             progress=progress,
         ).path  # fmt: skip
     for name, value in (("source", source), ("video", video)):
@@ -124,7 +125,7 @@ def report_store(
 
 
 def _report(
-    store: Store,
+    given: Store | str | Path,
     page: Path,
     *,
     source: Any,
@@ -134,9 +135,10 @@ def _report(
     progress: bool | Progress,
 ) -> Written:
     """Write the page of one store."""
-    claim_result(store, page, overwrite=overwrite)
-    shown = choose_progress(progress, label=source_name(store)) or (lambda items, _: items)
     with ExitStack() as stack:
+        store = stack.enter_context(lent_store(given))
+        claim_result(store, page, overwrite=overwrite)
+        shown = choose_progress(progress, label=store.source_name) or (lambda items, _: items)
         # First of all, so that a wrong one is refused at once.
         opened, notes = _opened(store, source, stack)
         clip = None
@@ -257,7 +259,7 @@ def _index(
     for store, page in pages_of(stores, folder, index).items():
         try:
             written[store] = _report(
-                open_store(store), page, source=None, video=None, embed=embed, overwrite=overwrite,
+                store, page, source=None, video=None, embed=embed, overwrite=overwrite,
                 progress=progress,
             )  # fmt: skip
         except VidsalError as error:
@@ -305,6 +307,9 @@ def _stores_in(folder: Path) -> Iterator[Path]:
     """Yield the stores in a folder and its folders, but nothing inside of stores."""
     for root, folders, files in os.walk(folder):
         paths = [Path(root, name) for name in (*folders, *files)]
-        stores = {path for path in paths if is_store_name(path) and is_store(path)}
+        # A file of this name that is no whole zip file is a damaged store.
+        stores = {
+            path for path in paths if is_store_name(path) and (path.is_file() or is_store(path))
+        }
         yield from stores
         folders[:] = [name for name in folders if Path(root, name) not in stores]

@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
-from pathlib import PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -153,21 +152,7 @@ def summary_of(store: Store) -> Summary:
         )
         for number, place in enumerate(places, start=1)
     )  # fmt: skip
-    return Summary(source_name(store), fps, end_s, curves, scenes, moments)
-
-
-def source_name(store: Store) -> str:
-    """Return the file name of a store's source, without its folder, which is of no concern.
-
-    Parameters
-    ----------
-    store : Store
-    """
-    name = str(store.about["source"]["name"])
-    # Also splits at slashes. A store may come from another system.
-    name = PureWindowsPath(name).name or name
-    # Bytes of a name that are no text cannot stand in a page.
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return Summary(store.source_name, fps, end_s, curves, scenes, moments)
 
 
 def _scene(number: int, first: int, stop: int, curves: Curves, end_s: float) -> Scene:

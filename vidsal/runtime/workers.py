@@ -61,13 +61,11 @@ Work = Callable[[Any, Callable[[Any], None]], Any]
 
 
 def in_workers(
-    make_work: Callable[[], Work],
-    tasks: Sequence[Any],
-    count: int,
-    *,
-    variables: Mapping[str, str] | None = None,
+    make_work: Callable[[], Work], tasks: Sequence[Any], count: int
 ) -> Generator[Done | News, None, None]:
     """Do tasks in processes of their own; yield news, and the end of each task as it comes.
+
+    The processes share the cores: the libraries of each use its share of threads.
 
     Processes are started afresh ("spawn"), so that they share nothing with this one. What they log
     under "vidsal" is logged here. At the end, or when the generator is closed, no worker is left: a
@@ -81,8 +79,6 @@ def in_workers(
         Arguments of the work; must be picklable.
     count : int
         Number of processes, at most one for each task.
-    variables : mapping of str to str, optional
-        Variables of the workers' environment. Those that are set already stay.
 
     Yields
     ------
@@ -95,14 +91,16 @@ def in_workers(
     """
     waiting = list(enumerate(tasks))[::-1]
     workers: dict[Connection, _Worker] = {}
+    processes = min(count, len(tasks))
+    threads = max(1, usable_cores() // max(1, processes))
 
     def start() -> None:
-        worker = _Worker(make_work, variables or {})
+        worker = _Worker(make_work, threads)
         workers[worker.connection] = worker
         worker.begin(*waiting.pop())
 
     try:
-        for _ in range(min(count, len(tasks))):
+        for _ in range(processes):
             start()
         while workers:
             for connection in wait(list(workers)):
@@ -144,14 +142,17 @@ def in_workers(
 class _Worker:
     """One process, and the task that it is at."""
 
-    def __init__(self, make_work: Callable[[], Work], variables: Mapping[str, str]) -> None:
+    def __init__(self, make_work: Callable[[], Work], threads: int) -> None:
         context = get_context("spawn")
         self.connection, theirs = context.Pipe()
         level = logging.getLogger("vidsal").getEffectiveLevel()
         self._process: BaseProcess = context.Process(
-            target=_serve, args=(make_work, theirs, level), name="vidsal-worker", daemon=False
+            target=_serve,
+            args=(make_work, threads, theirs, level),
+            name="vidsal-worker",
+            daemon=False,
         )
-        with _inherited(variables):
+        with _inherited(thread_variables(threads)):
             self._process.start()
         theirs.close()
         self.number = -1
@@ -209,7 +210,7 @@ def _inherited(variables: Mapping[str, str]) -> Generator[None, None, None]:
             os.environ.pop(name, None)
 
 
-def _serve(make_work: Callable[[], Work], connection: Connection, level: int) -> None:
+def _serve(make_work: Callable[[], Work], threads: int, connection: Connection, level: int) -> None:
     """Do tasks until the other side closes the connection; runs in the worker."""
     if hasattr(os, "setsid"):
         # A closed terminal reaches the first process alone, too.
@@ -223,6 +224,7 @@ def _serve(make_work: Callable[[], Work], connection: Connection, level: int) ->
 
     _log_through(lambda record: send("log", record), level)
     with suppress(KeyboardInterrupt, EOFError):
+        prepare_worker(threads)
         work = make_work()
         try:
             send("ready", None)
@@ -268,6 +270,21 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def prepare_worker(threads: int) -> None:
+    """Prepare a process that works at tasks beside others; `thread_variables` were set before.
+
+    Parameters
+    ----------
+    threads : int
+        Threads that OpenCV uses.
+    """
+    from vidsal.runtime.allocation import keep_freed
+    from vidsal.runtime.opencv import cv2
+
+    keep_freed()
+    cv2.setNumThreads(threads)
 
 
 def thread_variables(threads: int) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """The fusion stage: scales both maps, fuses them, and reads regions off the result."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -15,11 +14,11 @@ from vidsal.saliency.normalization import (
     contrasted,
     scale_modes,
 )
-from vidsal.saliency.regions import Corner, calm_corner, peak, stabilized_peak
+from vidsal.saliency.regions import calm_corner, peak, stabilized_peak
 from vidsal.saliency.state import FusionState
 from vidsal.saliency.static_stage import StaticMap
 from vidsal.settings import AnalysisOptions
-from vidsal.types import Map, Saliency
+from vidsal.types import Corner, Map, Saliency
 
 # A scene in which no object is faster than this, in diagonals of the picture per second, is quiet.
 # The flow of such a scene is mostly noise (0.003 to 0.02 on clips of a still camera), and a real
@@ -79,11 +78,11 @@ class FusionStage:
             has_static = item.values is not None
             scales = self._state.scales.at(event, partial(self._scales, has_static=has_static))
             last = markers.at(event, lambda: None)
-            saliency = self._saliency(item, scales, last)
+            corner = corners.at(event, _first_corner)
+            saliency = self._saliency(item, scales, last, corner)
             # A frame in which nothing stands out keeps the last marker.
-            markers.now = saliency.marker or last
-            corners.now = calm_corner(saliency.fused, corners.at(event, _first_corner))
-            yield replace(saliency, caption_corner=corners.now)
+            markers.now, corners.now = saliency.marker or last, saliency.caption_corner
+            yield saliency
 
     def _scales(self, *, has_static: bool) -> SceneScales:
         """Return the scales that a scene begins with."""
@@ -95,7 +94,11 @@ class FusionStage:
         )
 
     def _saliency(
-        self, item: StaticMap, scales: SceneScales, last: tuple[float, float] | None
+        self,
+        item: StaticMap,
+        scales: SceneScales,
+        last: tuple[float, float] | None,
+        corner: Corner,
     ) -> Saliency:
         motion, time_s = item.motion, item.motion.frame.time_s
         # The first frame of a scene has no motion yet. It must not set the scale of the motion
@@ -116,6 +119,7 @@ class FusionStage:
             motion_high=speed.high, fused_high=fused.high, peak=top,
             marker=stabilized_peak(fused.unclipped, top, last),
             gradient=item.values, event=motion.event,
+            caption_corner=calm_corner(fused.values, corner),
         )  # fmt: skip
 
     def _motion_only(self, speed: ScaledMap) -> _Fused:

@@ -1,11 +1,11 @@
 """Regions and points of a saliency map. Pure maths."""
 
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 
 from vidsal.runtime.opencv import cv2
-from vidsal.types import Map
+from vidsal.types import Corner, Map
 
 # A region below this share of the picture is a speck.
 _SPECK = 1e-3
@@ -17,8 +17,6 @@ _NEAR = 0.1
 _CORNER_ROWS = 0.16
 # A corner whose mean is below this holds hardly anything that text could hide.
 _CALM = 0.2
-
-Corner = Literal["bottom-left", "bottom-right", "top-left", "top-right"]
 
 
 class Box(NamedTuple):

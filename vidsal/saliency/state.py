@@ -8,11 +8,10 @@ import math
 from dataclasses import dataclass, field
 
 from vidsal.saliency.normalization import DisplayScale, Flicker, ScaleState, SceneScales
-from vidsal.saliency.regions import Corner
 from vidsal.saliency.scenes import PerScene, SceneDetector
 from vidsal.saliency.targets import TargetLock
 from vidsal.saliency.temporal import GradientAverage, SpeedAverage
-from vidsal.types import Map, Prediction, Rgb
+from vidsal.types import Corner, Map, Prediction, Rgb
 
 
 @dataclass(slots=True, eq=False)

@@ -1,14 +1,20 @@
 """What a store says of its run, beside the values of the frames."""
 
+import dataclasses
+import json
 import logging
 from typing import Any
 
 from vidsal.settings import Settings
 from vidsal.sinks.fingerprint import source_identity
-from vidsal.store.reader import saved_settings
 from vidsal.types import SourceInfo
 
 log = logging.getLogger(__name__)
+
+# Options of a run that its store does not keep.
+_NOT_SAVED = ("output", "table", "maps", "keep", "overwrite", "skip_existing", "resume")
+# Options that are meant for the videos of a folder, and do not act on its photos.
+_NOT_OF_PHOTOS = ("start", "end", "duration", "every", "fps", "sequence")
 
 
 def description(
@@ -39,3 +45,27 @@ def description(
         "width_px": info.width_px,
         "class_names": list(class_names),
     }
+
+
+def saved_settings(settings: Settings, *, is_photo: bool = False) -> dict[str, Any]:
+    """Return the options of a run that are not at their defaults, as JSON holds them.
+
+    Where the run wrote its results, and what it did with earlier ones, is left out.
+
+    Parameters
+    ----------
+    settings : Settings
+    is_photo : bool
+        Leave out the options of time as well, which act on the videos beside a photo.
+    """
+    left_out = (*_NOT_SAVED, *(_NOT_OF_PHOTOS if is_photo else ()))
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if field.name == "model":
+            value = settings.model_name
+        if value != field.default and field.name not in left_out:
+            is_plain = isinstance(value, (bool, int, float, str))
+            values[field.name] = value if is_plain else str(value)
+    json.dumps(values)
+    return values

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 from vidsal.errors import UsageError, VidsalError, option
 from vidsal.static.suggestions import did_you_mean, folded, suggest_classes, told_apart
@@ -185,3 +187,38 @@ def with_negative(positive: NamedClass) -> tuple[NamedClass, NamedClass]:
 
 def _class(index: int, wnid: str, names: str) -> NamedClass:
     return NamedClass(index, wnid, tuple(name.strip() for name in names.split(",")))
+
+
+def class_number(named: int | str, names: Sequence[str]) -> int:
+    """Return the number of a class of a network.
+
+    Parameters
+    ----------
+    named : int or str
+        The number itself, or a name; for ImageNet's classes also a WordNet identifier or another
+        of their names.
+    names : sequence of str
+        Names of the network's classes.
+
+    Raises
+    ------
+    UsageError
+        If there is no such class, with the nearest names.
+    """
+    if isinstance(named, str):
+        return find_class(named, _named(tuple(names)), asked=repr(named)).index
+    number: Any = named
+    is_whole = isinstance(number, Integral) and not isinstance(number, bool)
+    if not is_whole or not 0 <= number < len(names):
+        raise UsageError(
+            f"a class is a name, or a number from 0 to {len(names) - 1}, got {named!r}"
+        )
+    return int(number)
+
+
+def _named(names: tuple[str, ...]) -> Sequence[NamedClass]:
+    """Return the classes of these names; ImageNet's have further names."""
+    known = imagenet_classes()
+    if names == tuple(one.name for one in known):
+        return known
+    return [NamedClass(n, f"class{n}", (name,)) for n, name in enumerate(names)]

@@ -1,9 +1,7 @@
 """Reading a store: the values of its frames, a chunk at a time."""
 
 import dataclasses
-import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any, Self
@@ -16,19 +14,15 @@ from vidsal.saliency.measures import FrameMeasures
 from vidsal.saliency.regions import boxes
 from vidsal.saliency.scenes import CUTS
 from vidsal.settings import Settings
-from vidsal.static.labels import NamedClass, find_class, imagenet_classes
-from vidsal.store.location import chunk_counts, is_store
+from vidsal.static.labels import class_number
 from vidsal.store.schema import (
     CAMERAS,
     COLUMNS,
     EVENTS,
     MAPS,
-    is_store_name,
     length_of,
-    require_schema,
     values_of,
 )
-from vidsal.store.zarr_files import load_zarr
 from vidsal.types import CameraMotion, Map, Prediction
 
 # Classes by the numbers of the network's outputs, or by name.
@@ -42,16 +36,7 @@ _OF_A_FRAME = (
     "camera_model", "camera_inlier_share", "class_id", "probability", "target_id",
     "target_probability", "prediction_row", "peak",
 )  # fmt: skip
-# Attributes that every store has, and their types.
-_REQUIRED: dict[str, Any] = {
-    "source": Mapping, "settings": Mapping, "frames": int, "predictions": int,
-    "class_names": Sequence, "fps": str | None, "height_px": int, "width_px": int,
-}  # fmt: skip
 _NO_MAP = np.zeros((0, 0), np.float32)
-# Options of a run that its store does not keep.
-_NOT_SAVED = ("output", "table", "maps", "keep", "overwrite", "skip_existing", "resume")
-# Options that are meant for the videos of a folder, and do not act on its photos.
-_NOT_OF_PHOTOS = ("start", "end", "duration", "every", "fps", "sequence")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -321,14 +306,7 @@ class Store:
         names = self.class_names
         if not names:
             raise UsageError(f"{self.path} has no classes: it was made without a network")
-        if isinstance(named, str):
-            return find_class(named, _classes(names), asked=repr(named)).index
-        is_number = isinstance(named, (int, np.integer)) and not isinstance(named, bool)
-        if not is_number or not 0 <= named < len(names):
-            raise UsageError(
-                f"a class is a name, or a number from 0 to {len(names) - 1}, got {named!r}"
-            )
-        return int(named)
+        return class_number(named, names)
 
     def __iter__(self) -> Iterator[StoredFrame]:
         return self.frames()
@@ -484,148 +462,3 @@ def point_of(values: NDArray[np.float64]) -> tuple[float, float] | None:
     values : (2,) float64 array
     """
     return None if np.isnan(values).any() else (float(values[0]), float(values[1]))
-
-
-def open_store(path: str | Path) -> Store:
-    """Open the stored analysis of a source, without TensorFlow.
-
-    Parameters
-    ----------
-    path : str or Path
-        A store (folder or zip file) that ``vidsal run --keep`` wrote.
-
-    Returns
-    -------
-    Store
-        ``len(store)``, ``store[12]``, and an iterator over its frames. A zip file stays open until
-        `Store.close`.
-
-    Raises
-    ------
-    VidsalError
-        If it is no store, was not completed, was written by another version, or zarr is
-        missing.
-    """
-    return Store(Path(path), stored_group(path))
-
-
-def as_store(store: Store | str | Path) -> Store:
-    """Return a store that is given open, or open the one of a path.
-
-    Parameters
-    ----------
-    store : Store, str or Path
-
-    Raises
-    ------
-    VidsalError
-        See `open_store`.
-    """
-    return store if isinstance(store, Store) else open_store(store)
-
-
-@contextmanager
-def lent_store(store: Store | str | Path) -> Iterator[Store]:
-    """Lend a store; it is closed at the end of the block, unless it was given open.
-
-    Parameters
-    ----------
-    store : Store, str or Path
-
-    Yields
-    ------
-    Store
-
-    Raises
-    ------
-    VidsalError
-        See `open_store`.
-    """
-    lent = as_store(store)
-    try:
-        yield lent
-    finally:
-        if lent is not store:
-            lent.close()
-
-
-def stored_group(path: str | Path) -> Any:
-    """Return the checked group of a store.
-
-    Parameters
-    ----------
-    path : str or Path
-
-    Returns
-    -------
-    zarr.Group
-
-    Raises
-    ------
-    VidsalError
-        See `open_store`.
-    """
-    path, zarr = Path(path), load_zarr()
-    if not is_store(path):
-        if is_store_name(path) and path.is_file():
-            raise VidsalError(f"{path} is damaged: it is not a whole zip file with a store")
-        raise VidsalError(f"{path} is not a store: vidsal run --keep NAME.vidsal writes one")
-    try:
-        opened = str(path) if path.is_dir() else zarr.storage.ZipStore(path, mode="r")
-        group = zarr.open_group(opened, mode="r")
-        about, arrays, chunks = dict(group.attrs), list(group.arrays()), chunk_counts(path)
-    except Exception as error:
-        raise VidsalError(f"{path} is damaged: its description cannot be read") from error
-    require_schema(about.get("schema"), path)
-    if not about.get("is_complete"):
-        raise VidsalError(f"{path} was not completed: run the analysis again")
-    _require_all(path, about, {name for name, _ in arrays})
-    for name, array in arrays:
-        # zarr reads zeros for a missing chunk.
-        if array.shape[0] != length_of(name, about) or chunks[name] != array.nchunks:
-            raise VidsalError(f"{path} is damaged: {name} lacks frames")
-    return group
-
-
-def _require_all(path: Path, about: Mapping[str, Any], arrays: Collection[str]) -> None:
-    """Raise `VidsalError` if an attribute or an array that every store has is missing."""
-    for name, kind in _REQUIRED.items():
-        if name not in about or not isinstance(about[name], kind):
-            raise VidsalError(f"{path} is damaged: its attribute {name!r} is missing or wrong")
-    if not isinstance(about["source"].get("name"), str):
-        raise VidsalError(f"{path} is damaged: the name of its source is missing")
-    for name in ("speed", "fused", *(column.name for column in COLUMNS)):
-        if name not in arrays:
-            raise VidsalError(f"{path} is damaged: its array {name!r} is missing")
-
-
-def _classes(names: tuple[str, ...]) -> Sequence[NamedClass]:
-    """Return the classes of these names; ImageNet's have further names."""
-    known = imagenet_classes()
-    if names == tuple(one.name for one in known):
-        return known
-    return [NamedClass(n, f"class{n}", (name,)) for n, name in enumerate(names)]
-
-
-def saved_settings(settings: Settings, *, is_photo: bool = False) -> dict[str, Any]:
-    """Return the options of a run that are not at their defaults, as JSON holds them.
-
-    Where the run wrote its results, and what it did with earlier ones, is left out.
-
-    Parameters
-    ----------
-    settings : Settings
-    is_photo : bool
-        Leave out the options of time as well, which act on the videos beside a photo.
-    """
-    left_out = (*_NOT_SAVED, *(_NOT_OF_PHOTOS if is_photo else ()))
-    values: dict[str, Any] = {}
-    for field in dataclasses.fields(settings):
-        value = getattr(settings, field.name)
-        if field.name == "model":
-            value = settings.model_name
-        if value != field.default and field.name not in left_out:
-            is_plain = isinstance(value, (bool, int, float, str))
-            values[field.name] = value if is_plain else str(value)
-    json.dumps(values)
-    return values

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vidsal.store.reader import Classes, Store, stored_group
+from vidsal.store.opening import stored_group
+from vidsal.store.reader import Classes, Store
 from vidsal.stored.picture import AnalysedFrame, analysed
 from vidsal.stored.plots import Curve, plot_curves
 from vidsal.stored.table import data_frame

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, cast
 from vidsal.errors import VidsalError
 from vidsal.render.notebook import mark_point
 from vidsal.render.overlay import laid_over, map_picture
-from vidsal.rendering import frame_of_store
 from vidsal.store.reader import Store, StoredFrame
 from vidsal.stored.plots import load_pyplot
+from vidsal.stored.source import frame_of_store
 from vidsal.types import Rgb
 
 if TYPE_CHECKING:
