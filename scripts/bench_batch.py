@@ -110,7 +110,7 @@ def batch(
 ) -> float:
     """Return the time of a batch."""
     ends = Ends()
-    summary = vidsal.run_batch(
+    summary = vidsal.batch(
         clips, out, settings, progress=False, tell=ends.tell, **options  # type: ignore[arg-type]
     )  # fmt: skip
     assert summary.totals["done"] == len(clips), summary.results

@@ -55,7 +55,7 @@ def check_film(clip: Path, split_s: float, model: str) -> None:
             model=model, layout="map", colormap="grey", annotate=False, codec="ffv1"
         )
         whole = vidsal.run(clip, dataclasses.replace(settings, output=Path(name, "whole.mkv")))
-        summary = vidsal.run_batch([clip], Path(name, "parts"), settings, split=split_s)
+        summary = vidsal.batch([clip], Path(name, "parts"), settings, split=split_s)
         (joined,) = (one for one in Path(name, "parts").iterdir() if one.is_file())
         print(summary.line())
         values, times_differ = [], 0

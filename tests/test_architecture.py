@@ -76,7 +76,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cropping": {"analyser", "crop", "render", "sinks", "sources", "store", "stored"},
     "result_names": {"media", "sinks", "sources", "store"},
     "jobs": {"pipeline", "result_names", "sources", "static"},
-    "batch": {
+    "batches": {
         "analyser",
         "image_ops",
         "media",
@@ -92,7 +92,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": set(),
     "command_options": {"config"},
     "commands": {
-        "batch",
+        "batches",
         "command_options",
         "comparison",
         "cropping",

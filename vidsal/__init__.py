@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from vidsal.analyser import Analyser, Analysis, analyse, draw
-    from vidsal.batch.run import run_batch
-    from vidsal.batch.summary import BatchSummary
+    from vidsal.batches.run import batch
+    from vidsal.batches.summary import BatchSummary
     from vidsal.comparison import Comparison, compare_stores
     from vidsal.crop.reframe import CropPath
     from vidsal.cropping import crop_path, crop_store
@@ -63,6 +63,7 @@ __all__ = [
     "VidsalError",
     "__version__",
     "analyse",
+    "batch",
     "compare_stores",
     "crop_path",
     "crop_store",
@@ -81,7 +82,6 @@ __all__ = [
     "report_store",
     "run",
     "run_all",
-    "run_batch",
     "static_saliency",
 ]
 
@@ -90,7 +90,7 @@ _HOMES = {
     "Analysis": "analyser",
     "Comparison": "comparison",
     "CropPath": "crop.reframe",
-    "BatchSummary": "batch.summary",
+    "BatchSummary": "batches.summary",
     "Frame": "types",
     "Motion": "types",
     "Outcome": "pipeline",
@@ -122,7 +122,7 @@ _HOMES = {
     "report_store": "report.reports",
     "run": "pipeline",
     "run_all": "jobs",
-    "run_batch": "batch.run",
+    "batch": "batches.run",
     "static_saliency": "functional",
 }
 

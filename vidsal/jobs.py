@@ -172,15 +172,16 @@ def _in_workers(
     has_bar: bool,
 ) -> Generator[tuple[int, Outcome], None, None]:
     """Yield the outcomes of sources that several processes work at, as they come."""
-    make_work = partial(_work, choice, files)
+    make_work, take = partial(_work, choice, files), partial(next, iter(tasks), None)
     bar = FilesBar(len(tasks), is_wanted=has_bar)
-    with closing(bar), closing(in_workers(make_work, tasks, workers)) as events:
+    count = min(workers, len(tasks))
+    with closing(bar), closing(in_workers(make_work, take, count)) as events:
         for event in events:
+            task = event.task
             if isinstance(event, News):
-                bar.add(event.number, *event.value)
+                bar.add(task.number, *event.value)
                 continue
-            bar.end(event.number)
-            task = tasks[event.number]
+            bar.end(task.number)
             lost = f"{task.source.display_name}: its worker {event.death}, the result is missing"
             yield task.number, event.result or task.failure(lost)
 

@@ -15,13 +15,11 @@ from vidsal.commands.program import (
     warn_of_idle,
 )
 from vidsal.errors import UsageError
-from vidsal.settings import (
-    Settings,
-)
+from vidsal.settings import Settings
 from vidsal.settings.presets import preset_help
 
 if TYPE_CHECKING:
-    from vidsal.batch.receipts import Result
+    from vidsal.batches.receipts import Result
 
 
 # A batch names its results itself, and its receipts do what these options do.
@@ -109,10 +107,10 @@ def batch(
     settings = Settings(**merged(options, _BATCH, preset))
     if not sources:
         raise UsageError("give at least one video, photo, folder, address or manifest")
-    from vidsal.batch.run import run_batch
+    from vidsal.batches import run
 
     warn_of_idle(settings, list(options))
-    summary = run_batch(
+    summary = run.batch(
         sources, output, settings, workers=workers, ray=ray, cpus_per_actor=cpus_per_actor,
         gpus_per_actor=gpus_per_actor, slots=slots, split=split, tables=tables, stores=stores,
         retry_failed=retry_failed, tell=_tell_of_batch,

@@ -6,8 +6,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
@@ -26,15 +26,14 @@ class Done:
 
     Attributes
     ----------
-    number : int
-        Number of the task, from 0.
+    task : object
     result : object
         What the work returned.
     death : str
         How the worker ended instead, such as "was killed by signal 9"; usually empty.
     """
 
-    number: int
+    task: Any
     result: Any = None
     death: str = ""
 
@@ -45,13 +44,12 @@ class News:
 
     Attributes
     ----------
-    number : int
-        Number of the task, from 0.
+    task : object
     value : object
         The argument of ``say``.
     """
 
-    number: int
+    task: Any
     value: Any
 
 
@@ -61,7 +59,7 @@ Work = Callable[[Any, Callable[[Any], None]], Any]
 
 
 def in_workers(
-    make_work: Callable[[], Work], tasks: Sequence[Any], count: int
+    make_work: Callable[[], Work], take: Callable[[], Any | None], count: int
 ) -> Generator[Done | News, None, None]:
     """Do tasks in processes of their own; yield news, and the end of each task as it comes.
 
@@ -75,10 +73,11 @@ def in_workers(
     ----------
     make_work : callable
         Returns the work; called once in each worker. It must be importable there.
-    tasks : sequence
-        Arguments of the work; must be picklable.
+    take : callable
+        Returns the next argument of the work, which must be picklable, or None if none is ready
+        now. It is asked again after each end of a task; once no worker is at one, the rest is over.
     count : int
-        Number of processes, at most one for each task.
+        Number of processes, at most.
 
     Yields
     ------
@@ -89,58 +88,69 @@ def in_workers(
     VidsalError
         If workers cannot start, as in a script without ``if __name__ == "__main__":``.
     """
-    waiting = list(enumerate(tasks))[::-1]
-    workers: dict[Connection, _Worker] = {}
-    processes = min(count, len(tasks))
-    threads = max(1, usable_cores() // max(1, processes))
+    with closing(_Pool(make_work, count)) as pool:
+        while True:
+            pool.feed(take)
+            if not pool.is_busy:
+                return
+            yield from pool.events()
 
-    def start() -> None:
-        worker = _Worker(make_work, threads)
-        workers[worker.connection] = worker
-        worker.begin(*waiting.pop())
 
-    try:
-        for _ in range(processes):
-            start()
-        while workers:
-            for connection in wait(list(workers)):
-                worker = workers[connection]  # type: ignore[index]
-                try:
-                    kind, value = worker.connection.recv()
-                except (EOFError, OSError):
-                    death = worker.death()
-                    if not worker.is_ready:
-                        raise VidsalError(
-                            f"workers cannot start: the first one {death}. A script needs "
-                            'if __name__ == "__main__": around what it does'
-                        ) from None
-                    yield Done(worker.number, death=death)
-                    del workers[worker.connection]
-                    if waiting:
-                        start()
-                    continue
-                if kind == "ready":
-                    worker.is_ready = True
-                elif kind == "log":
-                    logging.getLogger(value.name).handle(value)
-                elif kind == "news":
-                    yield News(worker.number, value)
-                else:
-                    yield Done(worker.number, value)
-                    if waiting:
-                        worker.begin(*waiting.pop())
-                    else:
-                        workers.pop(worker.connection).end(time.monotonic() + _GRACE_S)
-    finally:
-        for worker in workers.values():
-            worker.interrupt()
+class _Pool:
+    """Workers, at most so many; each is at one task, or waits for one."""
+
+    def __init__(self, make_work: Callable[[], Work], count: int) -> None:
+        self._make_work, self._count = make_work, count
+        self._threads = max(1, usable_cores() // max(1, count))
+        self._workers: dict[Any, _Worker] = {}
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a worker is at a task."""
+        return any(one.is_busy for one in self._workers.values())
+
+    def feed(self, take: Callable[[], Any | None]) -> None:
+        """Give tasks to workers that wait, and to new ones."""
+        idle = [one for one in self._workers.values() if not one.is_busy]
+        while idle or len(self._workers) < self._count:
+            if (task := take()) is None:
+                return
+            worker = idle.pop() if idle else _Worker(self._make_work, self._threads)
+            self._workers[worker.connection] = worker
+            worker.begin(task)
+
+    def events(self) -> Iterator[Done | News]:
+        """Wait until workers say something; yield what matters to others."""
+        for connection in wait(list(self._workers)):
+            worker = self._workers[connection]
+            try:
+                kind, value = worker.connection.recv()
+            except (EOFError, OSError):
+                del self._workers[connection]
+                if worker.is_busy:
+                    yield Done(worker.task, death=worker.death())
+                continue
+            if kind == "ready":
+                worker.is_ready = True
+            elif kind == "log":
+                logging.getLogger(value.name).handle(value)
+            elif kind == "news":
+                yield News(worker.task, value)
+            else:
+                worker.is_busy = False
+                yield Done(worker.task, value)
+
+    def close(self) -> None:
+        """End all workers; a task that one is at is interrupted."""
+        for worker in self._workers.values():
+            worker.dismiss()
         deadline_s = time.monotonic() + _GRACE_S
-        for worker in workers.values():
+        for worker in self._workers.values():
             worker.end(deadline_s)
 
 
 class _Worker:
-    """One process, and the task that it is at."""
+    """One process, and the task that it is at, or was at last."""
 
     def __init__(self, make_work: Callable[[], Work], threads: int) -> None:
         context = get_context("spawn")
@@ -155,28 +165,42 @@ class _Worker:
         with _inherited(thread_variables(threads)):
             self._process.start()
         theirs.close()
-        self.number = -1
-        self.is_ready = False
+        self.task: Any = None
+        self.is_busy = self.is_ready = False
 
-    def begin(self, number: int, task: Any) -> None:
+    def begin(self, task: Any) -> None:
         """Send a task."""
-        self.number = number
+        self.task, self.is_busy = task, True
         # A worker that has died is noticed where its answer is read.
         with suppress(OSError):
             self.connection.send(task)
 
     def death(self) -> str:
-        """Wait until the process has ended; return how it did."""
+        """Wait until the process has ended; return how it did.
+
+        Raises
+        ------
+        VidsalError
+            If it never began to work.
+        """
         self.end(time.monotonic() + _GRACE_S)
         code = self._process.exitcode
+        how = f"ended with exit code {code}"
         if code is not None and code < 0:
-            return f"was killed by signal {-code}"
-        return f"ended with exit code {code}"
+            how = f"was killed by signal {-code}"
+        if not self.is_ready:
+            raise VidsalError(
+                f"workers cannot start: the first one {how}. A script needs "
+                'if __name__ == "__main__": around what it does'
+            )
+        return how
 
-    def interrupt(self) -> None:
-        """Ask the process to end at once."""
-        if self._process.is_alive():
+    def dismiss(self) -> None:
+        """Ask the process to end, also in the middle of a task."""
+        if self.is_busy and self._process.is_alive():
             self._process.terminate()
+        elif not self.is_busy:
+            self.connection.close()
 
     def end(self, deadline_s: float) -> None:
         """Wait until the process has ended; kill it if it does not in time."""

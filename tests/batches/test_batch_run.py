@@ -13,8 +13,8 @@ from conftest import MakeClip
 from pipeline_help import decoded_video
 
 import vidsal
-from vidsal.batch import plan, work
-from vidsal.batch.receipts import Result
+from vidsal.batches import plan, work
+from vidsal.batches.receipts import Result
 from vidsal.errors import UsageError, VidsalError
 from vidsal.pipeline import Outcome, process
 from vidsal.settings import Settings
@@ -33,7 +33,7 @@ def _settings(**options: Any) -> Settings:
 def _batch(sources: Any, **options: Any) -> vidsal.BatchSummary:
     given = {name: options.pop(name) for name in ("tables", "workers", "retry_failed", "tell",
              "stores", "split") if name in options}  # fmt: skip
-    return vidsal.run_batch(sources, OUT, _settings(**options), progress=False, **given)
+    return vidsal.batch(sources, OUT, _settings(**options), progress=False, **given)
 
 
 def _receipts() -> list[dict[str, Any]]:
@@ -238,8 +238,8 @@ def test_outputs_may_lie_beside_the_sources(make_clip: MakeClip) -> None:
     for name in ("a.mp4", "b.mp4"):
         make_clip(name, frames=4)
     given: dict[str, Any] = {"progress": False}
-    first = vidsal.run_batch(".", ".", _settings(), **given)
-    second = vidsal.run_batch(".", ".", _settings(), **given)
+    first = vidsal.batch(".", ".", _settings(), **given)
+    second = vidsal.batch(".", ".", _settings(), **given)
     assert (first.totals["done"], second.totals["skipped"], second.totals["done"]) == (2, 4, 0)
     assert sorted(one.name for one in Path().glob("*.mp4")) == [
         "a.mp4", "a_saliency.mp4", "b.mp4", "b_saliency.mp4",
@@ -252,9 +252,7 @@ def test_no_source_is_replaced(make_clip: MakeClip) -> None:
     Path("list.csv").write_text(
         "source,output\na.mp4,a.mp4\na.mp4,b.mp4\nb.mp4,c.mp4\nb.mp4,x.mp4\nb.mp4,x.mov\n"
     )
-    summary = vidsal.run_batch(
-        "list.csv", ".", _settings(overwrite=True), tables=True, progress=False
-    )
+    summary = vidsal.batch("list.csv", ".", _settings(overwrite=True), tables=True, progress=False)
     assert [one.read_bytes() for one in clips] == before
     assert [one.status for one in summary.results] == [
         "failed", "failed", "done", "done", "failed",
@@ -419,7 +417,7 @@ def test_outputs_of_other_options_are_no_sources(make_clip: MakeClip, has_addres
     folder = f"file://{Path.cwd()}" if has_address else "."
     sources = f"{folder}/*.mp4" if has_address else folder
     for options, count in (({}, 1), ({}, 2), ({"layout": "map", "overwrite": True}, 2)):
-        summary = vidsal.run_batch(sources, folder, _settings(**options), progress=False)
+        summary = vidsal.batch(sources, folder, _settings(**options), progress=False)
         assert len(summary.results) == count and summary.totals["failed"] == 0
     assert summary.totals["done"] == 1
     assert sorted(one.name for one in Path().glob("*.mp4")) == ["a.mp4", "a_saliency.mp4"]

@@ -3,29 +3,30 @@
 import logging
 import sys
 from collections.abc import Callable, Generator, Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidsal.batch.local import in_processes, in_turn, make_local_worker
-from vidsal.batch.places import Folder, LocalFolder, RemoteFolder, folder_at
-from vidsal.batch.plan import Planner, Task, asked_rows
-from vidsal.batch.progress import BatchProgress
-from vidsal.batch.receipts import PARTS, PRIVATE, STAGING, Result, write_receipt
-from vidsal.batch.schedule import Schedule
-from vidsal.batch.splitting import require_splittable
-from vidsal.batch.summary import BatchSummary, write_summary
-from vidsal.batch.work import Say, network_options
+from vidsal.batches.local import in_processes, in_turn, make_local_worker
+from vidsal.batches.places import Folder, LocalFolder, RemoteFolder, folder_at
+from vidsal.batches.plan import Planner, Task, asked_rows
+from vidsal.batches.progress import BatchProgress
+from vidsal.batches.receipts import PARTS, PRIVATE, STAGING, Result, write_receipt
+from vidsal.batches.schedule import Schedule
+from vidsal.batches.splitting import require_splittable
+from vidsal.batches.summary import BatchSummary, write_summary
+from vidsal.batches.work import Say, network_options
 from vidsal.errors import UsageError, option
+from vidsal.runtime.interrupts import on_first_interrupt
 from vidsal.runtime.progress import is_shown
 from vidsal.settings import Settings, settings_of
 from vidsal.settings.values import parse_time
 from vidsal.sinks.checkpoint import exclusive_folder
 
 if TYPE_CHECKING:
-    from vidsal.batch.ray_cluster import RayOptions
+    from vidsal.batches.ray_cluster import RayOptions
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ NOT_FOR_BATCHES = (
 )  # fmt: skip
 
 
-def run_batch(
+def batch(
     sources: Sequence[str | Path] | str | Path,
     output: str | Path,
     settings: Settings | None = None,
@@ -101,7 +102,8 @@ def run_batch(
         If the network cannot be used, the results cannot be written, or another batch works in
         the folder.
     KeyboardInterrupt
-        After Ctrl-C, once the summary of the sources that are done is written.
+        After Ctrl-C, if sources are left: the first one lets those end that are being processed,
+        the second one drops them. The summary of the sources that are done is written.
     """
     settings = settings_of(settings)
     names = [str(sources)] if isinstance(sources, (str, Path)) else [str(one) for one in sources]
@@ -155,12 +157,15 @@ def _worked_at(
     collected = _Collected(found, shown, tell)
     is_interrupted = True
     try:
-        with closing(_results(schedule, tasks, how, shown.add)) as results:
+        results = _results(schedule, tasks, how, shown.add)
+        with on_first_interrupt(partial(_drain, schedule)), closing(results):
             for result in results:
                 if not result.node:
                     # Its workers were lost, so none of them wrote the receipt.
                     write_receipt(how.out, result, identities[result.key])
                 collected.take(result)
+        if schedule.is_draining and schedule.waiting:
+            raise KeyboardInterrupt
         is_interrupted = False
     finally:
         how.out.remove(STAGING)
@@ -179,6 +184,14 @@ def _worked_at(
                 f"failed, no other left a file; the same command continues ({summary.path})"
             )
     return summary
+
+
+def _drain(schedule: Schedule) -> None:
+    """Let what runs be the last, and say so."""
+    schedule.drain()
+    # This may come between any two steps, also while a message is written.
+    with suppress(RuntimeError):
+        log.warning("Ctrl-C: what runs ends first, nothing else begins; Ctrl-C again drops it")
 
 
 def _require_usable(
@@ -213,7 +226,7 @@ def _ray_options(
             if value:
                 raise UsageError(f"{option(name)} needs {option('ray')}")
         return None
-    from vidsal.batch.ray_cluster import RayOptions, imported_ray, require_usable
+    from vidsal.batches.ray_cluster import RayOptions, imported_ray, require_usable
 
     options = RayOptions(address, cpus, gpus, slots)
     # Before anything is made: it may be missing.
@@ -226,16 +239,18 @@ def _results(
 ) -> Generator[Result, None, None]:
     """Yield the results of all steps, as they come."""
     if how.cluster is not None and tasks:
-        from vidsal.batch.ray_cluster import on_ray
+        from vidsal.batches.ray_cluster import on_ray
 
         return on_ray(
             schedule, tasks, how.out, say, how.cluster, is_overwriting=how.is_overwriting,
             split_s=how.split_s,
         )  # fmt: skip
     make_worker = partial(make_local_worker, how.out, how.is_overwriting, how.split_s)
-    if how.workers == 1:
+    # A source that is split keeps several workers busy.
+    workers = how.workers if how.split_s is not None else min(how.workers, len(tasks))
+    if workers <= 1:
         return in_turn(schedule, make_worker, say)
-    return in_processes(schedule, make_worker, say, how.workers)
+    return in_processes(schedule, make_worker, say, workers)
 
 
 class _Collected:

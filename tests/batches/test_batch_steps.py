@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from vidsal.batch.plan import Task
-from vidsal.batch.receipts import Result
-from vidsal.batch.schedule import ATTEMPTS, NetworkFault, Part, PartDone, Schedule, Step
+from vidsal.batches.plan import Task
+from vidsal.batches.receipts import Result
+from vidsal.batches.schedule import ATTEMPTS, NetworkFault, Part, PartDone, Schedule, Step
 from vidsal.errors import VidsalError
 from vidsal.settings import Settings
 from vidsal.sources.resolve import parse_source
@@ -28,15 +28,28 @@ def _taken(schedule: Schedule) -> Step:
     return step
 
 
+def _all_taken(schedule: Schedule) -> list[Step]:
+    return list(iter(schedule.take, None))
+
+
 def test_sources_come_in_order_and_once() -> None:
     schedule = Schedule([_task("a"), _task("b")])
     assert schedule.waiting == 2
-    first, second = schedule.take_all()
+    first, second = _all_taken(schedule)
     assert (first.task.key, second.task.key, schedule.waiting) == ("a", "b", 0)
     assert schedule.take() is None
     assert schedule.ended(first, _done("a")) == _done("a")
     # A second end of the same source, from a worker that was given up, counts no more.
     assert schedule.ended(first, _done("a")) is None
+
+
+def test_a_schedule_that_drains_hands_out_no_more_and_takes_the_ends_of_what_runs() -> None:
+    schedule = Schedule([_task("a"), _task("b")])
+    running = _taken(schedule)
+    schedule.drain()
+    assert (schedule.take(), schedule.waiting, schedule.is_draining) == (None, 1, True)
+    assert schedule.ended(running, _done("a")) == _done("a")
+    assert (schedule.take(), schedule.waiting) == (None, 1)
 
 
 def test_a_lost_step_is_next_and_given_up_after_some_attempts() -> None:
@@ -86,14 +99,14 @@ def test_a_join_that_lacks_parts_asks_for_them_and_in_the_end_for_one_run() -> N
     parts = tuple(Part(n, 2, 0.0, 10.0 * n, 10.0 * (n + 1)) for n in range(2))
     schedule.ended(_taken(schedule), parts)
     for _ in range(ATTEMPTS):
-        steps = schedule.take_all()
+        steps = _all_taken(schedule)
         assert [one.part for one in steps] == list(parts)
         for step in steps:
             schedule.ended(step, PartDone(5, 5, (48, 64), 1.0, 2.0))
         join = _taken(schedule)
         assert join.kind == "join"
         assert schedule.ended(join, ()) is None
-    assert [one.kind for one in schedule.take_all()] == ["whole"]
+    assert [one.kind for one in _all_taken(schedule)] == ["whole"]
 
 
 def test_a_network_fault_is_that_of_the_batch_unless_the_source_has_its_own() -> None:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from vidsal.batch.places import Folder
-from vidsal.batch.progress import clock_text
-from vidsal.batch.receipts import PRIVATE, Result
+from vidsal.batches.places import Folder
+from vidsal.batches.progress import clock_text
+from vidsal.batches.receipts import PRIVATE, Result
 from vidsal.errors import option
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vidsal.batch.manifest import Row, typed_rows
-from vidsal.batch.places import Folder, MissingPackageError, is_address, matches, place, redacted
-from vidsal.batch.receipts import (
+from vidsal.batches.manifest import Row, typed_rows
+from vidsal.batches.places import Folder, MissingPackageError, is_address, matches, place, redacted
+from vidsal.batches.receipts import (
     BEGUN,
     PRIVATE,
     Result,
@@ -46,7 +46,7 @@ class Task:
     results : mapping of str to bool
         ``table`` and ``keep``: whether these are written beside the output.
     identity : mapping of str to str
-        See `vidsal.batch.receipts.identity`.
+        See `vidsal.batches.receipts.identity`.
     key : str
         Name of the receipt.
     own_files : frozenset of str

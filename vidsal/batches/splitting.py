@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from vidsal import image_ops
 from vidsal.analyser import ANALYSED_FRAMES, DECODED_FRAMES, draw, stream_of
-from vidsal.batch.schedule import Part, PartDone
+from vidsal.batches.schedule import Part, PartDone
 from vidsal.errors import UsageError, option
 from vidsal.media import codecs, probe
 from vidsal.media.retiming import ROUNDING_S

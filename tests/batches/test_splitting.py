@@ -12,10 +12,10 @@ from pipeline_help import table_rows
 from resume_help import Voting, audio_of
 
 import vidsal
-from vidsal.batch import plan, run, splitting, work
-from vidsal.batch.places import folder_at
-from vidsal.batch.schedule import Schedule, Step
-from vidsal.batch.splitting import Begin, UnevenPartError, clear_cuts, parts_of, placed, span
+from vidsal.batches import plan, run, splitting, work
+from vidsal.batches.places import folder_at
+from vidsal.batches.schedule import Schedule, Step
+from vidsal.batches.splitting import Begin, UnevenPartError, clear_cuts, parts_of, placed, span
 from vidsal.errors import UsageError, VidsalError
 from vidsal.settings import Settings
 from vidsal.static import models
@@ -59,9 +59,7 @@ def _recoloured(rgb: Rgb, number: int) -> Rgb:
 
 
 def _split(clip: Path, **options: Any) -> vidsal.BatchSummary:
-    return vidsal.run_batch(
-        clip, "out", _settings(**options), split=10, tables=True, progress=False
-    )
+    return vidsal.batch(clip, "out", _settings(**options), split=10, tables=True, progress=False)
 
 
 def _use_voting(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,7 +123,7 @@ def test_parts_are_joined_from_several_processes_and_from_addresses(
     vidsal.run(clip, _settings(output=Path("one.mkv"), table=Path("one.csv")))
     # Each place has what the other has not: several processes, and uploaded parts.
     out = folder_at("joined" if place == "folder" else f"memory://{uuid.uuid4().hex}")
-    summary = vidsal.run_batch(
+    summary = vidsal.batch(
         clip, out.address("").rstrip("/"), _settings(), split=10, tables=True, progress=False,
         workers=2 if place == "folder" else 1,
     )  # fmt: skip
@@ -321,4 +319,4 @@ def test_options_that_parts_cannot_have_are_refused() -> None:
         ({"split": "x"}, {}, "a time is seconds"),
     ):
         with pytest.raises(UsageError, match=message):
-            vidsal.run_batch("a.mp4", "out", _settings(**options), progress=False, **given)
+            vidsal.batch("a.mp4", "out", _settings(**options), progress=False, **given)

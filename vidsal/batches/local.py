@@ -5,10 +5,10 @@ from contextlib import closing
 from functools import partial
 from typing import Any
 
-from vidsal.batch.places import Folder
-from vidsal.batch.receipts import Result
-from vidsal.batch.schedule import Schedule
-from vidsal.batch.work import Say, Worker
+from vidsal.batches.places import Folder
+from vidsal.batches.receipts import Result
+from vidsal.batches.schedule import Schedule
+from vidsal.batches.work import Say, Worker
 from vidsal.runtime.workers import News, in_workers
 
 
@@ -35,8 +35,6 @@ def in_processes(
 ) -> Generator[Result, None, None]:
     """Yield the results of sources that several processes work at, as they come.
 
-    Steps that become ready while others run wait until those have ended.
-
     Parameters
     ----------
     schedule : Schedule
@@ -45,21 +43,19 @@ def in_processes(
     say : callable
         Gets seconds of video as they are done.
     count : int
-        Number of processes.
+        Number of processes, at most.
     """
-    while steps := schedule.take_all():
-        with closing(in_workers(partial(_Work, make_worker), steps, count)) as events:
-            for event in events:
-                if isinstance(event, News):
-                    say(event.value)
-                    continue
-                step = steps[event.number]
-                if event.death:
-                    result = schedule.lost(step, f"the last one {event.death}")
-                else:
-                    result = schedule.ended(step, event.result)
-                if result:
-                    yield result
+    with closing(in_workers(partial(_Work, make_worker), schedule.take, count)) as events:
+        for event in events:
+            if isinstance(event, News):
+                say(event.value)
+                continue
+            if event.death:
+                result = schedule.lost(event.task, f"the last one {event.death}")
+            else:
+                result = schedule.ended(event.task, event.result)
+            if result:
+                yield result
 
 
 class _Work:
@@ -84,6 +80,6 @@ def make_local_worker(out: Folder, is_overwriting: bool, split_s: float | None) 
     out : Folder
     is_overwriting : bool
     split_s : float or None
-        See `vidsal.batch.work.Worker`.
+        See `vidsal.batches.work.Worker`.
     """
     return Worker(out, is_overwriting=is_overwriting, split_s=split_s)

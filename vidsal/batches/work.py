@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vidsal.batch.places import Folder, fetch, is_address
-from vidsal.batch.plan import Task
-from vidsal.batch.receipts import (
+from vidsal.batches.places import Folder, fetch, is_address
+from vidsal.batches.plan import Task
+from vidsal.batches.receipts import (
     BEGUN,
     PARTS,
     STAGING,
@@ -24,8 +24,8 @@ from vidsal.batch.receipts import (
     read_receipt,
     write_receipt,
 )
-from vidsal.batch.schedule import NetworkFault, Part, PartDone, Step, Value
-from vidsal.batch.splitting import (
+from vidsal.batches.schedule import NetworkFault, Part, PartDone, Step, Value
+from vidsal.batches.splitting import (
     UnevenPartError,
     join_parts,
     parts_of,

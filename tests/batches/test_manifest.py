@@ -9,7 +9,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from vidsal.batch.manifest import Row, read_manifest
+from vidsal.batches.manifest import Row, read_manifest
 from vidsal.errors import UsageError, VidsalError
 
 RECORDS: list[dict[str, Any]] = [

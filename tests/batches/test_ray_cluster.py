@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
+from functools import partial
 from itertools import chain, repeat
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,12 +23,12 @@ from conftest import MakeClip, until
 from pipeline_help import decoded_video
 
 import vidsal
-from vidsal.batch import ray_cluster
-from vidsal.batch.places import LocalFolder
-from vidsal.batch.plan import Task
-from vidsal.batch.ray_cluster import RayOptions, SharedFile, local_copy, on_ray, require_usable
-from vidsal.batch.receipts import Result
-from vidsal.batch.schedule import Schedule, Step
+from vidsal.batches import ray_cluster
+from vidsal.batches.places import LocalFolder
+from vidsal.batches.plan import Task
+from vidsal.batches.ray_cluster import RayOptions, SharedFile, local_copy, on_ray, require_usable
+from vidsal.batches.receipts import Result
+from vidsal.batches.schedule import Schedule, Step
 from vidsal.errors import UsageError, VidsalError
 from vidsal.runtime.workers import usable_cores
 from vidsal.settings import Settings
@@ -93,7 +94,7 @@ def test_a_cluster_that_loses_a_node_gives_what_one_process_gives(
     cluster: Any, make_clip: MakeClip
 ) -> None:
     sources = _clips(make_clip)
-    alone = vidsal.run_batch(sources, "alone", _settings(), tables=True, progress=False)
+    alone = vidsal.batch(sources, "alone", _settings(), tables=True, progress=False)
     told: list[Result] = []
 
     def kill_a_node(result: Result) -> None:
@@ -101,7 +102,7 @@ def test_a_cluster_that_loses_a_node_gives_what_one_process_gives(
         if len(told) == 3:
             cluster.remove_node(cluster.extra.pop(), allow_graceful=False)
 
-    summary = vidsal.run_batch(
+    summary = vidsal.batch(
         sources, "out", _settings(), ray="auto", tables=True, progress=False, tell=kill_a_node
     )
     assert [one.status for one in summary.results] == [one.status for one in alone.results]
@@ -129,7 +130,7 @@ def test_a_cluster_that_loses_a_node_gives_what_one_process_gives(
         assert receipt["frames"] == twins[key]["frames"]
     assert not (Path("out") / ".vidsal" / "staging").exists()
 
-    again = vidsal.run_batch(sources, "out", _settings(), ray="auto", tables=True, progress=False)
+    again = vidsal.batch(sources, "out", _settings(), ray="auto", tables=True, progress=False)
     assert again.line() == (
         "nothing to do: 12 done before, 1 failed before (retry_failed=True tries again)"
     )
@@ -152,7 +153,7 @@ def test_a_source_that_kills_its_workers_is_given_up(cluster: Any, make_clip: Ma
     killer = threading.Thread(target=kill)
     killer.start()
     try:
-        summary = vidsal.run_batch(clip, "out", _settings(), **options)
+        summary = vidsal.batch(clip, "out", _settings(), **options)
     finally:
         is_over.set()
         killer.join()
@@ -163,7 +164,7 @@ def test_a_source_that_kills_its_workers_is_given_up(cluster: Any, make_clip: Ma
     assert _visible(Path("out")) == set()
     (receipt,) = _receipts(Path("out")).values()
     assert receipt["status"] == "failed"
-    assert vidsal.run_batch(clip, "out", _settings(), **options).failed_before == 1
+    assert vidsal.batch(clip, "out", _settings(), **options).failed_before == 1
 
 
 @pytest.mark.slow
@@ -187,7 +188,7 @@ def test_ctrl_c_lets_running_sources_end(make_clip: MakeClip, tmp_path: Path) ->
     finally:
         process.kill()
     assert process.returncode == 130
-    assert "running steps end first" in errors
+    assert "Ctrl-C: what runs ends first" in errors
     done = output.split()
     assert 1 <= len(done) < 6
     assert f"{len(done)} of 6 sources are done" in errors
@@ -236,9 +237,9 @@ def test_wrong_options_of_a_cluster_stop_at_once() -> None:
         ({"ray": "local", "workers": 2}, "workers= is not for ray="),
     ):
         with pytest.raises(UsageError, match=message):
-            vidsal.run_batch("a.mp4", "out", _settings(), progress=False, **given)
+            vidsal.batch("a.mp4", "out", _settings(), progress=False, **given)
     with pytest.raises(UsageError, match="do not share this memory"):
-        vidsal.run_batch("a.mp4", "memory://out", _settings(), ray="local", progress=False)
+        vidsal.batch("a.mp4", "memory://out", _settings(), ray="local", progress=False)
 
 
 def test_a_cluster_that_cannot_be_used_is_one_line_at_once() -> None:
@@ -267,7 +268,7 @@ class _FakeRay:
 
     exceptions = SimpleNamespace(RayTaskError=ZeroDivisionError, RayError=_LostError)
 
-    def __init__(self, starts: Iterable[str], on_wait: Callable[[int, list[Any]], None]) -> None:
+    def __init__(self, starts: Iterable[str], on_wait: Callable[[list[Any]], None]) -> None:
         self._starts, self._on_wait, self._waits = iter(starts), on_wait, 0
         self.started: list[str] = []
 
@@ -296,7 +297,7 @@ class _FakeRay:
     def wait(self, references: list[Any], **_: Any) -> tuple[list[Any], list[Any]]:
         self._waits += 1
         assert self._waits < 100, "the batch does not end"
-        self._on_wait(self._waits, references)
+        self._on_wait(references)
         ready = [one for one in references if one[0] != "never"]
         return ready, [one for one in references if one[0] == "never"]
 
@@ -315,10 +316,8 @@ def _on_fake_ray(
     *,
     tasks: int = 3,
     slots: int = 1,
-    on_wait: Callable[[int, list[Any]], None] = lambda *_: None,
+    on_wait: Callable[[Schedule, list[Any]], None] = lambda *_: None,
 ) -> tuple[_FakeRay, Iterator[Result]]:
-    ray = _FakeRay(starts, on_wait)
-    monkeypatch.setattr(ray_cluster, "connected", lambda _: nullcontext(ray))
     planned = [
         Task(
             parse_source(f"{n}.mp4"), Settings(model="none"), ModelChoice("none"), f"{n}.mkv", {},
@@ -326,41 +325,39 @@ def _on_fake_ray(
         )
         for n in range(tasks)
     ]  # fmt: skip
+    schedule = Schedule(planned)
+    ray = _FakeRay(starts, partial(on_wait, schedule))
+    monkeypatch.setattr(ray_cluster, "connected", lambda _: nullcontext(ray))
     results = on_ray(
-        Schedule(planned), planned, LocalFolder(Path("out")), lambda _: None,
+        schedule, planned, LocalFolder(Path("out")), lambda _: None,
         RayOptions("auto", slots=slots), is_overwriting=False, split_s=None,
     )  # fmt: skip
     return ray, results
 
 
-def _interrupt_at(kind: str) -> Callable[[int, list[Any]], None]:
-    """Press Ctrl-C once, when something of a kind is awaited."""
-    pressed: list[int] = []
+def _drain_at(kind: str) -> Callable[[Schedule, list[Any]], None]:
+    """Let a batch end once something of a kind is awaited."""
 
-    def on_wait(number: int, references: list[Any]) -> None:
-        if not pressed and any(one[0] == kind for one in references):
-            pressed.append(number)
-            raise KeyboardInterrupt
+    def on_wait(schedule: Schedule, references: list[Any]) -> None:
+        if any(one[0] == kind for one in references):
+            schedule.drain()
 
     return on_wait
 
 
-def test_ctrl_c_does_not_wait_for_actors_that_never_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    _, results = _on_fake_ray(monkeypatch, repeat("never"), on_wait=_interrupt_at("never"))
-    with pytest.raises(KeyboardInterrupt):
-        list(results)
-
-
-@pytest.mark.parametrize(("tasks", "is_interrupted"), [(1, False), (2, True)])
-def test_ctrl_c_is_no_interruption_if_nothing_is_left(
-    tasks: int, is_interrupted: bool, monkeypatch: pytest.MonkeyPatch
+def test_a_batch_that_ends_does_not_wait_for_actors_that_never_start(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    _, results = _on_fake_ray(
-        monkeypatch, repeat("works"), tasks=tasks, on_wait=_interrupt_at("do")
+    _, results = _on_fake_ray(monkeypatch, repeat("never"), on_wait=_drain_at("never"))
+    assert list(results) == []
+
+
+def test_a_batch_that_ends_takes_the_results_of_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray, results = _on_fake_ray(
+        monkeypatch, repeat("works"), tasks=5, slots=2, on_wait=_drain_at("do")
     )
-    assert next(results).key == "0"
-    with pytest.raises(KeyboardInterrupt) if is_interrupted else nullcontext():
-        assert list(results) == []
+    assert [one.key for one in results] == ["0", "1"]
+    assert ray.started == ["works", "works"]
 
 
 def test_starts_that_fail_in_turn_end_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -387,7 +384,7 @@ def test_without_ray_one_line_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(VidsalError, match=r"ray='local' needs Ray: pip install \"vidsal\[ray\]\""):
-        vidsal.run_batch(make_clip(frames=3), "out", _settings(), ray="local", progress=False)
+        vidsal.batch(make_clip(frames=3), "out", _settings(), ray="local", progress=False)
     assert not Path("out").exists()
 
 
@@ -395,7 +392,7 @@ def test_nothing_of_ray_is_imported_without_it(make_clip: MakeClip) -> None:
     clip = make_clip(frames=3)
     code = (
         "import sys, vidsal\n"
-        f"vidsal.run_batch({str(clip)!r}, 'out', vidsal.Settings(model='none'), progress=False)\n"
+        f"vidsal.batch({str(clip)!r}, 'out', vidsal.Settings(model='none'), progress=False)\n"
         "print(*sorted(name for name in sys.modules if name.split('.')[0] in ('ray', 'fsspec')))"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT)}

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vidsal.batch.places import is_address, redacted
+from vidsal.batches.places import is_address, redacted
 from vidsal.errors import UsageError, VidsalError, flat
 from vidsal.settings import Settings, checked_option
 

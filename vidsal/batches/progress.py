@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from vidsal.batch.receipts import Result
+from vidsal.batches.receipts import Result
 from vidsal.runtime.progress import is_shown
 
 # Seconds between two lines where stderr is no terminal.

@@ -5,15 +5,17 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from cli_help import clean_environment, messages, vidsal
 from conftest import MakeClip, until
+from pipeline_help import decoded_video
 
-from vidsal.batch.progress import BatchProgress, Counts, clock_text
-from vidsal.batch.receipts import Result
-from vidsal.batch.summary import BatchSummary
+from vidsal.batches.progress import BatchProgress, Counts, clock_text
+from vidsal.batches.receipts import Result
+from vidsal.batches.summary import BatchSummary
 
 FAST = ("--model", "none", "--working-width", "64")
 
@@ -61,19 +63,64 @@ def test_wrong_usage_is_one_line(arguments: tuple[str, ...], message: str, tmp_p
     assert not (tmp_path / "out").exists()
 
 
-def test_ctrl_c_says_how_to_go_on(make_clip: MakeClip, tmp_path: Path) -> None:
-    make_clip("a.mp4", frames=2000)
+def _begun_batch(folder: Path, *options: str) -> "subprocess.Popen[str]":
+    """Return a batch of all clips of a folder, once it has begun to write."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "vidsal", "batch", "a.mp4", "-o", "out", *FAST],
-        cwd=tmp_path, env=clean_environment(), stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-m", "vidsal", "batch", "*.mp4", "-o", "out", *FAST, *options],
+        cwd=folder, env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, start_new_session=True,
     )  # fmt: skip
-    until(lambda: bool(list(tmp_path.glob("out/.vidsal/staging/*/*"))), 60)
+    until(lambda: bool(list(folder.glob("out/.vidsal/staging/*/*"))), 60)
+    return process
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_first_ctrl_c_lets_running_sources_end(
+    workers: int, make_clip: MakeClip, tmp_path: Path
+) -> None:
+    for n in range(5):
+        make_clip(f"c{n}.mp4", frames=400)
+    process = _begun_batch(tmp_path, "--workers", str(workers))
+    # As a terminal does it: to the whole group.
+    os.killpg(process.pid, signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    done = output.split()
+    assert 1 <= len(done) < 5
+    begun, end = messages(errors)
+    assert begun == (
+        "vidsal: Ctrl-C: what runs ends first, nothing else begins; Ctrl-C again drops it"
+    )
+    assert end.startswith(f"vidsal: interrupted: {len(done)} of 5 sources are done or failed")
+    assert {one.name for one in (tmp_path / "out").iterdir()} == {
+        ".vidsal", *(Path(one).name for one in done)
+    }  # fmt: skip
+    for one in done:
+        assert decoded_video(tmp_path / one)[0] == 400
+    again = vidsal("batch", "*.mp4", "-o", "out", *FAST, cwd=tmp_path)
+    assert (again.returncode, len(again.stdout.split())) == (0, 5 - len(done))
+
+
+def test_a_later_ctrl_c_drops_what_runs(make_clip: MakeClip, tmp_path: Path) -> None:
+    make_clip("a.mp4", frames=20_000)
+    process = _begun_batch(tmp_path)
+    process.send_signal(signal.SIGINT)
+    time.sleep(2.2)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "interrupted: 0 of 1 sources are done or failed, no other left a file" in errors
     assert [one.name for one in (tmp_path / "out").iterdir()] == [".vidsal"]
     assert not (tmp_path / "out" / ".vidsal" / "staging").exists()
+
+
+def test_a_request_to_end_drops_what_runs(make_clip: MakeClip, tmp_path: Path) -> None:
+    make_clip("a.mp4", frames=20_000)
+    process = _begun_batch(tmp_path)
+    process.terminate()
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, len(messages(errors))) == (130, 1)
+    assert [one.name for one in (tmp_path / "out").iterdir()] == [".vidsal"]
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 from conftest import MakeClip
 
 import vidsal
-from vidsal.batch import places
-from vidsal.batch.places import LocalFolder, RemoteFolder, fetch, folder_at, is_address, matches
+from vidsal.batches import places
+from vidsal.batches.places import LocalFolder, RemoteFolder, fetch, folder_at, is_address, matches
 from vidsal.errors import UsageError, VidsalError
 from vidsal.settings import Settings
 
@@ -46,7 +46,7 @@ def test_workers_leave_no_fetched_sources(
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
-    summary = vidsal.run_batch(
+    summary = vidsal.batch(
         addresses, tmp_path / "out", _settings(), workers=workers, progress=False
     )
     assert summary.totals["done"] == 2
@@ -135,7 +135,7 @@ def test_a_batch_reads_and_writes_addresses(
     store.write("in/a.mp4", clip.read_bytes())
     store.write("in/bad.mp4", b"no video")
     sources = f"{root}/in/*.mp4"
-    summary = vidsal.run_batch(sources, f"{root}/out", _settings(), tables=True, progress=False)
+    summary = vidsal.batch(sources, f"{root}/out", _settings(), tables=True, progress=False)
     assert [one.status for one in summary.results] == ["done", "failed"]
     bad = summary.results[1]
     # The error names the address, and not the temporary copy.
@@ -148,13 +148,13 @@ def test_a_batch_reads_and_writes_addresses(
     assert len(store.names("out/.vidsal/receipts")) == 2
     # Neither fetched files nor unfinished results are left.
     assert list((tmp_path / "temporary").iterdir()) == []
-    again = vidsal.run_batch(sources, f"{root}/out", _settings(), tables=True, progress=False)
+    again = vidsal.batch(sources, f"{root}/out", _settings(), tables=True, progress=False)
     assert again.totals["skipped"] == 2
 
 
 def test_stores_need_a_local_folder(memory: str) -> None:
     with pytest.raises(UsageError, match="needs a local folder"):
-        vidsal.run_batch("a.mp4", memory, _settings(), stores=True)
+        vidsal.batch("a.mp4", memory, _settings(), stores=True)
 
 
 @pytest.mark.parametrize("kind", ["file to file", "path to file", "file to path", "memory"])
@@ -173,9 +173,7 @@ def test_no_source_at_an_address_is_replaced(
         f"source,output\n{source}/clip.mp4,clip.mp4\n{source}/clip.mp4,other.mp4\n"
         f"{source}/other.mp4,x.mp4\n"
     )
-    summary = vidsal.run_batch(
-        str(tmp_path / "m.csv"), out, _settings(overwrite=True), progress=False
-    )
+    summary = vidsal.batch(str(tmp_path / "m.csv"), out, _settings(overwrite=True), progress=False)
     assert [one.status for one in summary.results] == ["failed", "failed", "done"]
     assert "is the source itself" in str(summary.results[0].error)
     assert "is one of the sources" in str(summary.results[1].error)
@@ -187,16 +185,14 @@ def test_what_addresses_cannot_be_is_said_in_one_line(
     memory: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder_at(memory).write("in/a.mp4", b"x")
-    (result,) = vidsal.run_batch(
-        f"{memory}/in", tmp_path / "o", _settings(), progress=False
-    ).results
+    (result,) = vidsal.batch(f"{memory}/in", tmp_path / "o", _settings(), progress=False).results
     assert result.error == f"{memory}/in is a folder: give a glob of its files, {memory}/in/*.mp4"
     with pytest.raises(UsageError, match="a manifest must be a local file"):
-        vidsal.run_batch(f"{memory}/m.csv", tmp_path / "o", _settings())
+        vidsal.batch(f"{memory}/m.csv", tmp_path / "o", _settings())
     monkeypatch.setitem(__import__("sys").modules, "fsspec", None)
     (tmp_path / "m.csv").write_text("source\na.mp4\ns3://bucket/a.mp4\n")
     (tmp_path / "list.txt").write_text("s3://bucket/a.mp4\n")
     for name in ("m.csv", "list.txt"):
         with pytest.raises(VidsalError, match=r"s3://bucket/a.mp4: addresses need fsspec: pip"):
-            vidsal.run_batch(tmp_path / name, tmp_path / "p", _settings(), progress=False)
+            vidsal.batch(tmp_path / name, tmp_path / "p", _settings(), progress=False)
     assert not (tmp_path / "p").exists()

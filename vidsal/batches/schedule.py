@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from vidsal.batch.plan import Task
-from vidsal.batch.receipts import Result
+from vidsal.batches.plan import Task
+from vidsal.batches.receipts import Result
 from vidsal.errors import VidsalError, one_line
 
 # A step whose worker was lost so many times is given up: the source itself may kill workers.
@@ -124,6 +124,13 @@ class Schedule:
         Whether long sources are split.
     own_networks : collection of str
         Keys of the tasks whose network is not that of the whole batch.
+
+    Attributes
+    ----------
+    lost_workers : int
+        Number of losses so far.
+    is_draining : bool
+        Whether no more steps are handed out.
     """
 
     def __init__(
@@ -140,6 +147,7 @@ class Schedule:
         self._attempts: dict[str, int] = {}
         self._ended: set[str] = set()
         self.lost_workers = 0
+        self.is_draining = False
 
     @property
     def waiting(self) -> int:
@@ -152,19 +160,16 @@ class Schedule:
         return not is_over and (step.kind != "part" or step.task.key in self._parts)
 
     def take(self) -> Step | None:
-        """Return the next step, or None if none is ready now."""
-        while self._waiting:
+        """Return the next step, or None if none is ready now, or if the batch is to end."""
+        while self._waiting and not self.is_draining:
             step = self._waiting.popleft()
             if self._is_wanted(step):
                 return step
         return None
 
-    def take_all(self) -> list[Step]:
-        """Return all steps that are ready now."""
-        steps = []
-        while (step := self.take()) is not None:
-            steps.append(step)
-        return steps
+    def drain(self) -> None:
+        """Hand out no more steps: those that run are the last ones."""
+        self.is_draining = True
 
     def ended(self, step: Step, value: Value) -> Result | None:
         """Take the end of a step; return the result of its source, if that is known now.

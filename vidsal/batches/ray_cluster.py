@@ -14,7 +14,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,11 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from vidsal.batch.places import Folder, LocalFolder, is_address
-from vidsal.batch.plan import Task
-from vidsal.batch.receipts import Result, network_files
-from vidsal.batch.schedule import PartDone, Schedule, Step, Value
-from vidsal.batch.work import Say, Worker
+from vidsal.batches.places import Folder, LocalFolder, is_address
+from vidsal.batches.plan import Task
+from vidsal.batches.receipts import Result, network_files
+from vidsal.batches.schedule import PartDone, Schedule, Step, Value
+from vidsal.batches.work import Say, Worker
 from vidsal.errors import UsageError, VidsalError, flat, one_line, option
 from vidsal.runtime.atomic_write import atomic_write, writing
 from vidsal.runtime.workers import prepare_worker, thread_variables, usable_cores
@@ -364,8 +364,6 @@ def on_ray(
 ) -> Generator[Result, None, None]:
     """Yield the results of sources that a cluster works at, as they come.
 
-    The first Ctrl-C lets running steps end, the second one drops them.
-
     Parameters
     ----------
     schedule : Schedule
@@ -385,8 +383,6 @@ def on_ray(
     ------
     VidsalError
         If Ray is missing, there is no cluster, or actors cannot start.
-    KeyboardInterrupt
-        After Ctrl-C.
     """
     names = {task.key: out.address(task.output) for task in tasks}
     if isinstance(out, LocalFolder):
@@ -397,36 +393,19 @@ def on_ray(
             logging.getLogger("vidsal").getEffectiveLevel(),
         )  # fmt: skip
         cluster = _Cluster(ray, schedule, options, arguments)
-        is_draining = False
-        try:
+        with closing(cluster):
             while True:
-                try:
-                    if not is_draining:
-                        cluster.fill()
-                    # Actors that are starting would get no step any more.
-                    if not (cluster.running if is_draining else cluster.is_working):
-                        break
-                    for value in cluster.wait():
-                        if isinstance(value, Result):
-                            # Nodes work with absolute paths; the user knows the given ones.
-                            is_done = value.output is not None
-                            output = names[value.key] if is_done else None
-                            yield dataclasses.replace(value, output=output)
-                        if isinstance(value, PartDone) or value.parts == 1:
-                            # Those of a split source were counted part by part.
-                            say(value.video_s)
-                except KeyboardInterrupt:
-                    if is_draining:
-                        raise
-                    is_draining = True
-                    log.warning(
-                        "Ctrl-C: %d running steps end first; Ctrl-C again drops them",
-                        cluster.running,
-                    )
-        finally:
-            cluster.close()
-        if is_draining and schedule.waiting:
-            raise KeyboardInterrupt
+                cluster.fill()
+                if not cluster.is_working:
+                    break
+                for value in cluster.wait():
+                    if isinstance(value, Result):
+                        # Nodes work with absolute paths; the user knows the given ones.
+                        output = names[value.key] if value.output is not None else None
+                        yield dataclasses.replace(value, output=output)
+                    if isinstance(value, PartDone) or value.parts == 1:
+                        # Those of a split source were counted part by part.
+                        say(value.video_s)
 
 
 class _Cluster:
@@ -446,17 +425,17 @@ class _Cluster:
         self._looked_s, self._room = -_LOOK_S, 0
 
     @property
-    def running(self) -> int:
-        """Number of steps that actors are at."""
-        return sum(one.step is not None for one in self._actors)
-
-    @property
     def is_working(self) -> bool:
-        """Whether an answer is to come that matters."""
-        return self.running > 0 or (self._schedule.waiting > 0 and bool(self._pending))
+        """Whether an answer is to come from an actor that has a step, or is to get one."""
+        if any(one.step is not None for one in self._actors):
+            return True
+        schedule = self._schedule
+        return bool(self._pending) and schedule.waiting > 0 and not schedule.is_draining
 
     def fill(self) -> None:
         """Give steps to idle actors, and start actors where there is room for more."""
+        if self._schedule.is_draining:
+            return
         for actor in self._actors:
             if actor.is_ready and actor.step is None:
                 step = self._schedule.take()

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from vidsal.batch.places import FileState, Folder, content_key, is_address
+from vidsal.batches.places import FileState, Folder, content_key, is_address
 from vidsal.errors import VidsalError
 from vidsal.settings import Settings
 from vidsal.settings.values import is_saved
