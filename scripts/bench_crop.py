@@ -67,7 +67,7 @@ def main() -> None:
             )
 
 
-def stored(clip: Clip, path: Path) -> vidsal.Store:
+def stored(clip: Clip, path: Path) -> vidsal.StoredAnalysis:
     """Return the stored analysis of a clip, which is made if it is missing."""
     if not path.exists():
         times = [frame.time_s for _, frame in zip(range(2), clip.frames(), strict=False)]
@@ -79,7 +79,7 @@ def stored(clip: Clip, path: Path) -> vidsal.Store:
     return vidsal.open_store(path)
 
 
-def rows(clip: Clip, store: vidsal.Store, aspect: str) -> dict[str, Row]:
+def rows(clip: Clip, store: vidsal.StoredAnalysis, aspect: str) -> dict[str, Row]:
     """Return the row of each way to place the window."""
     found = vidsal.crop_path(store, aspect)
     axis = 1 if found.width < found.source_width else 0

@@ -3,6 +3,7 @@
 import ast
 import importlib
 import os
+import pkgutil
 import re
 import shutil
 import subprocess
@@ -164,6 +165,23 @@ def test_without_opencv_one_line_says_what_to_install(tmp_path: Path, arguments:
     lines = [line for line in output.splitlines() if reason in line]
     assert lines
     assert all("pip install opencv-python-headless" in line for line in lines)
+
+
+def test_names_of_vidsal_in_scripts_and_texts_exist() -> None:
+    # For mypy each name of the package exists, since it imports names on first use.
+    suffixes = {".py", ".md", ".rst", ".ipynb"}
+    files = [ROOT / "README.md", ROOT / "CHANGELOG.md"]
+    for folder in ("scripts", "docs", "vidsal"):
+        files += [path for path in (ROOT / folder).rglob("*") if path.suffix in suffixes]
+    known = {*vidsal.__all__, *(one.name for one in pkgutil.iter_modules(vidsal.__path__))}
+    known |= {"toml", "css"}  # Files of these names.
+    found = {
+        (path.name, name)
+        for path in files
+        for name in re.findall(r"(?<![\w./-])vidsal\.([A-Za-z_]\w*)", path.read_text())
+    }
+    assert len(found) > 100
+    assert sorted(one for one in found if one[1] not in known) == []
 
 
 def test_code_for_child_processes_imports_existing_names() -> None:

@@ -43,7 +43,7 @@ class Curves:
     concentration : (n,) float64 array
         Gini coefficient of the fused map, 0..1.
     classes : tuple of str
-        Names of up to five classes, see `vidsal.Store.top_classes`.
+        Names of up to five classes, see `vidsal.StoredAnalysis.top_classes`.
     probability : (n, k) float64 array
         Their probabilities, 0..1.
     """
