@@ -1,4 +1,4 @@
-"""Several stored analyses of one source side by side: no network, no optical flow."""
+"""Several stored analyses of one source side by side, without network and optical flow."""
 
 import dataclasses
 import math
@@ -56,24 +56,24 @@ from vidsal.stored.source import (
 from vidsal.types import Frame, Map, SourceInfo
 
 Compared = Literal["fused", "static", "motion"]
-# More panels are too small to be read beside each other.
+# More panels beside each other would be too small to read.
 MOST_STORES = 6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """The result of `compare_stores`. ``str()`` of it gives its lines.
+    """The result of `compare_stores`. ``str()`` returns its lines.
 
     Attributes
     ----------
     output : Path
         The video or picture that was written.
     map : str
-        Which map was compared.
+        Kind of the compared maps.
     names : tuple of str
-        Of the analyses, as in the panels.
+        Names of the analyses, as in the panels.
     agreements : tuple of Agreement
-        Of each analysis after the first with the first one, frame by frame.
+        Agreement of each further analysis with the first one, for each frame.
     """
 
     output: Path
@@ -82,7 +82,7 @@ class Comparison:
     agreements: tuple[Agreement, ...]
 
     def lines(self) -> list[str]:
-        """Return one line for each pair: mean figures, and where they agree least."""
+        """Return one line for each pair: mean figures, and the frame with the lowest agreement."""
         return [_line(one) for one in self.agreements]
 
     def __str__(self) -> str:
@@ -92,7 +92,7 @@ class Comparison:
 
 def _line(agreement: Agreement) -> str:
     """Return the figures of a pair in one line."""
-    # Names of files may have line breaks.
+    # File names may contain line breaks.
     head = flat(f"{agreement.second} and {agreement.first}")
     lowest, frames = agreement.lowest, len(agreement.frame)
     if lowest is None:
@@ -122,22 +122,22 @@ def compare_stores(
     progress: bool | Progress = True,
     **options: Any,
 ) -> Comparison:
-    """Write a video, or picture, of stored analyses of one source, as ``vidsal compare`` does.
+    """Write a video or picture of stored analyses of one source, as ``vidsal compare`` does.
 
     TensorFlow is not loaded.
 
     Parameters
     ----------
     stores : sequence of Store, str or Path
-        Two to six stores (folders or zip files) that ``vidsal run --keep`` wrote, or what
-        `vidsal.open_store` returns, of the same frames of one source.
+        Two to six stores of the same frames of one source. A store is a folder or a zip file that
+        ``vidsal run --keep`` wrote, or what `vidsal.open_store` returns.
     map : {"fused", "static", "motion"}
-        Which map is compared. Fused and static maps have the scales of their own analyses.
-        Motion maps have a common one, in diagonals of the picture a second.
+        Kind of the compared maps. Fused and static maps have the scales of their own analyses.
+        Motion maps have a common scale, in diagonals of the picture per second.
     names : sequence of str, optional
-        One for each store; by default what their settings differ in.
+        One name for each store; by default the settings in which the stores differ.
     source : str or path-like, optional
-        The source, if it does not lie where it was.
+        The source, if it was moved.
     progress : bool or callable, optional
         As for `vidsal.run`.
     **options
@@ -155,8 +155,8 @@ def compare_stores(
     UsageError
         If an option is invalid.
     VidsalError
-        If the stores are not of the same frames of one source, or a store or the source cannot be
-        used. No output is left then.
+        If the stores do not have the same frames of one source, or a store or the source cannot be
+        used. Then no output is left.
     """
     keep_freed()
     _check_arguments(stores, map)
@@ -178,7 +178,7 @@ def _written(
     source: Any,
     progress: bool | Progress,
 ) -> Comparison:
-    """Write the comparison of open stores."""
+    """Write the comparison of opened stores."""
     first = opened[0]
     settings = _settings(first, options)
     part = _Part.of(first, settings)
@@ -210,19 +210,19 @@ def _written(
 def _sinks(
     info: SourceInfo, settings: Settings, output: Path, agreements: Sequence[Agreement]
 ) -> Iterator[PictureSink]:
-    """Write the table, where one is wanted, and lend the sink of the pictures."""
+    """Write the table if one is requested, and lend the sink of the pictures."""
     with ExitStack() as stack:
         if settings.table is not None:
             table = stack.enter_context(figures_table(settings.table, COLUMNS))
             for row in chain.from_iterable(zip(*(one.rows() for one in agreements), strict=True)):
                 table.write(row)
-        # The innermost: its completion can fail, and then there is no table either.
+        # The innermost sink, because its completion can fail, and then no table must appear.
         yield stack.enter_context(picture_sink(output, info, settings))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Part:
-    """The frames of a store from one place to before another, with their numbers and times."""
+    """The frames of a store from `begin` up to but excluding `end`: numbers and times."""
 
     begin: int
     end: int
@@ -231,16 +231,16 @@ class _Part:
 
     @classmethod
     def of(cls, store: Store, settings: Settings) -> "_Part":
-        """Return the frames in the part of time that the settings name."""
+        """Return the frames in the time span of the settings."""
         begin, end = places_of(store, settings)
         numbers, times_s = store.array("frame"), store.array("time_s")
         return cls(begin, end, numbers[begin:end], times_s[begin:end])
 
 
 class _Job(NamedTuple):
-    """What is compared: maps of one kind, of a part of stores of pictures of one size.
+    """The compared maps: their stores and kind, the part, and the size of the pictures.
 
-    `highest` has the speed that is shown as 1 in each frame, in diagonals a second.
+    `highest` has the speed that is shown as 1 in each frame, in diagonals per second.
     """
 
     stores: list[Store]
@@ -251,14 +251,14 @@ class _Job(NamedTuple):
 
 
 class _Shown(NamedTuple):
-    """A map as it is shown, [0, 1], and its brightest place."""
+    """A map as it is shown, [0, 1], and the position of its maximum."""
 
     values: Map
     peak: tuple[float, float] | None
 
 
 def _check_arguments(stores: Sequence[Store | str | Path], map: Compared) -> None:
-    """Raise `UsageError` unless so many stores and this map can be compared."""
+    """Raise `UsageError` unless this number of stores and this map can be compared."""
     if map not in get_args(Compared):
         raise UsageError(choice_message("map", map, get_args(Compared)))
     is_one = isinstance(stores, (str, Path, Store))
@@ -268,7 +268,7 @@ def _check_arguments(stores: Sequence[Store | str | Path], map: Compared) -> Non
 
 
 def _require_comparable(stores: Sequence[Store], map: Compared) -> None:
-    """Raise `VidsalError` unless stores are of the same frames, and all have the map."""
+    """Raise `VidsalError` unless all stores have the same frames, and all have the map."""
     for store in stores[1:]:
         _require_alike(stores[0], store)
     for store in stores:
@@ -280,7 +280,7 @@ def _require_comparable(stores: Sequence[Store], map: Compared) -> None:
 
 
 def _require_alike(first: Store, other: Store) -> None:
-    """Raise `VidsalError` unless two stores are of the same frames of one source."""
+    """Raise `VidsalError` unless two stores have the same frames of one source."""
     one, two = first.about["source"], other.about["source"]
     if one.get("checksum") != two.get("checksum"):
         is_changed = ", which has changed in between" if one["name"] == two["name"] else ""
@@ -304,7 +304,7 @@ def _extent(store: Store) -> str:
 
 
 def _checked_names(names: Sequence[str], count: int) -> list[str]:
-    """Return the given names, or raise `UsageError`."""
+    """Return the given names; raise `UsageError` if they are invalid."""
     names = [one.strip() for one in (names.split(",") if isinstance(names, str) else names)]
     if len(names) != count or len({*names}) != count or not all(names):
         raise UsageError(
@@ -315,9 +315,9 @@ def _checked_names(names: Sequence[str], count: int) -> list[str]:
 
 
 def _settings(store: Store, options: dict[str, Any]) -> Settings:
-    """Return the settings of a store's source, and those of the output and the picture.
+    """Return settings: from the store for the source, from `options` for output and picture.
 
-    Options that are not given have their defaults: those of the runs may differ.
+    Options that are not given have their defaults, because the options of the runs may differ.
     """
     known = {field.name: field.default for field in dataclasses.fields(Settings)}
     for name in options:
@@ -331,7 +331,7 @@ def _settings(store: Store, options: dict[str, Any]) -> Settings:
 
 
 def _with_output(settings: Settings, info: SourceInfo) -> Settings:
-    """Return the settings with the name of the output: by default that of the source."""
+    """Return the settings with the name of the output; the default is made of the source's name."""
     if settings.output is not None:
         return settings
     suffix = codecs.suffix_for(settings.codec) if info.fps else IMAGE_SUFFIXES[0]
@@ -340,9 +340,9 @@ def _with_output(settings: Settings, info: SourceInfo) -> Settings:
 
 
 def _agreements(job: _Job, names: Sequence[str], watch: Progress | None) -> tuple[Agreement, ...]:
-    """Return how far each store agrees with the first one in each frame.
+    """Return the agreement of each store with the first one in each frame.
 
-    The pictures are not needed for that.
+    The pictures of the source are not needed for this.
     """
     found: list[list[Figures]] = [[] for _ in job.stores[1:]]
     size = _common_size(job.stores)
@@ -392,7 +392,7 @@ def _compared(
 
 
 def _note(found: Figures) -> str:
-    """Return the figures of a frame as they are written into a panel."""
+    """Return the figures of a frame as the text of a panel."""
     if math.isnan(found.cc):
         return "a map is flat"
     parts = (
@@ -404,7 +404,7 @@ def _note(found: Figures) -> str:
 
 
 def _common_size(stores: Sequence[Store]) -> tuple[int, int]:
-    """Return the size of the smallest maps: enlarging them would add nothing."""
+    """Return the size of the smallest maps. Enlarged maps would not contain more."""
     return min((one.size for one in stores), key=math.prod)
 
 
@@ -420,15 +420,15 @@ def _maps_of_all(job: _Job) -> Iterator[tuple[_Shown, ...]]:
 
 
 def _fused_maps(store: Store, part: _Part) -> Iterator[_Shown]:
-    """Yield the fused maps as they were shown; their peaks were found before they were clipped."""
+    """Yield the fused maps as they were shown, with their peaks from before clipping."""
     for frame in store.frames(part.begin, part.end, without=("gradient",)):
         yield _Shown(frame.fused, frame.peak)
 
 
 def _static_maps(store: Store, part: _Part) -> Iterator[_Shown]:
-    """Yield the static maps on the scales of their analysis, which have to be followed again.
+    """Yield the static maps on the scales of their analysis. The scales are computed again.
 
-    Static maps do not depend on the pictures, so blank ones do.
+    Static maps do not depend on the pictures, so blank pictures suffice.
     """
     blank = np.zeros((*store.size, 3), np.uint8)
     numbers = zip(store.array("frame"), store.array("time_s"), strict=True)
@@ -450,7 +450,7 @@ def _motion_maps(store: Store, part: _Part, highest: NDArray[np.float64]) -> Ite
 def _highest_speeds(stores: Sequence[Store], part: _Part) -> NDArray[np.float64]:
     """Return the largest speed that an analysis showed as 1, for each frame.
 
-    Speeds have a unit that all analyses share, so one scale fits all.
+    All analyses measure speeds in the same unit, so one scale fits all.
     """
     highs = [one.array("motion_high")[part.begin : part.end] for one in stores]
     return np.asarray(np.max(highs, axis=0), np.float64)

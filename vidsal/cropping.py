@@ -1,4 +1,4 @@
-"""The crop window of a stored analysis, and the source inside of it."""
+"""The crop window of a stored analysis, and the source cropped to it."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ from vidsal.stored.source import (
 )
 from vidsal.types import Frame, Rgb
 
-# Options of `Settings` that a crop takes, too.
+# Options of `Settings` that a crop also accepts.
 ENCODING = ("overwrite", "codec", "quality", "hardware", "audio", "start", "end", "duration")
 
 
@@ -45,7 +45,7 @@ def crop_path(
     end: float | str | None = None,
     progress: bool | Progress = False,
 ) -> CropPath:
-    """Return where a window of an aspect lies in each frame of a stored analysis.
+    """Return the position of a crop window in each frame of a stored analysis.
 
     Parameters
     ----------
@@ -55,10 +55,10 @@ def crop_path(
     aspect : str
         Width to height of the window, such as "9:16", "1:1" or "1080x1920".
     share : float
-        Share of a frame's saliency that its smallest box holds, above 0, at most 1.
+        Share of a frame's saliency that its smallest box contains, above 0, at most 1.
     start, end : float or str, optional
-        The part of the source that is returned, as in `vidsal.Settings`. The window moves as in
-        the whole.
+        The part of the source that is returned, as in `vidsal.Settings`. The window moves in the
+        same way as in the whole.
     progress : bool or callable
         As for `vidsal.run`.
 
@@ -111,13 +111,13 @@ def crop_store(
         A store (folder or zip file) that ``vidsal run --keep`` wrote, or what
         `vidsal.open_store` returns.
     source : str or path-like, optional
-        The source, if it does not lie where it was.
+        The source, if it was moved.
     progress : bool or callable, optional
         As for `vidsal.run`.
     **options
         ``output`` (a video, or for a photo a picture), ``aspect``, ``path`` (.csv or .json),
-        ``share`` and ``preview``, and by their names in `vidsal.Settings` ``overwrite``,
-        ``codec``, ``quality``, ``hardware``, ``audio``, ``start``, ``end`` and ``duration``.
+        ``share`` and ``preview``; and as in `vidsal.Settings` ``overwrite``, ``codec``,
+        ``quality``, ``hardware``, ``audio``, ``start``, ``end`` and ``duration``.
 
     Returns
     -------
@@ -129,7 +129,7 @@ def crop_store(
     UsageError
         If an option is invalid, or neither ``output`` nor ``path`` is given.
     VidsalError
-        If the store or the source cannot be used. Nothing is left then.
+        If the store or the source cannot be used. Then no file is left.
     """
     known = {field.name for field in dataclasses.fields(CropOptions)}
     if unknown := [name for name in options if name not in known and name not in ENCODING]:
@@ -163,12 +163,12 @@ def _write_pictures(
     settings: Settings,
     progress: bool | Progress,
 ) -> None:
-    """Write the window of each frame of a source, and the data if that is wanted."""
+    """Write the window of each frame of a source, and the data if it is requested."""
     output = claim_outputs(source.info, settings)
     places = places_of(store, settings)
     found = _whole_path(store, options, progress)
     chosen = choose_progress(progress, label=output.name) or (lambda frames, _: frames)
-    # The pictures are completed first: if that fails, no data appears either.
+    # The pictures are completed first. If this fails, no data file appears.
     with (
         _data_file(store, options.path, found.part(*places)),
         picture_sink(output, source.info, settings) as sink,
@@ -183,7 +183,7 @@ def _write_pictures(
 
 
 def _check_names(options: CropOptions) -> None:
-    """Raise `UsageError` if there is nothing to write, or a file cannot have its name."""
+    """Raise `UsageError` if there is nothing to write, or the name of a file is invalid."""
     if options.path is None and options.output is None:
         raise UsageError(
             f"give a video to write ({option('output')}), a file for the data ({option('path')}), "
@@ -199,7 +199,7 @@ def _check_names(options: CropOptions) -> None:
 
 @contextmanager
 def _data_file(store: Store, path: Path | None, found: CropPath) -> Iterator[None]:
-    """Write the data of a path when the block ends well; without a name nothing is written."""
+    """Write the data of a path when the block ends without error; without `path` write nothing."""
     if path is None:
         yield
         return
@@ -214,7 +214,7 @@ def _data_file(store: Store, path: Path | None, found: CropPath) -> Iterator[Non
 
 
 def _picture(frame: Frame, store: Store, path: CropPath, options: CropOptions) -> Rgb:
-    """Return what is in the window of a frame, or the whole picture with the window.
+    """Return the content of the window of a frame, or the whole picture with the window.
 
     Raises
     ------

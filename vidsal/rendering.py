@@ -1,4 +1,4 @@
-"""New pictures of a stored analysis: no network, no optical flow."""
+"""New pictures of a stored analysis, without network and optical flow."""
 
 import dataclasses
 import time
@@ -37,9 +37,9 @@ def render_store(
     progress: bool | Progress = True,
     **options: Any,
 ) -> Path:
-    """Write a new video, or picture, of a stored analysis, as ``vidsal render`` does.
+    """Write a new video or picture of a stored analysis, as ``vidsal render`` does.
 
-    TensorFlow is not loaded. With the options of the analysis the result is that of the analysis.
+    TensorFlow is not loaded. With the options of the analysis the result is the same as before.
 
     Parameters
     ----------
@@ -47,12 +47,12 @@ def render_store(
         A store (folder or zip file) that ``vidsal run --keep`` wrote, or what
         `vidsal.open_store` returns.
     source : str or path-like, optional
-        The source, if it does not lie where it was.
+        The source, if it was moved.
     progress : bool or callable, optional
         As for `vidsal.run`.
     **options
         Options of output, part, scale, fusion and picture, and ``contrast``, by their names in
-        `vidsal.Settings`; the others stay as they were.
+        `vidsal.Settings`. Other options keep the values of the analysis.
 
     Returns
     -------
@@ -62,9 +62,9 @@ def render_store(
     Raises
     ------
     UsageError
-        If an option is invalid, or is one that the analysis decided.
+        If an option is invalid, or was fixed by the analysis.
     VidsalError
-        If the store or the source cannot be used. No output is left then.
+        If the store or the source cannot be used. Then no output is left.
     """
     outcome = process_store(store, options, source=source, progress=progress)
     assert outcome.output is not None
@@ -78,7 +78,7 @@ def process_store(
     source: Any = None,
     progress: bool | Progress = True,
 ) -> Outcome:
-    """Write what `render_store` writes, and return the outcome.
+    """Do the same as `render_store`, and return the outcome.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def _write_pictures(
             f"a contact sheet: add {option('at', 2.5)} or {option('sheet', 12)}"
         )
     if "output" in options and "codec" not in options:
-        # The codec of the run may not fit another container.
+        # The codec of the run may not be possible in another container.
         settings = dataclasses.replace(settings, codec=None)
     chosen = choose_progress(progress, label=opened.source_name) or (lambda results, _: results)
     begin_s, end_s = settings.part_s
@@ -132,7 +132,7 @@ def _write_pictures(
                     sinks.write(saliency, draw(saliency, settings))
                     written += 1
             else:
-                # Before the outputs get their final names.
+                # This check comes before the outputs get their final names.
                 check_all(opened, pictures, count)
         found = pictures.findings()
     return Outcome(
@@ -145,7 +145,7 @@ def _write_pictures(
 
 
 def require_redrawn(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options, after checking that the analysis did not decide one of them.
+    """Return the options, after checking that the analysis did not fix any of them.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ def require_redrawn(options: dict[str, Any]) -> dict[str, Any]:
     Raises
     ------
     UsageError
-        If it did.
+        If it did fix one.
     """
     known = {field.name for field in dataclasses.fields(Settings)}
     for name in options:
@@ -170,7 +170,7 @@ def require_redrawn(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def redrawn(store: Store, options: dict[str, Any]) -> Settings:
-    """Return the settings of a store with other options, which the analysis did not decide.
+    """Return the settings of a store with changed options, which the analysis did not fix.
 
     Parameters
     ----------
@@ -181,50 +181,50 @@ def redrawn(store: Store, options: dict[str, Any]) -> Settings:
     Raises
     ------
     UsageError
-        If an option is invalid, or the analysis decided it, or the part is not in the store.
+        If an option is invalid, or the analysis fixed it, or the part is not in the store.
     """
     settings = dataclasses.replace(store.settings, **require_redrawn(options))
     return part_of(store, settings, options)
 
 
 def results_of(store: Store, frames: Iterable[Frame], settings: Settings) -> Iterator[Saliency]:
-    """Yield the saliency of frames from their stored maps, scaled and fused anew.
+    """Yield the saliency of frames from their stored maps, scaled and fused again.
 
     Parameters
     ----------
     store : Store
     frames : iterable of Frame
-        All that were analysed, in order.
+        All analysed frames, in order.
     settings : Settings
 
     Raises
     ------
     VidsalError
-        If the store lacks a frame, or has another one.
+        If the store lacks a frame, or has a different frame.
     """
     results = FusionStage(settings, FusionState()).run(_static_maps(store, frames))
     if not _is_fused_alike(settings, store.settings):
         yield from results
         return
-    # The points of the run. Maps are rounded in a store, and where two places are about as high,
-    # rounding would choose another one.
+    # Use the points of the run. Maps are rounded in a store. If two positions have about the same
+    # value, rounding could select the other one.
     points = zip(store.array("peak"), store.array("marker"), strict=True)
     for saliency, (peak, marker) in zip(results, points, strict=False):
         yield dataclasses.replace(saliency, peak=point_of(peak), marker=point_of(marker))
 
 
 def _is_fused_alike(one: Settings, other: Settings) -> bool:
-    """Return whether two runs with these settings scale and fuse in the same way."""
+    """Return whether two settings scale and fuse in the same way."""
     names = (*(field.name for field in dataclasses.fields(FusionOptions)), "contrast")
     return all(getattr(one, name) == getattr(other, name) for name in names)
 
 
 def _static_maps(store: Store, frames: Iterable[Frame]) -> Iterator[StaticMap]:
-    """Yield the stored maps of frames, as the static stage yields them."""
+    """Yield the stored maps of frames in the form of the static stage."""
     size, scene = store.size, None
-    # The maps are fused anew.
+    # The stored fused maps are not needed, because the maps are fused again.
     for frame, found in with_stored(store, frames, without=("fused",)):
-        # In a flash the scene is the frame before it.
+        # During a flash the scene stays that of the frame before it.
         if scene is None or found.event != "flash":
             scene = image_ops.shrink(frame.rgb, size)
         movement = dataclasses.replace(still(size), camera=found.camera)

@@ -27,13 +27,13 @@ from vidsal.store.schema import stem_of
 from vidsal.stored.source import require_outside, source_of
 from vidsal.types import Rgb, Saliency
 
-# Options of videos, and of results beside a picture.
+# Options of videos, and of results other than a picture.
 _NOT_OF_STILLS = ("table", "maps", "codec", "quality", "hardware", "audio")
-# Width of a contact sheet where no other is asked for: that of a screen.
+# Default width of a contact sheet: the width of a screen.
 _SHEET_PX = 1920
-# A frame of a sheet is at least this wide.
+# Smallest width of a frame of a sheet.
 _LEAST_PX = 64
-# More frames are too small to be read on a screen.
+# Largest number of frames. More would be too small to read on a screen.
 _MOST = 100
 
 
@@ -48,7 +48,7 @@ def draw_stills(
 ) -> Path:
     """Write frames of a stored analysis as one picture, as ``vidsal render --at`` does.
 
-    Each frame looks as it does in the video of the whole.
+    Each frame looks the same as in the video of the whole.
 
     Parameters
     ----------
@@ -56,15 +56,15 @@ def draw_stills(
         A store (folder or zip file) that ``vidsal run --keep`` wrote, or what
         `vidsal.open_store` returns.
     at : float, str, or sequence of them, optional
-        Times of the source, in seconds or as ``1:02.5``. Several make a contact sheet.
+        Times of the source, in seconds or as ``1:02.5``. Several times give a contact sheet.
     sheet : int, optional
-        Make a contact sheet of so many frames, at equal distances.
+        Make a contact sheet of this many frames, at equal distances.
     source : str or path-like, optional
-        The source, if it does not lie where it was.
+        The source, if it was moved.
     progress : bool or callable, optional
         As for `vidsal.run`.
     **options
-        As for `render_store`; ``output`` is .png or .jpg.
+        As for `render_store`. ``output`` must end in .png or .jpg.
 
     Returns
     -------
@@ -76,7 +76,7 @@ def draw_stills(
     UsageError
         If an option is invalid, or a time lies outside the analysis.
     VidsalError
-        If the store or the source cannot be used. No output is left then.
+        If the store or the source cannot be used. Then no output is left.
     """
     keep_freed()
     with lent_store(store) as opened:
@@ -110,7 +110,7 @@ def draw_stills(
 def _places(
     store: Store, settings: Settings, at: Any, sheet: int | None, part: dict[str, Any]
 ) -> list[int]:
-    """Return the places in the store of the frames to draw."""
+    """Return the positions in the store of the frames to draw."""
     if (at is None) == (sheet is None):
         raise UsageError(f"give either {option('at')} or {option('sheet')}")
     times = store.array("time_s")
@@ -121,7 +121,7 @@ def _places(
             raise UsageError(
                 f"{option('sheet', sheet)}: a contact sheet has 1 to {most} of these frames"
             )
-        # The middle of each of so many equal parts.
+        # The middle of each of `sheet` equal parts.
         return [begin + int((n + 0.5) * (end - begin) / sheet) for n in range(sheet)]
     if {"start", "end", "duration"} & part.keys():
         raise UsageError(f"{option('start')} and {option('end')} are for {option('sheet')}")
@@ -132,14 +132,14 @@ def _places(
 
 
 def _place_at(times: Any, wanted: Any) -> int:
-    """Return the place of the frame that is shown at a time."""
+    """Return the position of the frame that is shown at a time."""
     try:
         time_s = parse_time(wanted)
     except UsageError as error:
         raise UsageError(f"{option('at')}: {error}") from None
     assert time_s is not None
     step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
-    # Times are rounded, hence the millisecond.
+    # Times are rounded, so a millisecond is tolerated.
     if not times[0] - 1e-3 <= time_s < times[-1] + step + 1e-3:
         raise UsageError(
             f"{option('at', wanted)}: the analysis has {times[0]:g} to {times[-1]:g} s"
@@ -160,7 +160,7 @@ def _output(store: Store, settings: Settings, kind: str) -> Path:
 
 
 def _columns(count: int, size: tuple[int, int], settings: Settings) -> int:
-    """Return the columns of a contact sheet, each with all panels of the layout."""
+    """Return the number of columns of a contact sheet. A column has all panels of the layout."""
     rows, columns = PANELS[settings.layout]
     return full_grid(count, (size[0] * rows, size[1] * columns))[1]
 
@@ -182,7 +182,7 @@ def _with_width(settings: Settings, count: int, width_px: int, columns: int) -> 
 def _sheet(
     results: Iterable[Saliency], places: Sequence[int], columns: int, settings: Settings
 ) -> Rgb:
-    """Return the frames at some places of the results, in their order, in one picture."""
+    """Return the frames at some positions of the results, in their order, in one picture."""
     drawn: dict[int, Rgb] = {}
     wanted = set(places)
     for place, saliency in enumerate(results):

@@ -1,4 +1,4 @@
 """Many sources as one batch: manifests, receipts, retries; in this process, in several, or on Ray.
 
-Whoever does the work, the outputs are the same. `vidsal.batch` is the front door.
+The outputs are the same in all three cases. `vidsal.batch` is the entry point.
 """

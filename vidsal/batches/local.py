@@ -15,14 +15,14 @@ from vidsal.runtime.workers import News, in_workers
 def in_turn(
     schedule: Schedule, make_worker: Callable[[], Worker], say: Say
 ) -> Generator[Result, None, None]:
-    """Yield the results of sources that this process works at, one after the other.
+    """Process the sources in this process, one after the other, and yield their results.
 
     Parameters
     ----------
     schedule : Schedule
     make_worker : callable
     say : callable
-        Gets seconds of video as they are done.
+        Is called with the seconds of video that were analysed.
     """
     with closing(make_worker()) as worker:
         while (step := schedule.take()) is not None:
@@ -33,15 +33,15 @@ def in_turn(
 def in_processes(
     schedule: Schedule, make_worker: Callable[[], Worker], say: Say, count: int
 ) -> Generator[Result, None, None]:
-    """Yield the results of sources that several processes work at, as they come.
+    """Process the sources in several processes, and yield their results as they arrive.
 
     Parameters
     ----------
     schedule : Schedule
     make_worker : callable
-        It must be possible to pickle it.
+        Must be picklable.
     say : callable
-        Gets seconds of video as they are done.
+        Is called with the seconds of video that were analysed.
     count : int
         Number of processes, at most.
     """
@@ -59,7 +59,7 @@ def in_processes(
 
 
 class _Work:
-    """The work of a process at each step, until it is closed; it keeps its worker."""
+    """Does each step that a process receives, with one worker, until it is closed."""
 
     def __init__(self, make_worker: Callable[[], Worker]) -> None:
         self._worker = make_worker()

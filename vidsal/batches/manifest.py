@@ -16,28 +16,28 @@ from vidsal.errors import UsageError, VidsalError, flat
 from vidsal.settings import Settings, checked_option
 
 SUFFIXES = (".csv", ".jsonl", ".ndjson", ".parquet")
-# Options of a whole batch, and those that name files: `output` is a column of its own.
+# Options of the whole batch, and options that name files. `output` has its own column.
 WHOLE_BATCH = (
     "output", "overwrite", "skip_existing", "resume", "table", "maps", "keep", "sequence",
     "recursive", "trust_model", "batch",
 )  # fmt: skip
-# Key of the fault of a record, which no column can have.
+# Key for the error message of a record. No column can have this name.
 _FAULT = "\0fault"
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A source of a batch as it was asked for.
+    """A source of a batch as the user requested it.
 
     Attributes
     ----------
     source : str
         A name or an address.
     place : str
-        Where the row stands, for messages: ``clips.csv, line 3``; empty for a typed name.
+        Position of the row, for messages: ``clips.csv, line 3``; empty for a typed name.
     output : str
-        The name of its output, relative to the folder of the results; empty for the usual one.
+        Name of its output, relative to the folder of the results; empty for the default name.
     options : mapping of str
         Checked values by the names of the fields of `vidsal.Settings`.
     error : str
@@ -52,7 +52,7 @@ class Row:
 
 
 def is_manifest(name: str) -> bool:
-    """Return whether a name is that of a manifest.
+    """Return whether a file with this name is a manifest.
 
     Parameters
     ----------
@@ -65,23 +65,22 @@ def read_manifest(path: Path) -> list[Row]:
     """Return the rows of a manifest.
 
     A row needs a ``source``, relative to the manifest, and may have an ``output``. Each further
-    column is an option of `vidsal.Settings`; an empty cell leaves the option as it is for the whole
-    batch.
+    column is an option of `vidsal.Settings`. An empty cell leaves the value of the whole batch.
 
     Parameters
     ----------
     path : Path
-        It ends in .csv, .jsonl, .ndjson or .parquet.
+        Its name ends in .csv, .jsonl, .ndjson or .parquet.
 
     Returns
     -------
     list of Row
-        A row that is wrong says why.
+        An invalid row has an `error`.
 
     Raises
     ------
     UsageError
-        If a column is no option, or there is no column ``source`` or no row.
+        If a column is not an option, or the column ``source`` or all rows are missing.
     VidsalError
         If the file cannot be read.
     """
@@ -138,7 +137,7 @@ _RECORDS = {
 
 
 def _require_known(columns: Iterable[str], path: Path) -> None:
-    """Raise `UsageError` for a column that is no option of a row, or without a source."""
+    """Raise `UsageError` if a column is not an option of a row, or there is no ``source``."""
     fields = {one.name for one in dataclasses.fields(Settings)} - set(WHOLE_BATCH)
     known = {"source", "output", _FAULT, *fields}
     columns = dict.fromkeys(columns)
@@ -150,13 +149,13 @@ def _require_known(columns: Iterable[str], path: Path) -> None:
             hint = f"; did you mean {near[0]!r}?" if near else ""
             whose = " of a row" if column.replace("-", "_") in WHOLE_BATCH else ""
             raise UsageError(f"{path}: column {column!r} is not an option{whose}{hint}")
-    # Lines that are no records have no columns; each of them is a row with an error.
+    # Lines that are not records have no columns. Each of them becomes a row with an error.
     if "source" not in columns and set(columns) != {_FAULT}:
         raise UsageError(f"{path} has no column source, which names a file, folder or address")
 
 
 def _row(record: Mapping[str, Any], place: str, folder: Path) -> Row:
-    """Return the row of a record, or one that says what is wrong with it."""
+    """Return the row of a record. An invalid record gives a row with an error."""
     values = {name.replace("-", "_"): value for name, value in record.items()}
     values = {name: value for name, value in values.items() if value is not None}
     given = values.pop("source", "")
@@ -169,7 +168,7 @@ def _row(record: Mapping[str, Any], place: str, folder: Path) -> Row:
     if isinstance(given, bool) or not isinstance(given, (str, int)):
         return Row(source, place, error=f"the source must be a text, got {given!r}")
     if "://" not in source:
-        # A number is the name of a file: cameras are not for batches.
+        # A number is a file name here, because batches do not support cameras.
         is_number = source.isdecimal()
         source = f"{folder}{os.sep}{source}" if is_number else str(folder / source)
     output = str(values.pop("output", ""))
@@ -183,7 +182,7 @@ def _row(record: Mapping[str, Any], place: str, folder: Path) -> Row:
 
 
 def _typed(name: str, value: Any) -> Any:
-    """Return the text of a cell as the type of its option; other values stay as they are."""
+    """Convert the text of a cell to the type of its option; return other values unchanged."""
     default = Settings.__dataclass_fields__[name].default
     if not isinstance(value, str) or Settings.__dataclass_fields__[name].metadata["parse"]:
         return value
@@ -199,7 +198,7 @@ def _typed(name: str, value: Any) -> Any:
 
 
 def typed_rows(names: Iterable[str]) -> Iterator[Row]:
-    """Yield the rows of typed names; manifests among them are read.
+    """Yield the rows of typed names. Manifests among them are read.
 
     Parameters
     ----------
@@ -208,7 +207,7 @@ def typed_rows(names: Iterable[str]) -> Iterator[Row]:
     Raises
     ------
     UsageError, VidsalError
-        See `read_manifest`; also for a manifest at an address.
+        See `read_manifest`. Also raised for a manifest at an address.
     """
     for name in names:
         if is_manifest(name) and is_address(name):

@@ -20,16 +20,17 @@ from vidsal.sinks.fingerprint import checksum
 from vidsal.sources.resolve import is_named_as_media
 
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
-# vidsal downloads or records these itself.
+# Schemes that vidsal downloads or records itself.
 _OWN_SCHEMES = ("http", "https", "rtsp", "rtsps", "udp", "tcp", "rtmp", "srt")
-# Two names of one scheme.
+# Schemes that have two names.
 _SAME_SCHEMES = {"local": "file", "s3a": "s3", "gcs": "gs"}
-# Stores in which a file appears when its last byte has arrived. Moving a file there is a copy.
+# Stores in which a file appears only after its last byte has arrived. To move a file there means
+# to copy it.
 _OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oci", "oss")
 
 
 class MissingPackageError(VidsalError):
-    """A package is missing that a scheme of addresses needs: no fault of one source."""
+    """A package that a scheme of addresses needs is missing: not the fault of one source."""
 
 
 def is_address(name: str) -> bool:
@@ -54,9 +55,9 @@ def redacted(address: str) -> str:
 
 
 def place(name: str) -> str:
-    """Return what all names of one file have in common: paths, and addresses of local files.
+    """Return a canonical name of a file: the same for all its paths and addresses.
 
-    Nothing is opened, and no store is asked.
+    It opens nothing, and sends no request to a store. Addresses of local files become paths.
 
     Parameters
     ----------
@@ -69,14 +70,14 @@ def place(name: str) -> str:
     ('memory://a/b.mp4', 'memory://a/b.mp4')
     """
     if "\0" in name:
-        # No file has such a name.
+        # No file can have such a name.
         return name
     if not is_address(name):
         return os.path.realpath(name)
     scheme, _, path = redacted(name).partition("://")
     scheme = _SAME_SCHEMES.get(scheme.lower(), scheme.lower())
     if scheme == "file":
-        # A drive of Windows follows a third slash.
+        # On Windows a drive letter follows the third slash.
         return os.path.realpath(re.sub(r"^/(?=[A-Za-z]:)", "", path))
     return f"{scheme}://{posixpath.normpath(path.lstrip('/'))}"
 
@@ -93,7 +94,7 @@ def open_store(address: str) -> tuple[Any, str]:
     MissingPackageError
         If fsspec, or its driver for the scheme, is missing.
     VidsalError
-        If the address cannot be understood.
+        If the address is invalid.
     """
     try:
         import fsspec
@@ -104,7 +105,7 @@ def open_store(address: str) -> tuple[Any, str]:
     try:
         system, path = fsspec.core.url_to_fs(address)
     except ImportError as error:
-        # A missing driver says which package to install.
+        # The error of a missing driver names the package to install.
         raise MissingPackageError(f"{redacted(address)}: {flat(error)}") from error
     except Exception as error:
         raise VidsalError(f"{redacted(address)} cannot be opened: {flat(error)}") from error
@@ -112,7 +113,7 @@ def open_store(address: str) -> tuple[Any, str]:
 
 
 def matches(address: str) -> list[str]:
-    """Return the addresses of the files that an address with a glob means.
+    """Return the addresses of the files that match an address with a glob.
 
     Parameters
     ----------
@@ -129,12 +130,12 @@ def matches(address: str) -> list[str]:
     system, pattern = open_store(address)
     with _store_errors(address, "listed"):
         if not any(mark in address for mark in "*?["):
-            # A question for each of many files would take long: their names tell.
+            # A request for each of many files would take long, so names of media files are trusted.
             if not is_named_as_media(address) and system.isdir(pattern):
                 folder = redacted(address).rstrip("/")
                 raise VidsalError(f"{folder} is a folder: give a glob of its files, {folder}/*.mp4")
             return [address]
-        # As in local globs, hidden files are left out: unfinished ones, and those of a batch.
+        # As in local globs, hidden files are left out: unfinished files, and the files of a batch.
         fixed = len(re.split(r"[*?\[]", pattern)[0].rpartition("/")[0])
         found = sorted(
             path for path, about in system.glob(pattern, detail=True).items()
@@ -146,7 +147,7 @@ def matches(address: str) -> list[str]:
 
 
 def content_key(address: str) -> str:
-    """Return a text that changes when the file at an address does.
+    """Return a text that changes when the file at an address changes.
 
     Parameters
     ----------
@@ -196,21 +197,22 @@ def _store_errors(address: str, verb: str) -> Iterator[None]:
 
 
 class FileState(NamedTuple):
-    """What tells a result from another file of its name.
+    """State of a result, to distinguish it from another file of the same name.
 
     Attributes
     ----------
     size : int or None
-        In bytes; ``None`` for a folder, to which its owner may add.
+        In bytes; ``None`` for a folder, because its owner may add files to it.
     checksum : str or None
-        Of the beginning and the end of a local file; ``None`` where it would cost a download.
+        Checksum of the beginning and the end of a local file; ``None`` where it would require a
+        download.
     """
 
     size: int | None
     checksum: str | None = None
 
     def is_same(self, other: "FileState") -> bool:
-        """Return whether two states may be those of one file.
+        """Return whether two states may belong to the same file.
 
         Parameters
         ----------
@@ -221,7 +223,7 @@ class FileState(NamedTuple):
 
 
 class Folder(Protocol):
-    """A folder of results. Files in it appear whole or not at all."""
+    """A folder of results. A file appears in it only when it is complete."""
 
     def address(self, name: str) -> str:
         """Return the full name of a file, for messages and receipts.
@@ -244,7 +246,7 @@ class Folder(Protocol):
         ...
 
     def state(self, name: str) -> FileState | None:
-        """Return what a file is like; ``None`` if it is missing.
+        """Return the state of a file; ``None`` if it is missing.
 
         Parameters
         ----------
@@ -274,7 +276,7 @@ class Folder(Protocol):
         ...
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file at once.
+        """Write a whole file at once.
 
         Parameters
         ----------
@@ -285,7 +287,7 @@ class Folder(Protocol):
         ...
 
     def local(self, name: str, folder: Path) -> Path:
-        """Return a file on this machine: the file itself, or a copy in a folder.
+        """Return the path of a file on this machine: the file itself, or a copy in `folder`.
 
         Parameters
         ----------
@@ -296,7 +298,7 @@ class Folder(Protocol):
         ...
 
     def deliver(self, local: Path, name: str) -> None:
-        """Move a local file or folder to its final name; replace what is there.
+        """Move a local file or folder to its final name; replace an existing one.
 
         Parameters
         ----------
@@ -307,7 +309,7 @@ class Folder(Protocol):
         ...
 
     def remove(self, name: str) -> None:
-        """Remove a file or a folder; a missing one is no error.
+        """Remove a file or a folder, if it exists.
 
         Parameters
         ----------
@@ -317,7 +319,7 @@ class Folder(Protocol):
         ...
 
     def staging(self, name: str) -> Path:
-        """Return a new local folder for unfinished results, from which `deliver` is cheap.
+        """Return a new local folder for unfinished results. `deliver` from this folder is cheap.
 
         Parameters
         ----------
@@ -470,7 +472,7 @@ class RemoteFolder:
         Raises
         ------
         VidsalError
-            If `local` is a folder, which cannot appear at once, or the store fails.
+            If `local` is a folder, because a folder cannot appear at once, or if the store fails.
         """
         if local.is_dir():
             raise VidsalError(
@@ -507,7 +509,7 @@ class RemoteFolder:
 
 
 def folder_at(name: str | Path) -> Folder:
-    """Return the folder of results that a name or an address means.
+    """Return the folder of results at a path or an address.
 
     Parameters
     ----------

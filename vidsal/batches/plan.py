@@ -1,4 +1,4 @@
-"""From the rows of a batch to tasks: names of outputs, identities, and what is done already."""
+"""From the rows of a batch to tasks: names of outputs, identities, and finished sources."""
 
 import dataclasses
 import os
@@ -32,27 +32,27 @@ from vidsal.store.schema import SUFFIX as STORE_SUFFIX
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A source of a batch, and everything that is needed to work at it anywhere.
+    """A source of a batch, with everything that a worker on any machine needs to process it.
 
     Attributes
     ----------
     source : SourceName
         Its ``address`` is a path, a web address, or an address for fsspec.
     settings : Settings
-        Without names of results.
+        They contain no names of results.
     choice : ModelChoice
     output : str
         Name of the output in the folder of the results, with slashes.
     results : mapping of str to bool
-        ``table`` and ``keep``: whether these are written beside the output.
+        ``table`` and ``keep``: whether each of them is written beside the output.
     identity : mapping of str to str
         See `vidsal.batches.receipts.identity`.
     key : str
         Name of the receipt.
     own_files : frozenset of str
-        Names of files that an earlier run of this task has written.
+        Names of the files that an earlier run of this task has written.
     replaced : frozenset of str
-        Keys of the receipts of other tasks that have written files of the same names.
+        Keys of the receipts of other tasks that have written files with the same names.
     """
 
     source: SourceName
@@ -67,7 +67,7 @@ class Task:
 
     @property
     def names(self) -> dict[str, str]:
-        """Names of all results in the folder of the results, by their options."""
+        """Names of all results in the folder of the results, by option."""
         return result_names(self.output, self.results)
 
     def failure(self, error: str, **about: Any) -> Result:
@@ -84,7 +84,7 @@ class Task:
 
 
 def result_names(output: str, results: Mapping[str, bool]) -> dict[str, str]:
-    """Return the names of all results of a source by their options, the output first.
+    """Return the names of all results of a source by option, the output first.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def result_names(output: str, results: Mapping[str, bool]) -> dict[str, str]:
 
 
 def normal_output(output: str) -> str:
-    """Return the name that all spellings of an output's name have in common.
+    """Return the normalised spelling of an output's name.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def normal_output(output: str) -> str:
 
 
 def name_fault(output: str) -> str:
-    """Return why no output can have a name; an empty text if one can.
+    """Return why an output cannot have a name; an empty text if it can.
 
     Parameters
     ----------
@@ -136,13 +136,13 @@ def name_fault(output: str) -> str:
 
 
 def _place(source: SourceName) -> str:
-    """Return what two names of one source have in common."""
+    """Return the canonical name of a source: the same for all its names."""
     is_file = source.kind == "file" or is_address(source.address)
     return place(source.address) if is_file else source.address
 
 
 def require_repeatable(settings: Settings) -> None:
-    """Raise `UsageError` for settings whose result depends on the machine.
+    """Raise `UsageError` if the result of these settings depends on the machine.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def require_repeatable(settings: Settings) -> None:
     Raises
     ------
     UsageError
-        If a second attempt, or another machine, could give another result.
+        If a second attempt, or another machine, could give a different result.
     """
     if settings.static_every == "auto":
         raise UsageError(
@@ -171,9 +171,9 @@ def require_repeatable(settings: Settings) -> None:
 
 
 def asked_rows(names: Sequence[str], *, is_recursive: bool) -> Iterator[tuple[SourceName, Row]]:
-    """Yield each source that names and manifests mean, with its row.
+    """Yield each source that names and manifests refer to, with its row.
 
-    A name that means nothing is a row with an error.
+    A name without any source gives a row with an error.
 
     Parameters
     ----------
@@ -195,7 +195,7 @@ def asked_rows(names: Sequence[str], *, is_recursive: bool) -> Iterator[tuple[So
         except MissingPackageError:
             raise
         except (VidsalError, OSError, ValueError) as error:
-            # A list may hold a name that the system refuses.
+            # A list may contain a name that the operating system rejects.
             row = dataclasses.replace(row, error=one_line(error))
             found = []
         if not found:
@@ -211,10 +211,10 @@ def asked_rows(names: Sequence[str], *, is_recursive: bool) -> Iterator[tuple[So
 
 
 def _meant(source: str, *, is_recursive: bool) -> list[SourceName]:
-    """Return the sources that a name means."""
+    """Return the sources that a name refers to."""
     if not is_address(source):
         found = expand(source, is_recursive=is_recursive)
-        # A list may name addresses.
+        # A list may contain addresses.
         return [
             _named(address) if is_address(address) else one
             for one in found
@@ -224,15 +224,15 @@ def _meant(source: str, *, is_recursive: bool) -> list[SourceName]:
 
 
 def _named(source: str) -> SourceName:
-    """Return the name of one source; nothing is looked for."""
+    """Return the name of one source, without a search for the file."""
     if not is_address(source):
         return parse_source(source)
-    # The kind only serves the names of results; the file is fetched before it is opened.
+    # The kind is used only for the names of results; the file is fetched before it is opened.
     return SourceName("url", source, redacted(source), Path(posixpath.basename(source)))
 
 
 def _failed(source: SourceName, row: Row, reason: str) -> Result:
-    """Return the result of a row that is wrong."""
+    """Return the result of an invalid row."""
     return Result(source.display_name, "failed", error=_at(row, reason))
 
 
@@ -241,17 +241,17 @@ def _at(row: Row, reason: str) -> str:
 
 
 class Planner:
-    """Turns rows into tasks, and into results where nothing is to be done.
+    """Turns rows into tasks, or into results if there is nothing to do.
 
     Parameters
     ----------
     out : Folder
     settings : Settings
-        Those of the whole batch.
+        Settings of the whole batch.
     results : mapping of str to bool
         See `Task`.
     retries_failed : bool
-        Whether sources that failed in an earlier run are tasks again.
+        Whether sources that failed in an earlier run become tasks again.
     progress : bool
         Show a progress bar if weights have to be downloaded.
 
@@ -275,18 +275,18 @@ class Planner:
         self._networks: dict[tuple[object, ...], tuple[ModelChoice, dict[str, str]]] = {}
         require_repeatable(settings)
         self._network(settings)
-        # A listing instead of a question for each source.
+        # One listing instead of one request for each source.
         self._begun = set(out.names(BEGUN))
         self._receipts = read_receipts(out)
         self._files = {key: files_of(receipt) for key, receipt in self._receipts.items()}
-        # Names are compared as Windows and macOS do.
+        # Names are compared without regard to case, as on Windows and macOS.
         self._writers: dict[str, set[str]] = {}
         for key, files in self._files.items():
             for name in files:
                 self._writers.setdefault(name.casefold(), set()).add(key)
 
     def planned(self, asked: Iterable[tuple[SourceName, Row]]) -> Iterator[Task | Result]:
-        """Yield a task, or a result, for each source, in order.
+        """Yield a task or a result for each source, in order.
 
         Parameters
         ----------
@@ -315,7 +315,7 @@ class Planner:
         others = set(places) - own_outputs
         for (source, row), one, source_place in zip(rows, planned, places, strict=True):
             if source_place in own_outputs:
-                # An output of an earlier run, in the folder of the sources.
+                # The source is an output of an earlier run in the folder of the sources.
                 yield Result(source.display_name, "skipped")
             elif isinstance(one, Task) and (name := self._name_among(one, others)):
                 yield _failed(
@@ -325,21 +325,21 @@ class Planner:
                 yield one
 
     def _own_outputs(self, planned: Iterable[Task | Result]) -> set[str]:
-        """Return the places of all files that earlier runs in this folder may have written."""
+        """Return the canonical names of files that earlier runs in this folder may have written."""
         names = {name for files in self._files.values() for name in files}
         for one in planned:
-            # Begun: the output may stand without a receipt.
+            # For a task that was begun, the output may exist without a receipt.
             if isinstance(one, Task) and one.key in self._begun:
                 names.update(one.names.values())
         return {place(self._out.address(name)) for name in names}
 
     def _name_among(self, task: Task, places: set[str]) -> str:
-        """Return the name of a result that has one of some places; an empty text if none has."""
+        """Return the name of a result that lies at one of `places`; an empty text if none does."""
         names = task.names.values()
         return next((name for name in names if place(self._out.address(name)) in places), "")
 
     def _own_settings(self, asked: tuple[SourceName, Row]) -> tuple[Settings, str]:
-        """Return the settings of a row, and what is wrong with it."""
+        """Return the settings of a row, and an error message if the row is invalid."""
         _, row = asked
         if row.error:
             return self._settings, row.error
@@ -361,7 +361,7 @@ class Planner:
     ) -> str:
         """Return why a source cannot have an output; an empty text if it can.
 
-        `taken` has, for each name in small letters, its source, and whether a manifest gave it.
+        `taken` maps each name in lower case to its source and to whether a manifest gave the name.
         """
         if fault := name_fault(output):
             return fault
@@ -370,7 +370,7 @@ class Planner:
                 return f"the output {name} is the source itself: give another name"
         for name in result_names(output, self._results).values():
             other, is_other_given = taken.get(name.casefold(), ("", False))
-            # Usual names are different, if only in case.
+            # Default names always differ, sometimes only in case.
             if other and (is_given or is_other_given):
                 return f"the output {name} is that of {other}, too"
         return ""
@@ -391,7 +391,7 @@ class Planner:
         return self._earlier(task) or task
 
     def _earlier(self, task: Task) -> Result | None:
-        """Return the result of a source that an earlier run has finished, else None."""
+        """Return the result of a source that an earlier run has finished, otherwise None."""
         receipt = self._receipts.get(task.key)
         if receipt is None:
             return None
@@ -408,7 +408,7 @@ class Planner:
         return None
 
     def _network(self, settings: Settings) -> tuple[ModelChoice, dict[str, str]]:
-        """Return the network of some settings and its identity; each is looked for once."""
+        """Return the network of some settings and its identity; each is searched for once."""
         wanted = (settings.model, settings.weights, settings.labels, settings.target)
         if wanted not in self._networks:
             check_target(settings)

@@ -9,12 +9,12 @@ from typing import Any
 from vidsal.batches.receipts import Result
 from vidsal.runtime.progress import is_shown
 
-# Seconds between two lines where stderr is no terminal.
+# Seconds between two lines if stderr is not a terminal.
 _LINE_S = 60.0
 
 
 def clock_text(seconds: float) -> str:
-    """Return a duration as ``1:02`` or ``3:01:02``; a question mark for one that is not known.
+    """Return a duration as ``1:02`` or ``3:01:02``; a question mark if it is unknown.
 
     Parameters
     ----------
@@ -29,16 +29,16 @@ def clock_text(seconds: float) -> str:
 
 
 class Counts:
-    """What a batch has done so far. Pure arithmetic.
+    """Counts of a batch so far. Pure arithmetic.
 
     Attributes
     ----------
     done, failed, skipped : int
-        Number of sources. Skipped ones that failed earlier count as skipped.
+        Number of sources. A skipped source that failed earlier counts as skipped.
     video_s : float
         Seconds of video that this run analysed.
     files : int or None
-        Number of sources in all.
+        Total number of sources.
     """
 
     def __init__(self, files: int | None = None) -> None:
@@ -47,7 +47,7 @@ class Counts:
         self.files = files
 
     def end(self, result: Result) -> None:
-        """Count a source that is done, failed or skipped.
+        """Count a source that is done, has failed or was skipped.
 
         Parameters
         ----------
@@ -61,7 +61,7 @@ class Counts:
         Parameters
         ----------
         elapsed_s : float
-            Since the beginning of the run.
+            Time since the beginning of the run.
         """
         worked = self.done + self.failed
         if self.files is None or not worked:
@@ -69,12 +69,12 @@ class Counts:
         return (self.files - worked - self.skipped) * elapsed_s / worked
 
     def text(self, elapsed_s: float) -> str:
-        """Return one line.
+        """Return the counts as one line.
 
         Parameters
         ----------
         elapsed_s : float
-            Since the beginning of the run.
+            Time since the beginning of the run.
         """
         ended = self.done + self.failed + self.skipped
         rate = self.video_s / elapsed_s if elapsed_s > 0 else 0.0
@@ -86,14 +86,14 @@ class Counts:
 
 
 class BatchProgress:
-    """Shows the counts: as a bar on a terminal, else as a line each minute.
+    """Shows the counts: as a bar on a terminal, otherwise as one line per minute.
 
     Parameters
     ----------
     files : int
         Number of sources.
     is_wanted : bool
-        Without, nothing is shown.
+        Whether anything is shown.
     say : callable
         Prints a line.
     """
@@ -111,7 +111,7 @@ class BatchProgress:
             )
 
     def add(self, video_s: float) -> None:
-        """Add seconds of video that were analysed.
+        """Add analysed seconds of video.
 
         Parameters
         ----------
@@ -133,7 +133,7 @@ class BatchProgress:
         self._show()
 
     def close(self) -> None:
-        """Take the bar off the terminal."""
+        """Remove the bar from the terminal."""
         if self._bar is not None:
             self._bar.close()
 

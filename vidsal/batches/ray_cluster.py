@@ -1,7 +1,7 @@
-"""The steps of a batch on a Ray cluster: one actor a slot. Ray is imported here, on first use.
+"""The steps of a batch on a Ray cluster: one actor per slot. Ray is imported here, on first use.
 
-The first process plans, and hands out steps. An actor keeps its network from one step to the next.
-A lost actor costs its step, which is begun again elsewhere.
+The first process plans and assigns steps. An actor keeps its network from one step to the next.
+If an actor is lost, another one begins its step again.
 """
 
 import dataclasses
@@ -33,34 +33,35 @@ from vidsal.runtime.workers import prepare_worker, thread_variables, usable_core
 
 log = logging.getLogger(__name__)
 
-# Seconds between two looks at which nodes there are.
+# Seconds between two queries for the list of nodes.
 _LOOK_S = 2.0
-# Seconds that the head node has to take a connection.
+# Seconds within which the head node must accept a connection.
 _CONNECT_S = 5.0
-# Actors that may fail to start one after the other, before the batch gives up, or waits if others
-# work: one node that dies takes several with it.
+# Number of actors that may fail to start one after the other. Then the batch gives up, or waits if
+# other actors work. A node that dies takes several actors with it.
 _FAILED_STARTS = 5
-# Seconds of that wait.
+# Length of this wait in seconds.
 _REST_S = 60.0
-# Seconds without any actor after which the batch says that it waits.
+# Seconds without any actor after which the batch reports that it waits.
 _PATIENCE_S = 60.0
-# Seconds that actors get to remove fetched files at the end.
+# Seconds that actors have at the end to remove fetched files.
 _GRACE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class RayOptions:
-    """How a batch uses a cluster.
+    """Options of a batch on a cluster.
 
     Attributes
     ----------
     address : str
-        ``local`` starts a cluster of this machine, ``auto`` joins the one that runs here, other
-        values are addresses of a head node.
+        ``local`` starts a cluster of this machine, ``auto`` joins the cluster that runs here, any
+        other value is the address of a head node.
     cpus, gpus : float
-        What an actor reserves. Its libraries use that many threads.
+        Resources that an actor reserves. Its libraries use as many threads as it has CPUs.
     slots : int or None
-        Number of actors; by default as many as the nodes have room for, also if nodes come or go.
+        Number of actors. By default as many as the nodes have room for; it changes when nodes
+        join or leave.
     """
 
     address: str
@@ -78,12 +79,12 @@ class RayOptions:
 
     @property
     def threads(self) -> int:
-        """Threads of an actor."""
+        """Number of threads of an actor."""
         return max(1, int(self.cpus))
 
 
 def imported_ray(address: str) -> Any:
-    """Return Ray, prepared for an address.
+    """Import Ray, set its environment variables for an address, and return it.
 
     Parameters
     ----------
@@ -95,10 +96,11 @@ def imported_ray(address: str) -> Any:
     VidsalError
         If it is missing.
     """
-    # vidsal sends nothing to anyone; a user's own choice stays.
+    # vidsal sends no usage statistics. A value that the user has set stays.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if address == "local":
-        # Ray then binds to the loopback address alone, on each system as on those of the name.
+        # With this value Ray binds only to the loopback address, on every system, and not only on
+        # those that the variable names.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     try:
         import ray
@@ -110,9 +112,9 @@ def imported_ray(address: str) -> Any:
 
 
 def require_usable(ray: Any, options: RayOptions) -> None:
-    """Check, in a moment and before anything is made, that a cluster can be used.
+    """Check quickly, before anything is created, that a cluster can be used.
 
-    Ray itself waits for a node that does not answer, and for CPUs that never come.
+    Ray itself waits for a node that does not answer, and for CPUs that never become available.
 
     Parameters
     ----------
@@ -124,7 +126,7 @@ def require_usable(ray: Any, options: RayOptions) -> None:
     UsageError
         If an actor needs more CPUs than a cluster of this machine has.
     VidsalError
-        If nothing answers at the address of the head node.
+        If the head node does not answer at its address.
     """
     if ray.is_initialized():
         return
@@ -151,7 +153,7 @@ def require_usable(ray: Any, options: RayOptions) -> None:
 
 @contextmanager
 def connected(address: str) -> Iterator[Any]:
-    """Lend Ray, connected to a cluster; a connection that exists is used, and stays.
+    """Lend Ray, connected to a cluster. An existing connection is used and stays open.
 
     Parameters
     ----------
@@ -192,7 +194,7 @@ def connected(address: str) -> Iterator[Any]:
 
 @dataclass(frozen=True, slots=True)
 class SharedFile:
-    """A file of a network, in Ray's object store.
+    """A file of a network in Ray's object store.
 
     Attributes
     ----------
@@ -206,7 +208,7 @@ class SharedFile:
 
 
 def shared_files(ray: Any, tasks: Iterable[Task]) -> dict[str, SharedFile]:
-    """Put the files of the tasks' networks into the object store; each is sent once to a node.
+    """Put the files of the tasks' networks into the object store. Each is sent to a node once.
 
     Parameters
     ----------
@@ -216,7 +218,7 @@ def shared_files(ray: Any, tasks: Iterable[Task]) -> dict[str, SharedFile]:
     Returns
     -------
     dict of str to SharedFile
-        By the paths on this machine.
+        Keys are the paths on this machine.
     """
     paths: dict[Path, None] = {}
     for task in tasks:
@@ -230,7 +232,7 @@ def shared_files(ray: Any, tasks: Iterable[Task]) -> dict[str, SharedFile]:
 
 
 class Slot:
-    """The actor: works at one step at a time, on the machine where it runs.
+    """The actor: does one step at a time, on the machine where it runs.
 
     Parameters
     ----------
@@ -242,7 +244,7 @@ class Slot:
         See `shared_files`.
     threads : int
     level : int
-        Level of the messages that go back to the first process.
+        Lowest level of the messages that are sent to the first process.
     """
 
     def __init__(
@@ -269,11 +271,11 @@ class Slot:
         logger.setLevel(level)
 
     def ready(self) -> bool:
-        """Return once the actor can work."""
+        """Return as soon as the actor can work."""
         return True
 
     def do(self, step: Step) -> tuple[Value, list[tuple[int, str]]]:
-        """Return what a step gives, and what was logged meanwhile.
+        """Do a step; return its value and the messages that it logged.
 
         Parameters
         ----------
@@ -287,21 +289,21 @@ class Slot:
         self._worker.close()
 
     def _localised(self, path: Path) -> Path:
-        """Return a file of a network on this machine."""
+        """Return the path of a network's file on this machine."""
         import ray
 
         return local_copy(path, self._files[str(path)], ray.get)
 
 
 def local_copy(path: Path, shared: SharedFile, get: Callable[[Any], Any]) -> Path:
-    """Return a file on this machine: the one of the same name and content, or a copy.
+    """Return the path of a file on this machine: a file of the same name and content, or a copy.
 
-    A copy stays in the folder for temporary files, for the other workers of the machine.
+    The copy stays in the folder for temporary files, so that other workers of the machine find it.
 
     Parameters
     ----------
     path : Path
-        Where the file lies on the first machine.
+        Path of the file on the first machine.
     shared : SharedFile
     get : callable
         Returns the (n,) uint8 array of ``shared.content``.
@@ -313,7 +315,7 @@ def local_copy(path: Path, shared: SharedFile, get: Callable[[Any], Any]) -> Pat
     """
     folder = Path(tempfile.gettempdir()) / f"vidsal-models-{_user()}" / shared.sha256
     copy = folder / shared.name
-    # Others may write to the folder for temporary files: what lies there is checked, too.
+    # Other users may write to the folder for temporary files, so a file there is checked, too.
     for there in (path, copy):
         with suppress(OSError):
             if _sha256(there.read_bytes()) == shared.sha256:
@@ -328,12 +330,12 @@ def _sha256(content: bytes) -> str:
 
 
 def _user() -> str:
-    """Return a name that keeps the files of two users of a machine apart."""
+    """Return a name that separates the files of different users of a machine."""
     return str(os.getuid()) if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
 
 
 class _Collecting(logging.Handler):
-    """Keeps messages for the first process."""
+    """Collects messages for the first process."""
 
     def __init__(self, messages: list[tuple[int, str]]) -> None:
         super().__init__()
@@ -345,7 +347,7 @@ class _Collecting(logging.Handler):
 
 @dataclass(slots=True, eq=False)
 class _Actor:
-    """An actor, and the step that it is at."""
+    """An actor, and the step that it does."""
 
     handle: Any
     step: Step | None = None
@@ -362,7 +364,7 @@ def on_ray(
     is_overwriting: bool,
     split_s: float | None,
 ) -> Generator[Result, None, None]:
-    """Yield the results of sources that a cluster works at, as they come.
+    """Process the sources on a cluster, and yield their results as they arrive.
 
     Parameters
     ----------
@@ -370,9 +372,9 @@ def on_ray(
     tasks : iterable of Task
         All tasks of the schedule.
     out : Folder
-        One that each node reaches.
+        Each node must be able to reach it.
     say : callable
-        Gets seconds of video as steps end.
+        Is called with the seconds of video of each step that has ended.
     options : RayOptions
     is_overwriting : bool
         Whether outputs of other runs may be replaced.
@@ -400,11 +402,11 @@ def on_ray(
                     break
                 for value in cluster.wait():
                     if isinstance(value, Result):
-                        # Nodes work with absolute paths; the user knows the given ones.
+                        # Nodes work with absolute paths; the user knows the paths as given.
                         output = names[value.key] if value.output is not None else None
                         yield dataclasses.replace(value, output=output)
                     if isinstance(value, PartDone) or value.parts == 1:
-                        # Those of a split source were counted part by part.
+                        # The seconds of a split source were already counted for each part.
                         say(value.video_s)
 
 
@@ -418,7 +420,7 @@ class _Cluster:
         self._arguments = [ray.put(one) for one in arguments]
         self._run, self._made = uuid.uuid4().hex[:6], 0
         self._actors: list[_Actor] = []
-        # What each actor is at, by the reference of its answer.
+        # The actors that work, by the references of their pending answers.
         self._pending: dict[Any, _Actor] = {}
         self._failed_starts, self._rest_until_s = 0, -math.inf
         self._has_started, self._began_s = False, time.monotonic()
@@ -426,7 +428,7 @@ class _Cluster:
 
     @property
     def is_working(self) -> bool:
-        """Whether an answer is to come from an actor that has a step, or is to get one."""
+        """Whether to wait for an actor that has a step, or that starts and will get one."""
         if any(one.step is not None for one in self._actors):
             return True
         schedule = self._schedule
@@ -444,13 +446,13 @@ class _Cluster:
                 self._begin(actor, step)
         wanted = self._wanted() - len(self._actors)
         if wanted > 0 and time.monotonic() >= self._rest_until_s:
-            # Counting the steps takes a while; mostly there is no room for more actors.
+            # Counting the steps takes time, and usually there is no room for more actors.
             starting = sum(not one.is_ready for one in self._actors)
             for _ in range(min(wanted, self._schedule.waiting - starting)):
                 self._start()
 
     def wait(self) -> Iterator[Result | PartDone]:
-        """Yield the ends of parts and sources that came within a moment."""
+        """Wait for a moment; yield the results of parts and sources that arrived."""
         ready, others = self._ray.wait(list(self._pending), num_returns=1, timeout=_LOOK_S / 2)
         if ready and others:
             ready += self._ray.wait(others, num_returns=len(others), timeout=0)[0]
@@ -461,7 +463,7 @@ class _Cluster:
             try:
                 answer = self._ray.get(reference)
             except self._ray.exceptions.RayTaskError as error:
-                # Steps answer with a result, also for failures: this is an error of vidsal.
+                # A step returns a result even if it fails, so this is an error in vidsal.
                 assert step is not None
                 answer = step.task.failure(one_line(error.cause or error), node="?"), []
             except self._ray.exceptions.RayError as error:
@@ -483,7 +485,7 @@ class _Cluster:
                 yield value
 
     def _warn_of_waiting(self) -> None:
-        """Say once that no actor starts: the cluster may have no room for one."""
+        """Warn once if no actor starts: the cluster may have no room for one."""
         if not self._has_started and time.monotonic() - self._began_s > _PATIENCE_S:
             self._began_s = math.inf
             log.warning(
@@ -542,8 +544,8 @@ class _Cluster:
         self._pending[reference] = actor
 
     def _lost(self, actor: _Actor, step: Step | None, error: Exception) -> Result | None:
-        """Take the loss of an actor."""
-        # Its first sentence; numbers of actors and processes follow.
+        """Handle the loss of an actor; return a failure if its step is given up."""
+        # The first sentence of the error. The rest contains IDs of actors and processes.
         reason = flat(error).partition(" class_name:")[0].partition(". ")[0][:200].rstrip(".")
         if step is not None:
             log.warning("a worker was lost at %s: %s", step.label, reason)
@@ -565,7 +567,7 @@ class _Cluster:
 
 
 def _absolute(task: Task) -> Task:
-    """Return a task whose source is found from any folder."""
+    """Return the task with a source path that is valid in any working directory."""
     source = task.source
     if source.kind != "file" or is_address(source.address):
         return task

@@ -1,13 +1,13 @@
-"""Receipts: one small file for each source that is done or failed, so that no work is done twice.
+"""Receipts: one small file for each source that is done or failed. They avoid repeated work.
 
 ::
 
     OUT/.vidsal/
-        lock                    locked by the batch that works here
-        receipts/<key>.json     a source that is done, or failed
-        begun/<key>             a source whose outputs may already stand without a receipt
+        lock                    locked by the batch that works in this folder
+        receipts/<key>.json     a source that is done or failed
+        begun/<key>             a source whose outputs may exist without a receipt
         staging/                unfinished results
-        parts/<key>/            finished parts of a source that is split, until they are joined
+        parts/<key>/            finished parts of a split source, until they are joined
         summary.json  summary.csv or .parquet
 """
 
@@ -30,8 +30,8 @@ PRIVATE = ".vidsal"
 RECEIPTS, BEGUN, STAGING, PARTS = (
     f"{PRIVATE}/{name}" for name in ("receipts", "begun", "staging", "parts")
 )
-# Options that change neither what is computed nor what is written. The contents of files that
-# options name are in the identity, and their paths are not.
+# Options that have no effect on the results. If an option names a file, the identity contains the
+# content of the file, not its path.
 _IRRELEVANT = (
     "output", "overwrite", "skip_existing", "resume", "recursive", "sequence", "trust_model",
     "batch", "table", "maps", "keep", "model", "weights", "labels",
@@ -42,32 +42,32 @@ Status = Literal["done", "failed", "skipped"]
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one source of a batch.
+    """Outcome of one source of a batch.
 
     Attributes
     ----------
     source : str
-        Its name, without passwords.
+        Name of the source, without passwords.
     status : {"done", "failed", "skipped"}
-        Skipped sources are done or failed since an earlier run.
+        A source is skipped if an earlier run has finished it, or failed at it.
     output : str or None
         The file that was written; ``None`` after a failure.
     error : str or None
         The reason of a failure, in one line.
     frames : int
-        Number of frames that were analysed.
+        Number of analysed frames.
     video_s : float
-        Seconds of video that these are.
+        Duration of these frames in seconds of video.
     seconds : float
         Duration of the work, all parts of a split source together.
     node : str
         Name of the machine.
     attempts : int
-        How often the work began; more than 1 where a worker was lost.
+        How often the work was begun; more than 1 if a worker was lost.
     parts : int
         Number of parts that the source was split into.
     key : str
-        Name of the receipt, without a suffix; empty where there is none.
+        Name of the receipt, without a suffix; empty if there is no receipt.
     """
 
     source: str
@@ -83,13 +83,13 @@ class Result:
     key: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """Return the result as a dictionary that JSON can hold."""
+        """Return the result as a dictionary for JSON."""
         rounded = {"video_s": round(self.video_s, 3), "seconds": round(self.seconds, 3)}
         return dataclasses.asdict(self) | rounded
 
 
 def network_identity(choice: ModelChoice, settings: Settings) -> dict[str, str]:
-    """Return what identifies a network: its name, and the contents of its files.
+    """Return the identity of a network: its name, and checksums of its files.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def network_identity(choice: ModelChoice, settings: Settings) -> dict[str, str]:
 
 
 def network_files(choice: ModelChoice, settings: Settings) -> dict[str, Path]:
-    """Return the files of a network by what they are: ``weights``, ``model``, ``labels``.
+    """Return the files of a network by their kinds: ``weights``, ``model``, ``labels``.
 
     Parameters
     ----------
@@ -132,12 +132,12 @@ def identity(
 ) -> dict[str, str]:
     """Return everything that decides what is written for a source.
 
-    Neither the size of a network call is part of it, nor who does the work.
+    The size of a network call and the number of workers or machines are not part of it.
 
     Parameters
     ----------
     source : str
-        Path or address. A file that was moved or renamed is the same.
+        Path or address. A local file keeps its identity if it is moved or renamed.
     output : str
         Name of the output in the folder of the results.
     settings : Settings
@@ -159,7 +159,7 @@ def identity(
 
 
 def source_key(source: str) -> str:
-    """Return a text that changes when the content of a source does; its name if it is no file.
+    """Return a text that changes with the content of a source; its name if it is not a file.
 
     Parameters
     ----------
@@ -224,7 +224,7 @@ def read_receipts(out: Folder) -> dict[str, dict[str, Any]]:
 
 
 def files_of(receipt: Mapping[str, Any]) -> dict[str, FileState]:
-    """Return the files that a receipt names, and what they were like when they were written.
+    """Return the files that a receipt names, and their states when they were written.
 
     Parameters
     ----------
@@ -239,7 +239,7 @@ def files_of(receipt: Mapping[str, Any]) -> dict[str, FileState]:
 
 
 def is_whole(out: Folder, receipt: Mapping[str, Any], names: Iterable[str]) -> bool:
-    """Say whether some results are there as a receipt tells.
+    """Return whether results exist in the state that a receipt records.
 
     Parameters
     ----------
@@ -271,14 +271,15 @@ def write_receipt(
     ----------
     out : Folder
     result : Result
-        With its ``key``.
+        Its ``key`` must be set.
     values : mapping of str to str
         From `identity`.
     files : iterable of str
-        Names of the results of a source that is done; after a failure those of its earlier runs.
+        Names of the results of a source that is done; after a failure the names from its earlier
+        runs.
     replaced : collection of str
-        Keys of receipts of other runs that name these files. They are removed when the source is
-        done: what they tell of is no more.
+        Keys of receipts of other runs that name these files. When the source is done, these
+        receipts are removed, because the files that they describe no longer exist.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Many sources as one batch, from their names to the summary."""
+"""Run many sources as one batch, from their names to the summary."""
 
 import logging
 import sys
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Options of `Settings` that a batch decides itself.
+# Options of `Settings` that a batch sets itself.
 NOT_FOR_BATCHES = (
     "output", "skip_existing", "resume", "table", "maps", "keep", "sequence",
 )  # fmt: skip
@@ -53,57 +53,57 @@ def batch(
     progress: bool = True,
     tell: Callable[[Result], None] = lambda _: None,
 ) -> BatchSummary:
-    """Do what ``vidsal batch`` does: write the annotated videos of many sources, and receipts.
+    """Write the annotated videos of many sources, and receipts, as ``vidsal batch`` does.
 
-    A second call with the same sources and options does only what is missing.
+    A second call with the same sources and options processes only what is missing.
 
     Parameters
     ----------
     sources : sequence of str or Path
         Files, folders, globs, lists (.txt), manifests (.csv, .jsonl, .parquet), web addresses,
-        and addresses for fsspec. A single name need not be in a list.
+        and addresses for fsspec. A single name can be given without a list.
     output : str or Path
-        Folder of the results, or its address.
+        Path or address of the folder of the results.
     settings : Settings, optional
-        Of all sources; a manifest may change them for one source.
+        Options of all sources; a manifest may change them for one source.
     workers : int
-        Number of processes that work at a time, each at one source. A script needs
+        Number of processes that work at a time, each on one source. A script needs
         ``if __name__ == "__main__":`` around the call, as for `multiprocessing`.
     ray : str, optional
         Work on a Ray cluster: ``"local"`` starts one of this machine, ``"auto"`` joins the one
-        that runs here, other values are addresses. Each node must have vidsal, and must reach the
-        sources and the folder of the results by the same names.
+        that runs here, any other value is an address. Each node must have vidsal, and must reach
+        the sources and the folder of the results under the same names.
     cpus_per_actor, gpus_per_actor : float
-        What a worker reserves on its node; its libraries use as many threads.
+        Resources that a worker reserves on its node. Its libraries use as many threads as CPUs.
     slots : int, optional
-        Number of workers on the cluster; by default as many as it has room for.
+        Number of workers on the cluster; by default as many as the cluster has room for.
     split : float or str, optional
         Split videos that are longer than this, in seconds or HH:MM:SS, into parts of about this
-        length, which several workers process at a time. Parts begin at cuts where there are some.
+        length. Several workers process the parts at a time. A part begins at a cut if one is near.
     tables, stores : bool
-        Also write a table, or keep the analysis, beside each output.
+        Also write a table, or store the analysis, beside each output.
     retry_failed : bool
-        Also do the sources that failed in an earlier run.
+        Also process the sources that failed in an earlier run.
     progress : bool
         Show progress on stderr.
     tell : callable
-        Gets the result of each source as soon as it is known.
+        Is called with the result of each source as soon as it is known.
 
     Returns
     -------
     BatchSummary
-        A failure of a source is a result, and never an error.
+        A source that fails is a result. It raises no error.
 
     Raises
     ------
     UsageError
-        If an option or the column of a manifest is wrong.
+        If an option or a column of a manifest is invalid.
     VidsalError
-        If the network cannot be used, the results cannot be written, or another batch works in
-        the folder.
+        If the network cannot be used, the results cannot be written, or another batch uses the
+        folder.
     KeyboardInterrupt
-        After Ctrl-C, if sources are left: the first one lets those end that are being processed,
-        the second one drops them. The summary of the sources that are done is written.
+        After Ctrl-C, if sources are left. After the first Ctrl-C the running sources are
+        finished; a second one aborts them. The summary of the finished sources is written.
     """
     settings = settings_of(settings)
     names = [str(sources)] if isinstance(sources, (str, Path)) else [str(one) for one in sources]
@@ -116,7 +116,7 @@ def batch(
         out, workers, _ray_options(ray, cpus_per_actor, gpus_per_actor, slots), split_s,
         settings.overwrite, network_options(settings),
     )  # fmt: skip
-    # What is wrong with the options is said before the folder is made.
+    # Invalid options are reported before the folder is created.
     asked = list(asked_rows(names, is_recursive=settings.recursive))
     planner = Planner(
         out, settings, {"table": tables, "keep": stores}, retries_failed=retry_failed,
@@ -132,7 +132,7 @@ def batch(
 
 @dataclass(frozen=True, slots=True)
 class _How:
-    """Who works at the sources of a batch, and how."""
+    """Options that say who processes the sources of a batch, and how."""
 
     out: Folder
     workers: int
@@ -145,7 +145,7 @@ class _How:
 def _worked_at(
     found: Sequence[Task | Result], how: _How, shown: BatchProgress, tell: Callable[[Result], None]
 ) -> BatchSummary:
-    """Do what is to be done, and write the summary, also after Ctrl-C."""
+    """Do all tasks and write the summary. After Ctrl-C the summary is written, too."""
     tasks = [one for one in found if isinstance(one, Task)]
     identities = {one.key: one.identity for one in tasks}
     schedule = Schedule(
@@ -161,7 +161,7 @@ def _worked_at(
         with on_first_interrupt(partial(_drain, schedule)), closing(results):
             for result in results:
                 if not result.node:
-                    # Its workers were lost, so none of them wrote the receipt.
+                    # The workers of this source were lost, so none of them wrote the receipt.
                     write_receipt(how.out, result, identities[result.key])
                 collected.take(result)
         if schedule.is_draining and schedule.waiting:
@@ -187,9 +187,9 @@ def _worked_at(
 
 
 def _drain(schedule: Schedule) -> None:
-    """Let what runs be the last, and say so."""
+    """Begin no further steps, and log this. Running steps are finished."""
     schedule.drain()
-    # This may come between any two steps, also while a message is written.
+    # The signal may arrive at any moment, also while a message is written.
     with suppress(RuntimeError):
         log.warning("Ctrl-C: what runs ends first, nothing else begins; Ctrl-C again drops it")
 
@@ -197,7 +197,7 @@ def _drain(schedule: Schedule) -> None:
 def _require_usable(
     settings: Settings, out: Folder, *, workers: int, ray: str | None, stores: bool
 ) -> None:
-    """Raise `UsageError` for options that a batch cannot have, or not together."""
+    """Raise `UsageError` for options that a batch does not support, alone or together."""
     for name in NOT_FOR_BATCHES:
         value = getattr(settings, name)
         if value != Settings.__dataclass_fields__[name].default:
@@ -216,7 +216,7 @@ def _require_usable(
 def _ray_options(
     address: str | None, cpus: float, gpus: float, slots: int | None
 ) -> "RayOptions | None":
-    """Return how a cluster is used; None without one. Nothing of Ray is imported here."""
+    """Return the options of a cluster; None without one. Without one Ray is not imported."""
     if address is None:
         for name, value in (
             ("cpus_per_actor", cpus != 1),
@@ -229,7 +229,7 @@ def _ray_options(
     from vidsal.batches.ray_cluster import RayOptions, imported_ray, require_usable
 
     options = RayOptions(address, cpus, gpus, slots)
-    # Before anything is made: it may be missing.
+    # Ray may be missing. Check this before anything is created.
     require_usable(imported_ray(address), options)
     return options
 
@@ -237,7 +237,7 @@ def _ray_options(
 def _results(
     schedule: Schedule, tasks: Sequence[Task], how: _How, say: Say
 ) -> Generator[Result, None, None]:
-    """Yield the results of all steps, as they come."""
+    """Yield the results of all sources as they arrive."""
     if how.cluster is not None and tasks:
         from vidsal.batches.ray_cluster import on_ray
 
@@ -246,7 +246,7 @@ def _results(
             split_s=how.split_s,
         )  # fmt: skip
     make_worker = partial(make_local_worker, how.out, how.is_overwriting, how.split_s)
-    # A source that is split keeps several workers busy.
+    # A split source keeps several workers busy.
     workers = how.workers if how.split_s is not None else min(how.workers, len(tasks))
     if workers <= 1:
         return in_turn(schedule, make_worker, say)
@@ -270,7 +270,7 @@ class _Collected:
 
     @property
     def results(self) -> list[Result]:
-        """Those that are known."""
+        """The results that are known so far."""
         return [self._results[number] for number in sorted(self._results)]
 
     def take(self, result: Result) -> None:

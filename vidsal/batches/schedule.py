@@ -1,4 +1,4 @@
-"""Which step of a batch is next, and what follows from its end. No I/O, no processes."""
+"""The order of the steps of a batch, and what follows each step. No I/O, no processes."""
 
 import dataclasses
 from collections import deque
@@ -10,23 +10,23 @@ from vidsal.batches.plan import Task
 from vidsal.batches.receipts import Result
 from vidsal.errors import VidsalError, one_line
 
-# A step whose worker was lost so many times is given up: the source itself may kill workers.
+# A step is given up after this many lost workers, because the source itself may kill workers.
 ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of a source that is split.
+    """A part of a split source.
 
     Attributes
     ----------
     number, count : int
-        Number of the part, from 0, and number of all parts.
+        Number of the part, from 0, and total number of parts.
     warm_s : float
-        Time at which its analysis begins; the frames before `begin_s` are not written.
+        Time at which the analysis begins. Frames before `begin_s` are not written.
     begin_s, end_s : float
-        From which time its frames are written, and before which: seconds from the first frame of
-        the source. The last part ends with the source, at an infinite time.
+        Time span of the written frames (`end_s` excluded), in seconds from the first frame of the
+        source. The last part ends with the source, at an infinite time.
     pictures : int or None
         Number of pictures that the part must have; ``None`` for the last one.
     """
@@ -40,22 +40,22 @@ class Part:
 
     @property
     def name(self) -> str:
-        """A name that no other part of the source has, however it is split."""
+        """A name that is unique among the parts of the source, for all lengths of parts."""
         return f"{self.warm_s:.6f}_{self.begin_s:.6f}_{self.end_s:.6f}"
 
 
 @dataclass(frozen=True, slots=True)
 class PartDone:
-    """The end of a part.
+    """The result of a part.
 
     Attributes
     ----------
     frames, pictures : int
-        Number of frames that were analysed and written, and of pictures in its video.
+        Number of frames that were analysed and written, and number of pictures in its video.
     size : (int, int)
         (height, width) of the pictures.
     video_s, seconds : float
-        Duration of its pictures, and of the work.
+        Duration of its pictures, and duration of the work.
     """
 
     frames: int
@@ -67,7 +67,7 @@ class PartDone:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Something that one worker does at a time.
+    """A unit of work that one worker does at a time.
 
     Attributes
     ----------
@@ -77,9 +77,9 @@ class Step:
     attempt : int
         From 1.
     part : Part or None
-        Of a part.
+        For the kind "part".
     parts : tuple of (Part, PartDone)
-        For the join.
+        For the kind "join".
     """
 
     task: Task
@@ -99,7 +99,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class NetworkFault:
-    """A network that cannot be opened: no fault of the source.
+    """A network that cannot be opened. This is not the fault of the source.
 
     Attributes
     ----------
@@ -109,8 +109,8 @@ class NetworkFault:
     error: VidsalError
 
 
-# What a step gives: the places of parts (none: the source is to be processed in one run), the end
-# of a part, the result of the source, or why there is no network.
+# The value of a step: the parts of a source (empty if it is processed in one run), the result of a
+# part, the result of the source, or the reason why there is no network.
 Value = tuple[Part, ...] | PartDone | Result | NetworkFault
 
 
@@ -123,14 +123,14 @@ class Schedule:
     is_splitting : bool
         Whether long sources are split.
     own_networks : collection of str
-        Keys of the tasks whose network is not that of the whole batch.
+        Keys of the tasks that do not use the network of the whole batch.
 
     Attributes
     ----------
     lost_workers : int
-        Number of losses so far.
+        Number of lost workers so far.
     is_draining : bool
-        Whether no more steps are handed out.
+        Whether `take` returns no more steps.
     """
 
     def __init__(
@@ -155,12 +155,12 @@ class Schedule:
         return sum(map(self._is_wanted, self._waiting))
 
     def _is_wanted(self, step: Step) -> bool:
-        """Say whether the source of a step still needs it."""
+        """Return whether the source of a step still needs the step."""
         is_over = step.task.key in self._ended
         return not is_over and (step.kind != "part" or step.task.key in self._parts)
 
     def take(self) -> Step | None:
-        """Return the next step, or None if none is ready now, or if the batch is to end."""
+        """Return the next step, or None if no step is ready now or the batch is ending."""
         while self._waiting and not self.is_draining:
             step = self._waiting.popleft()
             if self._is_wanted(step):
@@ -168,23 +168,23 @@ class Schedule:
         return None
 
     def drain(self) -> None:
-        """Hand out no more steps: those that run are the last ones."""
+        """Return no more steps from `take`. The running steps are the last ones."""
         self.is_draining = True
 
     def ended(self, step: Step, value: Value) -> Result | None:
-        """Take the end of a step; return the result of its source, if that is known now.
+        """Record the end of a step; return the result of its source if it is known now.
 
         Parameters
         ----------
         step : Step
         value : tuple of Part, PartDone, Result or NetworkFault
-            What the step gave; a `Result` of a part is that of a failure. A join that lacks a
-            part gives an empty tuple.
+            Value of the step. A part gives a `Result` only if it fails. A join gives an empty
+            tuple if a part is missing.
 
         Raises
         ------
         VidsalError
-            If the network of the whole batch cannot be opened: each other source would fail, too.
+            If the network of the whole batch cannot be opened. All other sources would fail, too.
         """
         task = step.task
         if task.key in self._ended:
@@ -215,29 +215,29 @@ class Schedule:
                 self._waiting.appendleft(Step(task))
             return None
         self._parts[task.key] = {}
-        # A source that has begun is finished before the next one begins.
+        # A source that was begun is finished before the next one begins.
         self._waiting.extendleft(Step(task, "part", part=part) for part in reversed(value))
         return None
 
     def _ask_again(self, join: Step) -> None:
-        """Ask again for all parts of a join that lacked one; in the end for one run instead."""
+        """Repeat the parts of a join that lacked a part; after too many attempts use one run."""
         task = join.task
         attempt = self._attempts[task.key] = self._attempts.get(task.key, 1) + 1
         if attempt > ATTEMPTS:
             self._waiting.appendleft(Step(task))
             return
         self._parts[task.key] = {}
-        # Parts that are still there cost next to nothing.
+        # Parts that still exist take almost no time.
         self._waiting.extendleft(Step(task, "part", part=part) for part, _ in reversed(join.parts))
 
     def lost(self, step: Step, why: str) -> Result | None:
-        """Take the loss of a worker; return a failure if its step is given up.
+        """Record the loss of a worker; return a failure if its step is given up.
 
         Parameters
         ----------
         step : Step
         why : str
-            What happened to the worker: "was killed by signal 9".
+            What happened to the worker, such as "was killed by signal 9".
         """
         self.lost_workers += 1
         task = step.task

@@ -1,8 +1,8 @@
-"""Long sources in parts: where they begin, what a part writes, and how parts become one file.
+"""Splitting of long sources: the starts of parts, the files of a part, and the join of all parts.
 
-A part begins at a cut where there is one near its place, because the analysis starts anew with each
-scene: maps are then those of one run. Elsewhere its analysis begins some seconds earlier, and the
-frames of that warm-up are not written.
+A part begins at a cut if there is one near its planned start. The analysis starts anew with each
+scene, so the maps are then equal to those of one run. Without a cut, the analysis begins some
+seconds before the part, and the frames of this warm-up are not written.
 """
 
 import dataclasses
@@ -36,25 +36,25 @@ from vidsal.sources.resolve import SourceLike
 from vidsal.static.models import Network
 from vidsal.types import Saliency, SourceInfo
 
-# Gets the frames that are written, and hands them on.
+# Receives the frames that are written, and passes them on.
 Counted = Callable[[Iterable[Saliency]], Iterable[Saliency]]
-# Seconds of the analysis before a part that does not begin at a cut; see docs/scale.md.
+# Seconds of warm-up before a part that does not begin at a cut; see docs/scale.md.
 WARM_S = 4.0
-# Seconds of it before a cut: a flash ends within half a second, and a cut that follows another one
-# so soon is told from a flash by what was before both.
+# Seconds of warm-up before a cut. A flash ends within half a second. Two cuts in such a short time
+# can be distinguished from a flash only with the frames before both.
 _BEFORE_CUT_S = 1.0
 # A cut that another event follows within this time may be a flash.
 _CLEAR_S = 0.75
-# A part begins at a cut if one is this near, in seconds, and in shares of the length of a part.
+# Largest distance of a cut at which a part begins, in seconds, and as a share of a part's length.
 _NEAR_S, _NEAR_SHARE = 5.0, 0.25
-# Shorter parts would spend most of their time on the warm-up.
+# Shorter parts would need most of their time for the warm-up.
 SHORTEST_S = 10.0
-# Frames this far from an even rhythm, in steps: one run may choose other frames than a part.
+# Deviation from an even rhythm, in steps, above which one run may choose other frames than a part.
 _UNEVEN_STEPS = 0.25
 
 
 class UnevenPartError(Exception):
-    """A part has another number of pictures than its time has steps: the whole must be one run."""
+    """Part with more or fewer pictures than time steps; the source must be processed in one run."""
 
 
 def require_splittable(settings: Settings, split_s: float, *, has_stores: bool) -> None:
@@ -66,12 +66,12 @@ def require_splittable(settings: Settings, split_s: float, *, has_stores: bool) 
     split_s : float
         Length of parts in seconds.
     has_stores : bool
-        Whether analyses are kept.
+        Whether analyses are stored.
 
     Raises
     ------
     UsageError
-        If parts would not give what one run gives.
+        If parts would give another result than one run.
     """
     given = option("split", split_s)
     if not split_s >= SHORTEST_S or math.isinf(split_s):
@@ -89,9 +89,9 @@ def require_splittable(settings: Settings, split_s: float, *, has_stores: bool) 
 
 
 def parts_of(path: Path, settings: Settings, split_s: float) -> tuple[Part, ...]:
-    """Return the parts of a video, or nothing if it is to be processed in one run.
+    """Return the parts of a video; an empty tuple if it must be processed in one run.
 
-    Short videos, photos, and videos without an even rhythm are not split.
+    Short videos, photos, and videos with uneven frame times are not split.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def parts_of(path: Path, settings: Settings, split_s: float) -> tuple[Part, ...]
         return ()
     first, last = span(offsets_s, settings)
     length = round(split_s * rate)
-    # The last part is up to half as long again as the others.
+    # The last part is up to 1.5 times as long as the others.
     places = range(first + length, last - length // 2, length)
     near = min(_NEAR_S, split_s * _NEAR_SHARE)
     begins = [Begin(first, is_cut=True)]
@@ -124,14 +124,14 @@ def parts_of(path: Path, settings: Settings, split_s: float) -> tuple[Part, ...]
 
 
 class Begin(NamedTuple):
-    """The first frame of a part, and whether a scene begins with it."""
+    """The first frame of a part, and whether it begins a scene."""
 
     frame: int
     is_cut: bool
 
 
 def span(offsets_s: NDArray[np.float64], settings: Settings) -> tuple[int, int]:
-    """Return the number of the first frame of the part that is asked for, and of the end.
+    """Return the numbers of the first frame and of the end of the requested part of a source.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def span(offsets_s: NDArray[np.float64], settings: Settings) -> tuple[int, int]:
 def _begin(
     path: Path, settings: Settings, offsets_s: NDArray[np.float64], place: int, near: int
 ) -> Begin:
-    """Return where a part begins: at the cut that is nearest to a frame, or at that frame."""
+    """Return the start of a part: the nearest cut to a frame, or without one the frame itself."""
     rate = 1 / float(np.median(np.diff(offsets_s)))
     lead = round(_BEFORE_CUT_S * rate)
     low, high = max(1, place - near), min(len(offsets_s) - 1, place + near)
@@ -162,7 +162,7 @@ def _begin(
 def _events(
     path: Path, settings: Settings, offsets_s: NDArray[np.float64], frames: range
 ) -> Iterator[tuple[int, str]]:
-    """Yield the numbers and events of frames, as an analysis of these frames sees them."""
+    """Yield the numbers and events of frames, as in an analysis of these frames."""
     part = dataclasses.replace(
         settings, start=_before(offsets_s, frames.start), end=_before(offsets_s, frames.stop),
         duration=None, audio=False,
@@ -180,14 +180,14 @@ def _events(
 
 
 def clear_cuts(events: Iterator[tuple[int, str]], clear: int) -> list[int]:
-    """Return the frames at which a scene begins that is no flash.
+    """Return the frames at which a scene begins that is not a flash.
 
     Parameters
     ----------
     events : iterator of (int, str)
-        Numbers of frames, and `vidsal.saliency.scenes.SceneDetector.event` of each.
+        Number of each frame, and its `vidsal.saliency.scenes.SceneDetector.event`.
     clear : int
-        Frames around a cut in which nothing else may happen.
+        Number of frames around a cut in which no other event may occur.
     """
     changes = [(number, event) for number, event in events if event not in ("first", "same")]
     padded = [(-clear - 1, ""), *changes, (math.inf, "")]
@@ -208,13 +208,13 @@ def placed(
     Parameters
     ----------
     begins : sequence of Begin
-        That of the first part is the first frame of the whole.
+        The first part begins at the first frame of the whole.
     offsets_s : (n,) float64 array
         Times of the frames in seconds.
     rate : float
         Frames per second.
     settings : Settings
-        The warm-up begins at a frame at which one run draws gradients, see ``static_every``.
+        A warm-up begins at a frame at which one run draws gradients, see ``static_every``.
     """
     if len(begins) < 2:
         return ()
@@ -235,7 +235,7 @@ def placed(
 
 
 def _before(offsets_s: NDArray[np.float64], frame: int) -> float:
-    """Return a time between a frame and the one before it, whatever way times are rounded."""
+    """Return the time midway between a frame and the one before it, safe against rounding."""
     if frame == 0:
         return 0.0
     return float(offsets_s[frame - 1] + offsets_s[frame]) / 2
@@ -249,26 +249,26 @@ def write_part(
     folder: Path,
     counted: Counted,
 ) -> PartDone:
-    """Write the video, and the table, of a part.
+    """Write the video of a part, and its table if one is wanted.
 
     Parameters
     ----------
     source : str, path-like or SourceName
     settings : Settings
-        Of the whole; ``output`` and ``table`` say what is written.
+        Settings of the whole source; ``output`` and ``table`` say what is written.
     part : Part
     network : Network
     folder : Path
-        For the files of the part.
+        Folder for the files of the part.
     counted : callable
-        Gets the frames that are written, and hands them on.
+        Receives the frames that are written, and passes them on.
 
     Raises
     ------
     UnevenPartError
-        If the part has another number of pictures than its time has steps.
+        If the part has more or fewer pictures than time steps.
     VidsalError
-        If it cannot be done.
+        If the part cannot be processed.
     """
     began_s, frames = time.perf_counter(), 0
     assert settings.output is not None
@@ -302,7 +302,7 @@ def write_part(
 def _analysed(
     source: Source, settings: Settings, network: Network
 ) -> Generator[Iterator[Saliency], None, None]:
-    """Lend the saliency of an open source, computed ahead as in one run."""
+    """Lend the saliency of an open source. It is computed ahead, as in one run."""
     stream = stream_of(source.info, network.stage, settings, network.choice.name)
     with (
         prefetch(source.frames(), DECODED_FRAMES) as frames,
@@ -313,7 +313,7 @@ def _analysed(
 
 
 class _AfterWarmUp:
-    """The frames of a part without those of its warm-up, and how many those were."""
+    """The frames of a part without the warm-up, and the number of warm-up frames."""
 
     def __init__(self, results: Iterator[Saliency], begin_s: float) -> None:
         self._results, self._begin_s = results, begin_s
@@ -333,7 +333,7 @@ class _AfterWarmUp:
             yield one
 
     def rest_of(self, info: SourceInfo) -> SourceInfo:
-        """Return what is known about the frames after the warm-up."""
+        """Return the information of a source, for the frames after the warm-up."""
         duration_s, hint = info.duration_s, info.frame_count_hint
         return dataclasses.replace(
             info,
@@ -348,7 +348,7 @@ def join_parts(
     parts: Sequence[tuple[Path, PartDone]],
     folder: Path,
 ) -> None:
-    """Write the output, with the sound of the source, and the table, from those of the parts.
+    """Join the outputs of the parts, with the sound of the source, and the tables of the parts.
 
     Parameters
     ----------
@@ -356,14 +356,14 @@ def join_parts(
     settings : Settings
         ``output`` and ``table`` are written.
     parts : sequence of (Path, PartDone)
-        The folder of each part's files, in order.
+        The folder and the result of each part, in order.
     folder : Path
-        For unfinished files.
+        Folder for unfinished files.
 
     Raises
     ------
     VidsalError
-        If the joined file is not what the parts are.
+        If the joined file does not match the parts.
     """
     assert settings.output is not None
     with open_source(source, settings) as opened:

@@ -15,7 +15,7 @@ from vidsal.errors import option
 
 @dataclass(frozen=True, slots=True)
 class BatchSummary:
-    """What a batch did.
+    """Summary of a batch.
 
     Attributes
     ----------
@@ -24,11 +24,11 @@ class BatchSummary:
     seconds : float
         Duration of the run.
     lost_workers : int
-        How many workers died.
+        Number of lost workers.
     is_interrupted : bool
         Whether sources are missing because of Ctrl-C.
     path : str
-        The summary as a JSON file.
+        Path or address of the summary as a JSON file.
     """
 
     results: tuple[Result, ...]
@@ -48,12 +48,12 @@ class BatchSummary:
 
     @property
     def failed_before(self) -> int:
-        """Number of sources that are left out because they failed in an earlier run."""
+        """Number of sources that are skipped because they failed in an earlier run."""
         return sum(one.status == "skipped" and one.error is not None for one in self.results)
 
     @property
     def totals(self) -> dict[str, Any]:
-        """Counts and sums of this run; skipped sources count only as such."""
+        """Counts and sums of this run. Skipped sources add only to the count of skipped sources."""
         worked = [one for one in self.results if one.status != "skipped"]
         return {
             "sources": len(self.results), "done": self.count("done"),
@@ -114,7 +114,7 @@ def write_summary(
     Raises
     ------
     VidsalError
-        If it cannot be written.
+        If the summary cannot be written.
     """
     path = out.address(f"{PRIVATE}/summary.json")
     summary = BatchSummary(tuple(results), seconds, lost_workers, is_interrupted, path)

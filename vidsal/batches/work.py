@@ -1,4 +1,4 @@
-"""The work at one source of a batch, in whichever process and on whichever machine."""
+"""Processing of one source of a batch, in any process and on any machine."""
 
 import dataclasses
 import json
@@ -40,18 +40,18 @@ from vidsal.static.models import ModelChoice, Network
 
 log = logging.getLogger(__name__)
 
-# A file of a finished part, with what `PartDone` has.
+# A file of a finished part that has the values of `PartDone`.
 _RECORD = "part.json"
 # Seconds between two reports of a worker's progress.
 _TELL_S = 0.5
-# Gets seconds of video that were analysed since the last call.
+# Is called with the seconds of video that were analysed since the last call.
 Say = Callable[[float], None]
-# Returns the local copy of a file of the first machine; see `Worker`.
+# Returns the local copy of a file on the first machine; see `Worker`.
 Localised = Callable[[Path], Path]
 
 
 class Worker:
-    """Works at one source after the other; keeps its network, and the last fetched file.
+    """Processes one source after the other; keeps its network and the last fetched file.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ class Worker:
     split_s : float, optional
         Length of parts, if long sources are split.
     localised : callable, optional
-        Returns the local copy of a file of a network, where workers do not share a disk.
+        Returns the local copy of a network's file. Needed if workers do not share a disk.
     node : str, optional
         Name of the machine.
     """
@@ -94,18 +94,18 @@ class Worker:
         ----------
         step : Step
         say : callable
-            Gets seconds of video as they are done.
+            Is called with the seconds of video that were analysed.
 
         Returns
         -------
         tuple of Part, PartDone, Result or NetworkFault
-            A failure of the source is a `Result`.
+            A failure of the source is also returned as a `Result`.
         """
         about: dict[str, Any] = {"node": self._node, "attempts": step.attempt}
         began_s = time.perf_counter()
         try:
             if step.attempt > 1 and (earlier := self._earlier(step.task)):
-                # The lost worker had finished it.
+                # The lost worker had already finished the source.
                 return dataclasses.replace(earlier, attempts=step.attempt)
             if step.kind == "split":
                 return self.split(step.task)
@@ -119,7 +119,7 @@ class Worker:
             assert isinstance(error.__cause__, VidsalError)
             return NetworkFault(error.__cause__)
         except Refused as error:
-            # The next run asks again: the source may be in order.
+            # Without a receipt the next run tries again, because the source may be valid.
             return step.task.failure(str(error), **about)
         except Exception as error:
             seconds = time.perf_counter() - began_s
@@ -135,7 +135,7 @@ class Worker:
         ----------
         task : Task
         say : callable
-            Gets seconds of video as they are done.
+            Is called with the seconds of video that were analysed.
         """
         network = self.opened_network(task)
         self.claim(task)
@@ -153,7 +153,7 @@ class Worker:
         )  # fmt: skip
 
     def split(self, task: Task) -> tuple[Part, ...]:
-        """Return the parts of a source; none if it is to be processed in one run.
+        """Return the parts of a source; none if it must be processed in one run.
 
         Parameters
         ----------
@@ -167,27 +167,27 @@ class Worker:
             if not path.is_file():
                 return ()
             try:
-                # Those of a row are not checked before.
+                # The options of a manifest's row are first checked here.
                 require_splittable(task.settings, self._split_s, has_stores=False)
                 return parts_of(path, task.settings, self._split_s)
             except VidsalError:
-                # One run can do it, or says what is wrong with the source.
+                # One run can process the source, or reports what is wrong with it.
                 return ()
 
     def part(self, task: Task, part: Part, say: Say) -> PartDone | tuple[()]:
-        """Process a part of a source, if no earlier run has done so.
+        """Process a part of a source, unless an earlier run has finished it.
 
         Parameters
         ----------
         task : Task
         part : Part
         say : callable
-            Gets seconds of video as they are done.
+            Is called with the seconds of video that were analysed.
 
         Returns
         -------
         PartDone or tuple
-            An empty tuple if the source cannot be put together from parts.
+            An empty tuple if the source cannot be joined from parts.
         """
         place = f"{PARTS}/{task.key}/{part.name}"
         record = f"{place}/{_RECORD}"
@@ -212,7 +212,7 @@ class Worker:
         return done
 
     def join(self, step: Step) -> Result | tuple[()]:
-        """Write the results of a source from those of its parts.
+        """Write the results of a source from the results of its parts.
 
         Parameters
         ----------
@@ -248,7 +248,7 @@ class Worker:
         )  # fmt: skip
 
     def claim(self, task: Task) -> None:
-        """Check that the outputs may be written, and mark them as this task's.
+        """Check that the outputs may be written, and mark them as outputs of this task.
 
         Parameters
         ----------
@@ -257,10 +257,10 @@ class Worker:
         Raises
         ------
         Refused
-            If an output of another run exists.
+            If an output exists that another run has written.
         """
         mark = f"{BEGUN}/{task.key}"
-        # Outputs beside a mark are those of an attempt that ended before its receipt was written.
+        # If the mark exists, the outputs are of an attempt that ended before it wrote its receipt.
         if not self._out.exists(mark):
             for name in task.names.values():
                 is_own = self._is_overwriting or name in task.own_files
@@ -277,12 +277,13 @@ class Worker:
         write_receipt(self._out, result, task.identity, files=files, replaced=task.replaced)
         self._out.remove(f"{BEGUN}/{task.key}")
         if self._split_s is not None:
-            # After the receipt: a worker that is lost in between leaves what another one needs.
+            # Remove the parts after the receipt is written. If this worker is lost before, another
+            # worker still finds them.
             self._out.remove(f"{PARTS}/{task.key}")
         return result
 
     def _earlier(self, task: Task) -> Result | None:
-        """Return the result of a task that has a receipt, if it is done."""
+        """Return the result of a task if its receipt says that it is done."""
         receipt = read_receipt(self._out, task.key) or {}
         if receipt.get("status") != "done":
             return None
@@ -293,10 +294,10 @@ class Worker:
 
     @contextmanager
     def local_source(self, task: Task) -> Iterator[SourceLike]:
-        """Lend a source as something that is opened on this machine.
+        """Lend a source that can be opened on this machine.
 
-        A fetched file stays until the next one is fetched: the parts of a split source need it
-        one after the other. So a worker keeps one file at most.
+        A fetched file stays until the next one is fetched, because the parts of a split source
+        need it one after the other. So a worker keeps at most one file.
 
         Parameters
         ----------
@@ -322,7 +323,7 @@ class Worker:
 
     @contextmanager
     def staging(self) -> Iterator[Path]:
-        """Lend a folder for unfinished results, which is removed at the end."""
+        """Lend a folder for unfinished results, and remove it at the end."""
         folder = self._out.staging(STAGING)
         try:
             yield folder
@@ -330,7 +331,7 @@ class Worker:
             shutil.rmtree(folder, ignore_errors=True)
 
     def own_settings(self, task: Task, folder: Path) -> Settings:
-        """Return the settings of a task that write its results into a folder.
+        """Return the settings of a task, changed to write its results into a folder.
 
         Parameters
         ----------
@@ -349,13 +350,13 @@ class Worker:
         ----------
         task : Task
         folder : Path
-            Of `staging`.
+            Folder from `staging`.
         """
         for name in reversed(task.names.values()):
             self._out.deliver(folder / Path(name).name, name)
 
     def network(self, task: Task) -> Network:
-        """Return the network of a task; the last one is kept.
+        """Return the network of a task; the last network is kept.
 
         Parameters
         ----------
@@ -364,14 +365,14 @@ class Worker:
         settings = task.settings
         wanted = task.choice, network_options(settings)
         if self._network is None or self._network[0] != wanted:
-            # Two networks at a time may not fit into memory.
+            # Two networks at the same time may not fit into memory.
             self._network = None
             own = self._with_labels(settings)
             self._network = wanted, Network(own, choice=self._choice(task.choice))
         return self._network[1]
 
     def opened_network(self, task: Task) -> Network:
-        """Return the network of a task, opened.
+        """Open the network of a task and return it.
 
         Parameters
         ----------
@@ -390,13 +391,13 @@ class Worker:
         return network
 
     def _with_labels(self, settings: Settings) -> Settings:
-        """Return settings whose file of class names is on this machine."""
+        """Return the settings with a file of class names that is on this machine."""
         if settings.labels is None:
             return settings
         return dataclasses.replace(settings, labels=self._localised(settings.labels))
 
     def _choice(self, choice: ModelChoice) -> ModelChoice:
-        """Return a network whose files are on this machine."""
+        """Return a network choice with files that are on this machine."""
         if choice.is_own:
             return ModelChoice(str(self._localised(Path(choice.key))))
         weights = choice.weights
@@ -406,18 +407,18 @@ class Worker:
 
 
 class NetworkError(Exception):
-    """A network cannot be opened; the cause says why."""
+    """A network cannot be opened; ``__cause__`` has the reason."""
 
 
 class Refused(VidsalError):
-    """An output that may not be replaced: no fault of the source."""
+    """An output must not be replaced. This is not the fault of the source."""
 
 
 def _require_layers(stage: Any, settings: Settings) -> None:
     """Raise `UsageError` if a network lacks the layers that settings name."""
     if stage is None or settings.layer == "auto":
         return
-    # Which layers there are does not depend on the size, but whether it is taken may.
+    # The layers do not depend on the input size, but the network may reject a size.
     size = stage.input_size or (settings.short_side, settings.short_side)
     try:
         stage.chosen_layers(*size)
@@ -428,7 +429,7 @@ def _require_layers(stage: Any, settings: Settings) -> None:
 
 
 def network_options(settings: Settings) -> tuple[tuple[str, object], ...]:
-    """Return the options by which networks differ.
+    """Return the options in which networks differ.
 
     Parameters
     ----------
@@ -440,7 +441,7 @@ def network_options(settings: Settings) -> tuple[tuple[str, object], ...]:
 
 @contextmanager
 def _real_names(task: Task, source: SourceLike, folder: Path, out: Folder) -> Iterator[None]:
-    """Let errors name the source and the output as the user knows them."""
+    """Replace paths in errors with the names of source and output that the user knows."""
     try:
         yield
     except VidsalError as error:
@@ -451,12 +452,12 @@ def _real_names(task: Task, source: SourceLike, folder: Path, out: Folder) -> It
 
 
 def _video_s(outcome: Outcome) -> float:
-    """Return how many seconds of video an outcome is; 0 for a photo."""
+    """Return the duration of an outcome in seconds of video; 0 for a photo."""
     return float(outcome.frames / outcome.fps) if outcome.fps else 0.0
 
 
 def counted(results: Iterable[Any], _: int | None, *, say: Say) -> Iterator[Any]:
-    """Yield results, and tell now and then how many seconds of video they are.
+    """Yield results, and report their seconds of video from time to time.
 
     Parameters
     ----------

@@ -126,7 +126,7 @@ def install_completion(
     say(f"completion is installed{loaded}: open a new terminal to use it")
 
 
-# Files of the home folder to which the installation adds a line.
+# Files in the home folder to which the installation adds a line.
 _STARTUP_FILES = {"bash": ".bashrc", "zsh": ".zshrc"}
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vidsal.batches.receipts import Result
 
 
-# A batch names its results itself, and its receipts do what these options do.
+# A batch names its results itself, and its receipts have the function of these options.
 _NOT_BATCH = ("output", "skip_existing", "resume", "table", "maps", "keep", "sequence")
 _BATCH = options_of(Settings, without=_NOT_BATCH)
 
@@ -126,6 +126,6 @@ def _tell_of_batch(result: "Result") -> None:
     if result.status == "failed":
         say(str(result.error))
     elif result.status == "done":
-        # A closed pipe is no reason to leave out the other sources.
+        # A closed pipe must not stop the other sources.
         with suppress(BrokenPipeError):
             print_result(str(result.output))

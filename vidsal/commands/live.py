@@ -18,12 +18,12 @@ from vidsal.settings import (
     Settings,
 )
 
-# A live source has one pass, in its own order, and no other part of time.
+# A live source has one pass in its own order, and a part of it cannot be chosen.
 _NOT_LIVE = (
     "maps", "resume", "audio", "start", "end", "every", "strict", "sequence", "batch",
     "recursive", "skip_existing", "keep",
 )  # fmt: skip
-# Chosen for speed: late maps are worth less than coarse ones.
+# Chosen for speed: a coarse map is better than a late map.
 _LIVE_DEFAULTS = {"static_every": "auto", "flow": "dis", "samples": 8, "precision": "auto"}
 _LIVE = options_of(LiveOptions, Settings, without=_NOT_LIVE, defaults=_LIVE_DEFAULTS)
 
@@ -53,7 +53,7 @@ def live(
     values = merged(options, _LIVE)
     names = LiveOptions.__dataclass_fields__.keys()
     live_options = LiveOptions(**{name: values.pop(name) for name in names & values.keys()})
-    # Only typed options come as arguments, whatever the help shows as their defaults.
+    # Only typed options arrive as arguments, even if the help shows defaults for others.
     settings = Settings(batch=1, **{**_LIVE_DEFAULTS, **values})
     from vidsal.live.session import live as run_live
 

@@ -21,7 +21,7 @@ from vidsal.settings import (
     Settings,
 )
 
-# The groups of options that matter where maps are measured and nothing is drawn.
+# The groups of options for commands that measure maps and draw nothing.
 _MEASURED = ("Network", "Static map", "Motion")
 
 _FAITHFULNESS = options_of(Settings, groups=("Part of the source", *_MEASURED))
@@ -59,7 +59,7 @@ def faithfulness(
         raise UsageError("give at least one photo or video")
     if frames < 1:
         raise UsageError(f"--frames must be 1 or more, got {frames}")
-    # The seed also makes the random weights.
+    # The seed also determines the random weights.
     warn_of_idle(settings, [name for name in options if name != "seed"])
     from vidsal.evaluation.faithfulness import faithfulness as measure
     from vidsal.evaluation.report import write_json
@@ -129,7 +129,7 @@ def evaluate(
     if json is not None and json == markdown:
         raise UsageError(f"--json and --markdown both name {json}")
     theirs = _named_folders(against or [])
-    # --models names the network that --preprocess is for, and the settings do not.
+    # --preprocess applies to the network of --models, which the settings do not contain.
     warn_of_idle(settings, [name for name in options if name != "preprocess"])
     from vidsal.evaluation.evaluate import evaluate as score
     from vidsal.evaluation.report import write_report

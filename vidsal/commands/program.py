@@ -30,7 +30,7 @@ app = App(
     ),
     version=__version__,
     help_format="plaintext",
-    # main() words the errors and sets the exit codes.
+    # main() prints the errors and sets the exit codes.
     print_error=False,
     exit_on_error=False,
     suppress_keyboard_interrupt=False,
@@ -70,7 +70,7 @@ def print_result(text: str) -> None:
         with bars_cleared():
             print(text, flush=True)
     except OSError as error:
-        # Text that is still in the buffer would fail again at exit.
+        # Otherwise the text that is still in the buffer would fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
             raise

@@ -108,7 +108,7 @@ class _Report:
             say(outcome.error)
         if outcome.error is not None or outcome.is_skipped:
             return
-        # A failed print is no reason to leave out the other sources.
+        # A failed print must not stop the other sources.
         try:
             print_result(str(outcome.output))
         except BrokenPipeError:

@@ -62,7 +62,7 @@ def render(
 ) -> None:
     """Draw another video or picture of a stored analysis, without computing it again."""
     log_to_stderr(verbose)
-    # Not those of a config file: options that are not given stay as they were.
+    # Options of a config file are ignored: options that are not given keep their stored values.
     from vidsal.rendering import process_store, redrawn
     from vidsal.store.opening import open_store
 
@@ -78,7 +78,7 @@ def render(
 
 
 _COMPARE = {name: one for name, one in options_of(Settings).items() if name in compared_options()}
-# The command words these two itself.
+# The command declares these two options itself.
 for _name in ("output", "table"):
     _COMPARE.pop(_name)
 
@@ -140,7 +140,7 @@ def compare(
 
     paths = {"output": output, "table": table}
     options |= {name: path for name, path in paths.items() if path is not None}
-    # Not those of a config file, as for render.
+    # Options of a config file are ignored, as for render.
     done = compare_stores(
         stores, map=map, names=None if names is None else names.split(","), source=source, **options
     )

@@ -8,20 +8,20 @@ from numpy.typing import NDArray
 from vidsal.types import Map
 
 # Cells along the longer side of the grid on which boxes are searched. A cell of a map of 320 x 180
-# is 5 pixels wide, less than the smoothing of the static map; all boxes of a finer grid take
-# eight times as long for each halving.
+# is 5 pixels wide, less than the smoothing of the static map. Each halving of the cells makes the
+# search through all boxes take eight times as long.
 _CELLS = 64
 
 
 class MassBox(NamedTuple):
-    """A box that holds a share of the mass of a map.
+    """A box that contains a share of the mass of a map.
 
     Attributes
     ----------
     top, left, bottom, right : float
         Shares of the picture's sides, 0..1.
     held : float
-        The share of the mass that it holds, 0..1.
+        The share of the mass in the box, 0..1.
     """
 
     top: float
@@ -32,10 +32,10 @@ class MassBox(NamedTuple):
 
 
 def smallest_box(values: Map, share: float) -> MassBox | None:
-    """Return the box of least area that holds a share of the sum of a map.
+    """Return the box of smallest area that contains a share of the sum of a map.
 
-    All boxes on a grid of at most 64 cells a side are searched. Among boxes of equal area, it is
-    the one that holds most, and then the one nearest to the middle of the picture.
+    All boxes on a grid of at most 64 cells per side are searched. Among boxes of equal area, the
+    box with the most mass is returned, and then the one nearest to the middle of the picture.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def smallest_box(values: Map, share: float) -> MassBox | None:
     total = float(cells.sum())
     if not total > 0:
         return None
-    # Sums of whole columns differ in their last digits.
+    # Sums of whole columns differ in their last digits, so a small tolerance is needed.
     boxes = _least_boxes(cells, share * total * (1 - 1e-9))
     top, bottom, left, right, mass = boxes.T
     held = np.round(mass / total, 9)
@@ -71,13 +71,13 @@ def smallest_box(values: Map, share: float) -> MassBox | None:
 
 
 def _edges(side: int, longer: int) -> NDArray[np.int64]:
-    """Return the bounds, in pixels, of the cells along a side."""
+    """Return the edges, in pixels, of the cells along a side."""
     count = max(1, min(side, round(_CELLS * side / longer)))
     return np.rint(np.linspace(0, side, count + 1)).astype(np.int64)
 
 
 def _least_boxes(cells: NDArray[np.float64], needed: float) -> NDArray[np.float64]:
-    """Return all boxes of the least number of cells that hold a mass.
+    """Return all boxes that contain a mass and have the smallest number of cells.
 
     (n, 5): top, bottom, left, right in cells, and the mass.
     """
@@ -87,7 +87,7 @@ def _least_boxes(cells: NDArray[np.float64], needed: float) -> NDArray[np.float6
     strips = above[bottoms] - above[tops]
     heights = bottoms - tops
     before = np.hstack([np.zeros((len(strips), 1)), strips.cumsum(axis=1)])
-    # Only strips that hold enough at their full width can have a box.
+    # Only strips that contain enough mass at their full width can have a box.
     alive = np.flatnonzero(before[:, -1] >= needed)
     least, found = height * width, []
     for wide in range(1, width + 1):

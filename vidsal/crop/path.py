@@ -17,22 +17,23 @@ Floats = NDArray[np.float64]
 
 # Bounds of a path, in sides of the picture per second and per second squared.
 MAX_SPEED, MAX_ACCELERATION = 0.5, 0.5
-# Positions a side: windows are placed to a pixel of a map of the default size.
+# Number of positions along a side: one for each pixel of a map of the default size.
 _STEPS = 320
-# What it costs to move by a whole side, in seconds in which nothing is held.
+# Cost of a movement by a whole side of the picture. The unit is the cost of one second in which the
+# window contains no mass.
 _MOVE_COST_S = 0.25
-# How much less a window counts at an end of its range than in the middle, where people look if
-# nothing stands out.
+# Reduction of the gain at an end of the range of the window, compared with the middle. People look
+# at the middle if nothing stands out.
 _CENTRE_PULL = 0.1
-# How much less mass counts at an end of the window than in its middle, so that a subject is shown
-# in the middle and not at an edge.
+# Reduction of the weight of mass at an end of the window, compared with its middle. So a subject is
+# shown in the middle of the window and not at an edge.
 _FALL = 0.2
-# A simpler path is taken if it holds at most this share less than the smooth one.
+# A simpler path is chosen if it holds at most this share less than the smooth path.
 _SIMPLER = 0.02
-# The smooth path is filtered by Gaussians of at least this standard deviation. Shorter ones follow
-# single frames.
+# The smooth path is filtered by Gaussians of at least this standard deviation. Shorter filters
+# follow single frames.
 _SHORTEST_S = 0.25
-# Start and end of a pan are searched among so many positions each, and at so many frames.
+# Number of positions among which start and end of a pan are searched, and number of frames.
 _PAN_STEPS, _PAN_FRAMES = 41, 100
 
 
@@ -43,9 +44,9 @@ class ScenePath:
     Attributes
     ----------
     mode : {"still", "pan", "follow"}
-        Constant, of constant velocity, or smooth.
+        Constant position, constant velocity, or smooth path.
     positions : (n,) float64 array
-        Where the window begins at each frame, 0 to 1 - its length.
+        Start of the window at each frame, 0 to 1 - its length.
     """
 
     mode: Mode
@@ -53,11 +54,11 @@ class ScenePath:
 
 
 def scene_path(profiles: NDArray[np.floating], times_s: Floats, length: float) -> ScenePath:
-    """Return the simplest path of a window that holds about as much as the best smooth one.
+    """Return the simplest path of a window that holds about as much as the best smooth path.
 
     The smooth path begins with a search: the sequence of positions that holds the most mass, where
-    each movement costs in proportion to its length (Viterbi's algorithm). It stands still where a
-    movement gains little. A Gaussian filter then bounds its speed and acceleration.
+    the cost of each movement is proportional to its length (Viterbi's algorithm). It stands still
+    where a movement gains little. A Gaussian filter then bounds its speed and acceleration.
 
     Parameters
     ----------
@@ -92,15 +93,15 @@ def scene_path(profiles: NDArray[np.floating], times_s: Floats, length: float) -
 
 
 def _gains(profiles: NDArray[np.floating], places: Floats, length: float) -> Floats:
-    """Return what each position holds in each frame, in shares of the mean mass of the frames.
+    """Return the gain of each position in each frame, relative to the mean mass of the frames.
 
-    So frames in which more stands out count more.
+    So frames with more mass have a higher weight.
     """
     mass = profiles.sum(axis=1, dtype=np.float64)
     weight = mass / mass.mean() if mass.any() else mass
     off_centre = np.linspace(-1, 1, len(places)) ** 2
     gains = held(profiles, places, length, fall=_FALL)
-    # In place: of a long scene this is the largest array.
+    # In place, because this is the largest array of a long scene.
     gains *= weight[:, None]
     gains -= _CENTRE_PULL * off_centre
     return gains
@@ -120,10 +121,10 @@ def _mean_gain(gains: Floats, places: Floats, path: Floats) -> float:
 
 
 def _smooth_path(gains: Floats, places: Floats, times_s: Floats) -> Floats:
-    """Return the best path whose speed and acceleration are bounded."""
+    """Return the best path with bounded speed and acceleration."""
     count = len(times_s)
     step_s = float(times_s[-1] - times_s[0]) / (count - 1)
-    # At even times: rounded time stamps would look like accelerations.
+    # Use even times, because rounded timestamps would look like accelerations.
     even_s = np.linspace(times_s[0], times_s[-1], count)
     found = places[_best_sequence(gains, _MOVE_COST_S / step_s * (places[1] - places[0]))]
     target = np.interp(even_s, times_s, found)
@@ -139,7 +140,7 @@ def _smooth_path(gains: Floats, places: Floats, times_s: Floats) -> Floats:
 
 
 def _best_sequence(gains: Floats, step_cost: float) -> NDArray[np.intp]:
-    """Return the columns, one a row, of most gain less the cost of the steps between them.
+    """Return a column for each row: the sequence of most gain minus the cost of its steps.
 
     Viterbi's algorithm. The cost is proportional to the distance, so the best predecessors of all
     columns are found in two sweeps (Felzenszwalb and Huttenlocher, Distance Transforms of Sampled
@@ -164,7 +165,7 @@ def _best_sequence(gains: Floats, step_cost: float) -> NDArray[np.intp]:
 
 
 def _first_maxima(values: Floats) -> NDArray[np.intp]:
-    """Return, for each place, where the largest value up to there stands."""
+    """Return, for each position, the index of the largest value up to this position."""
     is_record = values >= np.maximum.accumulate(values)
     return np.maximum.accumulate(np.where(is_record, np.arange(len(values)), 0))
 
@@ -181,7 +182,7 @@ def _filtered(values: Floats, deviation: float) -> Floats:
 
 
 def _best_pan(gains: Floats, places: Floats, progress: Floats, longest: float) -> Floats:
-    """Return the path of constant velocity that gains most.
+    """Return the path of constant velocity with the highest gain.
 
     Parameters
     ----------
@@ -190,7 +191,7 @@ def _best_pan(gains: Floats, places: Floats, progress: Floats, longest: float) -
     progress : (n,) float64 array
         Times of the frames, 0 for the first to 1 for the last.
     longest : float
-        The longest way that is allowed.
+        The longest allowed distance.
     """
     few = np.unique(np.linspace(0, len(gains) - 1, _PAN_FRAMES).round().astype(np.intp))
     first = last = np.linspace(0, places[-1], _PAN_STEPS)
@@ -203,7 +204,7 @@ def _best_pan(gains: Floats, places: Floats, progress: Floats, longest: float) -
         n = int(_gain(gains[few], places, ways).sum(axis=0).argmax())
         if spacing < places[1]:
             return np.asarray(starts[n] + progress * (ends[n] - starts[n]))
-        # Again around the best one, on a finer grid.
+        # Repeat the search around the best pan, on a finer grid.
         spacing /= 5
         nearby = spacing * np.arange(-5, 6)
         first, last = (np.clip(end[n] + nearby, 0, places[-1]) for end in (starts, ends))

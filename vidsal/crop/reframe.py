@@ -21,7 +21,7 @@ class CropPath:
     Attributes
     ----------
     aspect : str
-        The aspect that was asked for, such as "9:16".
+        The requested aspect, such as "9:16".
     share : float
         The share of saliency that `boxes` hold.
     source_height, source_width : int
@@ -32,14 +32,14 @@ class CropPath:
         Numbers of the frames in the source.
     time_s : (n,) float64 array
     scene : (n,) int64 array
-        The scene of each frame, from 0: a place in `modes`; in a part they have the numbers of the
-        whole. Files count scenes from 1.
+        The scene of each frame, from 0: an index of `modes`. In a part, scenes keep the numbers of
+        the whole. Files count scenes from 1.
     modes : tuple of str
-        By scene: "still", "pan" (constant velocity) or "follow" (smooth).
+        The mode of each scene: "still", "pan" (constant velocity) or "follow" (smooth).
     left, top : (n,) int64 array
         The window's first column and row.
     offset_px : (n,) float64 array
-        The same before it is rounded to pixels, along the axis in which the window can move.
+        The position before it is rounded to pixels, along the axis in which the window can move.
     held : (n,) float64 array
         Share of the saliency of the fused map that the window holds, 0..1; NaN where the map is
         zero.
@@ -73,7 +73,7 @@ class CropPath:
         Parameters
         ----------
         begin, end : int
-            Places of frames, from 0; `end` is left out.
+            Positions of frames, from 0; `end` is excluded.
         """
         arrays = {
             name: getattr(self, name)[begin:end]
@@ -89,7 +89,7 @@ class CropPath:
 
 
 class Reframing:
-    """Collects what the window needs to know of each frame, and then places it.
+    """Collects the mass and the smallest box of each frame, and then places the window.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ class Reframing:
             The speed that is shown as 1.
         """
         weights = mass(fused, speed, motion_high)
-        # In half the memory: one number for each column of each frame of a film.
+        # float32 halves the memory: there is one number for each column of each frame of a film.
         self._profiles.append(profile(weights, self._axis).astype(np.float32))
         self._fused.append(profile(fused, self._axis).astype(np.float32))
         self._boxes.append(smallest_box(fused, self._share))
@@ -145,7 +145,7 @@ class Reframing:
             Numbers of the frames.
         time_s : (n,) float64 array
         events : sequence of str
-            Their places in their scenes, see `vidsal.saliency.scenes.SceneDetector`.
+            Their events in their scenes, see `vidsal.saliency.scenes.SceneDetector`.
         """
         (height, width), window = self._size, self._window
         side = self._size[self._axis]
@@ -159,7 +159,7 @@ class Reframing:
             modes.append(found.mode)
             offset_px[part] = side * found.positions
         placed = np.clip(np.rint(offset_px).astype(np.int64), 0, side - window[self._axis])
-        # Across the movement, an odd side leaves one pixel.
+        # Across the movement, one pixel is left if the side is odd.
         across = np.zeros_like(placed)
         fused = np.array(self._fused)
         share = held(fused, (placed / side)[:, None], length)[:, 0]

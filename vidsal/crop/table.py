@@ -10,7 +10,7 @@ from typing import Any
 from vidsal.crop.path import MAX_ACCELERATION, MAX_SPEED
 from vidsal.crop.reframe import CropPath
 
-# It changes when a value changes its meaning.
+# The number changes when a value changes its meaning.
 SCHEMA = 1
 COLUMNS = (
     "frame", "time_s", "scene", "mode", "left", "top", "width", "height", "held",
@@ -66,7 +66,7 @@ def as_json(path: CropPath, *, source: str, fps: str | None) -> str:
     source : str
         Name of the source.
     fps : str or None
-        Its rate; ``None`` for a photo.
+        Frame rate of the source; ``None`` for a photo.
     """
     about = {
         "schema": SCHEMA, "source": source, "source_width": path.source_width,
@@ -75,7 +75,7 @@ def as_json(path: CropPath, *, source: str, fps: str | None) -> str:
         "max_speed": MAX_SPEED, "max_acceleration": MAX_ACCELERATION,
     }  # fmt: skip
     lines = ",\n".join(json.dumps(row) for row in rows(path))
-    # One line a frame: readable, and small.
+    # One line for each frame: readable and small.
     return f'{json.dumps(about, indent=1)[:-2]},\n "frames": [\n{lines}\n]}}\n'
 
 

@@ -10,7 +10,7 @@ from vidsal.types import Map
 
 # Encoders and players refuse smaller pictures.
 _SMALLEST_PX = 16
-# Frames at a time: intermediate values of a film would need gigabytes.
+# Frames at a time: intermediate values of a whole film would need gigabytes.
 _BLOCK = 1024
 
 
@@ -27,8 +27,8 @@ def window_size(size: tuple[int, int], aspect: Fraction) -> tuple[int, int]:
     Returns
     -------
     (int, int)
-        Height and width in pixels. Both are even, as H.264 needs them, so an odd side of the
-        picture loses a pixel, and the aspect is kept as closely as that allows.
+        Height and width in pixels. Both are even, because H.264 requires it. So an odd side of the
+        picture loses a pixel, and the aspect is kept as closely as this allows.
 
     Raises
     ------
@@ -50,10 +50,10 @@ def window_size(size: tuple[int, int], aspect: Fraction) -> tuple[int, int]:
 
 
 def mass(fused: Map, speed: Map, motion_high: float) -> Map:
-    """Return the weights of the pixels by which a window is placed.
+    """Return the weights of the pixels for the placement of a window.
 
-    ``fused ** 2 + motion ** 2 / 2``: the squares count what clearly stands out, and motion counts
-    also where the network sees nothing.
+    The weights are ``fused ** 2 + motion ** 2 / 2``. The squares emphasise what clearly stands out.
+    Motion counts also where the network sees nothing.
 
     Parameters
     ----------
@@ -103,12 +103,12 @@ def held(
     profiles : (n, m) floating-point array
         Mass along the axis of the movement, at least 0, for n frames.
     starts : (k,) or (n, k) float64 array
-        Where windows begin, as shares of the side: the same for all frames, or for each.
+        Starts of windows, as shares of the side: the same for all frames, or one row for each.
     length : float
         Length of the window, as a share of the side.
     fall : float
-        How much less mass counts at an end of the window than in its middle, 0..1: at u of the way
-        from the middle to an end it counts ``1 - fall * u ** 2``.
+        Reduction of the weight of mass at an end of the window, compared with its middle, 0..1.
+        At u of the way from the middle to an end the weight is ``1 - fall * u ** 2``.
 
     Returns
     -------

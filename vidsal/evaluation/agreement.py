@@ -1,4 +1,4 @@
-"""How far two saliency maps of one picture agree, frame by frame. Pure maths."""
+"""Agreement of two saliency maps of one picture, for each frame. Pure maths."""
 
 import math
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ Point = tuple[float, float]
 
 
 class Figures(NamedTuple):
-    """How far two maps of one picture agree. All are NaN where one of the maps is flat.
+    """Agreement of two maps of one picture. All values are NaN if one of the maps is flat.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class Figures(NamedTuple):
     peak_distance: float
 
 
-# Of a table with a row for each frame and pair of analyses.
+# Columns of a table with a row for each frame and pair of analyses.
 COLUMNS = ("frame", "time_s", "first", "second", *Figures._fields)
 _UNDEFINED = Figures(math.nan, math.nan, math.nan)
 
@@ -40,9 +40,9 @@ _UNDEFINED = Figures(math.nan, math.nan, math.nan)
 def figures(
     one: Map, two: Map, peaks: tuple[Point | None, Point | None], size: tuple[int, int]
 ) -> Figures:
-    """Return how far two maps agree.
+    """Return the agreement of two maps.
 
-    A flat map has neither a brightest place nor a correlation. Nothing is made up for it.
+    A flat map has no brightest place and no correlation. No substitute values are used.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def figures(
 
 
 def distance(one: Point, two: Point, size: tuple[int, int]) -> float:
-    """Return the distance of two points in diagonals of the picture.
+    """Return the distance between two points in diagonals of the picture.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def _is_flat(values: Map) -> bool:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Agreement:
-    """How far the maps of two analyses agree in each frame.
+    """Agreement of the maps of two analyses in each frame.
 
     Attributes
     ----------
@@ -100,7 +100,7 @@ class Agreement:
     time_s : (n,) float64 array
         Their times in seconds.
     cc, sim, peak_distance : (n,) float64 array
-        See `Figures`. NaN where one of the maps is flat.
+        See `Figures`. NaN in frames in which one of the maps is flat.
     """
 
     first: str
@@ -139,7 +139,7 @@ class Agreement:
 
     @property
     def mean(self) -> Figures:
-        """Means over the frames in which both maps show something; NaN without such frames."""
+        """Means over the frames in which neither map is flat; NaN without such frames."""
         defined = ~np.isnan(self.cc)
         if not defined.any():
             return _UNDEFINED
@@ -152,7 +152,7 @@ class Agreement:
 
     @property
     def lowest(self) -> int | None:
-        """Place of the frame with the lowest correlation; ``None`` if none has one."""
+        """Position of the frame with the lowest correlation; ``None`` if no frame has one."""
         return None if self.undefined == len(self.cc) else int(np.nanargmin(self.cc))
 
     def at(self, n: int) -> Figures:
@@ -161,12 +161,12 @@ class Agreement:
         Parameters
         ----------
         n : int
-            Its place, from 0.
+            Position of the frame, from 0.
         """
         return Figures(*(float(one[n]) for one in self._columns))
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return the columns of each frame, see `COLUMNS`; a figure that is NaN is ``None``."""
+        """Return the columns of each frame, see `COLUMNS`. NaN is replaced by ``None``."""
         return [
             {
                 "frame": int(frame),

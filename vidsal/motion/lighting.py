@@ -12,12 +12,12 @@ from vidsal.types import Map, Rgb
 
 # Smaller changes of brightness do not disturb the flow, and motion itself changes the median.
 _SMALLEST_CHANGE = 0.02
-# Levels that are not clipped, and not so dark that rounding decides their ratio.
+# Levels between these are not clipped, and not so dark that rounding dominates their ratio.
 _DARKEST, _BRIGHTEST = 16, 250
-# Of pictures with sides above this, every second pixel of every second row is read: the medians of
-# a quarter are as good.
+# For pictures with sides above this, only every second pixel of every second row is read. The
+# medians of a quarter of the pixels are as good.
 _LARGE_PX, _STEP_PX = 64, 2
-# Fewer pixels than this say nothing about the whole picture.
+# With fewer pixels than this no statement about the whole picture is possible.
 _FEWEST_PIXELS = 100
 # Clipped highlights keep their level while the rest changes. Where the light has changed, motion
 # counts only if it explains the picture much better than a still scene does: its error is at most
@@ -34,8 +34,8 @@ def brightness_ratio(previous: Rgb, current: Rgb) -> float:
     """Return the factor by which the light changed.
 
     Light changes both the median of the pixels' ratios and the ratio of the pictures' medians.
-    Motion of objects or of the camera changes at most one of the two much, so the one nearer to 1
-    counts.
+    Motion of objects or of the camera strongly changes at most one of the two. So the value nearer
+    to 1 is used.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def brightness_ratio(previous: Rgb, current: Rgb) -> float:
 
 
 def equalized(previous: Rgb, current: Rgb, ratio: float) -> tuple[Rgb, Rgb]:
-    """Return both pictures under the darker light of the two, so that nothing is clipped.
+    """Return both pictures under the darker of the two lights, so that nothing is clipped.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def is_explained(previous: Rgb, current: Rgb, backward: Map, still: Map) -> Map:
     backward : (h, w, 2) float32 array
         Flow from `current` to `previous`, pixels, columns first.
     still : (h, w, 2) float32 array
-        The part of it that the camera causes.
+        The part of this flow that the camera causes.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Lines of white text with a dark outline, legible on any background. Arrays in place."""
+"""Lines of white text with a dark outline, legible on any background. Arrays are changed."""
 
 import unicodedata
 from functools import lru_cache
@@ -11,15 +11,15 @@ from vidsal.types import Rgb
 
 # OpenCV's own sans serif: Latin with all accents, Greek, Cyrillic, Chinese.
 _FACE = "sans"
-# Slightly bolder than regular, since the dark outline covers a part of each stroke.
+# Slightly bolder than regular, because the dark outline covers a part of each stroke.
 _WEIGHT = 450
-# How far letters reach above and below their baseline, as shares of their size. Accents on
-# capitals and the letter g reach farthest.
+# Extent of letters above and below their baseline, as shares of their size. Accents on capitals
+# and the letter g extend farthest.
 _ABOVE, _BELOW = 1.0, 0.3
 
 
 class _Glyphs(NamedTuple):
-    """A rendered line: the picture's weight (of 255) and the added colour; (h, w, 3) uint8."""
+    """A rendered line: weight of the picture (of 255) and added colour; (h, w, 3) uint8."""
 
     kept: Rgb
     added: Rgb
@@ -39,7 +39,8 @@ def line_px(size_px: int) -> int:
 def drawable(text: str) -> str:
     """Return a text that can be drawn in one line.
 
-    OpenCV crashes on halves of surrogate pairs, which names of files have whose bytes are no text.
+    OpenCV crashes on halves of surrogate pairs. File names contain them if their bytes are not
+    valid text.
 
     Parameters
     ----------
@@ -48,8 +49,8 @@ def drawable(text: str) -> str:
     Returns
     -------
     str
-        Of the same length: white space as spaces, surrogates and control characters as question
-        marks.
+        Text of the same length. White space becomes spaces; surrogates and control characters
+        become question marks.
     """
     return "".join(
         " " if one.isspace() else "?" if unicodedata.category(one) in ("Cs", "Cc") else one
@@ -82,7 +83,7 @@ def shortened(text: str, size_px: int, room: int, *, tail: str = "") -> str:
     room : int
         Width in pixels.
     tail : str
-        Follows the text and is never shortened.
+        Text that follows and is never shortened.
     """
     while width_px(text + tail, size_px) > room and len(text) > 1:
         text = text.rstrip("…")[:-1].rstrip() + "…"
@@ -112,7 +113,7 @@ def write(
         Height of the letters.
     left : int
     top, bottom : int
-        One of the two.
+        Exactly one of the two must be given.
     room : int, optional
         Largest width in pixels; by default up to the right side of the picture.
 
@@ -133,7 +134,7 @@ def write(
     return height
 
 
-# A small cache: the time of each frame is a new text and would fill a large one.
+# A small cache, because the time of each frame is a new text and would fill a large cache.
 @lru_cache(maxsize=32)
 def _rendered(text: str, size_px: int) -> _Glyphs:
     """Return a rendered line of text."""

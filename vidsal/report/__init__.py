@@ -1,5 +1,5 @@
-"""A page that shows a stored analysis, and files for video editors and spreadsheets.
+"""HTML page of a stored analysis, and files for video editors and spreadsheets.
 
-The page is one HTML file that needs no network. Its parts (HTML, CSS, JavaScript) lie in the folder
+The page is one HTML file that works offline. Its parts (HTML, CSS, JavaScript) are in the folder
 `page`.
 """

@@ -1,4 +1,4 @@
-"""Scenes and moments for other programs: chapters, tables, timelines of video editors."""
+"""Export of scenes and moments: chapters, tables, timelines of video editors."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ from vidsal.runtime.atomic_write import atomic_write, writing
 from vidsal.store.opening import lent_store
 from vidsal.store.reader import Store
 
-# Columns of both kinds of rows, in the order of the file.
+# Columns of the rows of scenes and moments, in the order of the file.
 _COLUMNS = (
     "kind", "number", "scene", "begin_s", "end_s", "first_frame", "last_frame", "speed_p99",
     "moving_share", "camera_speed", "concentration", "class_name", "probability",
@@ -50,7 +50,7 @@ def export_store(
     Raises
     ------
     UsageError
-        If there are no files, or an ending is none of these.
+        If no file is given, or the ending of a file is unknown.
     VidsalError
         If the store cannot be used, OpenTimelineIO is missing, or a file cannot be written or is
         the source.
@@ -73,7 +73,7 @@ def export_store(
         summary = summary_of(opened)
         texts = [_FORMATS[path.suffix.lower()](opened, summary) for path in paths]
     for path, text in zip(paths, texts, strict=True):
-        # Line ends as the format has them, on every system.
+        # Keep the line ends of the format on every system.
         with atomic_write(path) as part, writing(path):
             part.write_text(text, encoding="utf-8", newline="")
     return paths
@@ -97,7 +97,7 @@ def webvtt(summary: Summary) -> str:
 
 
 def ffmetadata(summary: Summary) -> str:
-    """Return the scenes as chapters in ffmpeg's metadata format; times as in `webvtt`.
+    """Return the scenes as chapters in ffmpeg's metadata format; with times as in `webvtt`.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def ffmetadata(summary: Summary) -> str:
 
 
 def rows_of(summary: Summary) -> list[dict[str, Any]]:
-    """Return scenes, then moments, as rows; times are those of the source.
+    """Return scenes, then moments, as rows, with times of the source.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ def as_csv(summary: Summary) -> str:
 
 
 def as_json(store: Store, summary: Summary) -> str:
-    """Return `rows_of` as JSON, with what they are of.
+    """Return `rows_of` as JSON, with the name and properties of the source.
 
     Parameters
     ----------
@@ -271,13 +271,13 @@ def _load_otio() -> Any:
 
 
 def _address(name: str) -> str:
-    """Return a file as a URL, an address as it is."""
+    """Return a file as a URL, and an address unchanged."""
     path = Path(name)
     return path.as_uri() if path.is_absolute() else name
 
 
 def _stamp(time_s: float) -> str:
-    """Return a time as WebVTT has it: ``HH:MM:SS.mmm``."""
+    """Return a time in the format of WebVTT: ``HH:MM:SS.mmm``."""
     seconds, thousandths = divmod(round(1000 * time_s), 1000)
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
@@ -285,18 +285,18 @@ def _stamp(time_s: float) -> str:
 
 
 def _cue_text(text: str) -> str:
-    """Return a text as that of a WebVTT cue, in one line."""
+    """Return a text escaped for a WebVTT cue, in one line."""
     plain_text = " ".join(text.split())
     return plain_text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _escaped(text: str) -> str:
-    """Return a text as a value in ffmpeg's metadata format, in one line."""
+    """Return a text escaped as a value of ffmpeg's metadata format, in one line."""
     plain_text = " ".join(text.split())
     return "".join(f"\\{one}" if one in "=;#\\" else one for one in plain_text)
 
 
-# Endings of files, and what is written into them.
+# Endings of files, with the functions that return their content.
 _FORMATS: dict[str, Callable[[Store, Summary], str]] = {
     ".vtt": lambda _, summary: webvtt(summary),
     ".ffmeta": lambda _, summary: ffmetadata(summary),

@@ -1,4 +1,4 @@
-"""Numbers that describe each frame of a stored analysis. Pure maths, but for `curves_of`."""
+"""Numbers that describe each frame of a stored analysis. Pure maths, except for `curves_of`."""
 
 from dataclasses import dataclass
 
@@ -13,12 +13,12 @@ from vidsal.store.schema import CAMERAS
 
 Values = NDArray[np.float64]
 
-# The speed of a frame is this percentile of its speed map. A higher one follows single pixels, a
-# lower one misses objects that cover a hundredth of the picture.
+# The speed of a frame is this percentile of its speed map. A higher percentile follows single
+# pixels. A lower one misses objects that cover a hundredth of the picture.
 _SPEED_PERCENTILE = 99
-# The camera's motion is averaged over so many points along each side of the picture.
+# Number of points along each side of the picture, over which the camera's motion is averaged.
 _GRID = 9
-# Classes whose probabilities are drawn: more lines than these cannot be told apart.
+# Largest number of classes whose probabilities are drawn. More lines cannot be distinguished.
 _MOST_CLASSES = 5
 
 
@@ -35,7 +35,7 @@ class Curves:
         See `vidsal.saliency.scenes.SceneDetector`.
     speed_p99 : (n,) float64 array
         99th percentile of the speed map: diagonals of the picture per second. NaN where a scene
-        begins, as is `moving_share`.
+        begins; `moving_share` is NaN there, too.
     moving_share : (n,) float64 array
         Share of the picture that moves faster than 0.03 diagonals per second, 0..1.
     camera_speed : (n,) float64 array
@@ -65,8 +65,8 @@ class Curves:
 def camera_speeds(matrices: Values, times_s: Values, size: tuple[int, int]) -> Values:
     """Return how fast the camera moves the picture.
 
-    It is the mean, over a grid of 9 x 9 points, of the distance that a point moves from one frame
-    to the next. Shifts, zooms and turns count alike.
+    The speed is the mean, over a grid of 9 x 9 points, of the distance that a point moves from one
+    frame to the next. Shifts, zooms and turns all count in the same way.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def camera_speeds(matrices: Values, times_s: Values, size: tuple[int, int]) -> V
 
 
 def curves_of(store: Store) -> Curves:
-    """Return the curves of a stored analysis. It reads all maps, one after the other.
+    """Return the curves of a stored analysis. All maps are read, one after the other.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def curves_of(store: Store) -> Curves:
         ))  # fmt: skip
         events.append(frame.event)
     speed, moving, concentration = np.array(rows, np.float64).T
-    # The first frame of a scene has no frame before it to move from.
+    # The first frame of a scene has no previous frame, so it has no motion.
     is_first = np.isin(events, ("first", *CUTS))
     speed[is_first] = moving[is_first] = np.nan
     times = store.array("time_s")
@@ -129,6 +129,6 @@ def curves_of(store: Store) -> Curves:
 
 
 def _class_curves(store: Store) -> tuple[tuple[str, ...], Values]:
-    """Return the names and the probabilities of the classes that were seen most clearly."""
+    """Return the names and the probabilities of the classes with the highest probabilities."""
     chosen = store.top_classes(_MOST_CLASSES)
     return tuple(chosen.values()), np.asarray(store.probabilities(list(chosen)), np.float64)

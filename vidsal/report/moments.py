@@ -1,21 +1,21 @@
-"""The moments of a video at which most happens. Pure maths."""
+"""The moments of a video with the highest peaks of a curve. Pure maths."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Two moments are at least so many seconds apart.
+# Smallest distance of two moments in seconds.
 _APART_S = 1.0
-# Moments that a viewer looks through at a glance: two rows of pictures.
+# Largest number of moments: two rows of pictures, which a viewer can take in at a glance.
 _MOST_MOMENTS = 8
 
 
 def strongest_moments(
     strength: NDArray[np.float64], times_s: NDArray[np.float64], *, least: float
 ) -> list[int]:
-    """Return the places of the highest peaks of a curve, in order of time.
+    """Return the positions of the highest peaks of a curve, in order of time.
 
-    A peak is a frame that no other within one second exceeds (non-maximum suppression). The eight
-    highest are returned.
+    A peak is a frame that no other frame within one second exceeds (non-maximum suppression). The
+    eight highest peaks are returned.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def strongest_moments(
     peaks = [
         n
         for n, (begin, end) in enumerate(zip(begins, ends, strict=True))
-        # The first of equal frames.
+        # Of several equal frames, the first one is the peak.
         if strength[n] >= least and begin + int(np.argmax(strength[begin:end])) == n
     ]
     return sorted(sorted(peaks, key=lambda n: -strength[n])[:_MOST_MOMENTS])

@@ -1,4 +1,4 @@
-"""The HTML of a report: everything in one file, and nothing in it that a browser would fetch."""
+"""The HTML of a report: one file with all its content, so that a browser fetches nothing."""
 
 import base64
 import hashlib
@@ -17,9 +17,9 @@ from vidsal.settings import PictureOptions
 from vidsal.settings.values import is_saved
 from vidsal.store.reader import Store
 
-# A table of more frames is long to read and slow to sort; `vidsal run --table` writes one as CSV.
+# A longer table is hard to read and slow to sort; `vidsal run --table` writes all frames as CSV.
 _MOST_ROWS = 1500
-# Options whose values are files or folders. A page is shown around, and tells no folder's name.
+# Options whose values are files or folders. Pages are passed on, so they contain no folder names.
 _PATHS = ("weights", "labels")
 
 
@@ -95,7 +95,7 @@ def report_html(
 
 
 def page_data(store: Store, summary: Summary) -> dict[str, Any]:
-    """Return the numbers and texts of a page, as JSON holds them.
+    """Return the numbers and texts of a page, for JSON.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def page_data(store: Store, summary: Summary) -> dict[str, Any]:
 
 
 def facts(store: Store, summary: Summary) -> dict[str, str]:
-    """Return what a reader wants to know first, by name.
+    """Return the most important facts of a report, by name.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def facts(store: Store, summary: Summary) -> dict[str, str]:
 
 
 def shown_settings(saved: Mapping[str, Any]) -> dict[str, str]:
-    """Return the options of a run that are not at their defaults, without names of folders.
+    """Return the options of a run that differ from their defaults, without names of folders.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def shown_settings(saved: Mapping[str, Any]) -> dict[str, str]:
 
 
 def provenance(store: Store) -> dict[str, str]:
-    """Return where the numbers of a report come from, by name.
+    """Return the provenance of the numbers of a report, by name.
 
     Parameters
     ----------
@@ -195,7 +195,7 @@ class Card(NamedTuple):
     store : str
         Name of the store, with its folder relative to the others.
     label : str
-        What its options differ in from those of other stores of the source; empty for nothing.
+        Options that differ from those of other stores of the same source; empty without any.
     url : str
         Address of the report, relative to the page.
     facts : sequence of str
@@ -212,7 +212,7 @@ class Card(NamedTuple):
 
 
 def index_html(title: str, cards: Sequence[Card]) -> str:
-    """Return the page that leads to several reports.
+    """Return the page with links to several reports.
 
     Parameters
     ----------
@@ -240,7 +240,7 @@ def index_html(title: str, cards: Sequence[Card]) -> str:
 
 
 def data_url(data: bytes, media_type: str) -> str:
-    """Return a file as an address that holds it.
+    """Return a file as a data URL.
 
     Parameters
     ----------
@@ -252,7 +252,7 @@ def data_url(data: bytes, media_type: str) -> str:
 
 
 def _ramp(options: PictureOptions) -> list[str]:
-    """Return nine colours of the map, as CSS has them; none where the pictures have no colours."""
+    """Return nine colours of the map as CSS colours; none if the pictures have no colour map."""
     if options.style == "reveal":
         return []
     table = colours(options.colormap)
@@ -270,15 +270,15 @@ def _picture(stills: Mapping[Still, bytes], still: Still | None) -> str | None:
 
 
 def _in_script(data: Any) -> str:
-    """Return JSON that cannot end the script element that it stands in."""
+    """Return JSON that cannot end the script element that contains it."""
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
 def _policy(scripts: Iterable[str], styles: Iterable[str]) -> str:
-    """Return a Content-Security-Policy that allows these parts, and no request but for a video.
+    """Return a Content-Security-Policy: only these parts, and no request except for a video.
 
-    Whatever a file's name would slip into the page does not run.
+    A script that a file name injects into the page does not run.
     """
     script, style = (" ".join(map(_hash, texts)) for texts in (scripts, styles))
     return (

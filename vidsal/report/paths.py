@@ -1,4 +1,4 @@
-"""Where pages and exports may lie, and how a page addresses other files."""
+"""Paths of pages and exports, and links from a page to other files."""
 
 import os
 from collections.abc import Sequence
@@ -23,12 +23,12 @@ def page_of(store: Path, output: Path | None) -> Path:
     ----------
     store : Path
     output : Path or None
-        The page or its folder that is asked for.
+        The requested page, or the requested folder of it.
 
     Raises
     ------
     UsageError
-        If it is not named as a page.
+        If the name is not that of a page.
     """
     if output is None or output.is_dir():
         return (output or Path()) / shortened(stem_of(store.resolve()), "_report.html")
@@ -38,20 +38,20 @@ def page_of(store: Path, output: Path | None) -> Path:
 
 
 def pages_of(stores: Sequence[Path], folder: Path, index: Path) -> dict[Path, Path]:
-    """Return the page of each store in a folder: no two are one file, and none is the index.
+    """Return the page of each store in a folder. All pages differ, and none is the index.
 
     Parameters
     ----------
     stores : sequence of Path
-        In `folder` or its folders.
+        Stores in `folder` or its subfolders.
     folder : Path
     index : Path
-        Pages lie in its folder as the stores lie in theirs.
+        The pages have the same positions in its folder as the stores have in `folder`.
     """
     pages, taken = {}, {_as_compared(index)}
     for store in stores:
         inside = index.parent / store.relative_to(folder).parent
-        # As long as the name of the video beside the page may be, which has a number, too.
+        # The longest ending of a video beside the page, which may also have a number.
         longest = "_000_report_video.mp4"
         stem = shortened(stem_of(store), longest).removesuffix(longest)
         names = (f"{stem}{f'_{n:03d}' if n > 1 else ''}_report.html" for n in count(1))
@@ -62,12 +62,12 @@ def pages_of(stores: Sequence[Path], folder: Path, index: Path) -> dict[Path, Pa
 
 
 def _as_compared(path: Path) -> str:
-    """Return a path in the letters in which Windows and macOS compare it."""
+    """Return a path in the form in which Windows and macOS compare it."""
     return str(path).casefold()
 
 
 def claim_result(store: Store, path: Path, *, overwrite: bool) -> None:
-    """Check before any work that a file can be written, and is neither store nor source.
+    """Check before any work that a file can be written, and is neither the store nor its source.
 
     Parameters
     ----------
@@ -75,15 +75,15 @@ def claim_result(store: Store, path: Path, *, overwrite: bool) -> None:
     path : Path
         The file to write.
     overwrite : bool
-        Allow an existing file.
+        Whether an existing file may be replaced.
 
     Raises
     ------
     UsageError
-        If it would lie in the store.
+        If the file would lie in the store.
     VidsalError
-        If it is the source, or one of its files, where they lay; or as for
-        `vidsal.runtime.atomic_write.claim`.
+        If the file is the source, or one of its files, at the original location; and as
+        `vidsal.runtime.atomic_write.claim` raises it.
     """
     require_outside(store, path)
     source = store.about["source"]
@@ -93,7 +93,7 @@ def claim_result(store: Store, path: Path, *, overwrite: bool) -> None:
 
 
 def address(target: Path, page: Path) -> str:
-    """Return the address of a file as a page names it.
+    """Return the address with which a page links a file.
 
     Parameters
     ----------
@@ -104,12 +104,12 @@ def address(target: Path, page: Path) -> str:
         relative = os.path.relpath(target.resolve(), page.resolve().parent)
         return quoted(Path(relative).as_posix())
     except ValueError:
-        # On another drive of Windows.
+        # The file is on another drive of Windows.
         return target.resolve().as_uri()
 
 
 def quoted(name: str) -> str:
-    """Return a relative path as an address has it, also one whose bytes are no text.
+    """Return a relative path quoted for an address. Its bytes need not be valid text.
 
     Parameters
     ----------

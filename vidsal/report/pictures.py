@@ -1,4 +1,4 @@
-"""The video and the stills of a report, drawn of a source, or of the stored maps alone."""
+"""The video and the stills of a report, drawn from a source, or from the stored maps alone."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -18,20 +18,22 @@ from vidsal.store.reader import Store
 from vidsal.stored.source import check_all, with_stored
 from vidsal.types import Frame, Rgb
 
-# Width of the video, in pixels, and its quality: the overlay is smooth, and small files can be
-# sent. 60 is CRF 26.
+# Width of the video in pixels, and its quality. Both are low, because the overlay is smooth and
+# the files should be small enough to send. 60 is CRF 26.
 VIDEO_WIDTH_PX, _VIDEO_QUALITY = 640, 60
-# Widths of stills, twice those of the page, for fine displays. A photo has the page to itself.
+# Widths of stills: twice their widths on the page, for displays of high resolution. A photo uses
+# the whole width of the page.
 MOMENT_WIDTH_PX, _STRIP_WIDTH_PX, _PHOTO_WIDTH_PX = 480, 240, 1280
 _JPEG_QUALITY = 80
-# Pictures of the strip of scenes: as many as fit side by side on a wide screen, and one a scene.
+# Pictures of the strip of scenes: as many as fit side by side on a wide screen, but at least one
+# per scene.
 _STRIP = 12
-# Scenes with a picture, the longest ones. More would be slivers, and the page would grow by
-# megabytes.
+# Largest number of scenes with a picture; the longest scenes have one. More pictures would be
+# slivers, and the page would grow by megabytes.
 _MOST_PICTURED = 150
 
 
-# Place in the store, time in seconds, picture.
+# Position in the store, time in seconds, picture.
 Drawn = tuple[int, float, Rgb]
 
 
@@ -41,9 +43,9 @@ class Still(NamedTuple):
     Attributes
     ----------
     place : int
-        Of its frame in the store.
+        Position of its frame in the store.
     width_px : int
-        At most.
+        Largest width.
     """
 
     place: int
@@ -56,9 +58,9 @@ class StripCell(NamedTuple):
     Attributes
     ----------
     scene : int
-        Its number.
+        Number of the scene.
     begin_s, end_s : float
-        The part.
+        Start and end of the part.
     still : Still or None
         A picture from its middle.
     """
@@ -70,7 +72,7 @@ class StripCell(NamedTuple):
 
 
 def strip_of(summary: Summary) -> list[StripCell]:
-    """Return the strip of scenes: each is one or more cells, of about the same duration.
+    """Return the strip of scenes. Each scene is one or more cells of about the same duration.
 
     Parameters
     ----------
@@ -96,7 +98,7 @@ def _cells(
         begin_s = scene.begin_s + length_s * n / count
         end_s = scene.begin_s + length_s * (n + 1) / count
         place = int(summary.curves.time_s.searchsorted((begin_s + end_s) / 2, side="right")) - 1
-        # Not the first frame of a scene, which has no motion yet.
+        # Avoid the first frame of a scene, which has no motion yet.
         place = min(max(place, scene.first + 1), scene.stop - 1)
         still = Still(place, _STRIP_WIDTH_PX) if is_pictured else None
         yield StripCell(scene.number, begin_s, end_s, still)
@@ -118,7 +120,7 @@ def stills_of(summary: Summary, strip: Sequence[StripCell]) -> set[Still]:
 
 
 def cover_of(summary: Summary) -> Still:
-    """Return the still that stands for the whole: the strongest moment, or the middle.
+    """Return the still that represents the whole: the strongest moment, or the middle.
 
     Parameters
     ----------
@@ -138,13 +140,13 @@ def draw_pictures(
     video: Path | None,
     progress: Progress,
 ) -> dict[Still, bytes]:
-    """Draw the overlay of all frames, small; write the video and return the stills.
+    """Draw small overlays of all frames; write the video and return the stills.
 
     Parameters
     ----------
     store : Store
     source : Source or None
-        Without one, stills are of the maps alone, and there is no video.
+        Without a source, the stills show the maps alone, and there is no video.
     stills : set of Still
     video : Path or None
         The video to write, if any.
@@ -174,7 +176,7 @@ def draw_pictures(
 
 @contextmanager
 def _video_of(path: Path, source: Source) -> Iterator[Callable[[Rgb, float], None]]:
-    """Lend what writes the pictures of a video without sound."""
+    """Lend a function that writes the pictures of a video without sound."""
     options = OutputOptions(output=path, quality=_VIDEO_QUALITY, audio=False)
     with video_sink(path, source.info, options) as sink:
         yield sink.write
@@ -183,7 +185,7 @@ def _video_of(path: Path, source: Source) -> Iterator[Callable[[Rgb, float], Non
 def _jpegs(
     pictures: Iterable[Drawn], stills: set[Still], write: Callable[[Rgb, float], None]
 ) -> dict[Still, bytes]:
-    """Write pictures as they come; return those that are stills as JPEG files."""
+    """Write pictures as they arrive; return the stills among them as JPEG files."""
     found: dict[Still, bytes] = {}
     for place, time_s, picture in pictures:
         write(picture, time_s)
@@ -198,7 +200,7 @@ def jpeg(picture: Rgb, width_px: int) -> bytes:
     ----------
     picture : (H, W, 3) uint8 array
     width_px : int
-        Wider pictures are made smaller.
+        Wider pictures are reduced to this width.
     """
     import imageio.v3 as iio
 
@@ -212,7 +214,7 @@ def jpeg(picture: Rgb, width_px: int) -> bytes:
 
 
 def _overlays(store: Store, frames: Iterable[Frame], source: Source) -> Iterator[Drawn]:
-    """Yield place, time and small overlay of each frame."""
+    """Yield position, time and small overlay of each frame."""
     settings, count = store.settings, 0
     limit_px = VIDEO_WIDTH_PX if source.info.fps else _PHOTO_WIDTH_PX
     for place, (frame, stored) in enumerate(with_stored(store, frames, without=("gradient",))):
@@ -224,12 +226,12 @@ def _overlays(store: Store, frames: Iterable[Frame], source: Source) -> Iterator
         )  # fmt: skip
         count += 1
         yield place, frame.time_s, even(drawn)
-    # Before anything gets its final name.
+    # This check comes before any file gets its final name.
     check_all(store, source, count)
 
 
 def _map_pictures(store: Store, places: set[int]) -> Iterator[Drawn]:
-    """Yield place, time and map of some frames."""
+    """Yield position, time and map of some frames."""
     size = store.about["height_px"], store.about["width_px"]
     settings = store.settings
     limit_px = VIDEO_WIDTH_PX if store.about.get("fps") else _PHOTO_WIDTH_PX

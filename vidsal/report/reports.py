@@ -35,11 +35,11 @@ from vidsal.types import SourceInfo
 
 log = logging.getLogger(__name__)
 
-# A longer video lies beside its report. Base64 makes it a third larger, and many mail servers take
-# no more than 25 MB.
+# A larger video is written beside its report. Base64 makes it a third larger, and many mail servers
+# accept no more than 25 MB.
 _LARGEST_EMBEDDED = 16 * 1024 * 1024
-# A linked video may be this much shorter or longer than what was analysed: sound that ends later,
-# a last frame of another length.
+# A linked video may be this much shorter or longer than the analysed part, because its sound ends
+# later, or its last frame has another length.
 _TOLERANCE_S = 0.5
 _NO_SOURCE = "The source was not at hand when this page was written: pictures show the maps alone."
 
@@ -53,7 +53,7 @@ class Written(NamedTuple):
     summary : Summary
     store : Store
     picture : bytes
-        A JPEG file that stands for it.
+        A JPEG file that represents the report.
     """
 
     path: Path
@@ -72,7 +72,7 @@ def report_store(
     overwrite: bool = False,
     progress: bool | Progress = True,
 ) -> Path:
-    """Write a page that shows a stored analysis, as ``vidsal report`` does.
+    """Write an HTML page of a stored analysis, as ``vidsal report`` does.
 
     TensorFlow is not loaded.
 
@@ -81,17 +81,17 @@ def report_store(
     store : Store, str or Path
         A store (folder or zip file) that ``vidsal run --keep`` wrote, or what
         `vidsal.open_store` returns, or a folder of several stores: each gets a report, and an
-        index leads to them.
+        index links the reports.
     output : str or Path, optional
         The HTML file. By default ``<name>_report.html`` in the current folder, and for several
         stores ``index.html`` in their folder.
     source : str or path-like, optional
-        The source, if it does not lie where it was. Without a source, the report shows the maps
-        alone.
+        The source, if it was moved. Without a source, the report shows the maps alone.
     video : str or Path, optional
         A video to link, such as the one of the run; by default a small one is drawn.
     embed : bool
-        Put the small video into the page if it has up to 16 MB; otherwise it lies beside it.
+        Put the small video into the page if it has up to 16 MB. Otherwise it is written beside
+        the page.
     overwrite : bool
         Replace files that exist.
     progress : bool or callable
@@ -105,7 +105,7 @@ def report_store(
     Raises
     ------
     UsageError
-        If an argument is invalid, or does not fit the store.
+        If an argument is invalid, or does not match the store.
     VidsalError
         If the store, the given source or the given video cannot be used, or a file cannot be
         written. With several stores, the reports of the others are written nevertheless.
@@ -139,11 +139,11 @@ def _report(
         store = stack.enter_context(lent_store(given))
         claim_result(store, page, overwrite=overwrite)
         shown = choose_progress(progress, label=store.source_name) or (lambda items, _: items)
-        # First of all, so that a wrong one is refused at once.
+        # Open the source first, so that a wrong source is rejected at once.
         opened, notes = _opened(store, source, stack)
         clip = None
         if opened is not None:
-            # It may lie elsewhere than when it was analysed.
+            # The source may have moved since the analysis.
             require_apart(opened.info.name, page, opened.info.files)
             if video is None and opened.info.fps:
                 clip = _clip_of(store, page, opened.info, embed=embed, overwrite=overwrite)
@@ -165,12 +165,12 @@ def _report(
 
 
 def _clip_of(store: Store, page: Path, info: SourceInfo, *, embed: bool, overwrite: bool) -> Path:
-    """Return where the drawn video lies if it is not embedded.
+    """Return the path of the drawn video for the case that it is not embedded.
 
     Raises
     ------
     UsageError, VidsalError
-        If it shall lie beside the page, and cannot.
+        If the video must be written beside the page, and cannot be.
     """
     clip = beside(page, "_video.mp4")
     try:
@@ -179,13 +179,13 @@ def _clip_of(store: Store, page: Path, info: SourceInfo, *, embed: bool, overwri
     except VidsalError:
         if not embed:
             raise
-        # Most videos fit into the page. If this one does not, what is there stays.
+        # Most videos fit into the page. If this one does not, the existing file stays.
         return free_names(clip)[0]
     return clip
 
 
 def _opened(store: Store, source: Any, stack: ExitStack) -> tuple[Source | None, list[str]]:
-    """Return the open source of a store, if it can be had, and notes on what is missing."""
+    """Return the open source of a store, if it is available, and notes on what is missing."""
     try:
         return stack.enter_context(source_of(store, store.settings, source)), []
     except VidsalError as error:
@@ -196,7 +196,7 @@ def _opened(store: Store, source: Any, stack: ExitStack) -> tuple[Source | None,
 
 
 def _film(part: Path, clip: Path, summary: Summary, *, embed: bool) -> Film:
-    """Return the drawn video of a report, embedded if it may be and is small enough."""
+    """Return the drawn video of a report, embedded if this is allowed and it is small enough."""
     size = part.stat().st_size
     if embed and size <= _LARGEST_EMBEDDED:
         return Film(part.read_bytes(), "", -summary.begin_s)
@@ -214,9 +214,9 @@ def _linked(video: Path, page: Path, summary: Summary) -> Film:
     Raises
     ------
     UsageError
-        If the store is of a photo.
+        If the store contains a photo.
     VidsalError
-        If it is no video, or has another duration than what was analysed.
+        If the file is not a video, or its duration differs from that of the analysed part.
     """
     if summary.fps is None:
         raise UsageError(f"{option('video', str(video))}: {summary.name} is a photo")
@@ -230,7 +230,7 @@ def _linked(video: Path, page: Path, summary: Summary) -> Film:
     if abs(length_s - analysed_s) <= _TOLERANCE_S:
         shift_s = first_s - summary.begin_s
     elif length_s >= summary.end_s - _TOLERANCE_S:
-        # The whole of the source, of which a part was analysed.
+        # The video shows the whole source, and only a part was analysed.
         shift_s = first_s
     else:
         raise VidsalError(
@@ -248,7 +248,7 @@ def _index(
     overwrite: bool,
     progress: bool | Progress,
 ) -> Path:
-    """Write the reports of the stores in a folder, and the index that leads to them."""
+    """Write the reports of the stores in a folder, and the index with links to them."""
     stores = sorted(_stores_in(folder))
     if not stores:
         raise VidsalError(f"{folder} has no stores: vidsal run --keep NAME.vidsal writes one")
@@ -274,7 +274,7 @@ def _index(
 
 def _cards(written: Mapping[Path, Written], index: Path) -> list[Card]:
     """Return the cards of reports, by the paths of their stores relative to a folder."""
-    # A store may lie there twice, as a folder and as a zip file.
+    # A folder may contain a store twice, as a folder and as a zip file.
     stems = Counter(path.with_name(stem_of(path)) for path in written)
     labels = _differences([one.store for one in written.values()])
     cards = []
@@ -291,7 +291,7 @@ def _cards(written: Mapping[Path, Written], index: Path) -> list[Card]:
 
 
 def _differences(stores: Sequence[Store]) -> list[str]:
-    """Return what the options of each store differ in from those of others of its source."""
+    """Return, for each store, the options that differ between the stores of its source."""
     by_source: dict[str, list[int]] = {}
     for n, store in enumerate(stores):
         source = store.about["source"]
@@ -304,10 +304,10 @@ def _differences(stores: Sequence[Store]) -> list[str]:
 
 
 def _stores_in(folder: Path) -> Iterator[Path]:
-    """Yield the stores in a folder and its folders, but nothing inside of stores."""
+    """Yield the stores in a folder and its subfolders, without a search inside of stores."""
     for root, folders, files in os.walk(folder):
         paths = [Path(root, name) for name in (*folders, *files)]
-        # A file of this name that is no whole zip file is a damaged store.
+        # A file with such a name is a damaged store if it is not a complete zip file.
         stores = {
             path for path in paths if is_store_name(path) and (path.is_file() or is_store(path))
         }

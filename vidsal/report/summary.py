@@ -1,4 +1,4 @@
-"""What a report says about a stored analysis: its curves, scenes and moments."""
+"""The content of a report of a stored analysis: curves, scenes and moments."""
 
 import math
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from vidsal.saliency.fusion_stage import QUIET_SPEED
 from vidsal.saliency.scenes import scene_numbers
 from vidsal.store.reader import Store
 
-# Digits of numbers in files: below what can be seen, and enough to compute with.
+# Significant digits of numbers in files: enough for computations, and too fine to be seen.
 _DIGITS = 5
 
 
@@ -28,15 +28,15 @@ class Scene:
     number : int
         From 1.
     first, stop : int
-        Places of its frames in the store: `first` to `stop` - 1.
+        Positions of its frames in the store: `first` to `stop` - 1.
     begin_s, end_s : float
         Seconds.
     speed_p99, moving_share, camera_speed, concentration : float
-        Means of the curves, see `vidsal.report.measures.Curves`; NaN where there is none.
+        Means of the curves, see `vidsal.report.measures.Curves`; NaN if there is none.
     class_name : str
-        The most likely class in the mean, empty if none reaches 10 %, as in captions.
+        The class with the highest mean probability; empty if none reaches 10 %, as in captions.
     probability : float
-        Its mean probability; NaN without one.
+        Mean probability of this class; NaN without one.
     """
 
     number: int
@@ -59,14 +59,14 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A frame in which something moves fast; numbers as in `Scene`, of this frame alone.
+    """A frame with fast motion. Numbers are as in `Scene`, for this frame alone.
 
     Attributes
     ----------
     number : int
         From 1, in order of time.
     place : int
-        Of the frame in the store.
+        Position of the frame in the store.
     frame : int
         Number of the frame in its source.
     scene : int
@@ -101,7 +101,7 @@ class Summary:
     fps : Fraction or None
         ``None`` for a photo.
     end_s : float
-        When the last frame ends; 0 for a photo.
+        End of the last frame; 0 for a photo.
     curves : Curves
     scenes : tuple of Scene
         Without gaps, in order; a photo has none.
@@ -137,7 +137,7 @@ def summary_of(store: Store) -> Summary:
     curves = curves_of(store)
     fps = Fraction(store.about["fps"]) if store.about.get("fps") else None
     end_s = float(curves.time_s[-1]) + (float(1 / fps) if fps else 0.0)
-    # A photo has no time, and so neither scenes nor moments.
+    # A photo has no time, so it has no scenes and no moments.
     scene_of = 1 + scene_numbers(curves.event if fps else ())
     starts = np.flatnonzero(np.diff(scene_of, prepend=0)).tolist()
     scenes = tuple(
@@ -163,7 +163,7 @@ def _scene(number: int, first: int, stop: int, curves: Curves, end_s: float) -> 
 
 
 def _means(curves: Curves, first: int, stop: int) -> tuple[Any, ...]:
-    """Return the means of some frames: four curves, and the likeliest class if it is no guess."""
+    """Return the means of some frames: four curves, and the likeliest class from `UNSURE` on."""
     part = slice(first, stop)
     numbers = [
         _mean(values[part])
@@ -179,13 +179,13 @@ def _means(curves: Curves, first: int, stop: int) -> tuple[Any, ...]:
 
 
 def _mean(values: Values) -> float:
-    """Return the mean of the values that exist, NaN if none does."""
+    """Return the mean of the values that are not NaN; NaN if there are none."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else float("nan")
 
 
 def plain(row: Scene | Moment) -> dict[str, Any]:
-    """Return a scene or moment as JSON and CSV hold it: ``None`` for unknown numbers.
+    """Return a scene or moment for JSON and CSV, with ``None`` for unknown numbers.
 
     Parameters
     ----------
@@ -197,12 +197,12 @@ def plain(row: Scene | Moment) -> dict[str, Any]:
 def _plain(name: str, value: Any) -> Any:
     if not isinstance(value, float):
         return value
-    # Times are exact to the microsecond, however late they are.
+    # All times are exact to the microsecond, also late ones.
     return round(value, 6) if name.endswith("_s") else _number(value)
 
 
 def numbers(values: Values) -> list[float | None]:
-    """Return numbers as JSON holds them, with five significant digits; ``None`` for NaN.
+    """Return numbers for JSON, with five significant digits and ``None`` for NaN.
 
     Parameters
     ----------

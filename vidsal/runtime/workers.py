@@ -1,4 +1,4 @@
-"""Work in other processes, one task at a time in each: a worker that dies costs its own task."""
+"""Work in other processes, one task at a time in each. If a worker dies, only its task is lost."""
 
 import logging
 import logging.handlers
@@ -16,7 +16,7 @@ from typing import Any
 
 from vidsal.errors import VidsalError
 
-# Seconds that a worker gets to remove its unfinished files, before it is killed.
+# Seconds that a worker has to remove its unfinished files before it is killed.
 _GRACE_S = 10.0
 
 
@@ -28,9 +28,9 @@ class Done:
     ----------
     task : object
     result : object
-        What the work returned.
+        Return value of the work.
     death : str
-        How the worker ended instead, such as "was killed by signal 9"; usually empty.
+        How the worker died, such as "was killed by signal 9". Empty if the work returned.
     """
 
     task: Any
@@ -40,7 +40,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What a worker said about a task that it is at.
+    """A message of a worker about its current task.
 
     Attributes
     ----------
@@ -53,29 +53,30 @@ class News:
     value: Any
 
 
-# Does a task; gets a function that sends news to the first process. If it has a method `close`, the
-# worker calls that at its end.
+# Does a task. The second argument is a function that sends news to the first process. If the work
+# has a method `close`, the worker calls it at its end.
 Work = Callable[[Any, Callable[[Any], None]], Any]
 
 
 def in_workers(
     make_work: Callable[[], Work], take: Callable[[], Any | None], count: int
 ) -> Generator[Done | News, None, None]:
-    """Do tasks in processes of their own; yield news, and the end of each task as it comes.
+    """Do tasks in separate processes; yield news, and the end of each task as it arrives.
 
-    The processes share the cores: the libraries of each use its share of threads.
+    The processes share the cores: the libraries of each process use a share of the threads.
 
-    Processes are started afresh ("spawn"), so that they share nothing with this one. What they log
-    under "vidsal" is logged here. At the end, or when the generator is closed, no worker is left: a
-    task that is interrupted gets KeyboardInterrupt, and some seconds to remove its files.
+    Processes are started with "spawn", so that they share nothing with this process. Messages that
+    they log under "vidsal" are logged here. At the end, or when the generator is closed, no worker
+    is left. An interrupted task gets KeyboardInterrupt, and has some seconds to remove its files.
 
     Parameters
     ----------
     make_work : callable
-        Returns the work; called once in each worker. It must be importable there.
+        Returns the work. It is called once in each worker, and must be importable there.
     take : callable
         Returns the next argument of the work, which must be picklable, or None if none is ready
-        now. It is asked again after each end of a task; once no worker is at one, the rest is over.
+        now. It is called again after each end of a task. When it returns None and no worker has a
+        task, the work is over.
     count : int
         Number of processes, at most.
 
@@ -97,7 +98,7 @@ def in_workers(
 
 
 class _Pool:
-    """Workers, at most so many; each is at one task, or waits for one."""
+    """A limited number of workers. Each one does a task, or waits for one."""
 
     def __init__(self, make_work: Callable[[], Work], count: int) -> None:
         self._make_work, self._count = make_work, count
@@ -106,11 +107,11 @@ class _Pool:
 
     @property
     def is_busy(self) -> bool:
-        """Whether a worker is at a task."""
+        """Whether a worker has a task."""
         return any(one.is_busy for one in self._workers.values())
 
     def feed(self, take: Callable[[], Any | None]) -> None:
-        """Give tasks to workers that wait, and to new ones."""
+        """Give tasks to waiting workers, and to new ones."""
         idle = [one for one in self._workers.values() if not one.is_busy]
         while idle or len(self._workers) < self._count:
             if (task := take()) is None:
@@ -120,7 +121,7 @@ class _Pool:
             worker.begin(task)
 
     def events(self) -> Iterator[Done | News]:
-        """Wait until workers say something; yield what matters to others."""
+        """Wait for messages of workers; yield news and ends of tasks."""
         for connection in wait(list(self._workers)):
             worker = self._workers[connection]
             try:
@@ -141,7 +142,7 @@ class _Pool:
                 yield Done(worker.task, value)
 
     def close(self) -> None:
-        """End all workers; a task that one is at is interrupted."""
+        """End all workers. Their current tasks are interrupted."""
         for worker in self._workers.values():
             worker.dismiss()
         deadline_s = time.monotonic() + _GRACE_S
@@ -150,7 +151,7 @@ class _Pool:
 
 
 class _Worker:
-    """One process, and the task that it is at, or was at last."""
+    """One process, and its current or last task."""
 
     def __init__(self, make_work: Callable[[], Work], threads: int) -> None:
         context = get_context("spawn")
@@ -169,14 +170,14 @@ class _Worker:
         self.is_busy = self.is_ready = False
 
     def begin(self, task: Any) -> None:
-        """Send a task."""
+        """Send a task to the process."""
         self.task, self.is_busy = task, True
-        # A worker that has died is noticed where its answer is read.
+        # A dead worker is noticed when its answer is read.
         with suppress(OSError):
             self.connection.send(task)
 
     def death(self) -> str:
-        """Wait until the process has ended; return how it did.
+        """Wait until the process has ended; return how it ended.
 
         Raises
         ------
@@ -196,7 +197,7 @@ class _Worker:
         return how
 
     def dismiss(self) -> None:
-        """Ask the process to end, also in the middle of a task."""
+        """Ask the process to end, even in the middle of a task."""
         if self.is_busy and self._process.is_alive():
             self._process.terminate()
         elif not self.is_busy:
@@ -216,13 +217,13 @@ class _Worker:
 def _inherited(variables: Mapping[str, str]) -> Generator[None, None, None]:
     """Let a process that is started in the block inherit variables, and ignore Ctrl-C.
 
-    Ctrl-C is for the first process, which tells the others. Until they can listen, they would die
-    of it with a traceback.
+    Only the first process handles Ctrl-C, and it tells the other processes. Before these can
+    receive messages, Ctrl-C would end them with a traceback.
     """
     added = {name: value for name, value in variables.items() if name not in os.environ}
     os.environ |= added
     before: Any = None
-    # Signals can be set in the main thread alone.
+    # Signal handlers can be set only in the main thread.
     with suppress(ValueError):
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -235,9 +236,9 @@ def _inherited(variables: Mapping[str, str]) -> Generator[None, None, None]:
 
 
 def _serve(make_work: Callable[[], Work], threads: int, connection: Connection, level: int) -> None:
-    """Do tasks until the other side closes the connection; runs in the worker."""
+    """Do tasks until the other side closes the connection. Runs in the worker."""
     if hasattr(os, "setsid"):
-        # A closed terminal reaches the first process alone, too.
+        # With this the signal of a closed terminal also reaches only the first process.
         os.setsid()
     _interrupt_when_asked()
     lock = threading.Lock()
@@ -260,7 +261,7 @@ def _serve(make_work: Callable[[], Work], threads: int, connection: Connection, 
 
 
 def _interrupt_when_asked() -> None:
-    """Turn a request to end into KeyboardInterrupt, once; make one if the first process dies."""
+    """Turn the first request to end, or the death of the first process, into KeyboardInterrupt."""
 
     def interrupt(*_: object) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -278,7 +279,7 @@ def _interrupt_when_asked() -> None:
 
 
 def _log_through(send: Callable[[logging.LogRecord], None], level: int) -> None:
-    """Send what is logged to the first process."""
+    """Send log messages to the first process."""
 
     class Sending(logging.handlers.QueueHandler):
         def enqueue(self, record: logging.LogRecord) -> None:
@@ -290,19 +291,19 @@ def _log_through(send: Callable[[logging.LogRecord], None], level: int) -> None:
 
 
 def usable_cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def prepare_worker(threads: int) -> None:
-    """Prepare a process that works at tasks beside others; `thread_variables` were set before.
+    """Prepare a process that works beside others. `thread_variables` must be set before.
 
     Parameters
     ----------
     threads : int
-        Threads that OpenCV uses.
+        Number of threads for OpenCV.
     """
     from vidsal.runtime.allocation import keep_freed
     from vidsal.runtime.opencv import cv2
@@ -312,7 +313,7 @@ def prepare_worker(threads: int) -> None:
 
 
 def thread_variables(threads: int) -> dict[str, str]:
-    """Return the variables by which libraries use so many threads each.
+    """Return the environment variables that limit the threads of libraries.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a store says of its run, beside the values of the frames."""
+"""Description of a run in its store, besides the values of the frames."""
 
 import dataclasses
 import json
@@ -11,23 +11,23 @@ from vidsal.types import SourceInfo
 
 log = logging.getLogger(__name__)
 
-# Options of a run that its store does not keep.
+# Options of a run that are not saved in its store.
 _NOT_SAVED = ("output", "table", "maps", "keep", "overwrite", "skip_existing", "resume")
-# Options that are meant for the videos of a folder, and do not act on its photos.
+# Options for the videos of a folder. They have no effect on its photos.
 _NOT_OF_PHOTOS = ("start", "end", "duration", "every", "fps", "sequence")
 
 
 def description(
     info: SourceInfo, settings: Settings, class_names: tuple[str, ...]
 ) -> dict[str, Any]:
-    """Return what holds for all frames of a run: its source and its settings.
+    """Return the values that apply to all frames of a run: its source and its settings.
 
     Parameters
     ----------
     info : SourceInfo
     settings : Settings
     class_names : tuple of str
-        Of the network; empty without one.
+        Names of the network's classes; empty without a network.
 
     Raises
     ------
@@ -48,15 +48,15 @@ def description(
 
 
 def saved_settings(settings: Settings, *, is_photo: bool = False) -> dict[str, Any]:
-    """Return the options of a run that are not at their defaults, as JSON holds them.
+    """Return the options of a run that differ from their defaults, for JSON.
 
-    Where the run wrote its results, and what it did with earlier ones, is left out.
+    Options that name the results, or say what happens to earlier results, are left out.
 
     Parameters
     ----------
     settings : Settings
     is_photo : bool
-        Leave out the options of time as well, which act on the videos beside a photo.
+        Also leave out the options of time, because they affect only videos.
     """
     left_out = (*_NOT_SAVED, *(_NOT_OF_PHOTOS if is_photo else ()))
     values: dict[str, Any] = {}

@@ -35,9 +35,9 @@ log = logging.getLogger(__name__)
 TABLE, _MAPS, _STORE = "table.csv", "maps", "store"
 # A file of the result with the number of its frames.
 _FRAMES = "frames"
-# A file of the result that exists once the maps of an earlier run are removed from their folder.
+# A file of the result. It exists when the maps of an earlier run have been removed from the folder.
 _CLEARED = "cleared"
-# A file of the result that exists once the store has its final name. Segments are removed later.
+# A file of the result. It exists when the store has its final name. Segments are removed later.
 _KEPT = "kept"
 
 
@@ -48,14 +48,14 @@ def open_segments(
     output: Path,
     identity: Mapping[str, str],
 ) -> Iterator["SegmentWriter"]:
-    """Lend a writer of segments, which are joined when the block ends well.
+    """Lend a writer of segments. They are joined when the block ends without error.
 
-    After any other end the finished segments stay, and the next call continues after them.
+    Otherwise the finished segments stay, and the next call continues after them.
 
     Parameters
     ----------
     info : SourceInfo
-        Describes a file; ``fps`` must be known.
+        Information about a file; ``fps`` must be known.
     settings : Settings
     output : Path
     identity : mapping of str to str
@@ -70,7 +70,7 @@ def open_segments(
     VidsalError
         If there are segments of a different run, or the output cannot be written.
     KeyboardInterrupt
-        The one of the block, with a message that says how to resume.
+        The interrupt of the block, with a message that says how to resume.
     """
     with open_checkpoint(output, identity) as checkpoint:
         writer = SegmentWriter(checkpoint, info, settings, output)
@@ -101,11 +101,11 @@ class SegmentWriter:
     Attributes
     ----------
     frames : int
-        Number of frames written, those of interrupted runs included.
+        Number of frames written, including those of interrupted runs.
     is_over : bool
         Whether the end of the source was reached.
     class_names : tuple of str
-        Of the network, for a store; to be set before the first frame.
+        Names of the network's classes, for a store. Must be set before the first frame.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class SegmentWriter:
 
     @property
     def flicker_mean(self) -> float:
-        """Mean change of the display scale from frame to frame, as a share."""
+        """Mean relative change of the display scale from frame to frame."""
         return self._state.flicker.mean
 
     def write(self, saliency: Saliency, picture: Rgb, stream_state: bytes | None) -> None:
@@ -167,7 +167,7 @@ class SegmentWriter:
         Raises
         ------
         VidsalError
-            If it cannot be written.
+            If the file cannot be written.
         """
         current = self._open_current()
         current.write(saliency, picture)
@@ -224,7 +224,7 @@ class SegmentWriter:
             return
         if not self.frames:
             raise VidsalError(f"{self._info.name}: there are no frames, so nothing was written")
-        # A segment without frames may still encode pictures that the timeline holds.
+        # A segment without frames may still encode pictures that the timeline holds back.
         current = self._open_current()
         try:
             self._finish_segment(current, is_last=True)
@@ -270,11 +270,11 @@ class SegmentWriter:
     def _deliver_store(self, path: Path) -> None:
         """Join the stores of all segments at the final path."""
         folder = self._checkpoint.folder
-        # A run that continues after `kill -9` finds what was begun. No other run has this number as
-        # long as the checkpoint is locked.
+        # A run that continues after `kill -9` finds the unfinished store by this number. No other
+        # run has this number as long as the checkpoint is locked.
         owner = f"{zlib.crc32(os.fsencode(self._output.absolute())):08x}"
         with new_store(path, owner) as joined:
-            # A last segment may have no frames, and no store.
+            # The last segment may have no frames, and so no store.
             frames = join_stores(sorted(folder.glob(f"[0-9]*/{_STORE}")), joined, path)
             if frames != self.frames:
                 raise VidsalError(
@@ -284,7 +284,7 @@ class SegmentWriter:
             with writing(path):
                 flush_folder(joined)
         with writing(path):
-            # The segments are removed next: the name must be on the disk, too.
+            # The segments are removed next, so the new name must be on the disk before.
             flush(path.parent)
 
     def _join_video(self, folder: Path) -> None:
@@ -305,13 +305,13 @@ class OpenSegment:
     Parameters
     ----------
     folder : Path
-        Of its files.
+        Folder of its files.
     video : VideoEncoder
     info : SourceInfo
     settings : Settings
         ``table``, ``maps`` and ``keep`` say what is written beside the video.
     about : dict
-        What a store says of its run.
+        Description of the run for the store.
     """
 
     def __init__(
@@ -360,7 +360,7 @@ class OpenSegment:
         Raises
         ------
         VidsalError
-            If the video is not the expected one.
+            If the video is not as expected.
         """
         video = self.video
         if info is not None:
@@ -388,12 +388,12 @@ class OpenSegment:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close the files; the folder stays unfinished. Takes what ``__exit__`` gets.
+        """Close the files; the folder stays unfinished. Takes the arguments of ``__exit__``.
 
         Parameters
         ----------
         kind, error, trace
-            Of the error that ended the work.
+            Type, value and traceback of the error that ended the work.
         """
         self._stack.__exit__(kind, error, trace)
 
@@ -418,13 +418,13 @@ def join_videos(
     VidsalError
         If ffmpeg fails.
     """
-    # Times are rounded from the beginning: rounding errors that add up over an hour would look
-    # like another frame rate.
+    # Each time is rounded relative to the beginning. Otherwise rounding errors would add up, and
+    # look like another frame rate after an hour.
     counts = accumulate(one.metadata["encoded"] for one in segments)
     ends_us = [0, *(round(count * 1_000_000 / fps) for count in counts)]
     lines = ["ffconcat version 1.0"]
     for segment, begin, end in zip(segments, ends_us, ends_us[1:], strict=False):
-        # Relative to the script: the absolute path may contain a quote or a line break.
+        # The path is relative to the script: an absolute path may contain a quote or a line break.
         path = Path(os.path.relpath(segment.folder, result.parent)) / f"video{result.suffix}"
         lines += [f"file '{path.as_posix()}'", f"duration {end - begin}us"]
     script = result.with_suffix(".txt")
@@ -435,14 +435,14 @@ def join_videos(
          "-i", ffmpeg.file_url(script.name), "-map", "0:v:0", "-c", "copy",
          *codecs.container_args(result, codecs.codec_of(result, options.codec), fps),
          ffmpeg.file_url(result.name)],
-        # ffmpeg reads the path of a script as a URL, which # or ? would end.
+        # ffmpeg reads the path of a script as a URL, and # or ? would end a URL.
         folder=script.parent,
     )  # fmt: skip
     script.unlink()
 
 
 def join_tables(tables: Sequence[Path], result: Path) -> None:
-    """Concatenate tables, with one header.
+    """Concatenate tables and keep one header.
 
     Parameters
     ----------
@@ -452,7 +452,7 @@ def join_tables(tables: Sequence[Path], result: Path) -> None:
     Raises
     ------
     VidsalError
-        If it cannot be written.
+        If the file cannot be written.
     """
     with writing(result), result.open("wb") as file:
         for n, table in enumerate(tables):
@@ -464,7 +464,7 @@ def join_tables(tables: Sequence[Path], result: Path) -> None:
 
 
 def _deliver_maps(segments: Path, result: Path, folder: Path) -> None:
-    """Move the maps of all segments to their folder; an interrupted call may have moved some."""
+    """Move the maps of all segments to their folder. An interrupted call may have moved some."""
     with writing(folder):
         if not (result / _CLEARED).exists():
             remove_maps(folder)

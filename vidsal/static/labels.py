@@ -1,4 +1,4 @@
-"""Names of classes, and the search for the class that a user names."""
+"""Names of classes, and the search for a class by name."""
 
 import re
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ from vidsal.errors import UsageError, VidsalError, option
 from vidsal.static.suggestions import did_you_mean, folded, suggest_classes, told_apart
 from vidsal.types import Target
 
-# The target auto: the sum of the five largest scores predicts where people look better than the
-# largest score alone (docs/benchmarks.md, "Which score").
+# Number of classes of the target auto. The sum of the five largest scores predicts where people
+# look better than the largest score alone (docs/benchmarks.md, "Which score").
 _AUTO_TOP = 5
 
 
@@ -29,7 +29,7 @@ class NamedClass:
     wnid : str
         WordNet identifier, such as n02123045; for other classes ``class0`` and so on.
     synonyms : tuple of str
-        Names; the first one is shown.
+        Names of the class; the first one is shown.
     """
 
     index: int
@@ -38,7 +38,7 @@ class NamedClass:
 
     @property
     def name(self) -> str:
-        """The first of its names, which is shown."""
+        """The name that is shown: the first of the synonyms."""
         return self.synonyms[0]
 
 
@@ -51,25 +51,25 @@ def imagenet_classes() -> tuple[NamedClass, ...]:
 
 
 def find_target(text: str, classes: Sequence[NamedClass] | None = None) -> Target:
-    """Return the target that a text means.
+    """Return the target that a text describes.
 
     Parameters
     ----------
     text : str
         ``auto`` (``top5``; with fewer than 25 classes a fifth of them, at least ``top1``),
         ``top1``, ``topN``, ``lock``, an index (``281``), a WordNet identifier, or a name.
-        Case, space, hyphen and underscore make no difference.
+        Case, space, hyphen and underscore are ignored.
     classes : sequence of NamedClass, optional
         The network's classes; ImageNet's by default.
 
     Raises
     ------
     UsageError
-        If there is no such class, with the nearest names; or if several classes share the name.
+        If there is no such class (the message has the nearest names), or if several have the name.
     """
     classes = imagenet_classes() if classes is None else classes
     if folded(text) == "auto":
-        # The sum of all scores, or of nearly all, explains no class.
+        # The sum of all, or nearly all, scores does not explain any class.
         return Target(top=max(1, min(_AUTO_TOP, len(classes) // _AUTO_TOP)))
     if folded(text) == "lock":
         return Target(is_locked=True)
@@ -88,12 +88,12 @@ def find_target(text: str, classes: Sequence[NamedClass] | None = None) -> Targe
 
 
 def summed(text: str) -> int | None:
-    """Return N for the target ``topN`` (5 for ``auto``), None for any other target.
+    """Return N for the target ``topN`` (5 for ``auto``), and None for any other target.
 
     Parameters
     ----------
     text : str
-        The option ``target``.
+        Value of the option ``target``.
     """
     if folded(text) == "auto":
         return _AUTO_TOP
@@ -102,20 +102,20 @@ def summed(text: str) -> int | None:
 
 
 def find_class(text: str, classes: Sequence[NamedClass], asked: str = "") -> NamedClass:
-    """Return the class of a name.
+    """Return the class with a name.
 
     Parameters
     ----------
     text : str
-        A name or a WordNet identifier. Case, space, hyphen and underscore make no difference.
+        A name or a WordNet identifier. Case, space, hyphen and underscore are ignored.
     classes : sequence of NamedClass
     asked : str
-        How messages begin; by default they name the option ``target``.
+        Start of messages; by default they name the option ``target``.
 
     Raises
     ------
     UsageError
-        If there is no such class, with the nearest names; or if several classes share the name.
+        If there is no such class (the message has the nearest names), or if several have the name.
     """
     asked = asked or option("target", text)
     by_name: dict[str, list[NamedClass]] = {}
@@ -123,7 +123,8 @@ def find_class(text: str, classes: Sequence[NamedClass], asked: str = "") -> Nam
         for name in {folded(name) for name in (one.wnid, *one.synonyms)}:
             by_name.setdefault(name, []).append(one)
     matches = by_name.get(folded(text), [])
-    # The first name of one class may be a later synonym of another; the first name wins.
+    # The first name of one class may be a later synonym of another class. The class with the first
+    # name is chosen.
     first = [one for one in matches if folded(one.name) == folded(text)]
     matches = first if len(first) == 1 else matches
     if len(matches) == 1:
@@ -158,7 +159,7 @@ def read_labels(path: Path) -> tuple[NamedClass, ...]:
 
 
 def numbered(count: int) -> tuple[NamedClass, ...]:
-    """Return `count` classes that are named by their numbers: "class 0" and so on.
+    """Return `count` classes that are named after their numbers: "class 0" and so on.
 
     Parameters
     ----------
@@ -203,7 +204,7 @@ def class_number(named: int | str, names: Sequence[str]) -> int:
     Raises
     ------
     UsageError
-        If there is no such class, with the nearest names.
+        If there is no such class. The message has the nearest names.
     """
     if isinstance(named, str):
         return find_class(named, _named(tuple(names)), asked=repr(named)).index

@@ -1,4 +1,4 @@
-"""The samples of gradient maps: at which pictures derivatives are taken. Pure maths."""
+"""The samples of gradient maps: the pictures at which derivatives are taken. Pure maths."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ from vidsal.runtime.opencv import cv2
 from vidsal.settings import Method
 from vidsal.types import Map, Request, Rgb
 
-# Rows of a call that is not full, padded. Each size of call sets up kernels that keep memory, so
-# few sizes are used. Fewer rows use a processor badly: two rows run at half the rate of sixteen,
-# four rows at nine tenths of it.
+# Rows of a call that is not full, after padding. Each size of call sets up kernels that keep
+# memory, so only few sizes are used. Fewer rows use a processor badly: two rows run at half the
+# rate of sixteen rows, four rows at nine tenths of it.
 _FEW_ROWS = 4
-# Range of levels, of 255, within which a picture counts as one colour. A covered lens or a fade to
-# black leaves the noise of the sensor and the codec.
+# Range of levels (of 255) within which a picture counts as one colour. A covered lens or a fade to
+# black still contains the noise of the sensor and the codec.
 _FLAT = 4
-# Values of a noise field. Twelve pictures of the usual size fit into it, so that two excerpts
-# seldom overlap by much, and excerpts that overlap are as uncorrelated as others.
+# Number of values of a noise field. Twelve pictures of the usual size fit into it, so two excerpts
+# rarely overlap by much. Excerpts that overlap are as uncorrelated as others.
 _FIELD_VALUES = 2**22
 
 
@@ -30,15 +30,15 @@ class Samples:
     Attributes
     ----------
     points : (n, h, w, 3) float32 array
-        Where the derivatives are taken, RGB, about 0..255.
+        The pictures at which the derivatives are taken, RGB, about 0..255.
     factors : (n,) float32 array
-        What each sample's map is multiplied by. 0 for rows that only fill the call, and for
-        pictures of one colour: nothing stands out in these, and the scale would blow up the
-        effect of noise and of the network's padding to a map of the borders.
+        Factor for each sample's map. 0 for rows that only fill the call, and for pictures of one
+        colour. In these nothing stands out, and the scale would amplify the effect of noise and of
+        the network's padding to a map of the borders.
     class_ids : (n,) int32 array
-        Class that is explained; -1 where the target does not name one.
+        Class that is explained; -1 if the target does not name one.
     slots : (n,) int32 array
-        Which of `pictures` each sample belongs to.
+        Index in `pictures` of the picture of each sample.
     pictures : (m,) int64 array
         Numbers of the pictures.
     """
@@ -53,16 +53,16 @@ class Samples:
 class NoiseField:
     """White Gaussian noise, from which each sample takes an excerpt.
 
-    Excerpts of white noise that begin at different places are uncorrelated, at each pixel. Cutting
-    one out takes a hundredth of the time that drawing new noise takes, which would be a fifth of
-    the time of a small network.
+    Excerpts of white noise that begin at different positions are uncorrelated, at each pixel. To
+    cut one out takes a hundredth of the time for new noise. New noise would take a fifth of the
+    time of a small network.
 
     Parameters
     ----------
     values : (n,) float32 array
         Independent and Gaussian, of mean 0.
     seed : int
-        Part of the place where an excerpt begins.
+        Contributes to the position at which an excerpt begins.
     """
 
     def __init__(self, values: Map, seed: int) -> None:
@@ -70,7 +70,7 @@ class NoiseField:
 
     @staticmethod
     def length(shape: tuple[int, ...]) -> int:
-        """Return how many values a field for excerpts of this shape needs.
+        """Return the number of values of a field for excerpts of this shape.
 
         Parameters
         ----------
@@ -79,7 +79,7 @@ class NoiseField:
         return max(_FIELD_VALUES, 2 * int(np.prod(shape)))
 
     def excerpt(self, shape: tuple[int, ...], frame: int, number: int) -> Map:
-        """Return the noise of a sample; the same for the same arguments.
+        """Return the noise of a sample. The same arguments give the same noise.
 
         Parameters
         ----------
@@ -100,7 +100,7 @@ class NoiseField:
 
 
 def _hashed(*numbers: int) -> int:
-    """Return 64 bits that look random, by the mixing function of splitmix64."""
+    """Return 64 pseudo-random bits, by the mixing function of splitmix64."""
     state = 0
     for number in numbers:
         # NumPy's integers would overflow.
@@ -127,12 +127,12 @@ def calls(
     rgb : (N, h, w, 3) uint8 array
     requests : sequence of N Request
     method : str
-        "smoothgrad" takes noisy copies, "integrated" steps from black, the others the picture.
+        "smoothgrad" uses noisy copies, "integrated" steps from black, other methods the picture.
     noise : NoiseField, optional
-        Without it, copies are not noisy.
+        Without it, copies have no noise.
     rows : int
     class_id : int, optional
-        The class to explain where a request names none.
+        The class to explain if a request names none.
     """
     class_ids = [class_id if one.class_id is None else one.class_id for one in requests]
     counts = np.array([request.samples for request in requests])
@@ -168,7 +168,7 @@ def calls(
 
 def _is_varied(rgb: Rgb) -> NDArray[np.bool_]:
     """Return which pictures have more than one colour."""
-    # Rows first: that leaves little for the rest, and is quick.
+    # Reduce the rows first. Little remains for the other axes, so this is fast.
     highest, lowest = rgb.max(axis=1).max(axis=1), rgb.min(axis=1).min(axis=1)
     return np.asarray((highest - lowest > _FLAT).any(axis=-1))
 
@@ -177,8 +177,8 @@ def _steps_from_black(numbers: NDArray[Any], counts: NDArray[Any]) -> tuple[Map,
     """Return the middle of each part of the line from black, and its weight: (n,) each.
 
     This is the midpoint rule with parts that are short near black, where a classifier's score
-    climbs. On one photo 64 equal parts missed the sum by 33 %, these parts by 2 %. Other photos
-    need 256 of them.
+    rises. On one photo 64 equal parts missed the sum by 33 %, these parts by 2 %. Other photos
+    need 256 of these parts.
     """
     begins, ends = (numbers / counts) ** 3, ((numbers + 1) / counts) ** 3
     middles, weights = (begins + ends) / 2, (ends - begins) * counts
@@ -186,7 +186,7 @@ def _steps_from_black(numbers: NDArray[Any], counts: NDArray[Any]) -> tuple[Map,
 
 
 def _spans(total: int, size: int) -> Iterator[tuple[int, int]]:
-    """Yield the begin and end of each call: full calls first, then small ones."""
+    """Yield the start and the end of each call: full calls first, then small calls."""
     full = total - total % size
     for begin, end, step in ((0, full, size), (full, total, min(_FEW_ROWS, size))):
         for start in range(begin, end, step):

@@ -1,5 +1,5 @@
-"""The stored analysis of a source: maps before scaling, and all that goes with them.
+"""The stored analysis of a source: maps before scaling, and all values that belong to them.
 
-It holds what a network and an optical flow have computed, so that pictures of it can be drawn
-again without either. The schema is described in the guide, `docs/guide/stores.md`.
+It contains the results of the network and the optical flow, so that pictures can be drawn again
+without either. The guide, `docs/guide/stores.md`, describes the schema.
 """

@@ -1,4 +1,4 @@
-"""One store of several that follow each other in time."""
+"""Joining of several stores that follow each other in time."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,16 +14,16 @@ from vidsal.store.zarr_files import consolidate, load_zarr
 
 
 def join_stores(parts: Sequence[Path], folder: Path, path: Path) -> int:
-    """Join stores along the first axis of each of their arrays, whatever this axis is.
+    """Join stores along the first axis of each array (frames or predictions).
 
-    The chunks are as full as those of a store that was written at once.
+    The chunks are as full as those of a store that was written in one run.
 
     Parameters
     ----------
     parts : sequence of Path
         The folders of complete stores, in order; at least one.
     folder : Path
-        An empty folder, which becomes the joined store.
+        An empty folder. It becomes the joined store.
     path : Path
         The final name, for messages.
 
@@ -38,7 +38,7 @@ def join_stores(parts: Sequence[Path], folder: Path, path: Path) -> int:
         If a part is damaged, or the joined store cannot be written.
     """
     zarr = load_zarr()
-    # As `vidsal.store.writer` writes them.
+    # The same option as in `vidsal.store.writer`.
     whole = zarr.config.set({"array.write_empty_chunks": True})
     try:
         with writing(path), whole:
@@ -47,7 +47,7 @@ def join_stores(parts: Sequence[Path], folder: Path, path: Path) -> int:
             joined = zarr.create_group(store=str(folder), attributes=attributes)
             repeated = _repeated(groups)
             for name in sorted({name for group in groups for name in group.array_keys()}):
-                # An array may begin in a later part.
+                # The first part may lack an array that a later part has.
                 like = next(group[name] for group in groups if name in group)
                 _join_array(like, _parts_of(name, groups, repeated), joined, name)
             joined.attrs["predictions"] = attributes["predictions"] - sum(repeated)
@@ -55,21 +55,21 @@ def join_stores(parts: Sequence[Path], folder: Path, path: Path) -> int:
     except VidsalError:
         raise
     except Exception as error:
-        # zarr and its codecs raise whatever their libraries do.
+        # zarr and its codecs raise any exception of their libraries.
         raise VidsalError(f"cannot write {path}: a part of it is damaged: {error}") from error
     return int(attributes["frames"])
 
 
 def _joined_attributes(parts: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the attributes of the last part, with the frames and predictions of all."""
+    """Return the attributes of the last part, with the total frames and predictions."""
     return parts[-1] | {key: sum(one[key] for one in parts) for key in ("frames", "predictions")}
 
 
 def _repeated(groups: Sequence[Any]) -> list[bool]:
-    """Return whether a part begins with the prediction with which the one before it ends.
+    """Return for each part whether its first prediction is the last one of the part before it.
 
-    A part keeps what its frames show, so that the prediction that is shown across its begin is in
-    two of them.
+    A part contains all predictions that its frames show. So a prediction that is shown before and
+    after the start of a part is in two parts.
     """
     repeated: list[bool] = []
     last: float | None = None
@@ -84,7 +84,7 @@ def _repeated(groups: Sequence[Any]) -> list[bool]:
 
 
 def _parts_of(name: str, groups: Sequence[Any], repeated: Sequence[bool]) -> list[Any]:
-    """Return an array of each part, without repeated predictions, and numbers of rows moved."""
+    """Return an array of each part, without repeated predictions, and with shifted row numbers."""
     parts, rows = [], 0
     for group, is_repeated in zip(groups, repeated, strict=True):
         if name in PREDICTION_ARRAYS and name in group:
@@ -119,7 +119,7 @@ def blocks_of(arrays: Sequence[Any], length: int) -> Iterator[NDArray[Any]]:
     Parameters
     ----------
     arrays : sequence of arrays
-        Equal but for the length of their first axis. Only a block is read at a time.
+        Equal except for the length of their first axis. Only one block is read at a time.
     length : int
         Rows of a block, at least 1; the last block may be shorter.
 

@@ -1,4 +1,4 @@
-"""Names for stored analyses of one source: what their settings differ in."""
+"""Names for stored analyses of one source, made of the settings in which they differ."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -10,14 +10,14 @@ from vidsal.settings import Settings
 from vidsal.store.reader import Store
 from vidsal.store.schema import stem_of
 
-# Groups of options that decide the maps, and those that decide the motion map.
+# Groups of options that determine the maps, and groups that determine the motion map.
 ALL_GROUPS = ("Network", "Static map", "Motion", "Scale and fusion")
 MOTION_GROUPS = ("Motion",)
-# Options whose value says by itself what it is of.
+# Options whose value is clear without the name of the option.
 _PLAIN = ("method", "precision")
-# Options that change nothing without a network, beside those of the network itself.
+# Options without effect if there is no network, besides the options of the network itself.
 _OF_NETWORK = ("fusion", "gain")
-# Options that change how a map is computed, not what it is.
+# Options that change how a map is computed, but not the map.
 _IGNORED = ("batch", "trust_model")
 
 
@@ -33,8 +33,8 @@ def differences_of(stores: Sequence[Store], groups: Collection[str] = ALL_GROUPS
     Returns
     -------
     list of str
-        Such as ``gradcam`` and ``smoothgrad``. Stores with the same options have equal texts, and
-        empty ones if all are the same.
+        Such as ``gradcam`` and ``smoothgrad``. Stores with the same options have equal texts. If
+        all stores have the same options, all texts are empty.
     """
     settings = [one.settings for one in stores]
     differing = [
@@ -59,8 +59,8 @@ def labels_of(stores: Sequence[Store], groups: Collection[str] = ALL_GROUPS) -> 
     Returns
     -------
     list of str
-        Such as ``gradcam`` and ``smoothgrad``. Stores with the same options have the names of
-        their folders. No two are equal.
+        Such as ``gradcam`` and ``smoothgrad``. Stores with the same options are named after their
+        folders. All names differ.
     """
     labels = differences_of(stores, groups)
     stems = [stem_of(one.path) for one in stores]
@@ -69,7 +69,7 @@ def labels_of(stores: Sequence[Store], groups: Collection[str] = ALL_GROUPS) -> 
         label if label and counts[label] == 1 else f"{label} ({stem})" if label else stem
         for label, stem in zip(labels, stems, strict=True)
     ]
-    # Stores of one name in two folders, or one store that is given twice.
+    # Two stores in different folders may have the same name, or a store may be given twice.
     counts = Counter(labels)
     return [
         label if counts[label] == 1 else f"{label} {number}"
@@ -78,24 +78,24 @@ def labels_of(stores: Sequence[Store], groups: Collection[str] = ALL_GROUPS) -> 
 
 
 def _value(name: str, store: Store, settings: Settings) -> Any:
-    """Return the value of an option, for comparison; that of the network is what it came to."""
+    """Return the value of an option, for comparison; for `model`, the network that was used."""
     return _network(store, settings) if name == "model" else getattr(settings, name)
 
 
 def _network(store: Store, settings: Settings) -> str:
-    """Return the name of a store's network: two names on the command line may mean one."""
+    """Return the name of a store's network. On the command line a network may have two names."""
     return store.about.get("model_name") or settings.model_name
 
 
 def _label(differing: Sequence[str], store: Store, settings: Settings) -> str:
-    """Return the values of some options of a store, without those that have no effect."""
+    """Return the values of some options of a store, without options that have no effect."""
     has_network = settings.model != "none"
     groups = {field.name: field.metadata["group"] for field in fields(Settings)}
     parts = []
     for name in differing:
         is_of_network = groups[name] in ("Network", "Static map") or name in _OF_NETWORK
         if name == "model":
-            # The name of a saved model may be the path of its file.
+            # For a saved model the name may be the path of its file.
             parts.append(Path(_network(store, settings)).name if has_network else "no network")
         elif has_network or not is_of_network:
             parts.append(_part(name, getattr(settings, name)))
@@ -103,7 +103,7 @@ def _label(differing: Sequence[str], store: Store, settings: Settings) -> str:
 
 
 def _part(name: str, value: Any) -> str:
-    """Return one option with its value, as short as it can be understood."""
+    """Return one option with its value, in the shortest form that is clear."""
     if isinstance(value, Path):
         value = value.name
     elif isinstance(value, float):

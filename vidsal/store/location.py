@@ -1,4 +1,4 @@
-"""Where a store lies: a folder or a zip file, which appears when it is complete."""
+"""The location of a store: a folder or a zip file, which appears only when it is complete."""
 
 import shutil
 import zipfile
@@ -10,7 +10,7 @@ from pathlib import Path
 from vidsal.runtime.atomic_write import flush, resolve_symlink, shortened, writing
 from vidsal.store.schema import is_zip
 
-# The file of the description, which each Zarr group has.
+# The file with the description of a Zarr group.
 DESCRIPTION = "zarr.json"
 
 
@@ -31,9 +31,9 @@ def is_store(path: Path) -> bool:
 
 
 def chunk_counts(path: Path) -> Counter[str]:
-    """Return the number of chunks that are there, by the names of their arrays.
+    """Return the number of existing chunks, by the names of their arrays.
 
-    zarr's own count fails in a zip file where the name of one array begins with that of another.
+    zarr's own count fails in a zip file if the name of one array begins with that of another.
 
     Parameters
     ----------
@@ -53,17 +53,17 @@ def _counted(names: Iterable[str]) -> Counter[str]:
 
 @contextmanager
 def new_store(path: Path, owner: str) -> Iterator[Path]:
-    """Lend a folder for a store, which gets its final name when the block ends well.
+    """Lend a folder for a store. It gets its final name when the block ends without error.
 
-    After an error, or Ctrl-C, nothing is left, and an earlier store stays. What a killed run of the
-    same owner left is removed.
+    After an error or Ctrl-C, no file is left, and an earlier store stays. Files from a killed run
+    of the same owner are removed.
 
     Parameters
     ----------
     path : Path
-        The final name of the store. A zip file is packed of the folder.
+        The final name of the store. A zip file is packed from the folder.
     owner : str
-        Part of the temporary names, in a few letters: what no two runs have at a time.
+        Part of the temporary names, a few letters long. No two runs may use it at the same time.
 
     Yields
     ------
@@ -82,7 +82,7 @@ def new_store(path: Path, owner: str) -> Iterator[Path]:
     )
     try:
         with writing(path):
-            # A run of this owner may have been killed at any moment.
+            # An earlier run of this owner may have been killed at any moment.
             if old.exists() and not path.exists():
                 old.rename(path)
             for folder in (part, old):
@@ -94,7 +94,8 @@ def new_store(path: Path, owner: str) -> Iterator[Path]:
                 _pack(part, packed)
                 packed.replace(path)
             else:
-                # There is a store of this name at each moment but one, and never half of one.
+                # Between the two renames there is no store of this name. An incomplete store never
+                # has this name.
                 if path.exists():
                     path.rename(old)
                 part.rename(path)
@@ -107,11 +108,11 @@ def new_store(path: Path, owner: str) -> Iterator[Path]:
 
 
 def _pack(folder: Path, packed: Path) -> None:
-    """Move the files of a folder into a zip file; the chunks are compressed already."""
+    """Move the files of a folder into a zip file. The chunks are already compressed."""
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
         for one in sorted(folder.rglob("*")):
             if one.is_file():
                 archive.write(one, one.relative_to(folder).as_posix())
-                # The disk need not hold all of it twice.
+                # Remove each file at once, so that the disk need not hold all files twice.
                 one.unlink()
     flush(packed)

@@ -1,4 +1,4 @@
-"""Opening a store, after checking that it is whole and of a known schema."""
+"""Opening of a store, after checking that it is complete and has a known schema."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from vidsal.store.reader import Store
 from vidsal.store.schema import COLUMNS, is_store_name, length_of, require_schema
 from vidsal.store.zarr_files import load_zarr
 
-# Attributes that every store has, and their types.
+# Attributes of every store, and their types.
 _REQUIRED: dict[str, Any] = {
     "source": Mapping, "settings": Mapping, "frames": int, "predictions": int,
     "class_names": Sequence, "fps": str | None, "height_px": int, "width_px": int,
@@ -35,15 +35,14 @@ def open_store(path: str | Path) -> Store:
     Raises
     ------
     VidsalError
-        If it is no store, was not completed, was written by another version, or zarr is
-        missing.
+        If it is not a store, is incomplete, was written by another version, or zarr is missing.
     """
     return Store(Path(path), stored_group(path))
 
 
 @contextmanager
 def lent_store(store: Store | str | Path) -> Iterator[Store]:
-    """Lend a store; it is closed at the end of the block, unless it was given open.
+    """Lend a store; close it at the end of the block, unless it was given as an open store.
 
     Parameters
     ----------
@@ -66,7 +65,7 @@ def lent_store(store: Store | str | Path) -> Iterator[Store]:
 
 
 def stored_group(path: str | Path) -> Any:
-    """Return the checked group of a store.
+    """Return the group of a store, after checking it.
 
     Parameters
     ----------
@@ -97,7 +96,7 @@ def stored_group(path: str | Path) -> Any:
         raise VidsalError(f"{path} was not completed: run the analysis again")
     _require_all(path, about, {name for name, _ in arrays})
     for name, array in arrays:
-        # zarr reads zeros for a missing chunk.
+        # zarr reads a missing chunk as zeros, so the chunks are counted.
         if array.shape[0] != length_of(name, about) or chunks[name] != array.nchunks:
             raise VidsalError(f"{path} is damaged: {name} lacks frames")
     return group

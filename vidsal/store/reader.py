@@ -1,4 +1,4 @@
-"""Reading a store: the values of its frames, a chunk at a time."""
+"""Reading of a store: the values of its frames, one chunk at a time."""
 
 import dataclasses
 from collections.abc import Collection, Iterator, Sequence
@@ -28,7 +28,7 @@ from vidsal.types import CameraMotion, Map, Prediction
 # Classes by the numbers of the network's outputs, or by name.
 Classes = int | str | Sequence[int | str]
 
-# Frames that are read at a time.
+# Number of frames that are read at a time.
 _BLOCK = 32
 # Arrays that make up a `StoredFrame`.
 _OF_A_FRAME = (
@@ -46,16 +46,16 @@ class StoredFrame:
     Attributes
     ----------
     frame : int
-        Its number in its source.
+        Number of the frame in its source.
     time_s : float
     event : str
-        Its place in its scene, see `vidsal.saliency.scenes.SceneDetector`.
+        Event of the frame in its scene, see `vidsal.saliency.scenes.SceneDetector`.
     gradient : (h, w) float32 array or None
         Accumulated and smoothed gradient map, without a common scale; ``None`` without a network.
     speed : (h, w) float32 array
         Speed of objects, diagonals of the picture per second.
     fused : (h, w) float32 array
-        The fused map as it was shown, [0, 1]; 0 x 0 where it was left out.
+        The fused map as it was shown, [0, 1]; 0 x 0 if it was not read.
     camera : CameraMotion
     prediction : Prediction or None
     peak : (float, float) or None
@@ -74,23 +74,23 @@ class StoredFrame:
 
 
 class Store:
-    """A stored analysis; nothing is read before it is asked for.
+    """A stored analysis. Values are read only on request.
 
     Parameters
     ----------
     path : Path
     group : zarr.Group
     source : str or path-like, optional
-        The source, if it does not lie where it was.
+        The source, if it was moved.
 
     Attributes
     ----------
     path : Path
     source : str, path-like or None
-        Where the source lies now; ``None`` for where it was.
+        New location of the source; ``None`` for the original one.
     about : dict
-        What holds for all frames: ``source``, ``settings``, ``fps``, ``model_name``, and the
-        version of vidsal that wrote it.
+        Values that apply to all frames: ``source``, ``settings``, ``fps``, ``model_name``, and the
+        version of vidsal that wrote the store.
     """
 
     def __init__(self, path: Path, group: Any, source: Any = None) -> None:
@@ -125,20 +125,20 @@ class Store:
 
     @property
     def source_name(self) -> str:
-        """The file name of the source, without its folder; bytes that are no text are replaced."""
+        """The file name of the source, without its folder. Bytes that are not text are replaced."""
         name = str(self.about["source"]["name"])
-        # Splits at both kinds of slashes: a store may come from another system.
+        # PureWindowsPath splits at both kinds of slashes. A store may come from another system.
         name = PureWindowsPath(name).name or name
         return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
     @property
     def settings(self) -> Settings:
-        """The settings of the analysis; a model object has become its name.
+        """The settings of the analysis. A model object is replaced by its name.
 
         Raises
         ------
         VidsalError
-            If this version of vidsal has not all of its options.
+            If this version of vidsal lacks some of its options.
         """
         values = self.about["settings"]
         unknown = values.keys() - {field.name for field in dataclasses.fields(Settings)}
@@ -153,7 +153,7 @@ class Store:
             raise VidsalError(f"{self.path}: its settings cannot be used: {error}") from error
 
     def array(self, name: str) -> NDArray[Any]:
-        """Return an array of the schema, maps left as whole numbers.
+        """Return an array of the schema. Maps are returned as whole numbers.
 
         Parameters
         ----------
@@ -168,7 +168,7 @@ class Store:
         return self._read(name, 0, length_of(name, self.about))
 
     def maps(self, name: str) -> Iterator[Map]:
-        """Yield one map of each frame, without reading the others.
+        """Yield one kind of map of each frame, without reading other maps.
 
         Parameters
         ----------
@@ -193,13 +193,13 @@ class Store:
                 yield _map(name, levels, float(scale))
 
     def measures(self, box_level: float = 0.0) -> Iterator[FrameMeasures]:
-        """Yield the numbers of the frames, as the run measured them, without reading maps.
+        """Yield the measures of the frames from the run, without reading maps.
 
         Parameters
         ----------
         box_level : float
-            Boxes enclose the regions of the fused map at or above this level, which reads these
-            maps; 0 for no boxes.
+            Boxes enclose the regions of the fused map at or above this level; 0 for no boxes. Boxes
+            require reading the fused maps.
 
         Yields
         ------
@@ -224,18 +224,18 @@ class Store:
         return tuple(self.about["class_names"])
 
     def top_classes(self, count: int = 6) -> dict[int, str]:
-        """Return the classes that the network saw most clearly.
+        """Return the classes with the highest probabilities.
 
         Parameters
         ----------
         count : int
-            How many at most.
+            Largest number of classes.
 
         Returns
         -------
         dict of int to str
-            Numbers and names of classes that were among the five best of a frame, the one with
-            the highest probability first.
+            Numbers and names of classes that were among the five best of a frame, ordered from the
+            highest probability down.
         """
         ids, values = self.array("class_id").ravel(), self.array("probability").ravel()
         highest: dict[int, float] = {}
@@ -250,17 +250,17 @@ class Store:
         Parameters
         ----------
         classes : int, str, or sequence of them, optional
-            Numbers of the network's outputs, or names; by default those of `top_classes`.
+            Numbers of the network's outputs, or names; by default the classes of `top_classes`.
 
         Returns
         -------
         (frames, classes) float32 array
-            Softmax, 0..1, to three digits. Frames between two predictions repeat the last one.
+            Softmax, 0..1, to three digits. Frames between two predictions repeat the earlier one.
 
         Raises
         ------
         UsageError
-            If there is no such class; for a name, with the nearest ones.
+            If there is no such class. For a name, the message has the nearest names.
         VidsalError
             If the array is damaged.
         """
@@ -276,12 +276,12 @@ class Store:
         Parameters
         ----------
         classes : int, str, or sequence of them, optional
-            See `class_id`; by default those of `top_classes`.
+            See `class_id`; by default the classes of `top_classes`.
 
         Raises
         ------
         UsageError
-            If there is no such class, with the nearest names.
+            If there is no such class. The message has the nearest names.
         """
         if classes is None:
             return list(self.top_classes())
@@ -301,7 +301,7 @@ class Store:
         Raises
         ------
         UsageError
-            If there is no such class, with the nearest names.
+            If there is no such class. The message has the nearest names.
         """
         names = self.class_names
         if not names:
@@ -319,9 +319,9 @@ class Store:
         Parameters
         ----------
         begin, end : int
-            Places in the store, from 0; `end` is left out. All frames by default.
+            Positions in the store, from 0; `end` is excluded. All frames by default.
         without : collection of str
-            Maps that are not read: ``gradient`` and ``fused`` can be left out.
+            Maps that need not be read: ``gradient``, ``fused`` or both.
 
         Yields
         ------
@@ -343,14 +343,14 @@ class Store:
                 yield self._frame(row | {name: block[name][n - first] for name in maps})
 
     def __getitem__(self, number: int) -> StoredFrame:
-        """Return the results of a frame by its place in the store, from 0.
+        """Return the results of a frame by its position in the store, from 0.
 
         Raises
         ------
         IndexError
             If there is no such frame.
         TypeError
-            If it is no whole number.
+            If `number` is not a whole number.
         VidsalError
             If an array is damaged.
         """
@@ -368,23 +368,23 @@ class Store:
         })  # fmt: skip
 
     def _column(self, name: str) -> NDArray[Any]:
-        """Return a small array as a whole, which is read once.
+        """Return the whole of a small array. It is read only once.
 
-        zarr takes as long for a few numbers as for all of an hour, which are 20 MB.
+        zarr needs the same time for a few numbers as for all numbers of an hour, which are 20 MB.
         """
         if name not in self._columns:
             self._columns[name] = self.array(name)
         return self._columns[name]
 
     def _blocks(self, begin: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
-        """Yield the first and the last frame, exclusive, of each block that is read at once."""
+        """Yield the first frame, and the end (excluded), of each block that is read at once."""
         end = len(self) if end is None else min(end, len(self))
         for first in range(begin, end, _BLOCK):
             yield first, min(first + _BLOCK, end)
 
     @property
     def _of_a_frame(self) -> list[str]:
-        """Names of the arrays that make up a `StoredFrame`; without a network, no gradient."""
+        """Names of the arrays of a `StoredFrame`. Without a network there is no gradient."""
         return [name for name in _OF_A_FRAME if name != "gradient" or name in self._group]
 
     def _read(self, name: str, first: int, last: int) -> NDArray[Any]:
@@ -393,7 +393,7 @@ class Store:
         try:
             found = np.asarray(self._group[name][first:last])
         except Exception as error:
-            # zarr and its codecs raise whatever their libraries do.
+            # zarr and its codecs raise any exception of their libraries.
             raise VidsalError(f"{self.path} is damaged: {name} cannot be read") from error
         if len(found) != last - first:
             raise VidsalError(f"{self.path} is damaged: {name} lacks frames")
@@ -442,7 +442,7 @@ class Store:
 
 def _map(name: str, levels: NDArray[np.int16], scale: float) -> Map:
     values = values_of(levels, scale)
-    # Rounding of the scale must not lead out of the range of a map that was shown.
+    # A rounded scale must not give values outside the range of a map that was shown.
     return np.minimum(values, np.float32(1)) if name == "fused" else values
 
 
@@ -455,7 +455,7 @@ def _camera(row: dict[str, Any]) -> CameraMotion:
 
 
 def point_of(values: NDArray[np.float64]) -> tuple[float, float] | None:
-    """Return a point of an array, such as "peak"; ``None`` if there is none.
+    """Return a point from a row of an array such as "peak"; ``None`` if there is no point.
 
     Parameters
     ----------

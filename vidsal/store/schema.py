@@ -1,4 +1,4 @@
-"""The schema of a store: its arrays, and how maps become whole numbers. Pure maths."""
+"""The schema of a store: its arrays, and the conversion of maps to whole numbers. Pure maths."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,22 +9,22 @@ from numpy.typing import NDArray
 from vidsal.errors import VidsalError
 from vidsal.types import Map
 
-# Stores of another number cannot be read: it changes when an array changes its meaning.
+# The number changes when an array changes its meaning. Stores with another number cannot be read.
 SCHEMA = 2
-# How the name of a store ends: that of a folder, and that of one zip file.
+# The endings of a store's name: for a folder, and for a zip file.
 SUFFIX, ZIP_SUFFIX = ".vidsal", ".vidsal.zip"
-# Places of a frame in its scene, by their numbers in the array "event"; see
+# Events of a frame in its scene, by their numbers in the array "event"; see
 # `vidsal.saliency.scenes.SceneDetector`.
 EVENTS = ("first", "same", "flash", "return", "rejoin", "cut", "recut")
 # Models of the camera's motion, by their numbers in the array "camera_model".
 CAMERAS = ("none", "median", "similarity", "affine", "homography")
-# Maps of a store, each with an array of its scales, and the largest number in them. Pictures are
-# drawn of the first two; the fused map is there to be read.
+# Maps of a store, with the largest number in each. Each map also has an array of its scales.
+# Pictures are drawn from the first two maps. The fused map is stored for readers.
 MAPS = {"gradient": 32767, "speed": 32767, "fused": 255}
 
 
 class Column(NamedTuple):
-    """One value a frame: the array's name, type, and the names of its sides beside time."""
+    """An array with one value per frame: its name, type, and the names of its axes after time."""
 
     name: str
     dtype: str
@@ -46,8 +46,8 @@ COLUMNS = (
     Column("peak", "float64", ("side",)), Column("marker", "float64", ("side",)),
     Column("centroid", "float64", ("side",)),
 )  # fmt: skip
-# Values of each prediction, along an axis of their own: networks classify a few frames a second.
-# A frame's "prediction_row" is its place on this axis. float16 keeps three digits.
+# Values of each prediction. They have their own axis, because networks classify only a few frames
+# per second. A frame's "prediction_row" is an index on this axis. float16 keeps three digits.
 PREDICTIONS = (Column("class_probability", "float16", ("class",)), Column("predicted_s", "float64"))
 PREDICTION_ARRAYS = tuple(column.name for column in PREDICTIONS)
 # The arrays that a store may have.
@@ -67,7 +67,7 @@ def length_of(name: str, about: dict[str, Any]) -> int:
 
 
 def is_store_name(path: Path) -> bool:
-    """Return whether a name ends as that of a store.
+    """Return whether a name has the ending of a store.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def stem_of(path: Path) -> str:
 
 
 def is_zip(path: Path) -> bool:
-    """Return whether a store of this name is one file.
+    """Return whether a store of this name is a zip file.
 
     Parameters
     ----------
@@ -99,31 +99,31 @@ def is_zip(path: Path) -> bool:
 
 
 def levels_of(values: Map, top: int) -> tuple[NDArray[np.int16], float]:
-    """Return a map as whole numbers, and the value of one of them.
+    """Return a map as whole numbers, and their scale.
 
     Parameters
     ----------
     values : (h, w) float32 array
-        Of any sign.
+        Values of any sign.
     top : int
-        The number of the largest magnitude, up to 32767.
+        The whole number for the largest magnitude, up to 32767.
 
     Returns
     -------
     levels : (h, w) int16 array
         Rounded to the nearest.
     scale : float
-        `levels` x scale are the values. 0 for a map of zeros.
+        The values are `levels` x `scale`. 0 for a map of zeros.
     """
     scale = np.float32(float(np.abs(values).max(initial=0.0)) / top)
-    # The scale of a subnormal map is 0, too.
+    # The scale of a map with subnormal values is 0, too.
     if not scale > 0:
         return np.zeros(values.shape, np.int16), 0.0
     return np.clip(np.rint(values / scale), -top, top).astype(np.int16), float(scale)
 
 
 def values_of(levels: NDArray[np.int16], scale: float) -> Map:
-    """Return the map of whole numbers.
+    """Return a map from its whole numbers.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ def require_schema(found: object, path: object) -> None:
     Parameters
     ----------
     found : object
-        The number that the store names.
+        The number of the schema in the store.
     path : object
         The store, for the message.
 

@@ -1,4 +1,4 @@
-"""Writing a store: frames are gathered in blocks, and each block is appended to all arrays."""
+"""Writing of a store: frames are collected in blocks. Each block is appended to all arrays."""
 
 import os
 from collections.abc import Iterator
@@ -30,9 +30,9 @@ from vidsal.store.schema import (
 from vidsal.store.zarr_files import consolidate, load_zarr
 from vidsal.types import TOP_CLASSES, Prediction, Saliency
 
-# Frames of a chunk, which is the least that is read at a time: a second of film.
+# Frames of a chunk: about a second of film. A chunk is the smallest unit of reading.
 _CHUNK = 32
-# Lengths of the chunks of large arrays; 128 predictions of a thousand classes have 256 kB.
+# Lengths of the chunks of large arrays; 128 predictions of a thousand classes take 256 kB.
 _LENGTHS = {**dict.fromkeys(MAPS, _CHUNK), "class_probability": 128}
 
 
@@ -43,13 +43,13 @@ def claim_store(path: Path, *, overwrite: bool) -> None:
     ----------
     path : Path
     overwrite : bool
-        Whether an earlier store may be replaced. Other files and folders never are.
+        Whether an earlier store may be replaced. Other files and folders are never replaced.
 
     Raises
     ------
     VidsalError
-        If the name is taken, or is not that of a store, the folder is not writable, or zarr is
-        missing.
+        If the name is taken, or is not a valid name of a store, the folder is not writable, or
+        zarr is missing.
     """
     load_zarr()
     if not is_store_name(path):
@@ -79,11 +79,11 @@ class StoreSink:
     Parameters
     ----------
     folder : Path
-        The folder that is written to.
+        Folder of the unfinished store.
     path : Path
         The final name, for messages.
     about : dict
-        What holds for all frames: the source, the settings, the names of the classes.
+        Values that apply to all frames: the source, the settings, the names of the classes.
     """
 
     def __init__(self, folder: Path, path: Path, about: dict[str, Any]) -> None:
@@ -104,7 +104,7 @@ class StoreSink:
         Raises
         ------
         VidsalError
-            If they cannot be written.
+            If the results cannot be written.
         """
         if saliency.prediction:
             self._note(saliency.prediction)
@@ -119,16 +119,16 @@ class StoreSink:
         return self._group is None and not self._rows
 
     def flush(self) -> None:
-        """Append what has been gathered.
+        """Append the collected frames to the arrays.
 
         Raises
         ------
         VidsalError
-            If it cannot be written.
+            If the store cannot be written.
         """
         if not self._rows:
             return
-        # A chunk of zeros that is not written could not be told from one that is missing.
+        # Also write chunks of zeros. Otherwise they could not be distinguished from missing chunks.
         whole = load_zarr().config.set({"array.write_empty_chunks": True})
         with writing(self._path), whole:
             if self._group is None:
@@ -139,19 +139,19 @@ class StoreSink:
                     self._group[name].append(block, axis=0)
             self._frames += len(self._rows)
             self._predicted += len(self._predictions)
-            # The last word: frames beyond this number are not complete.
+            # Written last: frames beyond this number are incomplete.
             self._group.attrs.update(
                 {**self._about, "frames": self._frames, "predictions": self._predicted}
             )
         self._rows, self._predictions = [], []
 
     def finish(self) -> None:
-        """Append the rest, and mark the store as complete; a second call does nothing.
+        """Append the remaining frames, and mark the store as complete. A second call does nothing.
 
         Raises
         ------
         VidsalError
-            If there were no frames, or it cannot be written.
+            If there were no frames, or the store cannot be written.
         """
         self.flush()
         if self._group is None:
@@ -162,9 +162,9 @@ class StoreSink:
                 consolidate(self._folder)
 
     def _note(self, prediction: Prediction) -> None:
-        """Keep the names of the network and its arithmetic, and the probabilities if they are new.
+        """Record the names of the network and its precision, and the probabilities if they are new.
 
-        Frames that repeat a prediction have its time.
+        Frames that repeat a prediction have the time of this prediction.
         """
         if prediction.target_id is None:
             self._about["target_name"] = prediction.target_name
@@ -189,7 +189,7 @@ class StoreSink:
             attributes={
                 "vidsal": __version__, "schema": SCHEMA, "frames": 0, "is_complete": False,
                 "events": list(EVENTS), "cameras": list(CAMERAS),
-                # xarray makes coordinates of these arrays.
+                # xarray uses these arrays as coordinates.
                 "coordinates": "time_s predicted_s", **self._about,
             },
         )  # fmt: skip
@@ -197,12 +197,12 @@ class StoreSink:
             **dict.fromkeys(MAPS, ("row", "column")),
             **{column.name: column.sides for column in (*COLUMNS, *PREDICTIONS)},
         }
-        # Blosc does not notice a flipped bit, so a checksum follows it.
+        # Blosc does not detect a flipped bit, so a checksum follows.
         codecs = [
             zarr.codecs.BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"),
             zarr.codecs.Crc32cCodec(),
         ]
-        # The first frame has a prediction, or none has.
+        # Either the first frame has a prediction, or no frame has one.
         for axis, values in (("frame", row), ("prediction", next(iter(self._predictions), {}))):
             for name, value in values.items():
                 array = np.asarray(value)
@@ -254,14 +254,14 @@ def _padded(values: tuple[Any, ...], filling: Any) -> tuple[Any, ...]:
 def store_sink(path: Path, about: dict[str, Any]) -> Iterator[StoreSink]:
     """Lend a sink that writes a store.
 
-    It grows in a folder beside the final one, and gets its name when the block ends well; a zip
-    file is packed then.
+    The store is written in a folder beside the final one. It gets its name when the block ends
+    without error. A zip file is packed at this point.
 
     Parameters
     ----------
     path : Path
     about : dict
-        What holds for all frames.
+        Values that apply to all frames.
 
     Yields
     ------
@@ -270,7 +270,7 @@ def store_sink(path: Path, about: dict[str, Any]) -> Iterator[StoreSink]:
     Raises
     ------
     VidsalError
-        If it cannot be written.
+        If the store cannot be written.
     """
     with new_store(path, str(os.getpid())) as folder:
         sink = StoreSink(folder, path, about)

@@ -13,7 +13,7 @@ def load_zarr() -> Any:
     Raises
     ------
     VidsalError
-        If it is missing.
+        If zarr is missing.
     """
     try:
         import zarr
@@ -27,10 +27,10 @@ def load_zarr() -> Any:
 
 
 def consolidate(folder: Path) -> None:
-    """Let one file describe all arrays of a store, which xarray looks for.
+    """Write one file that describes all arrays of a store. xarray looks for it.
 
-    That this is no part of the specification yet does no harm: each array keeps its own
-    description.
+    This file is not part of the specification yet. This does no harm, because each array keeps its
+    own description.
 
     Parameters
     ----------

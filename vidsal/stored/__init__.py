@@ -1,1 +1,1 @@
-"""Stored analyses as data: tables, places over time, and plots, without TensorFlow."""
+"""Stored analyses as data: tables, saliency in regions over time, and plots. No TensorFlow."""

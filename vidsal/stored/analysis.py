@@ -1,4 +1,4 @@
-"""What a library user gets of a store: its arrays, and data frames of it."""
+"""The store as the library returns it: its arrays, and data frames of them."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class StoredAnalysis(Store):
-    """A stored analysis as data; nothing is read before it is asked for.
+    """A stored analysis as data. Values are read only on request.
 
     `open_store` returns it. See `vidsal.store.reader.Store` for the attributes.
 
@@ -30,7 +30,7 @@ class StoredAnalysis(Store):
     path : Path
     group : zarr.Group
     source : str or path-like, optional
-        The source, if it does not lie where it was; only pictures of frames need it.
+        The source, if it was moved; only pictures of frames need it.
     """
 
     def table(self) -> "DataFrame":
@@ -40,8 +40,8 @@ class StoredAnalysis(Store):
         -------
         pandas.DataFrame
             One row for each frame, with the columns and values of ``--table``. Only ``boxes`` may
-            differ: they are found anew in the fused map, which is kept in 256 levels. ``cut`` is 0
-            or 1. Missing numbers are NaN, missing texts missing values.
+            differ: they are computed again from the fused map, which is stored in 256 levels.
+            ``cut`` is 0 or 1. Missing numbers are NaN, missing texts are missing values.
 
         Raises
         ------
@@ -51,7 +51,7 @@ class StoredAnalysis(Store):
         return data_frame(self)
 
     def within(self, place: Mask | PixelBox) -> Within:
-        """Return how much of the saliency lies in a place, frame by frame.
+        """Return how much of the saliency lies in a region, for each frame.
 
         Parameters
         ----------
@@ -63,20 +63,20 @@ class StoredAnalysis(Store):
         -------
         Within
             Arrays ``frame``, ``time_s``, ``area``, ``share`` (of the fused map's sum, 0..1),
-            ``ratio`` (mean inside by mean of the picture) and ``has_peak``.
+            ``ratio`` (mean inside divided by mean of the picture) and ``has_peak``.
             ``pandas.DataFrame(found._asdict())`` is a table of them.
 
         Raises
         ------
         UsageError
-            If the place is none of these, or a box lies outside the picture.
+            If the place has none of these forms, or a box lies outside the picture.
         VidsalError
             If the store is damaged.
         """
         return within(self, place)
 
     def concentration(self) -> NDArray[np.float64]:
-        """Return how concentrated saliency is, as `vidsal.saliency.concentration.gini` has it.
+        """Return how concentrated saliency is, as `vidsal.saliency.concentration.gini` defines it.
 
         Returns
         -------
@@ -105,7 +105,7 @@ class StoredAnalysis(Store):
             Probabilities of classes, the share of motion in the fused map, and `concentration`.
             All by default.
         classes : int, str, or sequence of them, optional
-            As for `probabilities`.
+            Classes as in `probabilities`.
         ax : matplotlib.axes.Axes or several, optional
             Draw into these axes, one for each curve; by default into a new figure.
 
@@ -116,18 +116,18 @@ class StoredAnalysis(Store):
         Raises
         ------
         UsageError
-            If there is no such curve or class, or not one axes for each curve.
+            If a curve or class does not exist, or the number of axes is not that of the curves.
         VidsalError
             If matplotlib is missing, or the store is damaged.
 
         Notes
         -----
-        A notebook shows a figure that is the last value of a cell twice; end the line with ``;``.
+        A notebook shows a figure twice if it is the last value of a cell. End the line with ``;``.
         """
         return plot_curves(self, curves, classes, ax)
 
     def __getitem__(self, number: int) -> AnalysedFrame:
-        """Return the results of a frame by its place in the store, from 0.
+        """Return the results of a frame by its position in the store, from 0.
 
         Raises
         ------
@@ -149,7 +149,7 @@ def open_store(path: str | Path, *, source: Any = None) -> StoredAnalysis:
     path : str or Path
         A store (folder or zip file) that ``vidsal run --keep`` wrote.
     source : str or path-like, optional
-        The source, if it does not lie where it was; only pictures of frames need it.
+        The source, if it was moved; only pictures of frames need it.
 
     Returns
     -------
@@ -159,7 +159,6 @@ def open_store(path: str | Path, *, source: Any = None) -> StoredAnalysis:
     Raises
     ------
     VidsalError
-        If it is no store, was not completed, was written by another version, or zarr is
-        missing.
+        If it is not a store, is incomplete, was written by another version, or zarr is missing.
     """
     return StoredAnalysis(Path(path), stored_group(path), source)

@@ -1,4 +1,4 @@
-"""A frame of a stored analysis, with its picture where the source is found."""
+"""A frame of a stored analysis, with its picture if the source is found."""
 
 import logging
 from dataclasses import dataclass, fields
@@ -24,12 +24,12 @@ _WIDTH_INCHES, _TITLE_INCHES = 8.0, 0.35
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class AnalysedFrame(StoredFrame):
-    """A frame of a store that can show itself; see `vidsal.store.reader.StoredFrame`.
+    """A frame of a store that can be plotted; see `vidsal.store.reader.StoredFrame`.
 
     Attributes
     ----------
     store : Store
-        The store it is from.
+        The store that contains the frame.
     """
 
     store: Store
@@ -48,12 +48,12 @@ class AnalysedFrame(StoredFrame):
         Raises
         ------
         VidsalError
-            If the source is missing, is another one, or cannot be read.
+            If the source is missing, has another content, or cannot be read.
         """
         return frame_of_store(self.store, self).rgb
 
     def plot(self, ax: "Axes | None" = None) -> "Figure":
-        """Plot the picture with its fused map as heat; the map alone if the source is missing.
+        """Plot the picture with its fused map as a heatmap; the map alone if the source is missing.
 
         Parameters
         ----------
@@ -84,7 +84,7 @@ class AnalysedFrame(StoredFrame):
         return cast("Figure", ax.figure)
 
     def _shown(self) -> tuple[Rgb, str]:
-        """Return the picture with its map, or the map alone, and a note of that."""
+        """Return the picture with its map, or the map alone with a note that says so."""
         look = self.store.settings
         try:
             rgb = self.picture()
@@ -98,7 +98,7 @@ class AnalysedFrame(StoredFrame):
         return drawn, ""
 
     def _facts(self) -> list[str]:
-        """Return what tells the frame from others, and what the network sees in it."""
+        """Return facts that identify the frame, and the class that the network predicts."""
         facts = [self.store.source_name, f"frame {self.frame}", f"{self.time_s:.2f} s"]
         if self.prediction:
             facts.append(f"{self.prediction.names[0]} {self.prediction.probabilities[0]:.0%}")
@@ -106,13 +106,13 @@ class AnalysedFrame(StoredFrame):
 
 
 def analysed(frame: StoredFrame, store: Store) -> AnalysedFrame:
-    """Return a frame of a store that can show itself.
+    """Return a frame of a store that can be plotted.
 
     Parameters
     ----------
     frame : StoredFrame
     store : Store
-        The store it is from.
+        The store that contains the frame.
     """
     values = {one.name: getattr(frame, one.name) for one in fields(StoredFrame)}
     return AnalysedFrame(**values, store=store)

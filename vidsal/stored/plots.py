@@ -22,7 +22,8 @@ Curve = Literal["classes", "motion", "concentration"]
 _WIDTH_INCHES, _CURVE_INCHES = 9.0, 1.9
 # A grey that does not compete with curves.
 _CUT_COLOUR = "0.45"
-# A name in a legend is cut after so many letters, so that the curves keep most of the width.
+# Longest name in a legend, in letters. Longer names are cut, so that the curves keep most of the
+# width.
 _LONGEST_NAME = 24
 
 
@@ -50,7 +51,7 @@ def plot_curves(
     classes: Classes | None,
     ax: "Axes | Sequence[Axes] | None",
 ) -> "Figure":
-    """Plot curves of a store over time, each into axes of its own.
+    """Plot curves of a store over time, each in separate axes.
 
     Parameters
     ----------
@@ -65,7 +66,7 @@ def plot_curves(
     Raises
     ------
     UsageError
-        If there is no such curve or class, or not one axes for each curve.
+        If a curve or class does not exist, or the number of axes is not that of the curves.
     VidsalError
         If matplotlib is missing, or the store is damaged.
     """
@@ -107,7 +108,7 @@ def plot_curves(
 
 
 def _chosen(store: Store, curves: Curve | Sequence[Curve] | None) -> list[Curve]:
-    """Return the curves that are asked for, or all that the store has."""
+    """Return the requested curves, or all curves that the store has."""
     known = get_args(Curve)
     if curves is None:
         return [one for one in known if one != "classes" or store.class_names]
@@ -128,7 +129,7 @@ def _plot_classes(
     times: NDArray[np.float64],
     classes: Classes | None,
 ) -> None:
-    """Plot probabilities, which are constant between two predictions."""
+    """Plot probabilities. They are constant between two predictions."""
     chosen = store.class_ids(classes)
     values = store.probabilities(chosen)
     for n, one in enumerate(chosen):
@@ -139,7 +140,7 @@ def _plot_classes(
     ax.set_ylim(0, min(1.0, 1.1 * float(np.nanmax(values, initial=0.01))))
     ax.set_ylabel("probability")
     if chosen:
-        # Beside the curves, which leave no place that is free in all videos.
+        # The legend is beside the curves, because no place within the axes is free in all videos.
         ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0, frameon=False)
 
 

@@ -1,4 +1,4 @@
-"""A store and its source: the same file as then, the part that is wanted, frames that fit."""
+"""The source of a store: check of its content, the requested part, and the matching frames."""
 
 import dataclasses
 import math
@@ -23,15 +23,15 @@ from vidsal.types import Frame
 
 @contextmanager
 def source_of(store: Store, settings: Settings, where: Any = None) -> Iterator[Source]:
-    """Lend the source of a store, after checking that it is the same.
+    """Lend the source of a store, after checking that it is the one that was analysed.
 
     Parameters
     ----------
     store : Store
     settings : Settings
-        Which part of it to read, and how.
+        Options that say which part of the source to read, and how.
     where : str or path-like, optional
-        The source, if it does not lie where it was.
+        The source, if it was moved.
 
     Yields
     ------
@@ -40,7 +40,7 @@ def source_of(store: Store, settings: Settings, where: Any = None) -> Iterator[S
     Raises
     ------
     VidsalError
-        If it is missing, cannot be read again, or is another one.
+        If the source is missing, cannot be read again, or has another content.
     """
     where = _place_of(store) if where is None else where
     stored = store.about["source"]
@@ -61,26 +61,26 @@ def source_of(store: Store, settings: Settings, where: Any = None) -> Iterator[S
 def stored_source(
     store: Store, settings: Settings, where: Any = None
 ) -> Iterator[tuple[Source, Source]]:
-    """Lend the source of a part of a store, after checking that it is the same.
+    """Lend the source of a part of a store, after checking that it is the one that was analysed.
 
     Parameters
     ----------
     store : Store
     settings : Settings
-        The part that is wanted, see `part_of`.
+        The requested part, see `part_of`.
     where : str or path-like, optional
-        The source, if it does not lie where it was.
+        The source, if it was moved.
 
     Yields
     ------
     part, pictures : Source
-        The first knows the sound and the length of the part. The second has all frames that were
-        analysed, so that a part looks as it does in the whole. For the whole they are one.
+        `part` has the sound and the length of the part. `pictures` has all analysed frames, so that
+        the part looks the same as in the whole. If the part is the whole, both are one object.
 
     Raises
     ------
     VidsalError
-        If the source is missing, cannot be read, or is another one.
+        If the source is missing, cannot be read, or has another content.
     """
     is_part = settings.part_s != store.settings.part_s
     with (
@@ -91,22 +91,22 @@ def stored_source(
 
 
 def part_of(store: Store, settings: Settings, options: dict[str, Any]) -> Settings:
-    """Return settings with the part that is asked for, which lies in the stored one.
+    """Return settings with the requested part, which must lie within the stored part.
 
     Parameters
     ----------
     store : Store
     settings : Settings
     options : dict
-        The options that were given, by name: ``start``, ``end`` and ``duration`` matter here.
+        The given options by name. Only ``start``, ``end`` and ``duration`` are used.
 
     Raises
     ------
     UsageError
-        If it does not.
+        If the requested part does not lie within the stored part.
     """
     first_s, last_s = store.settings.part_s
-    # As the settings have read them: an option may be "1:00".
+    # Values as the settings have parsed them: an option may be "1:00".
     given = {
         name: getattr(settings, name) for name in ("start", "end", "duration") if name in options
     }
@@ -131,18 +131,18 @@ def _sum(begin_s: float, lasts_s: float | None) -> float | None:
 
 
 def places_of(store: Store, settings: Settings) -> tuple[int, int]:
-    """Return the places in a store of the first frame of a part, and of the first one behind it.
+    """Return the positions in a store of the first frame of a part, and of the first one after it.
 
     Parameters
     ----------
     store : Store
     settings : Settings
-        The part that is wanted, see `part_of`.
+        The requested part, see `part_of`.
 
     Raises
     ------
     UsageError
-        If no frame lies in it.
+        If no frame lies in the part.
     """
     begin_s, end_s = settings.part_s
     if settings.part_s == store.settings.part_s:
@@ -164,9 +164,9 @@ def frame_of_store(store: Store, frame: StoredFrame) -> Frame:
     Raises
     ------
     VidsalError
-        If the source is missing, is another one, or lacks the frame.
+        If the source is missing, has another content, or lacks the frame.
     """
-    # Times are rounded, hence the millisecond.
+    # Times are rounded, so a millisecond is subtracted.
     start_s = max(0.0, frame.time_s - 1e-3)
     settings = dataclasses.replace(
         store.settings, start=start_s or None, end=None, duration=None, every=1
@@ -187,9 +187,9 @@ def with_stored(
     ----------
     store : Store
     frames : iterable of Frame
-        All that were analysed, in order.
+        All analysed frames, in order.
     without : collection of str
-        Maps that are not read, see `Store.frames`.
+        Maps that need not be read, see `Store.frames`.
 
     Yields
     ------
@@ -198,7 +198,7 @@ def with_stored(
     Raises
     ------
     VidsalError
-        If the store lacks a frame, or has another one.
+        If the store lacks a frame, or has a different frame.
     """
     stored = store.frames(without=without)
     for frame in frames:
@@ -209,19 +209,19 @@ def with_stored(
 
 
 def require_same(store: Store, frame: Frame, stored: int | None) -> None:
-    """Check that a frame of a source is the one whose results come next.
+    """Check that a frame of a source is the next frame of the store.
 
     Parameters
     ----------
     store : Store
     frame : Frame
     stored : int or None
-        Number of the frame in the store; ``None`` where there is none.
+        Number of the next frame in the store; ``None`` if there is none.
 
     Raises
     ------
     VidsalError
-        If it is another one.
+        If they differ.
     """
     if stored is None or stored != frame.index:
         raise VidsalError(
@@ -230,20 +230,20 @@ def require_same(store: Store, frame: Frame, stored: int | None) -> None:
 
 
 def check_all(store: Store, source: Source, count: int) -> None:
-    """Check that no frames of a store or of its source are lost.
+    """Check that no frames of a store or of its source are missing.
 
     Parameters
     ----------
     store : Store
     source : Source
-        It has been read to its end.
+        The source, read to its end.
     count : int
-        How many of its frames were used.
+        Number of frames of the source that were used.
 
     Raises
     ------
     VidsalError
-        If some are.
+        If frames are missing.
     """
     check_count(source, count)
     if count != len(store):
@@ -251,7 +251,7 @@ def check_all(store: Store, source: Source, count: int) -> None:
 
 
 def require_outside(store: Store, *paths: Path | None) -> None:
-    """Check that no result would lie in a store.
+    """Check that no result would be written into a store.
 
     Parameters
     ----------
@@ -261,21 +261,21 @@ def require_outside(store: Store, *paths: Path | None) -> None:
     Raises
     ------
     UsageError
-        If one does.
+        If one of the paths lies in the store.
     """
     for path in filter(None, paths):
-        # Path.resolve fails for a link to itself; os.path.realpath does not.
+        # Path.resolve fails for a link to itself, and os.path.realpath does not.
         if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(store.path)):
             raise UsageError(f"{path} lies in the store {store.path}: give another name")
 
 
 def _place_of(store: Store) -> Any:
-    """Return the source of a store: where it lies now, else where it lay."""
+    """Return the source of a store: the new location if one is given, otherwise the old one."""
     if store.source is not None:
         return store.source
     stored = store.about["source"]
     name = stored["name"]
-    # A source that was no file is refused later, for this reason.
+    # A source that was not a file is rejected later, for this reason.
     if "checksum" not in stored or "://" in name:
         return str(name)
     pictures = tuple(Path(stored["folder"], one) for one in stored.get("pictures", ()))

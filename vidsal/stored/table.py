@@ -1,4 +1,4 @@
-"""The table of a run from its store."""
+"""The table of a run, made from its store."""
 
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ def load_pandas() -> Any:
     Raises
     ------
     VidsalError
-        If it is missing.
+        If pandas is missing.
     """
     try:
         import pandas
@@ -60,7 +60,7 @@ def data_frame(store: Store) -> "DataFrame":
 
 
 def source_info(store: Store) -> SourceInfo:
-    """Return what a store knows of its source.
+    """Return the information about the source that a store contains.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How much of the saliency lies in a place over time, and how concentrated it is.
+"""Share of the saliency in a region over time, and concentration of the saliency.
 
 Pure maths on the maps of a store.
 """
@@ -20,7 +20,7 @@ PixelBox = Sequence[float]
 
 
 class Within(NamedTuple):
-    """Saliency in a place, one value for each frame; ``pandas.DataFrame(found._asdict())``.
+    """Saliency in a region, one value for each frame; ``pandas.DataFrame(found._asdict())``.
 
     Attributes
     ----------
@@ -29,14 +29,14 @@ class Within(NamedTuple):
     time_s : (frames,) float64 array
         Seconds.
     area : (frames,) float64 array
-        Share of the picture that the place covers, 0..1.
+        Share of the picture that the region covers, 0..1.
     share : (frames,) float64 array
-        Share of the fused map's sum that lies in the place, 0..1; NaN for a map of zeros.
+        Share of the fused map's sum that lies in the region, 0..1; NaN for a map of zeros.
     ratio : (frames,) float64 array
-        Mean of the fused map in the place divided by its mean in the picture, that is `share` /
-        `area`: 1 for chance. NaN where there is no place.
+        Mean of the fused map in the region divided by its mean in the picture, that is `share` /
+        `area`: 1 for chance. NaN where the region is empty.
     has_peak : (frames,) bool array
-        Whether the most salient point lies in the place.
+        Whether the most salient point lies in the region.
     """
 
     frame: NDArray[np.int64]
@@ -68,14 +68,14 @@ def concentration(store: Store) -> NDArray[np.float64]:
 
 
 def within(store: Store, place: Mask | PixelBox) -> Within:
-    """Return how much of the fused map lies in a place, frame by frame.
+    """Return how much of the fused map lies in a region, for each frame.
 
     Parameters
     ----------
     store : Store
     place : (H, W) or (frames, H, W) bool array, or (left, top, right, bottom)
         A mask of the whole picture at any size, a mask for each frame, or a box in pixels of the
-        source. Cells of the map that are covered in part count in part.
+        source. Partly covered cells of the map count by their covered share.
 
     Returns
     -------
@@ -84,7 +84,7 @@ def within(store: Store, place: Mask | PixelBox) -> Within:
     Raises
     ------
     UsageError
-        If the place is none of these, or a box lies outside the picture.
+        If the place has none of these forms, or a box lies outside the picture.
     VidsalError
         If the store is damaged.
     """
@@ -99,7 +99,7 @@ def within(store: Store, place: Mask | PixelBox) -> Within:
         for fused, cover in zip(store.maps("fused"), places, strict=True)
     ])  # fmt: skip
     area, inside, total = sums.T
-    # A flat map has no share, and an empty place no mean.
+    # A map of zeros has no share, and an empty region has no mean.
     with np.errstate(divide="ignore", invalid="ignore"):
         share = np.where(total > 0, inside / total, np.nan)
         ratio = np.where(area > 0, share / area, np.nan)
@@ -114,12 +114,12 @@ def within(store: Store, place: Mask | PixelBox) -> Within:
 
 
 def cover_of_mask(mask: Mask, size: tuple[int, int]) -> Map:
-    """Return which share of each cell of a map a mask covers.
+    """Return the share of each cell of a map that a mask covers.
 
     Parameters
     ----------
     mask : (H, W) bool array
-        Of the whole picture.
+        A mask of the whole picture.
     size : (int, int)
         Height and width of the map.
 
@@ -136,12 +136,12 @@ def cover_of_mask(mask: Mask, size: tuple[int, int]) -> Map:
 
 
 def cover_of_box(box: PixelBox, picture: tuple[int, int], size: tuple[int, int]) -> Map:
-    """Return which share of each cell of a map a box covers.
+    """Return the share of each cell of a map that a box covers.
 
     Parameters
     ----------
     box : (left, top, right, bottom)
-        In pixels; what lies outside the picture is left out.
+        In pixels; the area outside the picture is ignored.
     picture, size : (int, int)
         Height and width of the picture in pixels, and of the map.
 
@@ -157,7 +157,7 @@ def cover_of_box(box: PixelBox, picture: tuple[int, int], size: tuple[int, int])
 
 
 def overlaps(begins: Any, ends: Any, cells: int) -> Map:
-    """Return which share of each of some equal cells of [0, 1] lies in each interval.
+    """Divide [0, 1] into equal cells; return the share of each cell that lies in each interval.
 
     Parameters
     ----------
@@ -176,7 +176,7 @@ def overlaps(begins: Any, ends: Any, cells: int) -> Map:
 
 
 def _masks(masks: NDArray[Any], frames: int, size: tuple[int, int]) -> Iterator[Map]:
-    """Return what masks cover in each frame."""
+    """Yield the cover of the mask of each frame."""
     if masks.dtype != np.bool_:
         raise UsageError(f"a mask must be bool, got {masks.dtype}: give mask > 0")
     if masks.ndim > 3 or masks.size == 0:
@@ -189,7 +189,7 @@ def _masks(masks: NDArray[Any], frames: int, size: tuple[int, int]) -> Iterator[
 
 
 def _boxes(box: Any, picture: tuple[int, int], frames: int, size: tuple[int, int]) -> Iterator[Map]:
-    """Return what a box covers in each frame."""
+    """Yield the cover of a box for each frame."""
     try:
         left, top, right, bottom = (float(one) for one in box)
     except (TypeError, ValueError) as error:
@@ -207,7 +207,7 @@ def _boxes(box: Any, picture: tuple[int, int], frames: int, size: tuple[int, int
 
 
 def _in_masks(masks: Mask, points: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return whether the point of each frame lies in its mask; a missing point does not."""
+    """Return whether the point of each frame lies in its mask; False for a missing point."""
     is_known = np.asarray(np.isfinite(points).all(axis=1))
     height, width = masks.shape[-2:]
     rows, columns = (np.where(is_known[:, None], points, 0) * (height, width)).astype(int).T
