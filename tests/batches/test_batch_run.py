@@ -1,8 +1,10 @@
 """A batch in this process: rows, receipts, second runs, interruptions."""
 
 import csv
+import errno
 import json
 import shutil
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,9 @@ from conftest import MakeClip
 from pipeline_help import decoded_video
 
 import vidsal
-from vidsal.batches import plan, work
+from vidsal.batches import plan, run, work
 from vidsal.batches.receipts import Result
+from vidsal.batches.summary import write_summary
 from vidsal.errors import UsageError, VidsalError
 from vidsal.pipeline import Outcome, process
 from vidsal.settings import Settings
@@ -82,6 +85,7 @@ def test_each_source_leaves_a_receipt_and_nothing_else(sources: list[Path]) -> N
         receipt = receipts[result.source]
         assert receipt.pop("identity")["working_width"] == "64"
         files = receipt.pop("files")
+        assert len(receipt.pop("place")) == 32
         sizes = {name: (OUT / name).stat().st_size for name in files}
         assert {name: state["size"] for name, state in files.items()} == sizes
         assert len(files) == (result.status == "done")
@@ -141,13 +145,101 @@ def test_a_source_is_done_again_when_something_that_matters_changed(
     assert _batch(clip).totals["skipped"] == 1
     Path("out/a_saliency.mp4").unlink()
     assert _batch(clip).totals["done"] == 1
-    for changed in ({"gain": 1.0}, {"end": 0.1}):
+    for changed in ({"colormap": "magma"}, {"end": 0.1}):
         with_other = _batch(clip, **changed)
-        assert "is not of this batch" in str(with_other.results[0].error)
+        assert with_other.results[0].error == (
+            "out/a_saliency.mp4 is the result of other options, or of another source: give another "
+            "folder, or overwrite=True to replace it"
+        )
         # A refusal leaves no receipt: with another folder, or --overwrite, it is asked again.
         assert _batch(clip, overwrite=True, **changed).totals["done"] == 1
+    assert _batch(clip, overwrite=True).totals["done"] == 1
+    # Only the content has changed: the result is replaced, and so is its receipt.
     make_clip("a.mp4", frames=9)
-    assert _batch(clip, overwrite=True).results[0].frames == 9
+    assert _batch(clip).results[0].frames == 9
+    assert len(_receipts()) == 1
+    # But a file that another program has changed stays.
+    make_clip("a.mp4", frames=7)
+    Path("out/a_saliency.mp4").write_text("precious")
+    assert "is the result of" in str(_batch(clip).results[0].error)
+    assert Path("out/a_saliency.mp4").read_text() == "precious"
+
+
+@pytest.mark.parametrize("options", [{"samples": 3}, {"short_side": 96}, {"fusion": "static"}])
+def test_options_without_effect_are_no_reason_to_do_a_source_again(
+    options: dict[str, Any], make_clip: MakeClip
+) -> None:
+    clip = make_clip("a.mp4", frames=4)
+    _batch(clip)
+    assert _batch(clip, **options).totals["skipped"] == 1
+
+
+def test_names_that_differ_in_case_have_receipts_of_their_own(make_clip: MakeClip) -> None:
+    clips = [make_clip("Case.mp4", frames=4), make_clip("case.mp4", frames=5)]
+    if clips[0].samefile(clips[1]):
+        pytest.skip("this disk does not distinguish names by case")
+    assert _batch(clips).totals["done"] == 2
+    Path("out/Case_saliency.mp4").unlink()
+    assert [one.status for one in _batch(clips).results] == ["done", "skipped"]
+    assert _batch(clips).totals["skipped"] == 2
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_receipt_that_cannot_be_written_stops_the_batch_in_one_line(
+    workers: int, sources: list[Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    PRIVATE.mkdir(parents=True)
+    (PRIVATE / "receipts").write_text("no folder")
+    with pytest.raises(VidsalError, match="receipts"):
+        _batch(sources, workers=workers)
+    assert [one for one in caplog.messages if "lost" in one] == []
+
+
+@pytest.mark.parametrize("full", ["staging", "disk"])
+def test_a_folder_that_cannot_be_written_is_no_fault_of_the_sources(
+    full: str, sources: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_space(*_: Any, **__: Any) -> None:
+        try:
+            raise OSError(errno.ENOSPC, "no more")
+        except OSError as error:
+            raise VidsalError("a_saliency.mp4 cannot be written") from error
+
+    with monkeypatch.context() as patch:
+        if full == "disk":
+            patch.setattr(work, "process", no_space)
+        else:
+            PRIVATE.mkdir(parents=True)
+            (PRIVATE / "staging").write_text("no folder")
+        assert _batch(sources[0]).totals["failed"] == 1
+        assert not list(PRIVATE.glob("receipts/*"))
+        (PRIVATE / "staging").unlink(missing_ok=True)
+    # Without --retry-failed.
+    assert _batch(sources[0]).totals["done"] == 1
+
+
+def test_a_local_folder_at_an_address_is_locked(sources: list[Path]) -> None:
+    def other_batch(_: Result) -> None:
+        with pytest.raises(VidsalError, match="another"):
+            vidsal.batch(sources[2], f"file://{OUT.absolute()}", _settings(), progress=False)
+
+    assert _batch(sources[0], tell=other_batch).totals["done"] == 1
+
+
+def test_ctrl_c_while_the_summary_is_written_does_not_lose_it(
+    sources: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = write_summary
+
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(run, "write_summary", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        _batch(sources)
+    totals = json.loads((PRIVATE / "summary.json").read_text())["totals"]
+    assert totals["sources"] == 3
 
 
 def test_retry_failed_does_the_others(sources: list[Path]) -> None:
@@ -364,7 +456,9 @@ def test_a_receipt_is_that_of_the_file_which_is_there(make_clip: MakeClip) -> No
     assert _batch(clip, layout="map", overwrite=True, **given).totals["done"] == 1
     assert output.read_bytes() != overlay and len(_receipts()) == 1
     # Without --overwrite the map stays.
-    assert "is not of this batch" in str(_batch(clip, layout="overlay", **given).results[0].error)
+    assert "is the result of other options" in str(
+        _batch(clip, layout="overlay", **given).results[0].error
+    )
     assert _batch(clip, layout="overlay", overwrite=True, **given).totals["done"] == 1
     assert output.read_bytes() == overlay
     table.unlink()

@@ -60,7 +60,7 @@ def test_files_appear_whole_under_their_names(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     root = {"path": str(tmp_path / "o"), "file": f"file://{tmp_path}/o", "memory": memory}[kind]
     folder = folder_at(root)
-    assert isinstance(folder, LocalFolder if kind == "path" else RemoteFolder)
+    assert isinstance(folder, RemoteFolder if kind == "memory" else LocalFolder)
     assert not folder.exists("x/a") and folder.names("x") == []
     folder.write("x/a", b"one")
     folder.write("x/a", b"other")

@@ -255,6 +255,16 @@ class Folder(Protocol):
         """
         ...
 
+    def is_same_file(self, name: str, other: str) -> bool:
+        """Return whether two names, which differ at most in case, are those of one file.
+
+        Parameters
+        ----------
+        name, other : str
+            Relative to the folder, with slashes.
+        """
+        ...
+
     def names(self, subfolder: str) -> list[str]:
         """Return the names of the files in a subfolder; none if it is missing.
 
@@ -358,6 +368,12 @@ class LocalFolder:
         except OSError:
             return None
 
+    def is_same_file(self, name: str, other: str) -> bool:
+        """See `Folder`."""
+        with suppress(OSError):
+            return name == other or (self.path / name).samefile(self.path / other)
+        return False
+
     def names(self, subfolder: str) -> list[str]:
         """See `Folder`."""
         folder = self.path / subfolder
@@ -439,6 +455,10 @@ class RemoteFolder:
                 return None
             return FileState(None if found["type"] == "directory" else int(found["size"]))
 
+    def is_same_file(self, name: str, other: str) -> bool:
+        """See `Folder`."""
+        return name == other
+
     def names(self, subfolder: str) -> list[str]:
         """See `Folder`."""
         system, path = open_store(f"{self.root}/{subfolder}")
@@ -516,4 +536,8 @@ def folder_at(name: str | Path) -> Folder:
     name : str or Path
     """
     text = str(name)
-    return RemoteFolder(text.rstrip("/")) if is_address(text) else LocalFolder(Path(text))
+    if not is_address(text):
+        return LocalFolder(Path(text))
+    found = place(text)
+    # A local folder at an address is locked and cleaned like each other one.
+    return RemoteFolder(text.rstrip("/")) if is_address(found) else LocalFolder(Path(found))

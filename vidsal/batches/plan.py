@@ -4,12 +4,20 @@ import dataclasses
 import os
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vidsal.batches.manifest import Row, typed_rows
-from vidsal.batches.places import Folder, MissingPackageError, is_address, matches, place, redacted
+from vidsal.batches.places import (
+    FileState,
+    Folder,
+    MissingPackageError,
+    is_address,
+    matches,
+    place,
+    redacted,
+)
 from vidsal.batches.receipts import (
     BEGUN,
     PRIVATE,
@@ -19,6 +27,7 @@ from vidsal.batches.receipts import (
     is_whole,
     key_of,
     network_identity,
+    place_key,
     read_receipts,
 )
 from vidsal.errors import UsageError, VidsalError, one_line, option
@@ -49,10 +58,15 @@ class Task:
         See `vidsal.batches.receipts.identity`.
     key : str
         Name of the receipt.
+    place_key : str
+        See `vidsal.batches.receipts.place_key`.
     own_files : frozenset of str
         Names of the files that an earlier run of this task has written.
+    earlier_files : mapping of str to FileState
+        Files of the same names that a run with the same options has written when the source had
+        another content; in their states at that time.
     replaced : frozenset of str
-        Keys of the receipts of other tasks that have written files with the same names.
+        Keys of the receipts of other tasks that have written the same files.
     """
 
     source: SourceName
@@ -62,7 +76,9 @@ class Task:
     results: Mapping[str, bool]
     identity: Mapping[str, str]
     key: str
+    place_key: str = ""
     own_files: frozenset[str] = frozenset()
+    earlier_files: Mapping[str, FileState] = field(default_factory=dict)
     replaced: frozenset[str] = frozenset()
 
     @property
@@ -279,11 +295,11 @@ class Planner:
         self._begun = set(out.names(BEGUN))
         self._receipts = read_receipts(out)
         self._files = {key: files_of(receipt) for key, receipt in self._receipts.items()}
-        # Names are compared without regard to case, as on Windows and macOS.
-        self._writers: dict[str, set[str]] = {}
+        # Some systems do not distinguish names by case.
+        self._writers: dict[str, set[tuple[str, str]]] = {}
         for key, files in self._files.items():
             for name in files:
-                self._writers.setdefault(name.casefold(), set()).add(key)
+                self._writers.setdefault(name.casefold(), set()).add((name, key))
 
     def planned(self, asked: Iterable[tuple[SourceName, Row]]) -> Iterator[Task | Result]:
         """Yield a task or a result for each source, in order.
@@ -383,10 +399,22 @@ class Planner:
             return Result(source.display_name, "failed", error=one_line(error))
         key = key_of(values)
         names = result_names(output, self._results).values()
-        writers = {one for name in names for one in self._writers.get(name.casefold(), ())}
+        others = {
+            (name, other, writer)
+            for name in names
+            for other, writer in self._writers.get(name.casefold(), ())
+            if writer != key and self._out.is_same_file(name, other)
+        }
+        own_place = place_key(_place(source), values)
         task = Task(
-            source, settings, choice, output, self._results, values, key,
-            own_files=frozenset(self._files.get(key, ())), replaced=frozenset(writers - {key}),
+            source, settings, choice, output, self._results, values, key, own_place,
+            own_files=frozenset(self._files.get(key, ())),
+            earlier_files={
+                name: self._files[writer][other]
+                for name, other, writer in others
+                if self._receipts[writer].get("place") == own_place
+            },
+            replaced=frozenset(writer for *_, writer in others),
         )  # fmt: skip
         return self._earlier(task) or task
 

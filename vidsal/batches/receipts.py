@@ -154,7 +154,7 @@ def identity(
     wanted = {name: str(is_wanted) for name, is_wanted in results.items()}
     return {
         "source": source_key(source), "output": output, **network, **wanted,
-        **option_values(settings, without=_IRRELEVANT),
+        **option_values(settings, without={*_IRRELEVANT, *settings.idle_names}),
     }  # fmt: skip
 
 
@@ -189,6 +189,21 @@ def key_of(values: Mapping[str, str]) -> str:
     """
     text = json.dumps(dict(values), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def place_key(place: str, values: Mapping[str, str]) -> str:
+    """Return a key of the name and options of a source. It does not depend on its content.
+
+    If only the content changes, the results are replaced.
+
+    Parameters
+    ----------
+    place : str
+        Canonical name of the source, see `vidsal.batches.places.place`.
+    values : mapping of str to str
+        From `identity`.
+    """
+    return key_of({**values, "source": place})
 
 
 def read_receipt(out: Folder, key: str) -> dict[str, Any] | None:
@@ -262,6 +277,7 @@ def write_receipt(
     result: Result,
     values: Mapping[str, str],
     *,
+    place_key: str,
     files: Iterable[str] = (),
     replaced: Collection[str] = (),
 ) -> None:
@@ -274,6 +290,8 @@ def write_receipt(
         Its ``key`` must be set.
     values : mapping of str to str
         From `identity`.
+    place_key : str
+        From `place_key`.
     files : iterable of str
         Names of the results of a source that is done; after a failure the names from its earlier
         runs.
@@ -290,5 +308,6 @@ def write_receipt(
         for key in replaced:
             out.remove(f"{RECEIPTS}/{key}.json")
     states = {name: state._asdict() for name in sorted(files) if (state := out.state(name))}
-    content = result.as_json() | {"files": states, "identity": dict(values)}
+    about = {"files": states, "place": place_key, "identity": dict(values)}
+    content = result.as_json() | about
     out.write(f"{RECEIPTS}/{result.key}.json", (json.dumps(content, indent=2) + "\n").encode())

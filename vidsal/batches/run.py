@@ -19,7 +19,7 @@ from vidsal.batches.splitting import require_splittable
 from vidsal.batches.summary import BatchSummary, write_summary
 from vidsal.batches.work import Say, network_options
 from vidsal.errors import UsageError, option
-from vidsal.runtime.interrupts import on_first_interrupt
+from vidsal.runtime.interrupts import deferred_interrupts, on_first_interrupt
 from vidsal.runtime.progress import is_shown
 from vidsal.settings import Settings, settings_of
 from vidsal.settings.values import parse_time
@@ -147,7 +147,7 @@ def _worked_at(
 ) -> BatchSummary:
     """Do all tasks and write the summary. After Ctrl-C the summary is written, too."""
     tasks = [one for one in found if isinstance(one, Task)]
-    identities = {one.key: one.identity for one in tasks}
+    by_key = {one.key: one for one in tasks}
     schedule = Schedule(
         tasks, is_splitting=how.split_s is not None,
         own_networks={
@@ -162,28 +162,37 @@ def _worked_at(
             for result in results:
                 if not result.node:
                     # The workers of this source were lost, so none of them wrote the receipt.
-                    write_receipt(how.out, result, identities[result.key])
+                    task = by_key[result.key]
+                    write_receipt(how.out, result, task.identity, place_key=task.place_key)
                 collected.take(result)
         if schedule.is_draining and schedule.waiting:
             raise KeyboardInterrupt
         is_interrupted = False
     finally:
-        how.out.remove(STAGING)
-        if how.split_s is not None:
-            for result in collected.results:
-                if result.status == "failed" and result.key:
-                    # Other workers may have finished parts after the failure.
-                    how.out.remove(f"{PARTS}/{result.key}")
-        summary = write_summary(
-            how.out, collected.results, shown.elapsed_s, lost_workers=schedule.lost_workers,
-            is_interrupted=is_interrupted,
-        )  # fmt: skip
+        with deferred_interrupts():
+            _clean(how, collected.results)
+            summary = write_summary(
+                how.out, collected.results, shown.elapsed_s, lost_workers=schedule.lost_workers,
+                is_interrupted=is_interrupted,
+            )  # fmt: skip
         if isinstance(sys.exception(), KeyboardInterrupt):
             raise KeyboardInterrupt(
                 f"interrupted: {len(summary.results)} of {len(found)} sources are done or "
                 f"failed, no other left a file; the same command continues ({summary.path})"
             )
     return summary
+
+
+def _clean(how: _How, results: Sequence[Result]) -> None:
+    """Remove unfinished results, and the parts of sources that failed."""
+    if isinstance(how.out, LocalFolder):
+        # Workers stage results for other folders on their own disks.
+        how.out.remove(STAGING)
+    if how.split_s is not None:
+        for result in results:
+            if result.status == "failed" and result.key:
+                # Other workers may have finished parts after the failure.
+                how.out.remove(f"{PARTS}/{result.key}")
 
 
 def _drain(schedule: Schedule) -> None:

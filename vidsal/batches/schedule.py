@@ -109,9 +109,21 @@ class NetworkFault:
     error: VidsalError
 
 
+@dataclass(frozen=True, slots=True)
+class FolderFault:
+    """A receipt that cannot be written. The same would happen to each other source.
+
+    Attributes
+    ----------
+    error : VidsalError
+    """
+
+    error: VidsalError
+
+
 # The value of a step: the parts of a source (empty if it is processed in one run), the result of a
-# part, the result of the source, or the reason why there is no network.
-Value = tuple[Part, ...] | PartDone | Result | NetworkFault
+# part, the result of the source, or the reason why there is no network or no receipt.
+Value = tuple[Part, ...] | PartDone | Result | NetworkFault | FolderFault
 
 
 class Schedule:
@@ -177,7 +189,7 @@ class Schedule:
         Parameters
         ----------
         step : Step
-        value : tuple of Part, PartDone, Result or NetworkFault
+        value : tuple of Part, PartDone, Result, NetworkFault or FolderFault
             Value of the step. A part gives a `Result` only if it fails. A join gives an empty
             tuple if a part is missing.
 
@@ -189,6 +201,8 @@ class Schedule:
         task = step.task
         if task.key in self._ended:
             return None
+        if isinstance(value, FolderFault):
+            raise value.error
         if isinstance(value, NetworkFault):
             if task.key not in self._own_networks:
                 raise value.error

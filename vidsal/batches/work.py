@@ -1,6 +1,7 @@
 """Processing of one source of a batch, in any process and on any machine."""
 
 import dataclasses
+import errno
 import json
 import logging
 import shutil
@@ -24,7 +25,7 @@ from vidsal.batches.receipts import (
     read_receipt,
     write_receipt,
 )
-from vidsal.batches.schedule import NetworkFault, Part, PartDone, Step, Value
+from vidsal.batches.schedule import FolderFault, NetworkFault, Part, PartDone, Step, Value
 from vidsal.batches.splitting import (
     UnevenPartError,
     join_parts,
@@ -98,7 +99,7 @@ class Worker:
 
         Returns
         -------
-        tuple of Part, PartDone, Result or NetworkFault
+        tuple of Part, PartDone, Result, NetworkFault or FolderFault
             A failure of the source is also returned as a `Result`.
         """
         about: dict[str, Any] = {"node": self._node, "attempts": step.attempt}
@@ -118,12 +119,12 @@ class Worker:
         except NetworkError as error:
             assert isinstance(error.__cause__, VidsalError)
             return NetworkFault(error.__cause__)
-        except Refused as error:
-            # Without a receipt the next run tries again, because the source may be valid.
-            return step.task.failure(str(error), **about)
         except Exception as error:
             seconds = time.perf_counter() - began_s
             failure = step.task.failure(one_line(error), seconds=seconds, **about)
+            if isinstance(error, Refused) or _is_disk_full(error):
+                # Without a receipt the next run tries again, because the source may be valid.
+                return failure
             return self._finished(step.task, failure)
         seconds = time.perf_counter() - began_s + sum(done.seconds for _, done in step.parts)
         return self._finished(step.task, dataclasses.replace(result, seconds=seconds, **about))
@@ -206,9 +207,10 @@ class Worker:
             except UnevenPartError as error:
                 log.info("%s is processed in one run: %s", task.source.display_name, error)
                 return ()
-            for file in folder.iterdir():
-                self._out.deliver(file, f"{place}/{file.name}")
-        self._out.write(record, json.dumps(dataclasses.asdict(done)).encode())
+            with _refused():
+                for file in folder.iterdir():
+                    self._out.deliver(file, f"{place}/{file.name}")
+                self._out.write(record, json.dumps(dataclasses.asdict(done)).encode())
         return done
 
     def join(self, step: Step) -> Result | tuple[()]:
@@ -263,18 +265,37 @@ class Worker:
         # If the mark exists, the outputs are of an attempt that ended before it wrote its receipt.
         if not self._out.exists(mark):
             for name in task.names.values():
-                is_own = self._is_overwriting or name in task.own_files
-                if not is_own and self._out.exists(name):
+                if not self._may_replace(task, name):
+                    why = "exists and is not of this batch"
+                    if task.replaced:
+                        why = "is the result of other options, or of another source"
                     raise Refused(
-                        f"{self._out.address(name)} exists and is not of this batch: give another "
-                        f"folder, or {option('overwrite', True)} to replace it"
+                        f"{self._out.address(name)} {why}: give another folder, or "
+                        f"{option('overwrite', True)} to replace it"
                     )
-            self._out.write(mark, b"")
+            with _refused():
+                self._out.write(mark, b"")
 
-    def _finished(self, task: Task, result: Result) -> Result:
+    def _may_replace(self, task: Task, name: str) -> bool:
+        """Return whether an output may be written, although a file may have its name."""
+        if self._is_overwriting or name in task.own_files:
+            return True
+        state = self._out.state(name)
+        if state is None:
+            return not self._out.exists(name)
+        earlier = task.earlier_files.get(name)
+        return earlier is not None and state.is_same(earlier)
+
+    def _finished(self, task: Task, result: Result) -> Result | FolderFault:
         """Write the receipt of a result, and return the result."""
         files = task.names.values() if result.status == "done" else task.own_files
-        write_receipt(self._out, result, task.identity, files=files, replaced=task.replaced)
+        try:
+            write_receipt(
+                self._out, result, task.identity, place_key=task.place_key, files=files,
+                replaced=task.replaced,
+            )  # fmt: skip
+        except (VidsalError, OSError) as error:
+            return FolderFault(VidsalError(one_line(error)))
         self._out.remove(f"{BEGUN}/{task.key}")
         if self._split_s is not None:
             # Remove the parts after the receipt is written. If this worker is lost before, another
@@ -324,7 +345,8 @@ class Worker:
     @contextmanager
     def staging(self) -> Iterator[Path]:
         """Lend a folder for unfinished results, and remove it at the end."""
-        folder = self._out.staging(STAGING)
+        with _refused():
+            folder = self._out.staging(STAGING)
         try:
             yield folder
         finally:
@@ -352,8 +374,9 @@ class Worker:
         folder : Path
             Folder from `staging`.
         """
-        for name in reversed(task.names.values()):
-            self._out.deliver(folder / Path(name).name, name)
+        with _refused():
+            for name in reversed(task.names.values()):
+                self._out.deliver(folder / Path(name).name, name)
 
     def network(self, task: Task) -> Network:
         """Return the network of a task; the last network is kept.
@@ -411,7 +434,27 @@ class NetworkError(Exception):
 
 
 class Refused(VidsalError):
-    """An output must not be replaced. This is not the fault of the source."""
+    """The results of a source cannot be written. This is not the fault of the source."""
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    """Turn errors of the folder of the results into `Refused`."""
+    try:
+        yield
+    except (VidsalError, OSError) as error:
+        raise Refused(one_line(error)) from error
+
+
+def _is_disk_full(error: BaseException | None) -> bool:
+    """Return whether a full disk is the reason of an error."""
+    while error is not None:
+        number = getattr(error, "errno", None)
+        # ffmpeg reports it as a text.
+        if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _require_layers(stage: Any, settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""What Ctrl-C does while something runs that should first come to an end."""
+"""Handling of Ctrl-C where something must first be finished."""
 
 import signal
 import time
@@ -8,47 +8,70 @@ from typing import Any
 
 # A second Ctrl-C within this time counts as the same one.
 _REPEAT_S = 2.0
+# Signals that ask a program to end.
+ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 @contextmanager
 def on_first_interrupt(
     act: Callable[[], None], names: Sequence[str] = ("SIGINT",)
 ) -> Iterator[None]:
-    """Let the first signal in the block call a function; a later one interrupts as usual.
+    """Call a function at the first signal in the block; a later signal interrupts as usual.
 
-    Outside the main thread, which alone may handle signals, nothing changes.
+    Outside the main thread, which alone can handle signals, nothing changes.
 
     Parameters
     ----------
     act : callable
         Called between any two steps of the main thread, so it should do little.
     names : sequence of str
-        Names of signals. Those that a system lacks, and ignored ones (as under nohup), are left
-        out.
+        Names of signals. Ignored signals (as under nohup), and signals that the system does not
+        have, are left out.
     """
     acted_s: float | None = None
-    before: dict[int, Any] = {}
 
-    def handle(number: int, _: object) -> None:
+    def handle(number: int, usual: Any) -> None:
         nonlocal acted_s
         if acted_s is None:
             acted_s = time.monotonic()
             act()
         elif time.monotonic() - acted_s >= _REPEAT_S:
-            signal.signal(number, before[number])
+            signal.signal(number, usual)
             signal.raise_signal(number)
 
+    with _handled(handle, names):
+        yield
+
+
+@contextmanager
+def deferred_interrupts() -> Iterator[None]:
+    """Let signals that arrive in the block interrupt at its end.
+
+    Outside the main thread, which alone can handle signals, nothing changes.
+    """
+    arrived: list[int] = []
+    with _handled(lambda number, _: arrived.append(number), ENDING):
+        yield
+    if arrived:
+        signal.raise_signal(arrived[0])
+
+
+@contextmanager
+def _handled(handle: Callable[[int, Any], None], names: Sequence[str]) -> Iterator[None]:
+    """Call a function with each signal of some names, and with its usual handler."""
+    before: dict[int, Any] = {}
     try:
         for name in names:
             number = getattr(signal, name, None)  # Windows has no SIGHUP.
             # Handlers that Python did not set (None) could not be set again.
             if number is not None and signal.getsignal(number) not in (signal.SIG_IGN, None):
-                before[number] = signal.signal(number, handle)
+                before[number] = signal.getsignal(number)
+                signal.signal(number, lambda one, _: handle(one, before[one]))
     except ValueError:  # Not the main thread.
         yield
         return
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, usual in before.items():
+            signal.signal(number, usual)

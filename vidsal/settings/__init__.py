@@ -416,6 +416,19 @@ class Settings(PictureOptions, AnalysisOptions, NetworkOptions, SourceOptions, O
         names : collection of str
             Names of the given options.
         """
+        for reason, of_no_use in self._idle_rules():
+            idle = [one.name for one in dataclasses.fields(self) if one.name in of_no_use]
+            idle = [option(name) for name in idle if name in names]
+            if idle:
+                yield f"{', '.join(idle)}: without effect with {reason}"
+
+    @property
+    def idle_names(self) -> frozenset[str]:
+        """Names of the options that have no effect beside the others."""
+        return frozenset().union(*(names for _, names in self._idle_rules()))
+
+    def _idle_rules(self) -> list[tuple[str, set[str]]]:
+        """Return why options have no effect, and their names."""
         groups = {field.name: field.metadata["group"] for field in dataclasses.fields(self)}
         model, is_object = option("model", self.model_name), is_model_object(self.model)
         sampling = {"fresh", "noise", "seed"}
@@ -445,10 +458,7 @@ class Settings(PictureOptions, AnalysisOptions, NetworkOptions, SourceOptions, O
         if self.model == "none":
             network = {name for name in groups if groups[name] in ("Network", "Static map")}
             rules = [(model, True, (network | {"fusion", "gain"}) - {"model"})]
-        for reason, is_so, of_no_use in rules:
-            idle = [option(name) for name in groups if name in of_no_use and name in names]
-            if is_so and idle:
-                yield f"{', '.join(idle)}: without effect with {reason}"
+        return [(reason, names) for reason, is_so, names in rules if is_so]
 
 
 @documented

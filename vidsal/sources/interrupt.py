@@ -3,11 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from vidsal.runtime.interrupts import on_first_interrupt
+from vidsal.runtime.interrupts import ENDING, on_first_interrupt
 from vidsal.sources.base import Source
-
-# Signals that end a live recording.
-_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 @contextmanager
@@ -38,5 +35,5 @@ def stopped_by_ctrl_c(source: Source) -> Iterator[None]:
     if not source.info.is_live:
         yield
         return
-    with on_first_interrupt(source.stop, _SIGNALS):
+    with on_first_interrupt(source.stop, ENDING):
         yield
