@@ -234,15 +234,15 @@ class StaticOptions(Options):
         "aspect, sides are rounded to multiples of 32.",
         check=lambda px: 32 <= px <= 1024, expected="32 to 1024 pixels")
     sizes: str = declare(
-        "1", "Sizes of the network's input at which noisy copies are made in turn, in "
+        "0.875,1", "Sizes of the network's input at which noisy copies are made in turn, in "
         "short sides, joined by commas; 1 makes all of them at the one size.", parse=parse_sizes)
     smooth: float = declare(
         0.02, "Standard deviation of the Gaussian that smooths the gradient map, as "
         "a share of the picture's longer side.",
         check=lambda share: 0 <= share <= 0.2, expected="0 to 0.2")
     contrast: float = declare(
-        3.0, "Exponent within the map: 1 shows the gradient's magnitude, 2 its "
-        "energy, 3 what stands out of that.", check=lambda power: 0.1 <= power <= 10,
+        3.5, "Exponent within the map: 1 shows the gradient's magnitude, 2 its "
+        "energy, larger ones what stands out of that.", check=lambda power: 0.1 <= power <= 10,
         expected="0.1 to 10")
     predict_every: float = declare(
         0.5, "Seconds between two looks at which classes the network sees; 0 looks "
