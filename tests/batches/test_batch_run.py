@@ -465,3 +465,13 @@ def test_a_wrong_suffix_of_an_output_is_the_fault_of_its_row(
     video, photo = (str(one.error) for one in results[:2])
     assert video.startswith("m.csv, line 2: output='ok.txt': a video is written as .mp4")
     assert photo.startswith("m.csv, line 3: output='cat.mp4': a photo is written as .png")
+
+
+def test_web_addresses_leave_no_secrets_and_are_named_once() -> None:
+    source = "http://me:passwd@127.0.0.1:1/nope.mp4?token=t0k3n"
+    (result,) = _batch(source).results
+    assert str(result.error).startswith("http://127.0.0.1:1/nope.mp4 cannot be downloaded")
+    files = [one for one in OUT.rglob("*") if one.is_file()]
+    assert any("receipts" in one.parts for one in files)
+    for one in files:
+        assert b"passwd" not in one.read_bytes() and b"t0k3n" not in one.read_bytes()

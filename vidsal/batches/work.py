@@ -446,8 +446,9 @@ def _real_names(task: Task, source: SourceLike, folder: Path, out: Folder) -> It
         yield
     except VidsalError as error:
         text = str(error).replace(str(folder / Path(task.output).name), out.address(task.output))
-        opened = source if isinstance(source, Path) else task.source.path
-        text = text.replace(str(opened), task.source.display_name)
+        # Only a fetched copy has another name than its source.
+        if isinstance(source, Path):
+            text = text.replace(str(source), task.source.display_name)
         raise VidsalError(text) from error
 
 
