@@ -475,3 +475,13 @@ def test_web_addresses_leave_no_secrets_and_are_named_once() -> None:
     assert any("receipts" in one.parts for one in files)
     for one in files:
         assert b"passwd" not in one.read_bytes() and b"t0k3n" not in one.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["o.mp4", "o.JPG"])
+def test_the_name_of_a_file_is_no_folder_for_results(make_clip: MakeClip, name: str) -> None:
+    clip = make_clip("a.mp4", frames=4)
+    with pytest.raises(UsageError, match=f"output='{name}' is the name of a file: give a folder"):
+        vidsal.batch(clip, name, _settings(), progress=False)
+    assert not Path(name).exists()
+    Path(name).mkdir()
+    assert vidsal.batch(clip, name, _settings(), progress=False).totals["done"] == 1
