@@ -142,7 +142,7 @@ def test_files_of_one_name_in_two_folders_stay_apart(here: Path, make_clip: Make
         clips.append(make_clip("s.mp4", frames=2).rename(here / name / "s.mp4"))
     outcomes = run_all([*clips, clips[0]], _settings(output=Path("out"), overwrite=True))
     names = [one.output.name for one in outcomes if one.output]
-    assert names == ["1_s.mp4_saliency.mp4", "y_s.mp4_saliency.mp4", "3_s.mp4_saliency.mp4"]
+    assert names == ["x_s.mp4_saliency.mp4", "y_s.mp4_saliency.mp4", "2_x_s.mp4_saliency.mp4"]
     assert sorted(names) == sorted(path.name for path in (here / "out").iterdir())
 
 
@@ -168,6 +168,28 @@ def test_no_two_results_are_called_alike(here: Path) -> None:
     found = result_names._stems([parse_source(here / name) for name in names])
     assert found[:3] == ["a.mp4", "a.mkv", "a.mp4.mkv"]
     assert len(set(found)) == len(names)
+
+
+def test_names_of_results_do_not_depend_on_order_and_other_names(here: Path) -> None:
+    names = [
+        "c.mp4", "c.mp4", "./c.mp4", "a.mp4", "a.mkv", "a.mp4.mkv", "x/s.mp4", "y/s.mp4",
+        "z/x/s.mp4", "https://me:pw@h:8/1/u.mp4?key=1", "https://me:pw@h:8/2/u.mp4?key=1",
+    ]  # fmt: skip
+    expected = [
+        "c", "2_c.mp4", "3_c.mp4", "a.mp4", "a.mkv", "a.mp4.mkv", f"{here.name}_x_s.mp4",
+        "y_s.mp4", "z_x_s.mp4", "1_u.mp4", "2_u.mp4",
+    ]  # fmt: skip
+
+    def stems(names: list[str]) -> list[str]:
+        return result_names._stems([parse_source(one) for one in names])
+
+    assert stems(names) == expected
+    assert stems(["0th.mp4", *names, "b.mp4"]) == ["0th", *expected, "b"]
+    # Rows of one source keep their order.
+    assert stems([*names[3:], *names[:3]]) == [*expected[3:], *expected[:3]]
+    assert stems(list(reversed(names[3:]))) == list(reversed(expected[3:]))
+    # Addresses that differ only in a key.
+    assert stems(["https://h/u.mp4?k=1", "https://h/u.mp4?k=2"]) == ["h_u.mp4", "2_h_u.mp4"]
 
 
 def test_a_file_for_many_is_wrong_use(here: Path, make_clip: MakeClip) -> None:

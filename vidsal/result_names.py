@@ -1,9 +1,10 @@
 """The names of results, where one run has several sources. Paths in, paths out."""
 
 import dataclasses
+import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from itertools import chain, count
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -110,25 +111,81 @@ def _stems(sources: Sequence[SourceName]) -> list[str]:
 
 
 def _distinct_stems(sources: Sequence[SourceName]) -> list[str]:
-    """Return a stem for each source; no two are equal."""
-    stems, paths = [one.stem for one in sources], [one.path for one in sources]
-    ways = [
-        stems,
-        # a.mov and a.mkv must not share a name,
-        [path.name for path in paths],
-        # and files of one name in two folders must not either.
-        [f"{path.absolute().parent.name}_{path.name}" for path in paths],
-    ]
-    ways = [[_short_stem(name) for name in way] for way in ways]
-    counts = [Counter(way) for way in ways]
-    # A dictionary keeps the order, and finds a name among many thousands at once.
-    names: dict[str, None] = {}
-    for n, path in enumerate(paths):
-        single = (way[n] for way, times in zip(ways, counts, strict=True) if times[way[n]] == 1)
-        # Names that are still equal are numbered.
-        numbered = (_short_stem(f"{number}_{path.name}") for number in count(n + 1))
-        names[next(name for name in chain(single, numbered) if name not in names)] = None
-    return list(names)
+    """Return a stem for each source; no two are equal.
+
+    The stem of a source does not depend on the order of the sources, or on sources whose files
+    have other names. If a source occurs several times, its second stem has the number 2.
+    """
+    keys = [_key(one) for one in sources]
+    different = dict(zip(keys, sources, strict=True))
+    lengths = _lengths(different)
+    bases = [_name(one, lengths[key]) for key, one in zip(keys, sources, strict=True)]
+    taken, times = set(bases), Counter[str]()
+    stems = []
+    for one, key, base in zip(sources, keys, bases, strict=True):
+        times[base] += 1
+        stem = base
+        if times[base] > 1:
+            # With the suffix of the source, because 2_clip.mp4 may be a source, too.
+            full = _name(one, max(lengths[key], 1))
+            numbered = (_short_stem(f"{number}_{full}") for number in count(times[base]))
+            stem = next(name for name in numbered if name not in taken)
+            taken.add(stem)
+        stems.append(stem)
+    return stems
+
+
+def _lengths(sources: Mapping[str, SourceName]) -> dict[str, int]:
+    """Return the length of each source's name, see `_name`, at which the names differ.
+
+    Names that are equal at their greatest length stay equal.
+    """
+    lengths = dict.fromkeys(sources, 0)
+    names = {key: _name(one, 0) for key, one in sources.items()}
+    longest = {key: 1 + len(_folders(one)) for key, one in sources.items()}
+    while True:
+        groups: dict[str, list[str]] = {}
+        for key, name in names.items():
+            groups.setdefault(name, []).append(key)
+        extended = []
+        for group in groups.values():
+            extendable = [key for key in group if lengths[key] < longest[key]]
+            if len(group) > 1 and extendable:
+                shortest = min(lengths[key] for key in extendable)
+                extended += [key for key in extendable if lengths[key] == shortest]
+        if not extended:
+            return lengths
+        for key in extended:
+            lengths[key] += 1
+            names[key] = _name(sources[key], lengths[key])
+
+
+def _name(source: SourceName, length: int) -> str:
+    """Return a stem for a source: of length 0 ``clip``, of 1 ``clip.mp4``, of 2 ``day1_clip.mp4``.
+
+    Each further unit of length adds the name of a folder.
+    """
+    if length == 0:
+        return _short_stem(source.stem)
+    folders = _folders(source)
+    return _short_stem("_".join([*folders[len(folders) - length + 1 :], source.path.name]))
+
+
+def _key(source: SourceName) -> str:
+    """Return a text that is the same for a file's relative and absolute paths."""
+    return os.path.normpath(source.path.absolute()) if source.kind == "file" else source.address
+
+
+def _folders(source: SourceName) -> list[str]:
+    """Return the names of the folders that a source lies in; those of a web address, too."""
+    if source.kind == "url":
+        # Not from the address, which may hold a password.
+        folders = source.display_name.partition("://")[2].replace(":", "-").split("/")[:-1]
+    elif source.kind == "file":
+        folders = list(Path(_key(source)).parent.parts[1:])
+    else:
+        folders = []
+    return [name for name in folders if name]
 
 
 def _short_stem(stem: str) -> str:
@@ -139,19 +196,46 @@ def _short_stem(stem: str) -> str:
 
 def _output_name(source: SourceName, stem: str, options: OutputOptions) -> str:
     """Return the name of the output of one of many sources."""
+    suffix = ".png" if _is_photo(source) else codecs.suffix_for(options.codec)
+    return f"{stem}_saliency{suffix}"
+
+
+def _is_photo(source: SourceName) -> bool:
+    """Return whether a source is a photo; the error of one that cannot be read comes later."""
     if source.kind == "url":
-        is_photo = source.is_named_as_picture
-    else:
-        is_photo = source.kind == "file" and is_local(source) and _is_photo(source.path)
-    return f"{stem}_saliency{'.png' if is_photo else codecs.suffix_for(options.codec)}"
-
-
-def _is_photo(path: Path) -> bool:
-    """Return whether a file is a photo; the error of one that cannot be read comes later."""
+        return source.is_named_as_picture
     try:
-        return is_image(path)
+        return source.kind == "file" and is_local(source) and is_image(source.path)
     except VidsalError:
         return True
+
+
+def require_output_format(source: SourceName, output: str, options: OutputOptions) -> None:
+    """Check that a source can be written as a file with a given name.
+
+    Only files of this machine are checked, because other sources would have to be opened.
+
+    Parameters
+    ----------
+    source : SourceName
+    output : str
+        Name of the output.
+    options : OutputOptions
+        ``codec`` is used.
+
+    Raises
+    ------
+    UsageError
+        If the suffix or the codec does not fit.
+    """
+    if not is_local(source):
+        return
+    suffix = Path(output).suffix.lower()
+    if not _is_photo(source):
+        codecs.codec_of(Path(output), options.codec)
+    elif suffix not in IMAGE_SUFFIXES:
+        suffixes = " or ".join(IMAGE_SUFFIXES)
+        raise UsageError(f"{option('output', output)}: a photo is written as {suffixes}")
 
 
 def is_local(source: SourceName) -> bool:

@@ -63,6 +63,15 @@ def test_wrong_usage_is_one_line(arguments: tuple[str, ...], message: str, tmp_p
     assert not (tmp_path / "out").exists()
 
 
+def test_the_table_of_a_preset_is_a_table_beside_each_output(
+    make_clip: MakeClip, tmp_path: Path
+) -> None:
+    make_clip("a.mp4", frames=5)
+    done = vidsal("batch", "a.mp4", "-o", "out", *FAST, "--preset", "report", cwd=tmp_path)
+    assert done.returncode == 0
+    assert (tmp_path / "out" / "a_saliency.csv").is_file()
+
+
 def _begun_batch(folder: Path, *options: str) -> "subprocess.Popen[str]":
     """Return a batch of all clips of a folder, once it has begun to write."""
     process = subprocess.Popen(

@@ -332,7 +332,8 @@ def test_outputs_may_lie_beside_the_sources(make_clip: MakeClip) -> None:
     given: dict[str, Any] = {"progress": False}
     first = vidsal.batch(".", ".", _settings(), **given)
     second = vidsal.batch(".", ".", _settings(), **given)
-    assert (first.totals["done"], second.totals["skipped"], second.totals["done"]) == (2, 4, 0)
+    assert (first.totals["done"], second.totals["skipped"], second.totals["done"]) == (2, 2, 0)
+    assert second.line() == "nothing to do: 2 done before"
     assert sorted(one.name for one in Path().glob("*.mp4")) == [
         "a.mp4", "a_saliency.mp4", "b.mp4", "b_saliency.mp4",
     ]  # fmt: skip
@@ -483,7 +484,10 @@ def test_a_failure_forgets_no_earlier_result(
         patch.setattr(work, "process", None)
         assert _batch(clip).totals["failed"] == 1
     # What stands there is still of this batch: no source, and replaced without being told to.
-    assert _batch(output).results[0].status == "skipped"
+    only_own = _batch(output)
+    assert (only_own.results, only_own.line()) == (
+        (), "nothing to do: there is no source (results of earlier runs are not sources)",
+    )  # fmt: skip
     assert _batch(clip, retry_failed=True).totals["done"] == 1
     assert output.read_bytes() == whole
 
@@ -510,9 +514,9 @@ def test_outputs_of_other_options_are_no_sources(make_clip: MakeClip, has_addres
     make_clip("a.mp4", frames=4)
     folder = f"file://{Path.cwd()}" if has_address else "."
     sources = f"{folder}/*.mp4" if has_address else folder
-    for options, count in (({}, 1), ({}, 2), ({"layout": "map", "overwrite": True}, 2)):
+    for options in ({}, {}, {"layout": "map", "overwrite": True}):
         summary = vidsal.batch(sources, folder, _settings(**options), progress=False)
-        assert len(summary.results) == count and summary.totals["failed"] == 0
+        assert len(summary.results) == 1 and summary.totals["failed"] == 0
     assert summary.totals["done"] == 1
     assert sorted(one.name for one in Path().glob("*.mp4")) == ["a.mp4", "a_saliency.mp4"]
 
@@ -527,3 +531,51 @@ def test_numbers_and_nuls_of_a_manifest_are_names_of_files(make_clip: MakeClip) 
     Path("list.txt").write_text("5\0\n")
     (result,) = _batch("list.txt").results
     assert result.status == "failed"
+
+
+def test_other_rows_of_a_manifest_do_not_change_names(make_clip: MakeClip) -> None:
+    for name in ("b.mp4", "c.mp4"):
+        make_clip(name, frames=10)
+    rows = ["c.mp4,,0,0.2", "c.mp4,,0.2,0.4"]
+    Path("m.csv").write_text("\n".join(["source,output,start,end", *rows]))
+    assert [Path(str(one.output)).name for one in _batch("m.csv").results] == [
+        "c_saliency.mp4", "2_c.mp4_saliency.mp4",
+    ]  # fmt: skip
+    # One more source, and a row with an output of its own.
+    rows = ["b.mp4,,,", "c.mp4,mine/c.mp4,0,0.1", *rows]
+    Path("m.csv").write_text("\n".join(["source,output,start,end", *rows]))
+    results = _batch("m.csv").results
+    assert [one.status for one in results] == ["done", "done", "skipped", "skipped"]
+
+
+def test_a_wrong_suffix_of_an_output_is_the_fault_of_its_row(
+    make_clip: MakeClip, sample_media: Path
+) -> None:
+    make_clip("a.mp4", frames=4)
+    shutil.copy(sample_media / "cat.jpg", "cat.jpg")
+    Path("m.csv").write_text("source,output\na.mp4,ok.txt\ncat.jpg,cat.mp4\na.mp4,ok.webm\n")
+    results = _batch("m.csv").results
+    assert [one.status for one in results] == ["failed", "failed", "done"]
+    video, photo = (str(one.error) for one in results[:2])
+    assert video.startswith("m.csv, line 2: output='ok.txt': a video is written as .mp4")
+    assert photo.startswith("m.csv, line 3: output='cat.mp4': a photo is written as .png")
+
+
+def test_web_addresses_leave_no_secrets_and_are_named_once() -> None:
+    source = "http://me:passwd@127.0.0.1:1/nope.mp4?token=t0k3n"
+    (result,) = _batch(source).results
+    assert str(result.error).startswith("http://127.0.0.1:1/nope.mp4 cannot be downloaded")
+    files = [one for one in OUT.rglob("*") if one.is_file()]
+    assert any("receipts" in one.parts for one in files)
+    for one in files:
+        assert b"passwd" not in one.read_bytes() and b"t0k3n" not in one.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["o.mp4", "o.JPG"])
+def test_the_name_of_a_file_is_no_folder_for_results(make_clip: MakeClip, name: str) -> None:
+    clip = make_clip("a.mp4", frames=4)
+    with pytest.raises(UsageError, match=f"output='{name}' is the name of a file: give a folder"):
+        vidsal.batch(clip, name, _settings(), progress=False)
+    assert not Path(name).exists()
+    Path(name).mkdir()
+    assert vidsal.batch(clip, name, _settings(), progress=False).totals["done"] == 1

@@ -115,3 +115,29 @@ def test_odd_sources_cost_their_own_row(tmp_path: Path) -> None:
         ("['a.mp4']", "the source must be a text, got ['a.mp4']"),
         (str(tmp_path / "7"), ""),
     ]
+
+
+def test_numbers_of_a_column_with_gaps_are_whole_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "m.parquet"
+    columns: dict[str, Any] = {
+        "source": ["a.mp4", "b.mp4", "c.mp4"],
+        "short_side": pyarrow.array([128.0, float("nan"), None], from_pandas=False),
+        "static_every": [float("nan"), 3.0, 1.5],
+    }
+    pyarrow.parquet.write_table(pyarrow.table(columns), path)
+    first, second, third = read_manifest(path)
+    assert (dict(first.options), first.error) == ({"short_side": 128}, "")
+    assert (dict(second.options), second.error) == ({"static_every": 3}, "")
+    assert third.error == "static_every=: expected auto or a whole number, got 1.5"
+
+
+def test_a_column_that_occurs_twice_stops_the_batch(tmp_path: Path) -> None:
+    twice, spelled, table = (tmp_path / name for name in ("m.csv", "n.csv", "m.parquet"))
+    # Spreadsheets add columns without a name.
+    twice.write_text("source, source,short-side,,\na.mp4,b.mp4,128,,\n")
+    spelled.write_text("source,short-side,short_side\na.mp4,128,256\n")
+    record = {"source": "a.mp4", "short-side": 128, "short_side": 256}
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([record]), table)
+    for path, column in ((twice, "source"), (spelled, "short_side"), (table, "short_side")):
+        with pytest.raises(UsageError, match=f"{path.name}: the column '{column}' occurs 2 times"):
+            read_manifest(path)

@@ -187,8 +187,10 @@ def test_what_addresses_cannot_be_is_said_in_one_line(
     folder_at(memory).write("in/a.mp4", b"x")
     (result,) = vidsal.batch(f"{memory}/in", tmp_path / "o", _settings(), progress=False).results
     assert result.error == f"{memory}/in is a folder: give a glob of its files, {memory}/in/*.mp4"
-    with pytest.raises(UsageError, match="a manifest must be a local file"):
-        vidsal.batch(f"{memory}/m.csv", tmp_path / "o", _settings())
+    for manifest in (f"{memory}/m.csv", "http://me:pw@h/m.csv", "https://h/m.parquet?key=pw"):
+        with pytest.raises(UsageError, match="a manifest must be a local file") as caught:
+            vidsal.batch(manifest, tmp_path / "o", _settings())
+        assert "pw" not in str(caught.value)
     monkeypatch.setitem(__import__("sys").modules, "fsspec", None)
     (tmp_path / "m.csv").write_text("source\na.mp4\ns3://bucket/a.mp4\n")
     (tmp_path / "list.txt").write_text("s3://bucket/a.mp4\n")
@@ -196,3 +198,19 @@ def test_what_addresses_cannot_be_is_said_in_one_line(
         with pytest.raises(VidsalError, match=r"s3://bucket/a.mp4: addresses need fsspec: pip"):
             vidsal.batch(tmp_path / name, tmp_path / "p", _settings(), progress=False)
     assert not (tmp_path / "p").exists()
+
+
+def test_results_cannot_be_written_to_the_web() -> None:
+    for address in ("http://me:secret@host/x?key=secret", "RTSP://host/x"):
+        with pytest.raises(
+            UsageError, match="results cannot be written to a web address"
+        ) as caught:
+            folder_at(address)
+        assert "secret" not in str(caught.value)
+
+
+def test_an_address_of_a_file_is_no_folder_for_results(memory: str) -> None:
+    with pytest.raises(UsageError, match=r"o\.mp4' is the name of a file"):
+        folder_at(f"{memory}/o.mp4")
+    RemoteFolder(f"{memory}/o.mp4").write("a.mp4", b"x")
+    assert isinstance(folder_at(f"{memory}/o.mp4"), RemoteFolder)

@@ -145,7 +145,9 @@ def test_a_part_of_a_source_is_split_as_well(load_script: LoadScript) -> None:
     assert audio_of(Path("one.mkv")) == audio_of(Path(str(result.output)))
 
 
-def test_short_and_uneven_sources_are_one_run(make_clip: MakeClip, sample_media: Path) -> None:
+def test_short_and_uneven_sources_are_one_run(
+    make_clip: MakeClip, sample_media: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     short = make_clip("short.mp4", rate="10", frames=130)
     uneven = make_clip(
         "uneven.mkv", rate="10", frames=300,
@@ -153,14 +155,22 @@ def test_short_and_uneven_sources_are_one_run(make_clip: MakeClip, sample_media:
     )  # fmt: skip
     for path in (short, uneven, sample_media / "cat.jpg"):
         assert parts_of(path, _settings(), 10.0) == ()
-    (result,) = _split(uneven).results
-    assert (result.status, result.parts) == ("done", 1)
+    with caplog.at_level("INFO", logger="vidsal.batches"):
+        (result,) = _split(uneven).results
+        assert (result.status, result.parts) == ("done", 1)
+        _split(short)
+    lines = [one.getMessage() for one in caplog.records if "one run" in one.getMessage()]
+    assert lines == ["uneven.mkv is processed in one run: its frame times are uneven"]
 
 
-def test_rows_with_options_that_parts_cannot_have_are_one_run(load_script: LoadScript) -> None:
+def test_rows_with_options_that_parts_cannot_have_are_one_run(
+    load_script: LoadScript, caplog: pytest.LogCaptureFixture
+) -> None:
     _film(Path("film.mkv"), (107, 93, 110), load_script)
     Path("rows.csv").write_text("source,output,every\nfilm.mkv,a.mkv,2\nfilm.mkv,b.mkv,\n")
-    results = _split(Path("rows.csv")).results
+    with caplog.at_level("INFO", logger="vidsal.batches"):
+        results = _split(Path("rows.csv")).results
+    assert "film.mkv is processed in one run: split=10.0 is not for every=2: " in caplog.text
     assert [(one.status, one.parts, one.frames) for one in results] == [
         ("done", 1, 155), ("done", 3, 310),
     ]  # fmt: skip

@@ -5,7 +5,10 @@ import dataclasses
 import difflib
 import io
 import json
+import math
 import os
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,7 +68,8 @@ def read_manifest(path: Path) -> list[Row]:
     """Return the rows of a manifest.
 
     A row needs a ``source``, relative to the manifest, and may have an ``output``. Each further
-    column is an option of `vidsal.Settings`. An empty cell leaves the value of the whole batch.
+    column is an option of `vidsal.Settings`. An empty cell, or NaN, leaves the value of the whole
+    batch.
 
     Parameters
     ----------
@@ -80,12 +84,15 @@ def read_manifest(path: Path) -> list[Row]:
     Raises
     ------
     UsageError
-        If a column is not an option, or the column ``source`` or all rows are missing.
+        If a column is not an option or occurs twice, or the column ``source`` or all rows are
+        missing.
     VidsalError
         If the file cannot be read.
     """
     try:
         records = list(_RECORDS[path.suffix.lower()](path))
+    except UsageError:
+        raise
     except (OSError, ValueError, csv.Error) as error:
         raise VidsalError(f"{path} cannot be read as a manifest: {flat(error)}") from error
     if not records:
@@ -97,6 +104,7 @@ def read_manifest(path: Path) -> list[Row]:
 def _csv_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     text = path.read_text(encoding="utf-8-sig")
     rows = csv.DictReader(io.StringIO(text, newline=""), restkey="", strict=True)
+    _require_different(map(str.strip, rows.fieldnames or ()), path)
     for row in rows:
         cells = {str(name).strip(): value for name, value in row.items()}
         extra = cells.pop("", None)
@@ -127,13 +135,23 @@ def _parquet_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         import pyarrow.parquet as parquet
     except ImportError as error:
         raise VidsalError(f'{path}: Parquet needs pyarrow: pip install "vidsal[data]"') from error
-    yield from enumerate(parquet.read_table(path).to_pylist(), start=1)
+    table = parquet.read_table(path)
+    _require_different(table.column_names, path)
+    yield from enumerate(table.to_pylist(), start=1)
 
 
 _RECORDS = {
     ".csv": _csv_records, ".jsonl": _json_records, ".ndjson": _json_records,
     ".parquet": _parquet_records,
 }  # fmt: skip
+
+
+def _require_different(columns: Iterable[str], path: Path) -> None:
+    """Raise `UsageError` if a column occurs twice. Columns without a name may do so."""
+    counts = Counter(column.replace("-", "_") for column in columns if column)
+    for column, times in counts.items():
+        if times > 1:
+            raise UsageError(f"{path}: the column {column!r} occurs {times} times")
 
 
 def _require_known(columns: Iterable[str], path: Path) -> None:
@@ -157,7 +175,7 @@ def _require_known(columns: Iterable[str], path: Path) -> None:
 def _row(record: Mapping[str, Any], place: str, folder: Path) -> Row:
     """Return the row of a record. An invalid record gives a row with an error."""
     values = {name.replace("-", "_"): value for name, value in record.items()}
-    values = {name: value for name, value in values.items() if value is not None}
+    values = {name: value for name, value in values.items() if not _is_empty(value)}
     given = values.pop("source", "")
     source = str(given)
     if "\0" in source:
@@ -181,9 +199,21 @@ def _row(record: Mapping[str, Any], place: str, folder: Path) -> Row:
     return Row(source, place, output, options)
 
 
+def _is_empty(value: Any) -> bool:
+    """Return whether a cell has no value. Parquet files of pandas have NaN in such cells."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
 def _typed(name: str, value: Any) -> Any:
-    """Convert the text of a cell to the type of its option; return other values unchanged."""
+    """Convert the text of a cell to the type of its option; return other values unchanged.
+
+    A column of whole numbers with an empty cell is read as floats from Parquet. They become whole
+    numbers again.
+    """
     default = Settings.__dataclass_fields__[name].default
+    is_whole_number = isinstance(default, int) and not isinstance(default, bool)
+    if is_whole_number and isinstance(value, float) and value.is_integer():
+        return int(value)
     if not isinstance(value, str) or Settings.__dataclass_fields__[name].metadata["parse"]:
         return value
     if isinstance(default, bool):
@@ -195,6 +225,14 @@ def _typed(name: str, value: Any) -> Any:
             except ValueError:
                 continue
     return value
+
+
+def _address(name: str) -> str:
+    """Return an address without passwords and keys; an empty text if a name is not an address."""
+    if re.match("https?://", name, re.IGNORECASE):
+        # The query may hold a key.
+        return re.split("[?#]", redacted(name))[0]
+    return redacted(name) if is_address(name) else ""
 
 
 def typed_rows(names: Iterable[str]) -> Iterator[Row]:
@@ -210,8 +248,9 @@ def typed_rows(names: Iterable[str]) -> Iterator[Row]:
         See `read_manifest`. Also raised for a manifest at an address.
     """
     for name in names:
-        if is_manifest(name) and is_address(name):
-            raise UsageError(f"{redacted(name)}: a manifest must be a local file: copy it first")
+        address = _address(name)
+        if is_manifest(address):
+            raise UsageError(f"{address}: a manifest must be a local file: copy it first")
         if is_manifest(name):
             yield from read_manifest(Path(name))
         else:

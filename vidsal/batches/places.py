@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from vidsal.errors import VidsalError, flat, one_line
+from vidsal.errors import UsageError, VidsalError, flat, one_line, option
 from vidsal.runtime.atomic_write import atomic_write, writing
 from vidsal.sinks.fingerprint import checksum
 from vidsal.sources.resolve import is_named_as_media
@@ -534,10 +534,32 @@ def folder_at(name: str | Path) -> Folder:
     Parameters
     ----------
     name : str or Path
+
+    Raises
+    ------
+    UsageError
+        If nothing can be written to the address, or the name is that of a video or a picture and
+        no folder has it.
     """
     text = str(name)
-    if not is_address(text):
-        return LocalFolder(Path(text))
-    found = place(text)
-    # A local folder at an address is locked and cleaned like each other one.
-    return RemoteFolder(text.rstrip("/")) if is_address(found) else LocalFolder(Path(found))
+    scheme = _ADDRESS.match(text)
+    if scheme is not None and scheme[1].lower() in _OWN_SCHEMES:
+        # The query of a web address may hold a key.
+        shown = re.split("[?#]", redacted(text))[0]
+        raise UsageError(
+            f"{option('output', shown)}: results cannot be written to a web address: give a "
+            "folder, or an address such as s3://bucket/folder"
+        )
+    found = place(text) if scheme is not None else text
+    folder: Folder
+    if is_address(found):
+        folder = RemoteFolder(text.rstrip("/"))
+        is_folder = not is_named_as_media(text) or bool(folder.names(""))
+    else:
+        # A local folder at an address is locked and cleaned like each other one.
+        folder = LocalFolder(Path(found))
+        is_folder = not is_named_as_media(text) or Path(found).is_dir()
+    if not is_folder:
+        shown = option("output", redacted(text))
+        raise UsageError(f"{shown} is the name of a file: give a folder for the results")
+    return folder

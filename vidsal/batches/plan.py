@@ -31,7 +31,7 @@ from vidsal.batches.receipts import (
     read_receipts,
 )
 from vidsal.errors import UsageError, VidsalError, one_line, option
-from vidsal.result_names import output_names
+from vidsal.result_names import output_names, require_output_format
 from vidsal.settings import Settings
 from vidsal.settings.values import is_model_object
 from vidsal.sources.resolve import SourceName, expand, parse_source
@@ -217,7 +217,7 @@ def asked_rows(names: Sequence[str], *, is_recursive: bool) -> Iterator[tuple[So
         if not found:
             yield _named(row.source or row.place), row
         if row.output and len(found) > 1:
-            fault = f"{row.source} means {len(found)} sources, which need an output each"
+            fault = f"{redacted(row.source)} means {len(found)} sources, which need an output each"
             yield _named(row.source), dataclasses.replace(row, error=fault)
             continue
         for one in found:
@@ -245,6 +245,15 @@ def _named(source: str) -> SourceName:
         return parse_source(source)
     # The kind is used only for the names of results; the file is fetched before it is opened.
     return SourceName("url", source, redacted(source), Path(posixpath.basename(source)))
+
+
+def _format_fault(source: SourceName, output: str, settings: Settings) -> str:
+    """Return why a source cannot be written as a file of this name; an empty text if it can."""
+    try:
+        require_output_format(source, output, settings)
+    except UsageError as error:
+        return str(error)
+    return ""
 
 
 def _failed(source: SourceName, row: Row, reason: str) -> Result:
@@ -304,50 +313,54 @@ class Planner:
     def planned(self, asked: Iterable[tuple[SourceName, Row]]) -> Iterator[Task | Result]:
         """Yield a task or a result for each source, in order.
 
+        Files that earlier runs have written into the folder of the results are left out.
+
         Parameters
         ----------
         asked : iterable of (SourceName, Row)
             From `asked_rows`.
         """
-        rows = list(asked)
+        written = self._places(name for files in self._files.values() for name in files)
+        rows = [(source, row) for source, row in asked if _place(source) not in written]
         settings, faults = zip(*map(self._own_settings, rows), strict=True) if rows else ((), ())
-        usual = output_names([source for source, _ in rows], settings)
+        # Rows with an output of their own have no effect on the names of others.
+        unnamed = [n for n, (_, row) in enumerate(rows) if not row.output]
+        names = output_names([rows[n][0] for n in unnamed], [settings[n] for n in unnamed])
+        usual = dict(zip(unnamed, names, strict=True))
         outputs = [
-            normal_output(row.output or name.as_posix())
-            for (_, row), name in zip(rows, usual, strict=True)
+            normal_output(row.output or usual[n].as_posix()) for n, (_, row) in enumerate(rows)
         ]
         taken: dict[str, tuple[str, bool]] = {}
         planned: list[Task | Result] = []
         for (source, row), own, fault, output in zip(rows, settings, faults, outputs, strict=True):
             reason = fault or self._fault(source, output, taken, is_given=bool(row.output))
+            if row.output and not reason:
+                reason = _format_fault(source, output, own)
             if reason:
                 planned.append(_failed(source, row, reason))
                 continue
             for name in result_names(output, self._results).values():
                 taken[name.casefold()] = source.display_name, bool(row.output)
             planned.append(self._task(source, own, output))
-        own_outputs = self._own_outputs(planned)
+        # For a task that was begun, the output may exist without a receipt.
+        begun = [one for one in planned if isinstance(one, Task) and one.key in self._begun]
+        own_outputs = written | self._places(name for one in begun for name in one.names.values())
         places = [_place(source) for source, _ in rows]
         others = set(places) - own_outputs
         for (source, row), one, source_place in zip(rows, planned, places, strict=True):
             if source_place in own_outputs:
                 # The source is an output of an earlier run in the folder of the sources.
-                yield Result(source.display_name, "skipped")
-            elif isinstance(one, Task) and (name := self._name_among(one, others)):
+                continue
+            if isinstance(one, Task) and (name := self._name_among(one, others)):
                 yield _failed(
                     source, row, f"the output {name} is one of the sources: give another name"
                 )
             else:
                 yield one
 
-    def _own_outputs(self, planned: Iterable[Task | Result]) -> set[str]:
-        """Return the canonical names of files that earlier runs in this folder may have written."""
-        names = {name for files in self._files.values() for name in files}
-        for one in planned:
-            # For a task that was begun, the output may exist without a receipt.
-            if isinstance(one, Task) and one.key in self._begun:
-                names.update(one.names.values())
-        return {place(self._out.address(name)) for name in names}
+    def _places(self, names: Iterable[str]) -> set[str]:
+        """Return the canonical names of files in the folder of the results."""
+        return {place(self._out.address(name)) for name in set(names)}
 
     def _name_among(self, task: Task, places: set[str]) -> str:
         """Return the name of a result that lies at one of `places`; an empty text if none does."""

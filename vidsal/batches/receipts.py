@@ -159,7 +159,9 @@ def identity(
 
 
 def source_key(source: str) -> str:
-    """Return a text that changes with the content of a source; its name if it is not a file.
+    """Return a text that changes with the content of a source; with its name if it is not a file.
+
+    The name of a web address may hold a password, so the text is a checksum of it.
 
     Parameters
     ----------
@@ -176,7 +178,7 @@ def source_key(source: str) -> str:
     try:
         return checksum([Path(source)], has_names=False)
     except (OSError, ValueError):
-        return source
+        return hashlib.sha256(source.encode(errors="surrogatepass")).hexdigest()
 
 
 def key_of(values: Mapping[str, str]) -> str:

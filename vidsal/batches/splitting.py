@@ -6,6 +6,7 @@ seconds before the part, and the frames of this warm-up are not written.
 """
 
 import dataclasses
+import logging
 import math
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -35,6 +36,8 @@ from vidsal.sources.interrupt import stopped_after
 from vidsal.sources.resolve import SourceLike
 from vidsal.static.models import Network
 from vidsal.types import Saliency, SourceInfo
+
+log = logging.getLogger(__name__)
 
 # Receives the frames that are written, and passes them on.
 Counted = Callable[[Iterable[Saliency]], Iterable[Saliency]]
@@ -91,7 +94,8 @@ def require_splittable(settings: Settings, split_s: float, *, has_stores: bool) 
 def parts_of(path: Path, settings: Settings, split_s: float) -> tuple[Part, ...]:
     """Return the parts of a video; an empty tuple if it must be processed in one run.
 
-    Short videos, photos, and videos with uneven frame times are not split.
+    Short videos, photos, and videos with uneven frame times are not split. The log gives the
+    reason for videos that are not short.
 
     Parameters
     ----------
@@ -107,11 +111,15 @@ def parts_of(path: Path, settings: Settings, split_s: float) -> tuple[Part, ...]
         If the video cannot be decoded.
     """
     picture = probe.inspect(path).picture
-    if picture is None or not picture.has_times or picture.frames < 2:
+    if picture is None or picture.frames < 2:
+        return ()
+    if not picture.has_times:
+        log.info("%s is processed in one run: its frames have no times", path.name)
         return ()
     offsets_s, rate = picture.offsets_s, float(picture.rate)
     uneven = np.abs(offsets_s * rate - np.arange(len(offsets_s))).max()
     if uneven > _UNEVEN_STEPS:
+        log.info("%s is processed in one run: its frame times are uneven", path.name)
         return ()
     first, last = span(offsets_s, settings)
     length = round(split_s * rate)

@@ -77,6 +77,8 @@ class BatchSummary:
         if totals["failed_before"]:
             again = option("retry_failed", True)
             earlier.append(f"{totals['failed_before']} failed before ({again} tries again)")
+        if not self.results and not self.is_interrupted:
+            return "nothing to do: there is no source (results of earlier runs are not sources)"
         if not totals["done"] and not totals["failed"] and not self.is_interrupted:
             return f"nothing to do: {', '.join(earlier)}"
         video_s, seconds = totals["video_s"], max(self.seconds, 1e-9)

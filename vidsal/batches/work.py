@@ -165,14 +165,16 @@ class Worker:
         assert self._split_s is not None
         with self.local_source(task) as source:
             path = source if isinstance(source, Path) else task.source.path
-            if not path.is_file():
-                return ()
             try:
+                if not path.is_file():
+                    raise VidsalError("it is not a file on this machine")
                 # The options of a manifest's row are first checked here.
                 require_splittable(task.settings, self._split_s, has_stores=False)
                 return parts_of(path, task.settings, self._split_s)
-            except VidsalError:
+            except VidsalError as error:
                 # One run can process the source, or reports what is wrong with it.
+                name = task.source.display_name
+                log.info("%s is processed in one run: %s", name, one_line(error))
                 return ()
 
     def part(self, task: Task, part: Part, say: Say) -> PartDone | tuple[()]:
@@ -489,8 +491,9 @@ def _real_names(task: Task, source: SourceLike, folder: Path, out: Folder) -> It
         yield
     except VidsalError as error:
         text = str(error).replace(str(folder / Path(task.output).name), out.address(task.output))
-        opened = source if isinstance(source, Path) else task.source.path
-        text = text.replace(str(opened), task.source.display_name)
+        # Only a fetched copy has another name than its source.
+        if isinstance(source, Path):
+            text = text.replace(str(source), task.source.display_name)
         raise VidsalError(text) from error
 
 

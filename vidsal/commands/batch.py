@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # A batch names its results itself, and its receipts have the function of these options.
 _NOT_BATCH = ("output", "skip_existing", "resume", "table", "maps", "keep", "sequence")
 _BATCH = options_of(Settings, without=_NOT_BATCH)
+# A preset or a config file may ask for a table.
+_KNOWN = options_of(Settings, without=set(_NOT_BATCH) - {"table"})
 
 
 @app.command(
@@ -98,13 +100,20 @@ def batch(
             help="Also do sources that failed in an earlier run.", negative=(), show_default=False
         ),
     ] = False,
-    preset: Annotated[str | None, Parameter(help=preset_help(), metavar="talk|report|fast")] = None,
+    preset: Annotated[
+        str | None,
+        Parameter(
+            help=f"{preset_help()} In a batch --table means --tables.", metavar="talk|report|fast"
+        ),
+    ] = None,
     verbose: Verbose = False,
     **options: Any,
 ) -> None:
     """Write the heatmap videos of many sources, with receipts: nothing is done twice."""
     log_to_stderr(verbose)
-    settings = Settings(**merged(options, _BATCH, preset))
+    values = merged(options, _KNOWN, preset)
+    tables = values.pop("table", None) is not None or tables
+    settings = Settings(**values)
     if not sources:
         raise UsageError("give at least one video, photo, folder, address or manifest")
     from vidsal.batches import run
