@@ -24,7 +24,9 @@ Points = NDArray[np.float64]
 
 
 def plain_settings(**options: Any) -> Settings:
-    given: dict[str, Any] = {"model": "none", "working_width": 96, "samples": 16, "static_every": 1}
+    given: dict[str, Any] = {
+        "model": "none", "working_width": 96, "samples": 16, "static_every": 1, "sizes": "1",
+    }  # fmt: skip
     return Settings(**given | options)
 
 

@@ -83,6 +83,7 @@ def live_settings(**options: Any) -> Settings:
     """Options without a network, for small pictures."""
     known: dict[str, Any] = {
         "model": "none", "working_width": 64, "flow": "dis", "batch": 1, "static_every": 1,
+        "sizes": "1",
     }  # fmt: skip
     return Settings(**known | options)
 

@@ -271,7 +271,7 @@ def test_photos(here: Path, brightness: BrightnessStage) -> None:
     assert found.output == Path("p_comparison.png")
     # One picture has no curve.
     assert iio.imread("p_comparison.png").shape == (2 * SIZE[0], 2 * SIZE[1], 3)
-    assert str(found).startswith("contrast 1 and contrast 3: CC 0.")
+    assert str(found).startswith("contrast 1 and contrast 3.5: CC 0.")
     assert "least alike" not in str(found)
     with pytest.raises(UsageError, match="a photo, which has no time"):
         compare_stores([one, two], output=Path("q.png"), start=0.0, end=1.0)

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from evaluation_help import (
     box_mask,
-    plain_settings,
     write_photo,
     write_png,
     write_sequence,
 )
 
 from vidsal.evaluation.evaluate import evaluate
+from vidsal.settings import Settings
 
 
 def _vidsal(*arguments: str | Path, cwd: Path, code: int) -> "subprocess.CompletedProcess[str]":
@@ -37,9 +37,7 @@ def test_the_command_prints_the_tables_and_writes_them(data: Path, tmp_path: Pat
         "data", "--models", "none", "--frames-per-clip", "2", "--seed", "5", "--working-width",
         "96", "--json", "r.json", "--markdown", "r.md", "--overwrite", cwd=tmp_path, code=0,
     )  # fmt: skip
-    report = evaluate(
-        [data], plain_settings(samples=12, static_every=2, seed=5), frames_per_clip=2, seed=5
-    )
+    report = evaluate([data], Settings(model="none", working_width=96), frames_per_clip=2, seed=5)
     assert report.tables[0].frames == 2
     # The command names options as flags.
     assert report.about.endswith(", working_width=96")

@@ -26,7 +26,7 @@ def store(path: str = "a.vidsal", **options: Any) -> Store:
     [
         ([{}, {"method": "gradcam"}], ["smoothgrad", "gradcam"]),
         ([{}, {"target": "tabby"}], ["target auto", "target tabby"]),
-        ([{}, {"contrast": 1.5}], ["contrast 3", "contrast 1.5"]),
+        ([{}, {"contrast": 1.5}], ["contrast 3.5", "contrast 1.5"]),
         ([{}, {"model": "resnet50"}], ["EfficientNet-Lite0", "resnet50"]),
         ([{"samples": 3}, {"samples": 6, "flow": "dis"}],
          ["samples 3, flow farneback", "samples 6, flow dis"]),
