@@ -12,7 +12,10 @@ _REPEAT_S = 2.0
 
 @contextmanager
 def on_first_interrupt(
-    act: Callable[[], None], names: Sequence[str] = ("SIGINT",)
+    act: Callable[[], None],
+    names: Sequence[str] = ("SIGINT",),
+    *,
+    when: Callable[[], bool] = lambda: True,
 ) -> Iterator[None]:
     """Let the first signal in the block call a function; a later one interrupts as usual.
 
@@ -25,16 +28,18 @@ def on_first_interrupt(
     names : sequence of str
         Names of signals. Those that a system lacks, and ignored ones (as under nohup), are left
         out.
+    when : callable
+        Returns whether the first signal calls the function. Otherwise it interrupts as usual.
     """
     acted_s: float | None = None
     before: dict[int, Any] = {}
 
     def handle(number: int, _: object) -> None:
         nonlocal acted_s
-        if acted_s is None:
+        if acted_s is None and when():
             acted_s = time.monotonic()
             act()
-        elif time.monotonic() - acted_s >= _REPEAT_S:
+        elif acted_s is None or time.monotonic() - acted_s >= _REPEAT_S:
             signal.signal(number, before[number])
             signal.raise_signal(number)
 
