@@ -16,6 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import av
 import numpy as np
 import psutil
 import pytest
@@ -34,6 +35,7 @@ from vidsal.runtime.workers import usable_cores
 from vidsal.settings import Settings
 from vidsal.sources.resolve import parse_source
 from vidsal.static.models import ModelChoice
+from vidsal.types import Rgb
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.usefixtures("own_folder")
@@ -89,12 +91,21 @@ def _visible(out: Path) -> set[str]:
     return {str(one.relative_to(out)) for one in out.rglob("*") if ".vidsal" not in one.parts}
 
 
+def _pictures(path: Path) -> tuple[Any, list[Rgb]]:
+    """Rate and pictures of a video. A Matroska file does not say the number of frames."""
+    with av.open(str(path)) as file:
+        stream = file.streams.video[0]
+        return stream.average_rate, [one.to_ndarray(format="rgb24") for one in file.decode(stream)]
+
+
 @pytest.mark.slow
 def test_a_cluster_that_loses_a_node_gives_what_one_process_gives(
     cluster: Any, make_clip: MakeClip
 ) -> None:
     sources = _clips(make_clip)
-    alone = vidsal.batch(sources, "alone", _settings(), tables=True, progress=False)
+    # Pictures of x264 depend on its number of threads.
+    settings = _settings(codec="ffv1")
+    alone = vidsal.batch(sources, "alone", settings, tables=True, progress=False)
     told: list[Result] = []
 
     def kill_a_node(result: Result) -> None:
@@ -103,7 +114,7 @@ def test_a_cluster_that_loses_a_node_gives_what_one_process_gives(
             cluster.remove_node(cluster.extra.pop(), allow_graceful=False)
 
     summary = vidsal.batch(
-        sources, "out", _settings(), ray="auto", tables=True, progress=False, tell=kill_a_node
+        sources, "out", settings, ray="auto", tables=True, progress=False, tell=kill_a_node
     )
     assert [one.status for one in summary.results] == [one.status for one in alone.results]
     assert summary.totals["done"] == 12 and summary.totals["failed"] == 1
@@ -116,10 +127,10 @@ def test_a_cluster_that_loses_a_node_gives_what_one_process_gives(
     for one in summary.results:
         if one.output is not None:
             twin = Path("alone") / Path(one.output).name
-            frames, rate, size, pictures = decoded_video(Path(one.output))
-            others = decoded_video(twin)
-            assert (frames, rate, size) == others[:3] and frames == one.frames
-            assert all(np.array_equal(a, b) for a, b in zip(pictures, others[3], strict=True))
+            rate, pictures = _pictures(Path(one.output))
+            other_rate, others = _pictures(twin)
+            assert rate == other_rate and len(pictures) == one.frames
+            assert all(np.array_equal(a, b) for a, b in zip(pictures, others, strict=True))
             table = Path(one.output).with_suffix(".csv")
             assert table.read_text() == twin.with_suffix(".csv").read_text()
     # The identity of a receipt does not depend on who did the work.
@@ -130,7 +141,7 @@ def test_a_cluster_that_loses_a_node_gives_what_one_process_gives(
         assert receipt["frames"] == twins[key]["frames"]
     assert not (Path("out") / ".vidsal" / "staging").exists()
 
-    again = vidsal.batch(sources, "out", _settings(), ray="auto", tables=True, progress=False)
+    again = vidsal.batch(sources, "out", settings, ray="auto", tables=True, progress=False)
     assert again.line() == (
         "nothing to do: 12 done before, 1 failed before (retry_failed=True tries again)"
     )
