@@ -16,6 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import av
 import numpy as np
 import psutil
 import pytest
@@ -34,6 +35,7 @@ from vidsal.runtime.workers import usable_cores
 from vidsal.settings import Settings
 from vidsal.sources.resolve import parse_source
 from vidsal.static.models import ModelChoice
+from vidsal.types import Rgb
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.usefixtures("own_folder")
@@ -89,12 +91,21 @@ def _visible(out: Path) -> set[str]:
     return {str(one.relative_to(out)) for one in out.rglob("*") if ".vidsal" not in one.parts}
 
 
+def _pictures(path: Path) -> tuple[Any, list[Rgb]]:
+    """Rate and pictures of a video. A Matroska file does not say the number of frames."""
+    with av.open(str(path)) as file:
+        stream = file.streams.video[0]
+        return stream.average_rate, [one.to_ndarray(format="rgb24") for one in file.decode(stream)]
+
+
 @pytest.mark.slow
 def test_a_cluster_that_loses_a_node_gives_what_one_process_gives(
     cluster: Any, make_clip: MakeClip
 ) -> None:
     sources = _clips(make_clip)
-    alone = vidsal.batch(sources, "alone", _settings(), tables=True, progress=False)
+    # Pictures of x264 depend on its number of threads.
+    settings = _settings(codec="ffv1")
+    alone = vidsal.batch(sources, "alone", settings, tables=True, progress=False)
     told: list[Result] = []
 
     def kill_a_node(result: Result) -> None:
@@ -103,7 +114,7 @@ def test_a_cluster_that_loses_a_node_gives_what_one_process_gives(
             cluster.remove_node(cluster.extra.pop(), allow_graceful=False)
 
     summary = vidsal.batch(
-        sources, "out", _settings(), ray="auto", tables=True, progress=False, tell=kill_a_node
+        sources, "out", settings, ray="auto", tables=True, progress=False, tell=kill_a_node
     )
     assert [one.status for one in summary.results] == [one.status for one in alone.results]
     assert summary.totals["done"] == 12 and summary.totals["failed"] == 1
@@ -116,10 +127,10 @@ def test_a_cluster_that_loses_a_node_gives_what_one_process_gives(
     for one in summary.results:
         if one.output is not None:
             twin = Path("alone") / Path(one.output).name
-            frames, rate, size, pictures = decoded_video(Path(one.output))
-            others = decoded_video(twin)
-            assert (frames, rate, size) == others[:3] and frames == one.frames
-            assert all(np.array_equal(a, b) for a, b in zip(pictures, others[3], strict=True))
+            rate, pictures = _pictures(Path(one.output))
+            other_rate, others = _pictures(twin)
+            assert rate == other_rate and len(pictures) == one.frames
+            assert all(np.array_equal(a, b) for a, b in zip(pictures, others, strict=True))
             table = Path(one.output).with_suffix(".csv")
             assert table.read_text() == twin.with_suffix(".csv").read_text()
     # The identity of a receipt does not depend on who did the work.
@@ -130,7 +141,7 @@ def test_a_cluster_that_loses_a_node_gives_what_one_process_gives(
         assert receipt["frames"] == twins[key]["frames"]
     assert not (Path("out") / ".vidsal" / "staging").exists()
 
-    again = vidsal.batch(sources, "out", _settings(), ray="auto", tables=True, progress=False)
+    again = vidsal.batch(sources, "out", settings, ray="auto", tables=True, progress=False)
     assert again.line() == (
         "nothing to do: 12 done before, 1 failed before (retry_failed=True tries again)"
     )
@@ -199,6 +210,84 @@ def test_ctrl_c_lets_running_sources_end(make_clip: MakeClip, tmp_path: Path) ->
     assert not (tmp_path / "out" / ".vidsal" / "staging").exists()
 
 
+@pytest.mark.slow
+def test_a_request_to_end_is_one_line(make_clip: MakeClip, tmp_path: Path) -> None:
+    make_clip("long.mp4", frames=2000)
+    command = [
+        sys.executable, "-m", "vidsal", "batch", "long.mp4", "-o", "out", "--model", "none",
+        "--ray", "local",
+    ]  # fmt: skip
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        until(lambda: bool(list(tmp_path.glob("out/.vidsal/begun/*"))), 90)
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=90)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert errors.startswith("vidsal: interrupted: 0 of 1 sources are done")
+    assert errors.count("\n") == 1
+
+
+@pytest.fixture(params=["token", "disabled"])
+def other_cluster(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[str, str]]:
+    """A cluster of another process, with or without a token: its mode and address."""
+    # A token lies in this folder, whether the cluster uses it or not.
+    home = tmp_path / "home"
+    (home / ".ray").mkdir(parents=True)
+    (home / ".ray" / "auth_token").write_text("0123456789abcdef" * 4)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_ADDRESS"):
+        monkeypatch.delenv(name, raising=False)
+    code = (
+        "import ray\n"
+        "made = ray.init(address='local', num_cpus=1, include_dashboard=False)\n"
+        "print(made.address_info['gcs_address'], flush=True)\n"
+        "input()\n"
+        "ray.shutdown()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], env=os.environ | {"RAY_AUTH_MODE": request.param},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        yield request.param, process.stdout.readline().strip()
+    finally:
+        process.communicate("\n", timeout=60)
+
+
+@pytest.mark.slow
+def test_an_address_is_joined_with_and_without_a_token(
+    other_cluster: tuple[str, str], make_clip: MakeClip
+) -> None:
+    mode, address = other_cluster
+    clip = make_clip("clip.mp4", frames=20)
+
+    def run(out: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "vidsal", "batch", str(clip), "-o", out, "--model", "none",
+             "--ray", address],
+            env=os.environ | variables, capture_output=True, text=True, timeout=90,
+        )  # fmt: skip
+
+    done = run("out")
+    assert (done.returncode, done.stdout) == (0, "out/clip_saliency.mp4\n"), done.stderr
+    if mode == "token":
+        done = run("refused", RAY_AUTH_TOKEN="another")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.count("\n") == 1 and "rejects the token of this machine" in done.stderr
+        assert not Path("refused").exists()
+
+
 def test_files_of_a_network_are_copied_once_to_a_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -242,8 +331,12 @@ def test_wrong_options_of_a_cluster_stop_at_once() -> None:
         vidsal.batch("a.mp4", "memory://out", _settings(), ray="local", progress=False)
 
 
-def test_a_cluster_that_cannot_be_used_is_one_line_at_once() -> None:
+def test_a_cluster_that_cannot_be_used_is_one_line_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     ray = SimpleNamespace(is_initialized=lambda: False)
+    monkeypatch.setattr(ray_cluster, "_auth_mode", lambda *_: None)
+    monkeypatch.setattr(ray_cluster, "_local_gpus", lambda: 1)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
         for taken in (address, f"ray://{address}", "auto", "local"):
@@ -257,6 +350,166 @@ def test_a_cluster_that_cannot_be_used_is_one_line_at_once() -> None:
     require_usable(ray, RayOptions("local", cpus=cores))
     with pytest.raises(UsageError, match=f"is more than the {cores} CPUs that ray='local' has"):
         require_usable(ray, RayOptions("local", cpus=cores + 1))
+    require_usable(ray, RayOptions("local", gpus=0.5))
+    with pytest.raises(UsageError, match=r"gpus_per_actor=2 is more than the 1 GPUs that ray='lo"):
+        require_usable(ray, RayOptions("local", gpus=2))
+
+
+class _RefusedError(Exception):
+    """What Ray raises if a cluster rejects the token."""
+
+
+def _ray_with_tokens(*, needs_token: bool, has_token: bool, is_valid: bool = True) -> Any:
+    """Ray, and a cluster that accepts requests as long as the token is right."""
+    loader = SimpleNamespace(has_token=lambda **_: has_token, reset_cache=lambda: None)
+
+    def client(*, address: str) -> None:
+        assert address == "192.0.2.1:6379"
+        sends_token = os.environ.get("RAY_AUTH_MODE") == "token"
+        # Ray aborts the process in this case.
+        assert has_token or not sends_token
+        if needs_token and not (sends_token and is_valid):
+            raise _RefusedError
+
+    return SimpleNamespace(
+        exceptions=SimpleNamespace(AuthenticationError=_RefusedError),
+        _raylet=SimpleNamespace(
+            AuthenticationTokenLoader=SimpleNamespace(instance=lambda: loader),
+            Config=SimpleNamespace(initialize=lambda _: None),
+            GcsClient=client,
+        ),
+    )
+
+
+def test_a_token_is_sent_only_to_a_cluster_that_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    address = "192.0.2.1:6379"
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    for needs_token in (True, False):
+        ray = _ray_with_tokens(needs_token=needs_token, has_token=True)
+        expected = "token" if needs_token else "disabled"
+        assert ray_cluster._auth_mode(ray, address) == expected
+        # The process is left as it was.
+        assert "RAY_AUTH_MODE" not in os.environ
+    ray = _ray_with_tokens(needs_token=False, has_token=False)
+    assert ray_cluster._auth_mode(ray, address) == "disabled"
+    for other in ("local", f"ray://{address}"):
+        assert ray_cluster._auth_mode(ray, other) is None
+    assert ray_cluster._auth_mode(SimpleNamespace(), address) is None
+
+
+def test_a_refused_token_is_one_line_that_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    none_here = _ray_with_tokens(needs_token=True, has_token=False)
+    wrong = _ray_with_tokens(needs_token=True, has_token=True, is_valid=False)
+    for mode, ray, message in (
+        (
+            None,
+            none_here,
+            r"needs a token, and none is here: copy ~/\.ray/auth_token from",
+        ),
+        ("token", none_here, r"needs a token, and none is here"),
+        (None, wrong, r"rejects the token of this machine: copy ~/\.ray/auth_token"),
+        ("disabled", wrong, r"needs a token, but RAY_AUTH_MODE is 'disabled': unset it$"),
+    ):
+        if mode is not None:
+            monkeypatch.setenv("RAY_AUTH_MODE", mode)
+        else:
+            monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+        with pytest.raises(VidsalError, match=message) as caught:
+            ray_cluster._auth_mode(ray, "192.0.2.1:6379")
+        assert "\n" not in str(caught.value)
+
+
+def _ray_that_connects(init: Callable[[Any], None]) -> Any:
+    """Ray with a function that is called while it connects."""
+
+    def set_sigterm_handler(handler: Any) -> None:
+        signal.signal(signal.SIGTERM, handler)
+
+    shut: list[bool] = []
+    ray = SimpleNamespace(
+        is_initialized=lambda: False,
+        shutdown=lambda: shut.append(True),
+        shut=shut,
+        _private=SimpleNamespace(
+            utils=SimpleNamespace(set_sigterm_handler=set_sigterm_handler),
+            worker=SimpleNamespace(_global_node=None),
+            ray_constants=SimpleNamespace(RAY_DISABLE_FAILURE_SIGNAL_HANDLER=False),
+        ),
+    )
+    ray.init = lambda **_: init(ray)
+    return ray
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such signals")
+def test_signals_are_handled_as_before_while_ray_connects_and_afterwards(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[str] = []
+
+    def interrupt(*_: Any) -> None:
+        seen.append("signal")
+        raise KeyboardInterrupt
+
+    def replaces(ray: Any) -> None:
+        ray._private.utils.set_sigterm_handler(lambda *_: sys.exit(1))
+        assert ray._private.ray_constants.RAY_DISABLE_FAILURE_SIGNAL_HANDLER
+
+    def starts(ray: Any) -> None:
+        replaces(ray)
+        signal.raise_signal(signal.SIGTERM)
+        seen.append("started")
+
+    def connects(ray: Any) -> None:
+        # An exception here would make the process crash.
+        ray._private.worker._global_node = "node"
+        starts(ray)
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        for init, expected in (
+            (replaces, ["signal"]),
+            (starts, ["signal"]),
+            (connects, ["started", "signal"]),
+        ):
+            seen.clear()
+            ray = _ray_that_connects(init)
+            monkeypatch.setattr(ray_cluster, "imported_ray", lambda _, ray=ray: ray)
+            with pytest.raises(KeyboardInterrupt), ray_cluster.connected("local"):
+                assert init is replaces
+                signal.raise_signal(signal.SIGTERM)
+            assert seen == expected
+            assert ray.shut == [True]
+            assert signal.getsignal(signal.SIGTERM) is interrupt
+            assert not ray._private.ray_constants.RAY_DISABLE_FAILURE_SIGNAL_HANDLER
+        # Without a handler of the program, that of Ray stays: it ends a local cluster.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        ray = _ray_that_connects(
+            lambda ray: ray._private.utils.set_sigterm_handler(lambda *_: None)
+        )
+        monkeypatch.setattr(ray_cluster, "imported_ray", lambda _: ray)
+        with ray_cluster.connected("local"):
+            assert signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_ctrl_c_while_a_cluster_starts_interrupts_at_once(
+    make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = make_clip(frames=3)
+
+    def init(_: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        pytest.fail("the batch goes on")
+
+    ray = _ray_that_connects(init)
+    monkeypatch.setattr(ray_cluster, "imported_ray", lambda _: ray)
+    with pytest.raises(KeyboardInterrupt, match="interrupted: 0 of 1 sources"):
+        vidsal.batch(clip, "out", _settings(), ray="local", progress=False)
+    assert ray.shut == [True]
 
 
 class _LostError(Exception):

@@ -9,8 +9,10 @@ import hashlib
 import logging
 import math
 import os
+import signal
 import socket
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
@@ -29,6 +31,7 @@ from vidsal.batches.schedule import PartDone, Schedule, Step, Value
 from vidsal.batches.work import Say, Worker
 from vidsal.errors import UsageError, VidsalError, flat, one_line, option
 from vidsal.runtime.atomic_write import atomic_write, writing
+from vidsal.runtime.native_logs import native_stderr_logged
 from vidsal.runtime.workers import prepare_worker, thread_variables, usable_cores
 
 log = logging.getLogger(__name__)
@@ -44,6 +47,8 @@ _FAILED_STARTS = 5
 _REST_S = 60.0
 # Seconds without any actor after which the batch reports that it waits.
 _PATIENCE_S = 60.0
+# Environment variable that says whether Ray sends and requires a token.
+_AUTH_MODE = "RAY_AUTH_MODE"
 # Seconds that actors have at the end to remove fetched files.
 _GRACE_S = 5.0
 
@@ -124,18 +129,23 @@ def require_usable(ray: Any, options: RayOptions) -> None:
     Raises
     ------
     UsageError
-        If an actor needs more CPUs than a cluster of this machine has.
+        If an actor needs more CPUs or GPUs than a cluster of this machine has.
     VidsalError
-        If the head node does not answer at its address.
+        If there is no cluster, its head node does not answer, or it rejects this machine's token.
     """
     if ray.is_initialized():
         return
-    cores = usable_cores()
-    if options.address == "local" and options.cpus > cores:
-        raise UsageError(
-            f"{option('cpus_per_actor', options.cpus)} is more than the {cores} CPUs that "
-            f"{option('ray', 'local')} has here"
-        )
+    if options.address == "local":
+        for name, wanted, count, unit in (
+            ("cpus_per_actor", options.cpus, usable_cores(), "CPUs"),
+            ("gpus_per_actor", options.gpus, _local_gpus() if options.gpus else 0, "GPUs"),
+        ):
+            if wanted > count:
+                raise UsageError(
+                    f"{option(name, wanted)} is more than the {count} {unit} that "
+                    f"{option('ray', 'local')} has here"
+                )
+        return
     try:
         named = urlsplit(f"//{options.address.rpartition('//')[2]}")
         host, port = named.hostname, named.port
@@ -149,6 +159,156 @@ def require_usable(ray: Any, options: RayOptions) -> None:
                 f"{option('ray', options.address)}: nothing answers there; `ray start --head` "
                 f"starts a cluster and says its address: {one_line(error)}"
             ) from error
+    _auth_mode(ray, options.address)
+
+
+def _local_gpus() -> int:
+    """Return the number of GPUs that Ray finds on this machine."""
+    from ray._private.accelerators import get_accelerator_manager_for_resource
+
+    gpus = get_accelerator_manager_for_resource("GPU")
+    if gpus is None:
+        return 0
+    count: int = gpus.get_current_node_num_accelerators()
+    # None if the environment, such as CUDA_VISIBLE_DEVICES, hides no GPU.
+    visible = gpus.get_current_process_visible_accelerator_ids()
+    return count if visible is None else min(count, len(visible))
+
+
+def _auth_mode(ray: Any, address: str) -> str | None:
+    """Return the value of RAY_AUTH_MODE that a cluster needs; None leaves the choice to Ray.
+
+    Ray sends this machine's token only to a cluster that it found itself, even if that one uses
+    no tokens. Then the actors cannot answer. Here the cluster is asked first without the token.
+
+    Raises
+    ------
+    VidsalError
+        If there is no cluster, or it rejects the token.
+    """
+    if address == "local" or "://" in address:
+        return None
+    try:
+        from ray._private.services import canonicalize_bootstrap_address
+
+        tokens = ray._raylet.AuthenticationTokenLoader.instance()
+        has_token = tokens.has_token(ignore_auth_mode=True)
+        refused = ray.exceptions.AuthenticationError
+    except (ImportError, AttributeError, TypeError):
+        return None  # Older versions have no tokens.
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    given = os.environ.get(_AUTH_MODE)
+    try:
+        head = canonicalize_bootstrap_address(address)
+        if head is None or "://" in head:
+            return None
+        for mode in ("disabled", "token") if given is None else (given,):
+            if mode.lower() == "token" and not has_token:
+                break  # Ray would abort the process.
+            # Ray logs each rejected request on stderr.
+            with _auth_mode_set(ray, mode), native_stderr_logged(), suppress(refused):
+                ray._raylet.GcsClient(address=head)
+                return mode
+    except Exception as error:
+        raise _unusable(address, error) from error
+    if given is not None and given.lower() != "token":
+        raise VidsalError(
+            f"{option('ray', address)}: this cluster needs a token, but {_AUTH_MODE} is {given!r}: "
+            "unset it"
+        )
+    why = "rejects the token of this machine" if has_token else "needs a token, and none is here"
+    raise VidsalError(
+        f"{option('ray', address)}: this cluster {why}: copy ~/.ray/auth_token from its head node, "
+        "or set RAY_AUTH_TOKEN_PATH to such a file"
+    )
+
+
+@contextmanager
+def _auth_mode_set(ray: Any, mode: str | None) -> Iterator[None]:
+    """Set RAY_AUTH_MODE, where a mode is given, and restore it afterwards."""
+    if mode is None:
+        yield
+        return
+    before = os.environ.get(_AUTH_MODE)
+    os.environ[_AUTH_MODE] = mode
+    _read_again(ray)
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(_AUTH_MODE, None)
+        else:
+            os.environ[_AUTH_MODE] = before
+        _read_again(ray)
+
+
+def _read_again(ray: Any) -> None:
+    """Let Ray read RAY_AUTH_MODE and the token again.
+
+    While Ray knows a token, this process rejects a cluster without one, whatever the mode.
+    """
+    ray._raylet.Config.initialize("")
+    ray._raylet.AuthenticationTokenLoader.instance().reset_cache()
+
+
+def _unusable(address: str, error: Exception) -> VidsalError:
+    return VidsalError(
+        f"{option('ray', address)}: there is no Ray cluster that can be used; `ray start --head` "
+        f"starts one, and {option('ray', 'local')} needs none: {one_line(error)}"
+    )
+
+
+@contextmanager
+def _own_handlers(ray: Any) -> Iterator[None]:
+    """Keep the program's handlers of signals while Ray connects.
+
+    Ray replaces the handler of SIGTERM. Its handlers end the process with exit code 1 and a stack
+    trace. Without a handler of the program they stay, because they end a local cluster.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    inner = ray._private
+    before: dict[int, Any] = {}
+    delayed: list[int] = []
+
+    def handle(number: int, frame: Any) -> None:
+        if inner.worker._global_node is None:
+            before[number](number, frame)
+        else:
+            # An exception within Ray's native code makes the process crash at its end.
+            delayed.append(number)
+
+    is_own = signal.getsignal(signal.SIGTERM) not in (signal.SIG_DFL, None)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP.
+        if number is not None and callable(signal.getsignal(number)):
+            before[number] = signal.signal(number, handle)
+    try:
+        with (
+            _replaced(inner.utils, "set_sigterm_handler", lambda _: None, when=is_own),
+            _replaced(inner.ray_constants, "RAY_DISABLE_FAILURE_SIGNAL_HANDLER", True, when=is_own),
+        ):
+            yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for number in delayed[:1]:
+        signal.raise_signal(number)
+
+
+@contextmanager
+def _replaced(owner: Any, name: str, value: object, *, when: bool) -> Iterator[None]:
+    """Replace an attribute in a block, if it exists."""
+    if not when or not hasattr(owner, name):
+        yield
+        return
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
 
 
 @contextmanager
@@ -179,17 +339,17 @@ def connected(address: str) -> Iterator[Any]:
     }  # fmt: skip
     if address == "local":
         given |= {"num_cpus": usable_cores(), "include_dashboard": False}
-    try:
-        ray.init(**given)
-    except Exception as error:
-        raise VidsalError(
-            f"{option('ray', address)}: there is no Ray cluster that can be used; `ray start "
-            f"--head` starts one, and {option('ray', 'local')} needs none: {one_line(error)}"
-        ) from error
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
+    with _auth_mode_set(ray, _auth_mode(ray, address)):
+        try:
+            try:
+                with _own_handlers(ray):
+                    ray.init(**given)
+            except Exception as error:
+                raise _unusable(address, error) from error
+            yield ray
+        finally:
+            # An interrupt while Ray connects leaves processes, too.
+            ray.shutdown()
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,7 +158,9 @@ def _worked_at(
     is_interrupted = True
     try:
         results = _results(schedule, tasks, how, shown.add)
-        with on_first_interrupt(partial(_drain, schedule)), closing(results):
+        # While nothing has begun, as when a cluster starts, the first Ctrl-C interrupts at once.
+        drained = on_first_interrupt(partial(_drain, schedule), when=lambda: schedule.has_begun)
+        with drained, closing(results):
             for result in results:
                 if not result.node:
                     # The workers of this source were lost, so none of them wrote the receipt.

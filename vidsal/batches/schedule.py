@@ -141,6 +141,8 @@ class Schedule:
     ----------
     lost_workers : int
         Number of lost workers so far.
+    has_begun : bool
+        Whether `take` has returned a step.
     is_draining : bool
         Whether `take` returns no more steps.
     """
@@ -159,7 +161,7 @@ class Schedule:
         self._attempts: dict[str, int] = {}
         self._ended: set[str] = set()
         self.lost_workers = 0
-        self.is_draining = False
+        self.has_begun = self.is_draining = False
 
     @property
     def waiting(self) -> int:
@@ -176,6 +178,7 @@ class Schedule:
         while self._waiting and not self.is_draining:
             step = self._waiting.popleft()
             if self._is_wanted(step):
+                self.has_begun = True
                 return step
         return None
 

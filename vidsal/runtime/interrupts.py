@@ -14,7 +14,10 @@ ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
 
 @contextmanager
 def on_first_interrupt(
-    act: Callable[[], None], names: Sequence[str] = ("SIGINT",)
+    act: Callable[[], None],
+    names: Sequence[str] = ("SIGINT",),
+    *,
+    when: Callable[[], bool] = lambda: True,
 ) -> Iterator[None]:
     """Call a function at the first signal in the block; a later signal interrupts as usual.
 
@@ -27,15 +30,17 @@ def on_first_interrupt(
     names : sequence of str
         Names of signals. Ignored signals (as under nohup), and signals that the system does not
         have, are left out.
+    when : callable
+        Returns whether the first signal calls the function. Otherwise it interrupts as usual.
     """
     acted_s: float | None = None
 
     def handle(number: int, usual: Any) -> None:
         nonlocal acted_s
-        if acted_s is None:
+        if acted_s is None and when():
             acted_s = time.monotonic()
             act()
-        elif time.monotonic() - acted_s >= _REPEAT_S:
+        elif acted_s is None or time.monotonic() - acted_s >= _REPEAT_S:
             signal.signal(number, usual)
             signal.raise_signal(number)
 
