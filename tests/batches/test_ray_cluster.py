@@ -24,10 +24,11 @@ from conftest import MakeClip, until
 from pipeline_help import decoded_video
 
 import vidsal
-from vidsal.batches import ray_cluster
+from vidsal.batches import ray_cluster, ray_connection
 from vidsal.batches.places import LocalFolder
 from vidsal.batches.plan import Task
-from vidsal.batches.ray_cluster import RayOptions, SharedFile, local_copy, on_ray, require_usable
+from vidsal.batches.ray_cluster import SharedFile, local_copy, on_ray
+from vidsal.batches.ray_connection import RayOptions, require_usable
 from vidsal.batches.receipts import Result
 from vidsal.batches.schedule import Schedule, Step
 from vidsal.errors import UsageError, VidsalError
@@ -335,8 +336,8 @@ def test_a_cluster_that_cannot_be_used_is_one_line_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ray = SimpleNamespace(is_initialized=lambda: False)
-    monkeypatch.setattr(ray_cluster, "_auth_mode", lambda *_: None)
-    monkeypatch.setattr(ray_cluster, "_local_gpus", lambda: 1)
+    monkeypatch.setattr(ray_connection, "_auth_mode", lambda *_: None)
+    monkeypatch.setattr(ray_connection, "_local_gpus", lambda: 1)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
         for taken in (address, f"ray://{address}", "auto", "local"):
@@ -388,14 +389,14 @@ def test_a_token_is_sent_only_to_a_cluster_that_needs_it(monkeypatch: pytest.Mon
     for needs_token in (True, False):
         ray = _ray_with_tokens(needs_token=needs_token, has_token=True)
         expected = "token" if needs_token else "disabled"
-        assert ray_cluster._auth_mode(ray, address) == expected
+        assert ray_connection._auth_mode(ray, address) == expected
         # The process is left as it was.
         assert "RAY_AUTH_MODE" not in os.environ
     ray = _ray_with_tokens(needs_token=False, has_token=False)
-    assert ray_cluster._auth_mode(ray, address) == "disabled"
+    assert ray_connection._auth_mode(ray, address) == "disabled"
     for other in ("local", f"ray://{address}"):
-        assert ray_cluster._auth_mode(ray, other) is None
-    assert ray_cluster._auth_mode(SimpleNamespace(), address) is None
+        assert ray_connection._auth_mode(ray, other) is None
+    assert ray_connection._auth_mode(SimpleNamespace(), address) is None
 
 
 def test_a_refused_token_is_one_line_that_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -418,7 +419,7 @@ def test_a_refused_token_is_one_line_that_says_what_to_do(monkeypatch: pytest.Mo
         else:
             monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
         with pytest.raises(VidsalError, match=message) as caught:
-            ray_cluster._auth_mode(ray, "192.0.2.1:6379")
+            ray_connection._auth_mode(ray, "192.0.2.1:6379")
         assert "\n" not in str(caught.value)
 
 
@@ -476,8 +477,8 @@ def test_signals_are_handled_as_before_while_ray_connects_and_afterwards(
         ):
             seen.clear()
             ray = _ray_that_connects(init)
-            monkeypatch.setattr(ray_cluster, "imported_ray", lambda _, ray=ray: ray)
-            with pytest.raises(KeyboardInterrupt), ray_cluster.connected("local"):
+            monkeypatch.setattr(ray_connection, "imported_ray", lambda _, ray=ray: ray)
+            with pytest.raises(KeyboardInterrupt), ray_connection.connected("local"):
                 assert init is replaces
                 signal.raise_signal(signal.SIGTERM)
             assert seen == expected
@@ -489,8 +490,8 @@ def test_signals_are_handled_as_before_while_ray_connects_and_afterwards(
         ray = _ray_that_connects(
             lambda ray: ray._private.utils.set_sigterm_handler(lambda *_: None)
         )
-        monkeypatch.setattr(ray_cluster, "imported_ray", lambda _: ray)
-        with ray_cluster.connected("local"):
+        monkeypatch.setattr(ray_connection, "imported_ray", lambda _: ray)
+        with ray_connection.connected("local"):
             assert signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -506,7 +507,7 @@ def test_ctrl_c_while_a_cluster_starts_interrupts_at_once(
         pytest.fail("the batch goes on")
 
     ray = _ray_that_connects(init)
-    monkeypatch.setattr(ray_cluster, "imported_ray", lambda _: ray)
+    monkeypatch.setattr(ray_connection, "imported_ray", lambda _: ray)
     with pytest.raises(KeyboardInterrupt, match="interrupted: 0 of 1 sources"):
         vidsal.batch(clip, "out", _settings(), ray="local", progress=False)
     assert ray.shut == [True]

@@ -26,7 +26,7 @@ from vidsal.settings.values import parse_time
 from vidsal.sinks.checkpoint import exclusive_folder
 
 if TYPE_CHECKING:
-    from vidsal.batches.ray_cluster import RayOptions
+    from vidsal.batches.ray_connection import RayOptions
 
 log = logging.getLogger(__name__)
 
@@ -237,7 +237,7 @@ def _ray_options(
             if value:
                 raise UsageError(f"{option(name)} needs {option('ray')}")
         return None
-    from vidsal.batches.ray_cluster import RayOptions, imported_ray, require_usable
+    from vidsal.batches.ray_connection import RayOptions, imported_ray, require_usable
 
     options = RayOptions(address, cpus, gpus, slots)
     # Ray may be missing. Check this before anything is created.

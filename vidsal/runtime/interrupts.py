@@ -49,13 +49,30 @@ def on_first_interrupt(
 
 
 @contextmanager
-def deferred_interrupts() -> Iterator[None]:
+def deferred_interrupts(
+    names: Sequence[str] = ENDING, *, when: Callable[[], bool] = lambda: True
+) -> Iterator[None]:
     """Let signals that arrive in the block interrupt at its end.
 
     Outside the main thread, which alone can handle signals, nothing changes.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of signals; see `on_first_interrupt`.
+    when : callable
+        Returns whether a signal has to wait. Otherwise it interrupts as usual.
     """
     arrived: list[int] = []
-    with _handled(lambda number, _: arrived.append(number), ENDING):
+
+    def handle(number: int, usual: Any) -> None:
+        if when():
+            arrived.append(number)
+        else:
+            signal.signal(number, usual)
+            signal.raise_signal(number)
+
+    with _handled(handle, names):
         yield
     if arrived:
         signal.raise_signal(arrived[0])
