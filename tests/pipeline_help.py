@@ -15,7 +15,9 @@ SOON_S = 5.0
 
 
 def pipeline_settings(**options: Any) -> Settings:
-    given: dict[str, Any] = {"model": "none", "working_width": 64, "samples": 16, "static_every": 1}
+    given: dict[str, Any] = {
+        "model": "none", "working_width": 64, "samples": 16, "static_every": 1, "sizes": "1",
+    }  # fmt: skip
     return Settings(**given | options)
 
 

@@ -19,7 +19,7 @@ from pipeline_help import decoded_video, names_left, pipeline_settings, table_ro
 import vidsal
 from vidsal import analyser
 from vidsal.render.draw import draw_saliency
-from vidsal.sources import interrupt
+from vidsal.runtime import interrupts
 from vidsal.sources.capture import CameraCapture
 from vidsal.sources.live import LiveSource
 from vidsal.types import Rgb
@@ -130,7 +130,7 @@ def test_ctrl_c_on_a_camera_is_the_end_of_a_recording_that_is_kept(plug_in: Plug
 
 def test_a_later_ctrl_c_is_an_interrupt(plug_in: PlugIn, monkeypatch: pytest.MonkeyPatch) -> None:
     plug_in(FakeCamera(10_000))
-    monkeypatch.setattr(interrupt, "_REPEAT_S", 0.2)
+    monkeypatch.setattr(interrupts, "_REPEAT_S", 0.2)
     real, calls = draw_saliency, itertools.count()
 
     def draw(*args: Any) -> Rgb:
