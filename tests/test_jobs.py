@@ -20,15 +20,6 @@ from vidsal.settings import Settings
 from vidsal.sources.resolve import parse_source
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder next to the clips."""
-    folder = tmp_path / "work"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return folder
-
-
 def _settings(**options: Any) -> Settings:
     return Settings(model="none", working_width=64, annotate=False, **options)
 

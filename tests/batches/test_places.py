@@ -9,8 +9,9 @@ import pytest
 from conftest import MakeClip
 
 import vidsal
-from vidsal.batches import places
-from vidsal.batches.places import LocalFolder, RemoteFolder, fetch, folder_at, is_address, matches
+from vidsal.batches import addresses
+from vidsal.batches.addresses import fetch, is_address, matches
+from vidsal.batches.places import LocalFolder, RemoteFolder, folder_at
 from vidsal.errors import UsageError, VidsalError
 from vidsal.settings import Settings
 
@@ -113,14 +114,14 @@ def test_globs_and_missing_files(memory: str, tmp_path: Path) -> None:
     with pytest.raises(VidsalError, match="there is no such file"):
         fetch(f"{memory}/gone.mp4", tmp_path)
     with pytest.raises(VidsalError, match="cannot be opened"):
-        places.open_store("nosuch://bucket/a.mp4")
-    assert places.redacted("s3://key:secret@bucket/a.mp4") == "s3://bucket/a.mp4"
+        addresses.open_store("nosuch://bucket/a.mp4")
+    assert addresses.redacted("s3://key:secret@bucket/a.mp4") == "s3://bucket/a.mp4"
 
 
 def test_without_fsspec_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "fsspec", None)
     with pytest.raises(VidsalError, match=r'pip install "vidsal\[remote\]"'):
-        places.open_store("s3://bucket/a.mp4")
+        addresses.open_store("s3://bucket/a.mp4")
 
 
 @pytest.mark.parametrize("scheme", ["file", "memory"])

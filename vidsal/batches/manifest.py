@@ -7,14 +7,13 @@ import io
 import json
 import math
 import os
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vidsal.batches.places import is_address, redacted
+from vidsal.batches.addresses import is_address, is_own_address, redacted
 from vidsal.errors import UsageError, VidsalError, flat
 from vidsal.settings import Settings, checked_option
 
@@ -227,14 +226,6 @@ def _typed(name: str, value: Any) -> Any:
     return value
 
 
-def _address(name: str) -> str:
-    """Return an address without passwords and keys; an empty text if a name is not an address."""
-    if re.match("https?://", name, re.IGNORECASE):
-        # The query may hold a key.
-        return re.split("[?#]", redacted(name))[0]
-    return redacted(name) if is_address(name) else ""
-
-
 def typed_rows(names: Iterable[str]) -> Iterator[Row]:
     """Yield the rows of typed names. Manifests among them are read.
 
@@ -248,9 +239,9 @@ def typed_rows(names: Iterable[str]) -> Iterator[Row]:
         See `read_manifest`. Also raised for a manifest at an address.
     """
     for name in names:
-        address = _address(name)
-        if is_manifest(address):
-            raise UsageError(f"{address}: a manifest must be a local file: copy it first")
+        shown = redacted(name)
+        if is_manifest(shown) and (is_address(name) or is_own_address(name)):
+            raise UsageError(f"{shown}: a manifest must be a local file: copy it first")
         if is_manifest(name):
             yield from read_manifest(Path(name))
         else:

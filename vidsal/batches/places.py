@@ -1,199 +1,30 @@
-"""Folders and files of a batch, on this machine or at an address that fsspec opens.
+"""Folders of the results of a batch, on this machine or at an address."""
 
-fsspec is an extra: it is imported only for addresses.
-"""
-
-import os
 import posixpath
-import re
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-from vidsal.errors import UsageError, VidsalError, flat, one_line, option
+from vidsal.batches.addresses import (
+    fetch,
+    is_address,
+    is_own_address,
+    open_store,
+    place,
+    redacted,
+    store_errors,
+)
+from vidsal.errors import UsageError, VidsalError, option
 from vidsal.runtime.atomic_write import atomic_write, writing
 from vidsal.sinks.fingerprint import checksum
 from vidsal.sources.resolve import is_named_as_media
 
-_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
-# Schemes that vidsal downloads or records itself.
-_OWN_SCHEMES = ("http", "https", "rtsp", "rtsps", "udp", "tcp", "rtmp", "srt")
-# Schemes that have two names.
-_SAME_SCHEMES = {"local": "file", "s3a": "s3", "gcs": "gs"}
 # Stores in which a file appears only after its last byte has arrived. To move a file there means
 # to copy it.
 _OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oci", "oss")
-
-
-class MissingPackageError(VidsalError):
-    """A package that a scheme of addresses needs is missing: not the fault of one source."""
-
-
-def is_address(name: str) -> bool:
-    """Return whether a name is an address that fsspec opens, such as ``s3://bucket/clip.mp4``.
-
-    Parameters
-    ----------
-    name : str
-    """
-    scheme = _ADDRESS.match(name)
-    return scheme is not None and scheme[1].lower() not in _OWN_SCHEMES
-
-
-def redacted(address: str) -> str:
-    """Return an address without a password, for messages.
-
-    Parameters
-    ----------
-    address : str
-    """
-    return re.sub(r"^([a-z0-9+.-]+://)[^/@]*@", r"\1", address, flags=re.IGNORECASE)
-
-
-def place(name: str) -> str:
-    """Return a canonical name of a file: the same for all its paths and addresses.
-
-    It opens nothing, and sends no request to a store. Addresses of local files become paths.
-
-    Parameters
-    ----------
-    name : str
-        A path or an address.
-
-    Examples
-    --------
-    >>> place("memory:///a/./b.mp4"), place("memory://a/b.mp4")
-    ('memory://a/b.mp4', 'memory://a/b.mp4')
-    """
-    if "\0" in name:
-        # No file can have such a name.
-        return name
-    if not is_address(name):
-        return os.path.realpath(name)
-    scheme, _, path = redacted(name).partition("://")
-    scheme = _SAME_SCHEMES.get(scheme.lower(), scheme.lower())
-    if scheme == "file":
-        # On Windows a drive letter follows the third slash.
-        return os.path.realpath(re.sub(r"^/(?=[A-Za-z]:)", "", path))
-    return f"{scheme}://{posixpath.normpath(path.lstrip('/'))}"
-
-
-def open_store(address: str) -> tuple[Any, str]:
-    """Return the file system of an address, and the path in it.
-
-    Parameters
-    ----------
-    address : str
-
-    Raises
-    ------
-    MissingPackageError
-        If fsspec, or its driver for the scheme, is missing.
-    VidsalError
-        If the address is invalid.
-    """
-    try:
-        import fsspec
-    except ImportError as error:
-        raise MissingPackageError(
-            f'{redacted(address)}: addresses need fsspec: pip install "vidsal[remote]"'
-        ) from error
-    try:
-        system, path = fsspec.core.url_to_fs(address)
-    except ImportError as error:
-        # The error of a missing driver names the package to install.
-        raise MissingPackageError(f"{redacted(address)}: {flat(error)}") from error
-    except Exception as error:
-        raise VidsalError(f"{redacted(address)} cannot be opened: {flat(error)}") from error
-    return system, path
-
-
-def matches(address: str) -> list[str]:
-    """Return the addresses of the files that match an address with a glob.
-
-    Parameters
-    ----------
-    address : str
-        An address without a glob is returned as it is.
-
-    Raises
-    ------
-    MissingPackageError
-        See `open_store`.
-    VidsalError
-        If no file matches, the address is that of a folder, or the store cannot be read.
-    """
-    system, pattern = open_store(address)
-    with _store_errors(address, "listed"):
-        if not any(mark in address for mark in "*?["):
-            # A request for each of many files would take long, so names of media files are trusted.
-            if not is_named_as_media(address) and system.isdir(pattern):
-                folder = redacted(address).rstrip("/")
-                raise VidsalError(f"{folder} is a folder: give a glob of its files, {folder}/*.mp4")
-            return [address]
-        # As in local globs, hidden files are left out: unfinished files, and the files of a batch.
-        fixed = len(re.split(r"[*?\[]", pattern)[0].rpartition("/")[0])
-        found = sorted(
-            path for path, about in system.glob(pattern, detail=True).items()
-            if about["type"] != "directory" and "/." not in path[fixed:]
-        )  # fmt: skip
-    if not found:
-        raise VidsalError(f"{redacted(address)}: there is no file that matches")
-    return [str(system.unstrip_protocol(one)) for one in found]
-
-
-def content_key(address: str) -> str:
-    """Return a text that changes when the file at an address changes.
-
-    Parameters
-    ----------
-    address : str
-
-    Raises
-    ------
-    VidsalError
-        If there is no such file.
-    """
-    system, path = open_store(address)
-    with _store_errors(address, "read"):
-        return str(system.ukey(path))
-
-
-def fetch(address: str, folder: Path) -> Path:
-    """Copy the file at an address to a local folder, and return its path.
-
-    Parameters
-    ----------
-    address : str
-    folder : Path
-
-    Raises
-    ------
-    VidsalError
-        If it cannot be copied.
-    """
-    system, path = open_store(address)
-    local = folder / posixpath.basename(path)
-    with _store_errors(address, "read"):
-        system.get_file(path, str(local))
-    return local
-
-
-@contextmanager
-def _store_errors(address: str, verb: str) -> Iterator[None]:
-    """Turn the errors of a store into one line that names the address."""
-    try:
-        yield
-    except VidsalError:
-        raise
-    except FileNotFoundError as error:
-        raise VidsalError(f"{redacted(address)}: there is no such file") from error
-    except Exception as error:
-        raise VidsalError(f"{redacted(address)} cannot be {verb}: {one_line(error)}") from error
 
 
 class FileState(NamedTuple):
@@ -440,14 +271,14 @@ class RemoteFolder:
     def exists(self, name: str) -> bool:
         """See `Folder`."""
         system, path = open_store(f"{self.root}/{name}")
-        with _store_errors(self.address(name), "read"):
+        with store_errors(self.address(name), "read"):
             system.invalidate_cache(posixpath.dirname(path))
             return bool(system.exists(path))
 
     def state(self, name: str) -> FileState | None:
         """See `Folder`."""
         system, path = open_store(f"{self.root}/{name}")
-        with _store_errors(self.address(name), "read"):
+        with store_errors(self.address(name), "read"):
             system.invalidate_cache(posixpath.dirname(path))
             try:
                 found = system.info(path)
@@ -462,7 +293,7 @@ class RemoteFolder:
     def names(self, subfolder: str) -> list[str]:
         """See `Folder`."""
         system, path = open_store(f"{self.root}/{subfolder}")
-        with _store_errors(self.address(subfolder), "listed"):
+        with store_errors(self.address(subfolder), "listed"):
             system.invalidate_cache(posixpath.dirname(path))
             if not system.exists(path):
                 return []
@@ -472,7 +303,7 @@ class RemoteFolder:
     def read(self, name: str) -> bytes:
         """See `Folder`."""
         system, path = open_store(f"{self.root}/{name}")
-        with _store_errors(self.address(name), "read"):
+        with store_errors(self.address(name), "read"):
             return bytes(system.cat_file(path))
 
     def write(self, name: str, content: bytes) -> None:
@@ -501,7 +332,7 @@ class RemoteFolder:
             )
         system, path = open_store(f"{self.root}/{name}")
         protocols = (system.protocol,) if isinstance(system.protocol, str) else system.protocol
-        with _store_errors(self.address(name), "written"):
+        with store_errors(self.address(name), "written"):
             system.makedirs(posixpath.dirname(path), exist_ok=True)
             if set(protocols) & set(_OBJECT_STORES):
                 system.put_file(str(local), path)
@@ -542,15 +373,13 @@ def folder_at(name: str | Path) -> Folder:
         no folder has it.
     """
     text = str(name)
-    scheme = _ADDRESS.match(text)
-    if scheme is not None and scheme[1].lower() in _OWN_SCHEMES:
-        # The query of a web address may hold a key.
-        shown = re.split("[?#]", redacted(text))[0]
+    shown = option("output", redacted(text))
+    if is_own_address(text):
         raise UsageError(
-            f"{option('output', shown)}: results cannot be written to a web address: give a "
-            "folder, or an address such as s3://bucket/folder"
+            f"{shown}: results cannot be written to a web address: give a folder, or an address "
+            "such as s3://bucket/folder"
         )
-    found = place(text) if scheme is not None else text
+    found = place(text) if is_address(text) else text
     folder: Folder
     if is_address(found):
         folder = RemoteFolder(text.rstrip("/"))
@@ -560,6 +389,5 @@ def folder_at(name: str | Path) -> Folder:
         folder = LocalFolder(Path(found))
         is_folder = not is_named_as_media(text) or Path(found).is_dir()
     if not is_folder:
-        shown = option("output", redacted(text))
         raise UsageError(f"{shown} is the name of a file: give a folder for the results")
     return folder

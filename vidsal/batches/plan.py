@@ -8,16 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vidsal.batches.addresses import MissingPackageError, is_address, matches, place, redacted
 from vidsal.batches.manifest import Row, typed_rows
-from vidsal.batches.places import (
-    FileState,
-    Folder,
-    MissingPackageError,
-    is_address,
-    matches,
-    place,
-    redacted,
-)
+from vidsal.batches.places import FileState, Folder
 from vidsal.batches.receipts import (
     BEGUN,
     PRIVATE,

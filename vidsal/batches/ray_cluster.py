@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from vidsal.batches.places import Folder, LocalFolder, is_address
+from vidsal.batches.addresses import is_address
+from vidsal.batches.places import Folder, LocalFolder
 from vidsal.batches.plan import Task
 from vidsal.batches.ray_connection import RayOptions, connected
 from vidsal.batches.receipts import Result, network_files

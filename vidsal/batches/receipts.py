@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from vidsal.batches.places import FileState, Folder, content_key, is_address
+from vidsal.batches.addresses import content_key, is_address
+from vidsal.batches.places import FileState, Folder
 from vidsal.errors import VidsalError
 from vidsal.settings import Settings
 from vidsal.settings.values import is_saved
@@ -201,7 +202,7 @@ def place_key(place: str, values: Mapping[str, str]) -> str:
     Parameters
     ----------
     place : str
-        Canonical name of the source, see `vidsal.batches.places.place`.
+        Canonical name of the source, see `vidsal.batches.addresses.place`.
     values : mapping of str to str
         From `identity`.
     """

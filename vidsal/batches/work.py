@@ -14,7 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vidsal.batches.places import Folder, fetch, is_address
+from vidsal.batches.addresses import fetch, is_address
+from vidsal.batches.places import Folder
 from vidsal.batches.plan import Task
 from vidsal.batches.receipts import (
     BEGUN,

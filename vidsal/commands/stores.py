@@ -19,6 +19,7 @@ from vidsal.commands.program import (
 from vidsal.settings import Settings
 from vidsal.settings.stored import CropOptions, compared_options, redrawn_options
 
+MovedSource = Annotated[str | None, Parameter(help="The source, if it does not lie where it was.")]
 _REDRAWN = frozenset(redrawn_options())
 _RENDER = {name: one for name, one in options_of(Settings).items() if name in _REDRAWN}
 
@@ -54,9 +55,7 @@ def render(
         int | None,
         Parameter(metavar="N", help="Write a contact sheet of N frames, at equal distances."),
     ] = None,
-    source: Annotated[
-        str | None, Parameter(help="The source, if it does not lie where it was.")
-    ] = None,
+    source: MovedSource = None,
     verbose: Verbose = False,
     **options: Any,
 ) -> None:
@@ -128,9 +127,7 @@ def compare(
             "distance of the brightest places (.csv, or .jsonl).",
         ),
     ] = None,
-    source: Annotated[
-        str | None, Parameter(help="The source, if it does not lie where it was.")
-    ] = None,
+    source: MovedSource = None,
     verbose: Verbose = False,
     **options: Any,
 ) -> None:
@@ -173,9 +170,7 @@ def crop(
     ],
     /,
     *,
-    source: Annotated[
-        str | None, Parameter(help="The source, if it does not lie where it was.")
-    ] = None,
+    source: MovedSource = None,
     verbose: Verbose = False,
     **options: Any,
 ) -> None:
@@ -224,9 +219,7 @@ def report(
         bool,
         Parameter(help="Put the small video into the page, up to 16 MB; else it lies beside it."),
     ] = True,
-    source: Annotated[
-        str | None, Parameter(help="The source, if it does not lie where it was.")
-    ] = None,
+    source: MovedSource = None,
     overwrite: Overwrite = False,
     verbose: Verbose = False,
 ) -> None:
