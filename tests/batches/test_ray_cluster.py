@@ -110,7 +110,11 @@ def test_a_cluster_that_loses_a_node_gives_what_one_process_gives(
     def kill_a_node(result: Result) -> None:
         told.append(result)
         if len(told) == 3:
-            cluster.remove_node(cluster.extra.pop(), allow_graceful=False)
+            # A node that has worked, so that it has a step now or gets the next one. A node may
+            # also start so late that the others have done all by then.
+            first = str(told[0].node).partition("/")[2]
+            (node,) = [one for one in cluster.extra if one.node_id.startswith(first)]
+            cluster.remove_node(node, allow_graceful=False)
 
     summary = vidsal.batch(
         sources, "out", settings, ray="auto", tables=True, progress=False, tell=kill_a_node
@@ -120,7 +124,8 @@ def test_a_cluster_that_loses_a_node_gives_what_one_process_gives(
     assert summary.results[6].error == alone.results[6].error
     assert summary.lost_workers >= 1
     assert max(one.attempts for one in summary.results) == 2
-    assert len(summary.totals["nodes"]) == 3
+    assert told[0].node in summary.totals["nodes"]
+    assert len(summary.totals["nodes"]) >= 2
     # Whole files under the same names, with the same pictures and rows.
     assert _visible(Path("out")) == _visible(Path("alone"))
     for one in summary.results:
