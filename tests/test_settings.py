@@ -109,6 +109,7 @@ BAD: list[tuple[str, Any]] = [
     *[("alpha", value) for value in (-0.01, 1.01, math.nan, "half", True, None)],
     *[("boxes", value) for value in (-0.1, 1.1, math.nan, "0.5", True, None)],
     *[("annotate", value) for value in (1, "no", None)],
+    *[("mirror", value) for value in (1, "no", None)],
 ]
 
 

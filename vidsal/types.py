@@ -303,11 +303,14 @@ class Request:
         Number of gradients to draw, at least 1.
     class_id : int or None
         Class to explain, if the stream chose one; otherwise the target of the static stage holds.
+    turn : int
+        Number of gradients that were drawn before. Pictures and their mirror images take turns.
     """
 
     frame: int
     samples: int
     class_id: int | None = None
+    turn: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,6 +140,22 @@ def test_samples_take_turns_at_the_sizes(clip: list[Rgb], batch: int) -> None:
     assert {rgb.shape[0] for rgb in stage.looked_at} == {64}
 
 
+@pytest.mark.parametrize("batch", [1, 4, 16])
+def test_pictures_and_their_mirror_images_take_turns_at_each_size(
+    clip: list[Rgb], other_clip: list[Rgb], batch: int
+) -> None:
+    stage = BrightnessStage()
+    options: dict[str, Any] = {"sizes": "0.5,1", "samples": 5, "fresh": 1, "static_every": 1}
+    settings = dataclasses.replace(PLAIN, short_side=64, method="smoothgrad", **options)
+    analysed(frames_of(clip[:4] + other_clip[:2]), settings, static=stage, batch=batch)
+    turns: dict[int, list[int]] = {32: [], 64: []}
+    for rgb, requests in zip(stage.pictures, stage.requests, strict=True):
+        for one in requests:
+            turns[rgb.shape[1]] += range(one.turn, one.turn + one.samples)
+    # Five of the first frame and one of each other one; each scene begins anew.
+    assert turns == {32: [0, 1, 2, 3, 0, 1, 2], 64: [0, 1, 2, 3, 0, 1, 2]}
+
+
 def test_maps_of_all_sizes_weigh_the_same() -> None:
     rgb = np.full((64, 128, 3), 90, np.uint8)
     maps = [

@@ -125,6 +125,27 @@ def test_smoothgrad_averages_absolute_gradients() -> None:
     assert maps.mean() == pytest.approx(255 * 0.15 * np.sqrt(2 / np.pi), rel=0.02)
 
 
+@pytest.mark.parametrize(("samples", "share"), [(2, 1 / 2), (3, 1 / 3), (1, 0)])
+def test_maps_of_mirrored_copies_are_mirrored_back(samples: int, share: float) -> None:
+    # The derivative is the same for both, so a mirrored copy gives the mirrored weights.
+    weights = np.abs(WEIGHTS[..., 2]).max(axis=-1)
+    stage = stage_of(LINEAR, 2, method="smoothgrad", mirror=True)
+    expected = (1 - share) * weights + share * weights[:, ::-1]
+    for one in maps_of(stage, pictures(2), samples):
+        assert one == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_mirrored_picture_has_the_mirrored_map() -> None:
+    rgb = pictures(2)
+    stage = stage_of(CURVED, Target(top=2), method="smoothgrad", mirror=True)
+    maps = stage.maps(rgb, [Request(3, 5), Request(4, 5, turn=1)])
+    # What was mirrored is not, and the other way round.
+    others = stage.maps(rgb[:, :, ::-1].copy(), [Request(3, 5, turn=1), Request(4, 5)])
+    assert others[:, :, ::-1] == pytest.approx(maps, rel=1e-4, abs=1e-6 * float(maps.max()))
+    plain = stage_of(CURVED, Target(top=2), method="smoothgrad").maps(rgb, [Request(3, 5)] * 2)
+    assert np.abs(plain - maps).max() > 0.05 * maps.max()
+
+
 def test_without_noise_smoothgrad_is_the_gradient() -> None:
     rgb = pictures(2)
     plain = maps_of(stage_of(CURVED), rgb)

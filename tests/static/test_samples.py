@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from vidsal.settings import Method
 from vidsal.static.samples import NoiseField, Samples, calls
 from vidsal.types import Map, Request, Rgb
 
@@ -75,6 +76,27 @@ def test_each_sample_is_the_picture_plus_its_noise_in_any_call(rows: int) -> Non
     assert whole(parts, "class_ids")[counted].tolist() == [2, 2, 2, 4, 4, 4]
     owners = np.concatenate([one.pictures[one.slots] for one in parts])
     assert owners[counted].tolist() == [0, 0, 1, 2, 2, 2]
+
+
+def test_copies_of_odd_turns_are_mirrored() -> None:
+    rgb, noise = pictures(2), field()
+    requests = [Request(5, 3), Request(9, 2, turn=7)]
+    parts = list(calls(rgb, requests, method="smoothgrad", noise=noise, mirror=True, rows=4))
+    counted = whole(parts, "factors") > 0
+    assert whole(parts, "is_mirrored")[counted].tolist() == [False, True, False, True, False]
+    expected = [
+        (rgb[n, :, ::-1] if is_mirrored else rgb[n]) + noise.excerpt(SHAPE, frame, number)
+        for n, frame, number, is_mirrored in (
+            (0, 5, 0, False), (0, 5, 1, True), (0, 5, 2, False), (1, 9, 0, True), (1, 9, 1, False)
+        )
+    ]  # fmt: skip
+    assert np.allclose(whole(parts, "points")[counted], np.stack(expected), atol=1e-4)
+
+
+@pytest.mark.parametrize("method", ["gradient", "integrated"])
+def test_methods_of_one_picture_mirror_nothing(method: Method) -> None:
+    (part,) = calls(pictures(1), [Request(0, 4, turn=1)], method=method, mirror=True, rows=4)
+    assert not part.is_mirrored.any()
 
 
 def test_calls_are_padded_to_few_sizes_and_padding_does_not_count() -> None:

@@ -66,7 +66,7 @@ class StaticState:
     locks : PerScene of TargetLock
         The class that ``target="lock"`` explains.
     drawn : int
-        Gradients that were drawn so far.
+        Gradients that were drawn so far in this scene.
     averages : PerScene of GradientAverage
         Gradient maps averaged along the flow.
     """

@@ -150,36 +150,49 @@ class StaticMapStage:
         self, group: list[FrameMotion], seen: list[Prediction], pictures: "_NetworkPictures"
     ) -> dict[int, Map]:
         """Return the mean of the new gradients of each frame that draws some, at working size."""
-        counts = self._counts(group)
         maps: dict[int, Map] = {}
-        for short_px, of_size in zip(self._sizes_px, counts, strict=True):
-            drawn = [n for n, count in enumerate(of_size) if count]
-            if not drawn:
+        for short_px, of_size in zip(self._sizes_px, self._draws(group), strict=True):
+            if not of_size:
                 continue
             # The class that the caption names is the one that is explained.
-            requests = [Request(group[n].frame.index, of_size[n], seen[n].target_id) for n in drawn]
-            rgb = pictures.of(drawn, short_px)
-            for n, found in zip(drawn, self._static.maps(rgb, requests), strict=True):
+            requests = [
+                Request(group[n].frame.index, count, seen[n].target_id, turn)
+                for n, (turn, count) in of_size.items()
+            ]
+            rgb = pictures.of(list(of_size), short_px)
+            found = self._static.maps(rgb, requests)
+            for (n, (_, count)), gradient in zip(of_size.items(), found, strict=True):
                 motion = group[n]
                 usual = self._network_size(motion, self._options.short_side)
                 # A score is a mean over the picture, so that its derivative at a place is as much
                 # smaller as there are more places.
-                share = of_size[n] / motion.samples * math.prod(rgb.shape[1:3]) / math.prod(usual)
+                share = count / motion.samples * math.prod(rgb.shape[1:3]) / math.prod(usual)
                 # A NaN or infinity would persist in the running average.
-                finite = np.nan_to_num(found, posinf=0.0, neginf=0.0)
+                finite = np.nan_to_num(gradient, posinf=0.0, neginf=0.0)
                 limited = np.clip(finite * np.float32(share), -_LARGEST, _LARGEST)
                 small = image_ops.shrink(limited, motion.movement.speed.shape)
                 maps[n] = maps[n] + small if n in maps else small
         return maps
 
-    def _counts(self, group: list[FrameMotion]) -> list[list[int]]:
-        """Return how many gradients each frame draws at each size; sizes take turns."""
-        counts = [[0] * len(group) for _ in self._sizes_px]
+    def _draws(self, group: list[FrameMotion]) -> list[dict[int, tuple[int, int]]]:
+        """Return which gradients each frame draws at each size; sizes take turns.
+
+        Keys are numbers of frames in the group. Values are the number of gradients that were drawn
+        at this size before, and the number of new ones.
+        """
+        sizes = len(self._sizes_px)
+        draws: list[dict[int, tuple[int, int]]] = [{} for _ in self._sizes_px]
         for n, motion in enumerate(group):
-            for _ in range(motion.samples):
-                counts[self._state.drawn % len(counts)][n] += 1
-                self._state.drawn += 1
-        return counts
+            # A scene gets the same gradients, whatever was drawn before it.
+            start = 0 if motion.is_first else self._state.drawn
+            stop = start + motion.samples
+            for turn, of_size in enumerate(draws):
+                # Gradients `turn`, `turn + sizes`, and so on are drawn at this size.
+                before, after = ((number - turn + sizes - 1) // sizes for number in (start, stop))
+                if after > before:
+                    of_size[n] = before, after - before
+            self._state.drawn = stop
+        return draws
 
     def _network_size(self, motion: FrameMotion, short_px: int) -> tuple[int, int]:
         height, width = motion.frame.rgb.shape[:2]

@@ -236,6 +236,9 @@ class StaticOptions(Options):
     sizes: str = declare(
         "0.875,1", "Sizes of the network's input at which noisy copies are made in turn, in "
         "short sides, joined by commas; 1 makes all of them at the one size.", parse=parse_sizes)
+    mirror: bool = declare(
+        True, "Mirror every second noisy copy, and mirror its map back: networks are trained with "
+        "both, and a map of both has fewer gaps.")
     smooth: float = declare(
         0.02, "Standard deviation of the Gaussian that smooths the gradient map, as "
         "a share of the picture's longer side.",

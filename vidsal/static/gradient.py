@@ -123,6 +123,9 @@ class Recipe:
     method : {"gradient", "smoothgrad", "integrated", "gradcam", "gradcam++", "layercam"}
     noise : float
         Standard deviation as a share of the input range, 0..1.
+    mirror : bool
+        Whether every second noisy copy is mirrored, and its map mirrored back. Classifiers are
+        trained with pictures and their mirror images, so this averages over both.
     seed : int
         0 to 2**31 - 1.
 
@@ -142,6 +145,7 @@ class Recipe:
     reduce: Reduce = "max"
     method: Method = "smoothgrad"
     noise: float = 0.15
+    mirror: bool = False
     seed: int = 0
 
 
@@ -310,12 +314,13 @@ class GradientStage:
             raise ValueError("each request needs a class_id, because the target is locked")
         parts = calls(
             rgb, requests, method=recipe.method, noise=self._noise(rgb.shape[1:]),
-            rows=self._rows_of(rgb), class_id=recipe.target.class_id,
+            mirror=recipe.mirror, rows=self._rows_of(rgb), class_id=recipe.target.class_id,
         )  # fmt: skip
         for part in parts:
             maps = graph(
                 tf.constant(part.points), tf.constant(part.factors), tf.constant(part.class_ids),
-                tf.constant(part.slots), tf.constant(len(part.pictures), tf.int32),
+                tf.constant(part.is_mirrored), tf.constant(part.slots),
+                tf.constant(len(part.pictures), tf.int32),
             )  # fmt: skip
             sums[part.pictures] += maps.numpy()
         counts = np.array([request.samples for request in requests], np.float32)
@@ -374,13 +379,14 @@ class GradientStage:
             tf.TensorSpec((None, height, width, 3), tf.float32),
             tf.TensorSpec((None,), tf.float32),
             tf.TensorSpec((None,), tf.int32),
+            tf.TensorSpec((None,), tf.bool),
             tf.TensorSpec((None,), tf.int32),
             tf.TensorSpec((), tf.int32),
         )
 
     def _maps_graph(
-        self, names: tuple[str, ...], points: Any, factors: Any, classes: Any, slots: Any,
-        count: Any,
+        self, names: tuple[str, ...], points: Any, factors: Any, classes: Any, is_mirrored: Any,
+        slots: Any, count: Any,
     ) -> Any:  # fmt: skip
         """Return the sum of the maps of each slot's rows, (count, h2, w2); traced, never run."""
         gradients, activations = self._derivatives(names, points, classes)
@@ -393,6 +399,8 @@ class GradientStage:
         else:
             make = partial(reduced, self._recipe.reduce)
             maps = joined(list(map(make, gradients, activations)))
+        if self._recipe.mirror:
+            maps = tf.where(is_mirrored[:, None, None], tf.reverse(maps, [2]), maps)
         return tf.math.unsorted_segment_sum(maps * factors[:, None, None], slots, count)
 
     def _derivatives(

@@ -217,7 +217,7 @@ def _gradient_stage(
     recipe = Recipe(
         target=labels.find_target(settings.target, classes), score=settings.score,
         layer=settings.differentiated_by, reduce=settings.reduce, method=settings.method,
-        noise=settings.noise, seed=settings.seed,
+        noise=settings.noise, mirror=settings.mirror, seed=settings.seed,
     )  # fmt: skip
     return GradientStage(classifier, recipe, rows=settings.batch)
 

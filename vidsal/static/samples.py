@@ -37,6 +37,8 @@ class Samples:
         the network's padding to a map of the borders.
     class_ids : (n,) int32 array
         Class that is explained; -1 if the target does not name one.
+    is_mirrored : (n,) bool array
+        Whether a sample shows the mirror image of its picture, so that its map is mirrored, too.
     slots : (n,) int32 array
         Index in `pictures` of the picture of each sample.
     pictures : (m,) int64 array
@@ -46,6 +48,7 @@ class Samples:
     points: Map
     factors: Map
     class_ids: NDArray[np.int32]
+    is_mirrored: NDArray[np.bool_]
     slots: NDArray[np.int32]
     pictures: NDArray[np.int64]
 
@@ -117,6 +120,7 @@ def calls(
     *,
     method: Method,
     noise: NoiseField | None = None,
+    mirror: bool = False,
     rows: int,
     class_id: int | None = None,
 ) -> Iterator[Samples]:
@@ -130,6 +134,8 @@ def calls(
         "smoothgrad" uses noisy copies, "integrated" steps from black, other methods the picture.
     noise : NoiseField, optional
         Without it, copies have no noise.
+    mirror : bool
+        Whether noisy copies of odd turns show the mirror image.
     rows : int
     class_id : int, optional
         The class to explain if a request names none.
@@ -138,6 +144,8 @@ def calls(
     counts = np.array([request.samples for request in requests])
     pictures = np.repeat(np.arange(len(requests)), counts)
     numbers = np.concatenate([np.arange(count) for count in counts])
+    turns = np.array([request.turn for request in requests])[pictures] + numbers
+    is_mirrored = turns % 2 == 1 if mirror and method == "smoothgrad" else turns < 0
     classes = np.array([-1 if one is None else one for one in class_ids], np.int32)
     steps, weights = _steps_from_black(numbers, counts[pictures])
     factors = np.where(_is_varied(rgb)[pictures], np.float32(1), np.float32(0))
@@ -150,6 +158,8 @@ def calls(
         points = np.empty((len(taken), *rgb.shape[1:]), np.float32)
         for point, n in zip(points, taken, strict=True):
             picture = rgb[pictures[n]]
+            if is_mirrored[n]:
+                picture = cv2.flip(picture, 1)
             if method == "integrated":
                 np.multiply(picture, steps[n], out=point)
             elif method == "smoothgrad" and noise is not None:
@@ -162,7 +172,7 @@ def calls(
         present, slots = np.unique(pictures[taken], return_inverse=True)
         yield Samples(
             points, (factors[taken] * is_counted).astype(np.float32), classes[pictures[taken]],
-            slots.astype(np.int32), present,
+            is_mirrored[taken], slots.astype(np.int32), present,
         )  # fmt: skip
 
 
