@@ -206,7 +206,7 @@ def test_photo_shows_where_the_static_map_is(tmp_path: Path, brightness: Brightn
     assert 30 <= float(row["peak_row_px"]) <= 50
     assert 100 <= float(row["peak_column_px"]) <= 130
     assert row["class_1"] == "bright"
-    assert (row["fusion"], row["gain"], row["centre_prior"]) == ("gain", "4", "0")
+    assert (row["fusion"], row["gain"], row["centre_prior"]) == ("gain", "6", "0")
     assert (row["static_share"], row["motion_share"], row["boxes"]) == ("1", "0", "")
     assert float(row["fused_high"]) == pytest.approx(float(row["static_high"]), rel=1e-3)
 

@@ -336,7 +336,7 @@ def test_a_single_folder_model_and_fusion_need_no_list(data: Path, stage: Bright
         one = evaluate(folder, settings, models="lite0", fusions="max", frames_per_clip=2)
         assert one == listed
     assert listed.models == ("EfficientNet-Lite0",)
-    assert "fusion max of gain 4" in listed.about
+    assert "fusion max of gain 6" in listed.about
 
 
 @pytest.mark.parametrize(

@@ -319,7 +319,7 @@ class FusionOptions(Options):
         "D x S', which is S along the picture's outlines), sum (S + gain x D), max (of S and gain "
         "x D), static or motion alone.")
     gain: float = declare(
-        4.0, "How much motion weighs in the fusion; 0 leaves it out.",
+        6.0, "How much motion weighs in the fusion; 0 leaves it out.",
         check=lambda gain: 0 <= gain <= 100, expected="0 to 100")
     centre_prior: float = declare(
         0.0, "How much the fused map is weighted towards the middle, where "
