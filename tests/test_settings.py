@@ -535,6 +535,10 @@ def test_networks_of_its_own_are_found_in_any_case(given: str, name: str) -> Non
             {"model": "a.keras", "method": "integrated", "samples": 9, "noise": 0.1},
             ["noise=: without effect with method='integrated'"],
         ),
+        (
+            {"method": "gradient", "mirror": False, "sizes": "1"},
+            ["sizes=, mirror=: without effect with method='gradient'"],
+        ),
         ({"model": "a.keras", "preprocess": "tf", "seed": 3, "fusion": "sum", "gain": 1.0}, []),
         (
             {"method": "gradcam", "samples": 4, "reduce": "max", "noise": 0.1},

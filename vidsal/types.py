@@ -304,7 +304,7 @@ class Request:
     class_id : int or None
         Class to explain, if the stream chose one; otherwise the target of the static stage holds.
     turn : int
-        Number of gradients that were drawn before. Pictures and their mirror images take turns.
+        Turn of the first gradient. Pictures and their mirror images take turns.
     """
 
     frame: int

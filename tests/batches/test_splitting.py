@@ -295,6 +295,7 @@ def test_warm_ups_begin_where_one_run_draws_gradients() -> None:
         [Begin(0, True), Begin(301, False), Begin(600, True)],
         times_s,
         25.0,
+        # Two sizes and mirror images: the turns repeat after four gradients.
         Settings(static_every=4),
     )
     assert [part.pictures for part in parts] == [301, 299, None]
@@ -305,9 +306,9 @@ def test_warm_ups_begin_where_one_run_draws_gradients() -> None:
 
     warm = round(splitting.WARM_S * 25)
     assert [first_frame(part.begin_s) for part in parts] == [0, 301, 600]
-    assert first_frame(parts[1].warm_s) == 301 - warm - (301 - warm) % 4
+    assert first_frame(parts[1].warm_s) == 301 - warm - (301 - warm) % 16
     # One second before a cut.
-    assert first_frame(parts[2].warm_s) == 600 - 25 - (600 - 25) % 4
+    assert first_frame(parts[2].warm_s) == 600 - 25 - (600 - 25) % 16
     assert [first_frame(part.end_s) for part in parts[:2]] == [301, 600]
     assert parts[2].end_s == np.inf and parts[0].warm_s == 0.0
 

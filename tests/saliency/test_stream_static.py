@@ -134,8 +134,8 @@ def test_samples_take_turns_at_the_sizes(clip: list[Rgb], batch: int) -> None:
         for request in requests
     }
     # A full set of seven in the first frame, two in each other one.
-    turns = [(frame, 32 * 2 ** (n % 3)) for n, frame in enumerate([0] * 7 + [1, 1, 2, 2, 3, 3])]
-    assert drawn == Counter(turns)
+    turns = {0: range(7), 1: range(2, 4), 2: range(4, 6), 3: range(6, 8)}
+    assert drawn == Counter((frame, 32 * 2 ** (n % 3)) for frame in turns for n in turns[frame])
     # Classes are seen at the usual size alone.
     assert {rgb.shape[0] for rgb in stage.looked_at} == {64}
 
@@ -152,8 +152,31 @@ def test_pictures_and_their_mirror_images_take_turns_at_each_size(
     for rgb, requests in zip(stage.pictures, stage.requests, strict=True):
         for one in requests:
             turns[rgb.shape[1]] += range(one.turn, one.turn + one.samples)
-    # Five of the first frame and one of each other one; each scene begins anew.
-    assert turns == {32: [0, 1, 2, 3, 0, 1, 2], 64: [0, 1, 2, 3, 0, 1, 2]}
+    # Turns 0 to 4 of the first frame, 4 to 8 of the cut at the fourth; else that of the frame.
+    assert turns == {32: [0, 1, 2, 1, 2, 3, 4], 64: [0, 1, 0, 1, 2, 3, 2]}
+
+
+def test_a_part_that_begins_where_turns_repeat_draws_as_the_whole(clip: list[Rgb]) -> None:
+    settings = dataclasses.replace(
+        PLAIN, short_side=64, method="smoothgrad", sizes="0.5,1", samples=5, static_every=2
+    )
+    assert settings.turns == 4 and dataclasses.replace(settings, mirror=False).turns == 2
+
+    def drawn(frames: list[Frame]) -> dict[int, tuple[int, bool]]:
+        """The size of a frame's only gradient, and whether it is mirrored."""
+        stage = BrightnessStage()
+        analysed(frames, settings, static=stage)
+        return {
+            one.frame: (rgb.shape[1], one.turn % 2 == 1)
+            for rgb, requests in zip(stage.pictures, stage.requests, strict=True)
+            for one in requests
+            if one.samples == 1
+        }
+
+    frames = frames_of([clip[0]] * 24)
+    whole, part = drawn(frames), drawn(frames[8:])
+    assert len(part) == 7 and part.items() <= whole.items()
+    assert set(part.values()) == {(32, False), (32, True), (64, False), (64, True)}
 
 
 def test_maps_of_all_sizes_weigh_the_same() -> None:

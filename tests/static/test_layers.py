@@ -52,6 +52,19 @@ def _expected(rgb: Rgb) -> dict[str, tuple[Any, Any]]:
     return {"near": (FAR @ by_far / 4, near), "far": (by_far, far)}
 
 
+def test_the_option_mirrors_every_second_copy() -> None:
+    # Constant weights of the pixels, so a mirrored copy gives the mirror image of the map.
+    picture = keras.Input((4, 6, 3))
+    model = keras.Model(picture, L.Dense(6, use_bias=False)(L.Flatten()(picture)))
+    weights = rng.normal(size=(4, 6, 3, 6))
+    model.layers[-1].set_weights([weights.reshape(-1, 6)])
+    plain = np.abs(weights[..., CLASS]).max(axis=-1)
+    rgb, options = pictures_of((4, 6), 1), {"method": "smoothgrad", "target": str(CLASS)}
+    for mirror, expected in ((True, (plain + plain[:, ::-1]) / 2), (False, plain)):
+        (found,) = open_object(model, mirror=mirror, **options).maps(rgb, [Request(0, 2)])
+        assert found == pytest.approx(expected, rel=1e-4)
+
+
 @pytest.mark.parametrize("layer", ["near", "far"])
 def test_each_reduction_of_a_linear_network_in_closed_form(layer: str) -> None:
     rgb = pictures_of((16, 24), 2)

@@ -222,12 +222,14 @@ def placed(
     rate : float
         Frames per second.
     settings : Settings
-        A warm-up begins at a frame at which one run draws gradients, see ``static_every``.
+        A warm-up begins at a frame at which one run draws gradients of the first turn, see
+        ``static_every``, ``sizes`` and ``mirror``.
     """
     if len(begins) < 2:
         return ()
     first = begins[0].frame
-    step = settings.static_every if isinstance(settings.static_every, int) else 1
+    every = settings.static_every if isinstance(settings.static_every, int) else 1
+    step = every * settings.turns
     start_s, end_s = settings.part_s
     parts = [Part(0, len(begins), start_s, 0.0, end_s)]
     for number, (frame, is_cut) in enumerate(begins[1:], start=1):

@@ -36,6 +36,9 @@ class FrameMotion:
         The frame's place in its scene; see `vidsal.saliency.scenes.SceneDetector`.
     samples : int
         Number of gradients that the frame needs.
+    turn : int
+        Turn of the first of them. Sizes of the network's input take turns, and so do pictures and
+        their mirror images.
     """
 
     frame: Frame
@@ -44,6 +47,7 @@ class FrameMotion:
     speed: Map
     event: SceneEvent
     samples: int = 0
+    turn: int = 0
 
     @property
     def is_first(self) -> bool:

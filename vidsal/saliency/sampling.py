@@ -53,10 +53,12 @@ class SamplingStage:
         Yields
         ------
         FrameMotion
-            With `samples` set.
+            With `samples` and `turn` set.
         """
         for motion in motions:
-            yield replace(motion, samples=self._samples(motion))
+            # From the position, and not from what was drawn, for the same reason as the schedule.
+            turn = self._state.position // self._schedule.every * self._plan.fresh
+            yield replace(motion, samples=self._samples(motion), turn=turn)
 
     def _samples(self, motion: FrameMotion) -> int:
         plan, state, movement = self._plan, self._state, motion.movement

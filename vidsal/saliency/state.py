@@ -65,8 +65,6 @@ class StaticState:
         The result.
     locks : PerScene of TargetLock
         The class that ``target="lock"`` explains.
-    drawn : int
-        Gradients that were drawn so far in this scene.
     averages : PerScene of GradientAverage
         Gradient maps averaged along the flow.
     """
@@ -74,7 +72,6 @@ class StaticState:
     predicted_s: float = -math.inf
     prediction: Prediction | None = None
     locks: PerScene[TargetLock] = field(default_factory=PerScene)
-    drawn: int = 0
     averages: PerScene[GradientAverage] = field(default_factory=PerScene)
 
 

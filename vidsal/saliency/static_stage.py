@@ -177,21 +177,20 @@ class StaticMapStage:
     def _draws(self, group: list[FrameMotion]) -> list[dict[int, tuple[int, int]]]:
         """Return which gradients each frame draws at each size; sizes take turns.
 
-        Keys are numbers of frames in the group. Values are the number of gradients that were drawn
-        at this size before, and the number of new ones.
+        Keys are numbers of frames in the group. Values are the turn of the first gradient among
+        those of this size, and the number of gradients.
         """
         sizes = len(self._sizes_px)
         draws: list[dict[int, tuple[int, int]]] = [{} for _ in self._sizes_px]
         for n, motion in enumerate(group):
-            # A scene gets the same gradients, whatever was drawn before it.
-            start = 0 if motion.is_first else self._state.drawn
-            stop = start + motion.samples
-            for turn, of_size in enumerate(draws):
-                # Gradients `turn`, `turn + sizes`, and so on are drawn at this size.
-                before, after = ((number - turn + sizes - 1) // sizes for number in (start, stop))
+            stop = motion.turn + motion.samples
+            for first, of_size in enumerate(draws):
+                # Turns `first`, `first + sizes`, and so on are at this size.
+                before, after = (
+                    (turn - first + sizes - 1) // sizes for turn in (motion.turn, stop)
+                )
                 if after > before:
                     of_size[n] = before, after - before
-            self._state.drawn = stop
         return draws
 
     def _network_size(self, motion: FrameMotion, short_px: int) -> tuple[int, int]:

@@ -237,8 +237,8 @@ class StaticOptions(Options):
         "0.875,1", "Sizes of the network's input at which noisy copies are made in turn, in "
         "short sides, joined by commas; 1 makes all of them at the one size.", parse=parse_sizes)
     mirror: bool = declare(
-        True, "Mirror every second noisy copy, and mirror its map back: networks are trained with "
-        "both, and a map of both has fewer gaps.")
+        True, "Mirror every second noisy copy, and mirror its map back: a network misses other "
+        "parts in a mirror image, so that the mean shows more of what stands out.")
     smooth: float = declare(
         0.02, "Standard deviation of the Gaussian that smooths the gradient map, as "
         "a share of the picture's longer side.",
@@ -275,6 +275,11 @@ class StaticOptions(Options):
     def size_factors(self) -> tuple[float, ...]:
         """The sizes as numbers."""
         return tuple(float(one) for one in self.sizes.split(","))
+
+    @property
+    def turns(self) -> int:
+        """Number of noisy copies after which sizes and mirror images repeat."""
+        return len(self.size_factors) * (2 if self.mirror else 1)
 
     @property
     def differentiated_by(self) -> str:
@@ -434,7 +439,7 @@ class Settings(PictureOptions, AnalysisOptions, NetworkOptions, SourceOptions, O
         """Return why options have no effect, and their names."""
         groups = {field.name: field.metadata["group"] for field in dataclasses.fields(self)}
         model, is_object = option("model", self.model_name), is_model_object(self.model)
-        sampling = {"fresh", "noise", "seed"}
+        sampling = {"fresh", "mirror", "noise", "seed", "sizes"}
         rules = [
             (option("method", "gradient"), self.method == "gradient", {"samples", *sampling}),
             (option("method", "integrated"), self.method == "integrated", sampling),
