@@ -110,8 +110,8 @@ def test_a_cluster_that_loses_a_node_gives_what_one_process_gives(
     def kill_a_node(result: Result) -> None:
         told.append(result)
         if len(told) == 3:
-            # A node that has worked, so that it has a step now or gets the next one. A node may
-            # also start so late that the others have done all by then.
+            # This node has done a step, so it has or soon gets another one. A node that starts
+            # late may never get one.
             first = str(told[0].node).partition("/")[2]
             (node,) = [one for one in cluster.extra if one.node_id.startswith(first)]
             cluster.remove_node(node, allow_graceful=False)
