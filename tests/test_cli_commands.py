@@ -100,7 +100,11 @@ def test_help_names_every_option(here: Path) -> None:
     for name in Settings.__dataclass_fields__:
         assert f"--{name.replace('_', '-')}" in done.stdout
     # Nothing else is on by default, so nothing else can be switched off.
-    assert re.findall(r"--no-[a-z-]+", done.stdout) == ["--no-audio", "--no-annotate"]
+    assert re.findall(r"--no-[a-z-]+", done.stdout) == [
+        "--no-audio",
+        "--no-mirror",
+        "--no-annotate",
+    ]
 
 
 @pytest.mark.parametrize("arguments", [["models"], ["--help"]])
