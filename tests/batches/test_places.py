@@ -116,6 +116,8 @@ def test_globs_and_missing_files(memory: str, tmp_path: Path) -> None:
     with pytest.raises(VidsalError, match="cannot be opened"):
         addresses.open_store("nosuch://bucket/a.mp4")
     assert addresses.redacted("s3://key:secret@bucket/a.mp4") == "s3://bucket/a.mp4"
+    # A password may contain the mark that ends it; a path may contain it, too.
+    assert addresses.redacted("http://me:p@ss@h/a@b.mp4?key=1") == "http://h/a@b.mp4"
 
 
 def test_without_fsspec_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -139,7 +139,7 @@ def test_a_mirrored_picture_has_the_mirrored_map() -> None:
     rgb = pictures(2)
     stage = stage_of(CURVED, Target(top=2), method="smoothgrad", mirror=True)
     maps = stage.maps(rgb, [Request(3, 5), Request(4, 5, turn=1)])
-    # What was mirrored is not, and the other way round.
+    # Copies that were mirrored are not, and the other way round.
     others = stage.maps(rgb[:, :, ::-1].copy(), [Request(3, 5, turn=1), Request(4, 5)])
     assert others[:, :, ::-1] == pytest.approx(maps, rel=1e-4, abs=1e-6 * float(maps.max()))
     plain = stage_of(CURVED, Target(top=2), method="smoothgrad").maps(rgb, [Request(3, 5)] * 2)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vidsal.errors import VidsalError, flat, one_line
-from vidsal.sources.resolve import is_named_as_media
+from vidsal.sources.resolve import is_named_as_media, redacted_url, without_login
 
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 # Schemes that vidsal downloads or records itself.
@@ -44,8 +44,7 @@ def redacted(address: str) -> str:
     ----------
     address : str
     """
-    shown = re.sub(r"^([a-z0-9+.-]+://)[^/@]*@", r"\1", address, flags=re.IGNORECASE)
-    return re.split("[?#]", shown)[0] if is_own_address(address) else shown
+    return redacted_url(address) if is_own_address(address) else without_login(address)
 
 
 def is_own_address(name: str) -> bool:

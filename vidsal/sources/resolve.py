@@ -155,7 +155,7 @@ def parse_source(source: SourceLike) -> SourceName:
     if _DEVICE.fullmatch(text):
         return _camera(text)
     if file_name := _file_name(text):
-        return SourceName("url", text, _redacted(text), Path(file_name))
+        return SourceName("url", text, redacted_url(text), Path(file_name))
     return _stream(text) if _STREAM.match(text) else SourceName("file", text, text, Path(text))
 
 
@@ -212,10 +212,24 @@ def _file_name(text: str) -> str:
     return name if is_named_as_media(name) else ""
 
 
-def _redacted(url: str) -> str:
-    """Return a URL without the password and the query, which may hold a key."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+def without_login(address: str) -> str:
+    """Return an address without user and password. Other names stay as they are.
+
+    Parameters
+    ----------
+    address : str
+    """
+    return re.sub(r"^([a-z0-9+.-]+://)[^/?#]*@", r"\1", address, flags=re.IGNORECASE)
+
+
+def redacted_url(url: str) -> str:
+    """Return a web address without the password and the query, which may hold a key.
+
+    Parameters
+    ----------
+    url : str
+    """
+    return re.split("[?#]", without_login(url))[0]
 
 
 def expand(

@@ -145,7 +145,7 @@ def calls(
     pictures = np.repeat(np.arange(len(requests)), counts)
     numbers = np.concatenate([np.arange(count) for count in counts])
     turns = np.array([request.turn for request in requests])[pictures] + numbers
-    is_mirrored = turns % 2 == 1 if mirror and method == "smoothgrad" else turns < 0
+    is_mirrored = (turns % 2 == 1) & (mirror and method == "smoothgrad")
     classes = np.array([-1 if one is None else one for one in class_ids], np.int32)
     steps, weights = _steps_from_black(numbers, counts[pictures])
     factors = np.where(_is_varied(rgb)[pictures], np.float32(1), np.float32(0))
