@@ -198,7 +198,8 @@ class StaticOptions(Options):
     layer: str = declare(
         "auto", "What the score is differentiated by: input (the pixels), a layer, a stride (/8, "
         "/16: the last layer of that size), several of these joined by commas (geometric mean of "
-        "their maps), or auto. `vidsal models NAME` shows what auto and the strides stand for.", parse=parse_layer)
+        "their maps), or auto. `vidsal models NAME` shows what auto and the strides stand for.",
+        parse=parse_layer)
     reduce: Reduce = declare(
         "norm", "From the derivatives at a place to one number: norm, max (of the absolute "
         "values), sum (signed, at one layer) or grad-x-act (the absolute derivative x activation, "
