@@ -113,6 +113,15 @@ def test_where_nothing_stands_out_it_is_the_middle() -> None:
         )
 
 
+def test_of_two_equal_places_the_middle_one_is_chosen() -> None:
+    """What is far more prominent counts, wherever it is."""
+    near, far = blobs(np.full(50, 0.6)), blobs(np.full(50, 0.1))
+    found = scene_path(near + far, times(50), LENGTH)
+    assert found.positions[0] < 0.6 < found.positions[0] + LENGTH
+    found = scene_path(near + 3 * far, times(50), LENGTH)
+    assert found.positions[0] < 0.1 < found.positions[0] + LENGTH
+
+
 def test_ends_of_what_can_come() -> None:
     one = scene_path(blobs(np.array([0.8])), times(1), LENGTH)
     assert one.mode == "still" and one.positions[0] == pytest.approx(0.65, abs=0.04)

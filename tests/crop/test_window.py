@@ -62,10 +62,31 @@ def test_mass_counts_less_towards_the_ends_of_a_window() -> None:
 
 
 def test_weights_and_their_profile() -> None:
-    fused = np.array([[0.5, 1.0], [0.0, 0.0]], np.float32)
-    speed = np.array([[0.0, 0.1], [0.2, 0.8]], np.float32)
+    # The mean is 0.1, so the threshold is 0.4: half of the weight.
+    fused = np.array([[0.4, 0.0, 0.8, 0.0, 0.0, 0, 0, 0, 0, 0], [0.8] + [0.0] * 9], np.float32)
+    speed = np.zeros_like(fused)
+    speed[0, :5] = 0.1, 0.8, 0.8, 0.4, 0.4
     found = mass(fused, speed, 0.4)
-    assert found == pytest.approx(np.array([[0.25, 1.03125], [0.125, 0.5]]))
-    assert profile(found, 1) == pytest.approx([0.375, 1.53125])
-    assert profile(found, 0) == pytest.approx([1.28125, 0.625])
-    assert mass(fused, speed, 0.0) == pytest.approx(fused**2)
+    assert found[0, :3] == pytest.approx([0.5 * (0.05 + 1 / 16), 0, 1.05 * 16 / 17])
+    assert found[1, 0] == pytest.approx(0.05 * 16 / 17)
+    assert not found[0, 3:].any() and not found[1, 1:].any()
+    assert profile(found, 1) == pytest.approx(found.sum(axis=0))
+    assert profile(found, 0) == pytest.approx(found.sum(axis=1))
+    # Without motion it is the area alone.
+    assert mass(fused, speed, 0.0) == pytest.approx(mass(fused, np.zeros_like(speed), 0.4))
+    assert mass(fused, speed, 0.0)[0, 2] == pytest.approx(0.05 * 16 / 17)
+    assert not mass(np.zeros((2, 3), np.float32), np.ones((2, 3), np.float32), 0.4).any()
+
+
+def test_a_window_is_to_hold_a_whole_object() -> None:
+    """An object counts by its area, not by its brightest part, and still ground not at all."""
+    fused = np.full((90, 160), 0.01, np.float32)
+    fused[30:60, 40:80] = 0.5
+    fused[30:60, 40:45] = 1.0
+    speed = np.zeros_like(fused)
+    # The ground moves faster than the object.
+    speed[30:60, 40:80], speed[70:] = 0.5, 1.0
+    found = mass(fused, speed, 1.0)
+    columns = profile(found, 1)
+    assert columns[40:80].sum() > 0.98 * columns.sum()
+    assert columns[40:45].sum() < 0.2 * columns.sum()

@@ -22,14 +22,16 @@ _STEPS = 320
 # Cost of a movement by a whole side of the picture. The unit is the cost of one second in which the
 # window contains no mass.
 _MOVE_COST_S = 0.25
-# Reduction of the gain at an end of the range of the window, compared with the middle. People look
-# at the middle if nothing stands out.
-_CENTRE_PULL = 0.1
+# Standard deviation of a Gaussian weight of places, as a share of the side. People look at the
+# middle if several places stand out, or none does.
+_CENTRE = 0.5
+# Cost of the position furthest from the middle. It decides between positions of equal gain only.
+_TIE = 1e-6
 # Reduction of the weight of mass at an end of the window, compared with its middle. So a subject is
 # shown in the middle of the window and not at an edge.
-_FALL = 0.2
+_FALL = 0.1
 # A simpler path is chosen if it holds at most this share less than the smooth path.
-_SIMPLER = 0.02
+_SIMPLER = 0.005
 # The smooth path is filtered by Gaussians of at least this standard deviation. Shorter filters
 # follow single frames.
 _SHORTEST_S = 0.25
@@ -97,13 +99,14 @@ def _gains(profiles: NDArray[np.floating], places: Floats, length: float) -> Flo
 
     So frames with more mass have a higher weight.
     """
-    mass = profiles.sum(axis=1, dtype=np.float64)
+    columns = (np.arange(profiles.shape[1]) + 0.5) / profiles.shape[1] - 0.5
+    weighted = profiles * np.exp(-0.5 * (columns / _CENTRE) ** 2).astype(profiles.dtype)
+    mass = weighted.sum(axis=1, dtype=np.float64)
     weight = mass / mass.mean() if mass.any() else mass
-    off_centre = np.linspace(-1, 1, len(places)) ** 2
-    gains = held(profiles, places, length, fall=_FALL)
+    gains = held(weighted, places, length, fall=_FALL)
     # In place, because this is the largest array of a long scene.
     gains *= weight[:, None]
-    gains -= _CENTRE_PULL * off_centre
+    gains -= _TIE * np.linspace(-1, 1, len(places)) ** 2
     return gains
 
 

@@ -12,6 +12,10 @@ from vidsal.types import Map
 _SMALLEST_PX = 16
 # Frames at a time: intermediate values of a whole film would need gigabytes.
 _BLOCK = 1024
+# Where the area of what stands out ends, in means of the map, and how steeply.
+_THRESHOLD, _STEEPNESS = 4, 4
+# The weight of what does not move, compared with the fastest motion.
+_AT_REST = 0.05
 
 
 def window_size(size: tuple[int, int], aspect: Fraction) -> tuple[int, int]:
@@ -52,8 +56,10 @@ def window_size(size: tuple[int, int], aspect: Fraction) -> tuple[int, int]:
 def mass(fused: Map, speed: Map, motion_high: float) -> Map:
     """Return the weights of the pixels for the placement of a window.
 
-    The weights are ``fused ** 2 + motion ** 2 / 2``. The squares emphasise what clearly stands out.
-    Motion counts also where the network sees nothing.
+    The weights are ``area x (0.05 + motion ** 2)``. The area is a soft form of the adaptive
+    threshold of Achanta et al. 2009: ``fused ** 4 / (fused ** 4 + (4 x mean of fused) ** 4)``. So
+    a window is to hold the whole of an object, not only the brightest part of it, and what moves
+    before what does not. Motion counts only where something stands out: the ground moves, too.
 
     Parameters
     ----------
@@ -67,10 +73,20 @@ def mass(fused: Map, speed: Map, motion_high: float) -> Map:
     Returns
     -------
     (h, w) float32 array
-        0..1.5.
+        0..1.05.
+
+    References
+    ----------
+    R. Achanta et al., "Frequency-tuned salient region detection", CVPR 2009.
+    https://doi.org/10.1109/CVPR.2009.5206596
     """
+    threshold = _THRESHOLD * float(fused.mean())
+    if not threshold > 0:
+        return np.zeros_like(fused)
+    area = (fused / threshold) ** _STEEPNESS
+    area /= 1 + area
     motion = np.minimum(speed / motion_high, 1) if motion_high > 0 else np.zeros_like(speed)
-    return np.asarray(fused**2 + motion**2 / 2, np.float32)
+    return np.asarray(area * (_AT_REST + motion**2), np.float32)
 
 
 def profile(values: Map, axis: int) -> NDArray[np.float64]:
