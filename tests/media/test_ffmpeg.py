@@ -1,5 +1,7 @@
 """How ffmpeg is run, and how its failures are reported."""
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,3 +71,21 @@ def test_the_first_frame_is_shown_at_its_own_time(make_clip: MakeClip, tmp_path:
 def test_a_failed_conversion_names_the_cause(tmp_path: Path) -> None:
     with pytest.raises(VidsalError, match=r"^ffmpeg failed: .*No such file or directory$"):
         ffmpeg.convert(["-i", str(tmp_path / "none.mp4"), str(tmp_path / "o.mp4")])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux changes the size of pipes")
+def test_pipes_of_pictures_are_wide_where_the_system_allows_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import fcntl
+
+    def refuse(*_: object) -> int:
+        raise PermissionError("too many wide pipes")
+
+    for change, expected in ((fcntl.fcntl, 1 << 20), (refuse, 1 << 16)):
+        out, back = os.pipe()
+        with os.fdopen(out, "rb"), os.fdopen(back, "wb") as pipe:
+            with monkeypatch.context() as patch:
+                patch.setattr(fcntl, "fcntl", change)
+                ffmpeg.widen(pipe)
+            assert fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ) == expected
