@@ -242,11 +242,12 @@ def _recording() -> tuple[Classifier, list[int]]:
         (16, 16, [16]),
         (35, 16, [16, 16, 4]),
         (27, 16, [16, 4, 4, 4]),
-        (3, 2, [2, 2]),
-        (1, 16, [4]),
+        (26, 16, [16, 4, 4, 1, 1]),
+        (3, 2, [2, 1]),
+        (1, 16, [1]),
     ],
 )
-def test_calls_are_full_or_of_four_rows(total: int, size: int, expected: list[int]) -> None:
+def test_calls_are_full_or_of_four_rows_or_of_one(total: int, size: int, expected: list[int]) -> None:
     classifier, calls = _recording()
     maps = maps_of(stage_of(classifier, rows=size), pictures(1), total)
     # The rows that pad a call are not counted.

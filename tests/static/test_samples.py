@@ -100,10 +100,14 @@ def test_methods_of_one_picture_mirror_nothing(method: Method) -> None:
 
 
 def test_calls_are_padded_to_few_sizes_and_padding_does_not_count() -> None:
-    requests = [Request(n, 1) for n in range(21)]
-    parts = list(calls(pictures(21), requests, method="gradient", rows=16))
-    assert [len(one.points) for one in parts] == [16, 4, 4]
-    assert [one.factors.sum() for one in parts] == [16, 4, 1]
+    for count, rows, sizes, counted in (
+        (23, 16, [16, 4, 4], [16, 4, 3]), (22, 16, [16, 4, 1, 1], [16, 4, 1, 1]),
+        (1, 16, [1], [1]), (2, 2, [2], [2]), (3, 2, [2, 1], [2, 1]), (5, 3, [3, 1, 1], [3, 1, 1]),
+    ):  # fmt: skip
+        requests = [Request(n, 1) for n in range(count)]
+        parts = list(calls(pictures(count), requests, method="gradient", rows=rows))
+        assert [len(one.points) for one in parts] == sizes
+        assert [one.factors.sum() for one in parts] == counted
 
 
 def test_a_picture_of_one_colour_has_no_weight() -> None:
