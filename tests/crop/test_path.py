@@ -113,13 +113,23 @@ def test_where_nothing_stands_out_it_is_the_middle() -> None:
         )
 
 
-def test_of_two_equal_places_the_middle_one_is_chosen() -> None:
-    """What is far more prominent counts, wherever it is."""
-    near, far = blobs(np.full(50, 0.6)), blobs(np.full(50, 0.1))
-    found = scene_path(near + far, times(50), LENGTH)
-    assert found.positions[0] < 0.6 < found.positions[0] + LENGTH
+def test_of_two_places_the_middle_one_is_chosen() -> None:
+    """A place near an edge is chosen only if it is far more prominent."""
+    near, far = blobs(np.full(50, 0.5)), blobs(np.full(50, 0.15))
+    found = scene_path(near + 1.1 * far, times(50), LENGTH)
+    assert found.positions[0] < 0.5 < found.positions[0] + LENGTH
     found = scene_path(near + 3 * far, times(50), LENGTH)
-    assert found.positions[0] < 0.1 < found.positions[0] + LENGTH
+    assert found.positions[0] < 0.15 < found.positions[0] + LENGTH
+
+
+@pytest.mark.parametrize(("reach", "mode"), [(0.045, "still"), (0.08, "pan")])
+def test_a_still_window_may_hold_little_less_than_one_that_moves(reach: float, mode: str) -> None:
+    """The spot stays in the window, so that only its weight near the ends decides.
+
+    In a still window the weight is less by 0.1 (reach / half of the window)² / 3: 0.003, or 0.01.
+    """
+    spot = blobs(np.linspace(0.5 - reach, 0.5 + reach, 75), deviation=0.005)
+    assert scene_path(spot, times(75), LENGTH).mode == mode
 
 
 def test_ends_of_what_can_come() -> None:

@@ -79,7 +79,7 @@ def test_weights_and_their_profile() -> None:
 
 
 def test_a_window_is_to_hold_a_whole_object() -> None:
-    """An object counts by its area, not by its brightest part, and still ground not at all."""
+    """An object counts by its area, not by its brightest part. Moving ground does not count."""
     fused = np.full((90, 160), 0.01, np.float32)
     fused[30:60, 40:80] = 0.5
     fused[30:60, 40:45] = 1.0
@@ -90,3 +90,17 @@ def test_a_window_is_to_hold_a_whole_object() -> None:
     columns = profile(found, 1)
     assert columns[40:80].sum() > 0.98 * columns.sum()
     assert columns[40:45].sum() < 0.2 * columns.sum()
+
+
+def test_thresholds_have_bounds() -> None:
+    """A frame in which nothing stands out weighs little, and a large object counts as a whole."""
+    faint, clear = np.zeros((2, 90, 160), np.float32)
+    faint[30:60, 40:80], clear[30:60, 40:80] = 1 / 255, 1.0
+    still = np.zeros_like(faint)
+    assert mass(faint, still, 1.0).sum() < 1e-4 * mass(clear, still, 1.0).sum()
+    # The mean is 0.31, and four times the mean is above 1.
+    large = np.zeros_like(faint)
+    large[:, 30:130], large[:, 30:50] = 0.5, 1.0
+    found = profile(mass(large, still, 1.0), 1)
+    assert found[50] == pytest.approx(90 * 0.05 / 2)
+    assert found[30] == pytest.approx(90 * 0.05 * 16 / 17)

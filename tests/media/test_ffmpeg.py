@@ -9,6 +9,8 @@ from conftest import MakeClip
 
 from vidsal.errors import VidsalError
 from vidsal.media import ffmpeg
+from vidsal.media.probe import inspect
+from vidsal.sources.decoders import FfmpegReader
 
 
 @pytest.mark.parametrize(
@@ -79,13 +81,30 @@ def test_pipes_of_pictures_are_wide_where_the_system_allows_it(
 ) -> None:
     import fcntl
 
-    def refuse(*_: object) -> int:
-        raise PermissionError("too many wide pipes")
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(fcntl, "fcntl", lambda _, *order: asked.append(order))
+    out, back = os.pipe()
+    with os.fdopen(out, "rb"), os.fdopen(back, "wb") as pipe:
+        ffmpeg.widen(pipe)
+        assert asked == [(fcntl.F_SETPIPE_SZ, 1 << 18)]
 
-    for change, expected in ((fcntl.fcntl, 1 << 20), (refuse, 1 << 16)):
-        out, back = os.pipe()
-        with os.fdopen(out, "rb"), os.fdopen(back, "wb") as pipe:
-            with monkeypatch.context() as patch:
-                patch.setattr(fcntl, "fcntl", change)
-                ffmpeg.widen(pipe)
-            assert fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ) == expected
+        def refuse(*_: object) -> int:
+            raise PermissionError("too many wide pipes")
+
+        monkeypatch.setattr(fcntl, "fcntl", refuse)
+        ffmpeg.widen(pipe)
+
+
+def test_pictures_go_through_wide_pipes(
+    make_clip: MakeClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widened: list[object] = []
+    monkeypatch.setattr(ffmpeg, "widen", widened.append)
+    clip = make_clip(frames=3)
+    picture = inspect(clip).picture
+    assert picture is not None
+    reader = FfmpegReader(clip, picture)
+    reader.close()
+    encoder = ffmpeg.Encoder(["-f", "lavfi", "-i", "nullsrc", "-t", "0.1", str(tmp_path / "a.mp4")])
+    encoder.end()
+    assert widened == [reader._process.stdout, encoder._process.stdin]

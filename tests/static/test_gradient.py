@@ -247,7 +247,9 @@ def _recording() -> tuple[Classifier, list[int]]:
         (1, 16, [1]),
     ],
 )
-def test_calls_are_full_or_of_four_rows_or_of_one(total: int, size: int, expected: list[int]) -> None:
+def test_calls_are_full_or_of_four_rows_or_of_one(
+    total: int, size: int, expected: list[int]
+) -> None:
     classifier, calls = _recording()
     maps = maps_of(stage_of(classifier, rows=size), pictures(1), total)
     # The rows that pad a call are not counted.

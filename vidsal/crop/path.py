@@ -22,7 +22,7 @@ _STEPS = 320
 # Cost of a movement by a whole side of the picture. The unit is the cost of one second in which the
 # window contains no mass.
 _MOVE_COST_S = 0.25
-# Standard deviation of a Gaussian weight of places, as a share of the side. People look at the
+# Standard deviation of the Gaussian weight of places, as a share of the side. People look at the
 # middle if several places stand out, or none does.
 _CENTRE = 0.5
 # Cost of the position furthest from the middle. It decides between positions of equal gain only.
@@ -97,7 +97,8 @@ def scene_path(profiles: NDArray[np.floating], times_s: Floats, length: float) -
 def _gains(profiles: NDArray[np.floating], places: Floats, length: float) -> Floats:
     """Return the gain of each position in each frame, relative to the mean mass of the frames.
 
-    So frames with more mass have a higher weight.
+    So frames with more mass have a higher weight. Mass has the Gaussian weight of its place. Of
+    positions with equal gain the one nearest to the middle is the best.
     """
     columns = (np.arange(profiles.shape[1]) + 0.5) / profiles.shape[1] - 0.5
     weighted = profiles * np.exp(-0.5 * (columns / _CENTRE) ** 2).astype(profiles.dtype)

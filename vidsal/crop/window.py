@@ -12,9 +12,12 @@ from vidsal.types import Map
 _SMALLEST_PX = 16
 # Frames at a time: intermediate values of a whole film would need gigabytes.
 _BLOCK = 1024
-# Where the area of what stands out ends, in means of the map, and how steeply.
+# Threshold of the area of what stands out, in means of the map, and the exponent of its soft edge.
 _THRESHOLD, _STEEPNESS = 4, 4
-# The weight of what does not move, compared with the fastest motion.
+# Bounds of the threshold. Below the lower one a frame in which nothing stands out, such as a fade,
+# would weigh as much as others. Above the upper one large objects would lose their darker parts.
+_LOWEST, _HIGHEST = 0.1, 0.5
+# The weight of pixels without motion, compared with the fastest ones.
 _AT_REST = 0.05
 
 
@@ -57,9 +60,10 @@ def mass(fused: Map, speed: Map, motion_high: float) -> Map:
     """Return the weights of the pixels for the placement of a window.
 
     The weights are ``area x (0.05 + motion ** 2)``. The area is a soft form of the adaptive
-    threshold of Achanta et al. 2009: ``fused ** 4 / (fused ** 4 + (4 x mean of fused) ** 4)``. So
-    a window is to hold the whole of an object, not only the brightest part of it, and what moves
-    before what does not. Motion counts only where something stands out: the ground moves, too.
+    threshold of Achanta et al. 2009: ``fused ** 4 / (fused ** 4 + threshold ** 4)``, where the
+    threshold is four times the mean of the fused map, 0.1 to 0.5. So an object counts with all of
+    its pixels, not only with the brightest ones. Moving objects count more than still ones. Motion
+    counts only where something stands out, because the ground may move, too.
 
     Parameters
     ----------
@@ -80,9 +84,7 @@ def mass(fused: Map, speed: Map, motion_high: float) -> Map:
     R. Achanta et al., "Frequency-tuned salient region detection", CVPR 2009.
     https://doi.org/10.1109/CVPR.2009.5206596
     """
-    threshold = _THRESHOLD * float(fused.mean())
-    if not threshold > 0:
-        return np.zeros_like(fused)
+    threshold = min(max(_THRESHOLD * float(fused.mean()), _LOWEST), _HIGHEST)
     area = (fused / threshold) ** _STEEPNESS
     area /= 1 + area
     motion = np.minimum(speed / motion_high, 1) if motion_high > 0 else np.zeros_like(speed)

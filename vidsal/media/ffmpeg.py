@@ -26,8 +26,9 @@ _TRACED_PACKETS = 16
 _BUNDLED = Path(imageio_ffmpeg.__file__).parent
 # Exit code after a signal that ffmpeg handles, such as SIGTERM.
 _TERMINATED = 255
-# Size of the pipes of pictures: a large one needs fewer context switches per frame.
-_PIPE_BYTES = 1 << 20
+# Size of the pipes of pictures: a large one needs fewer context switches per frame. Linux allows a
+# user 64 MiB of pipes; beyond that, new ones are tiny.
+_PIPE_BYTES = 1 << 18
 # Print errors only, and overwrite the output.
 _GLOBAL_ARGS = ("-hide_banner", "-loglevel", "error", "-y")
 
@@ -170,9 +171,7 @@ def readable_part_url(path: Path) -> str | None:
 
 
 def widen(pipe: IO[bytes] | None) -> None:
-    """Make a pipe large enough for a part of a picture, where the system allows it.
-
-    Linux limits the sum of the pipes of a user. Then the pipe keeps its size.
+    """Make a pipe of pictures larger, where the system allows it.
 
     Parameters
     ----------

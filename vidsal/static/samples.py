@@ -11,10 +11,11 @@ from vidsal.runtime.opencv import cv2
 from vidsal.settings import Method
 from vidsal.types import Map, Request, Rgb
 
-# Rows of a call that is not full, after padding. Each size of call sets up kernels that keep
-# memory, so only three sizes are used: full, this one, and one row. Two calls of one row take three
-# quarters of the time of four rows.
-_FEW_ROWS = 4
+# Rows of a small call, after padding, and the number of samples up to which they get calls of one
+# row each. Each size of call sets up kernels that keep memory, so only three sizes are used: full,
+# small, and one row. On two cores, two calls of one row take three quarters of the time of a small
+# one.
+_FEW_ROWS, _SINGLE = 4, 2
 # Range of levels (of 255) within which a picture counts as one colour. A covered lens or a fade to
 # black still contains the noise of the sensor and the codec.
 _FLAT = 4
@@ -199,7 +200,7 @@ def _spans(total: int, size: int) -> Iterator[tuple[int, int, int]]:
     few = min(_FEW_ROWS, size)
     start = 0
     while rest := total - start:
-        rows = size if rest >= size else few if rest > 2 else 1
+        rows = size if rest >= size else few if rest > _SINGLE else 1
         stop = min(start + rows, total)
         yield start, stop, start + rows
         start = stop
