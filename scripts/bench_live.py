@@ -2,6 +2,9 @@
 
     python scripts/bench_live.py --seconds 60 --sizes 640x360 1280x720 --over udp http
 
+With `--over udp-lengths` the sender states the length of each packet of a picture. A picture is
+then complete when it has arrived, else when the next one begins.
+
 A second process sends a moving picture in real time. Each frame carries the time of sending as a
 strip of black and white fields. `vidsal live` runs as a user runs it, with its page, a recording
 and a table. Two latencies are measured:
@@ -36,6 +39,8 @@ import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
 CLIP = ROOT / "sample_media" / "chinchilla.mp4"
+# Options of a sender over UDP.
+UDP = {"udp": [], "udp-lengths": ["-omit_video_pes_length", "0"]}
 # Bits of the time in milliseconds, and of its checksum.
 CLOCK_BITS, CHECKSUM_BITS = 24, 8
 # Vertical positions of the strips as fractions of the height. Captions do not cover them.
@@ -165,8 +170,8 @@ def encoder_command(protocol: str, port: int, size: tuple[int, int], fps: int) -
     """Return the ffmpeg command that encodes raw BGR frames from stdin and sends them."""
     height, width = size
     target = ["-listen", "1", f"http://127.0.0.1:{port}/live.ts"]
-    if protocol == "udp":
-        target = [f"udp://127.0.0.1:{port}?pkt_size=1316"]
+    if protocol in UDP:
+        target = [*UDP[protocol], f"udp://127.0.0.1:{port}?pkt_size=1316"]
     return [
         imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "quiet", "-f", "rawvideo", "-pix_fmt",
         "bgr24", "-s", f"{width}x{height}", "-r", str(fps), "-i", "pipe:0", "-c:v", "libx264",
@@ -252,9 +257,9 @@ def measure(
     protocol: str, size: tuple[int, int], fps: int, seconds: float, options: list[str]
 ) -> Measurement:
     """Run `vidsal live` on one stream and measure it."""
-    port = free_port(socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM)
+    port = free_port(socket.SOCK_DGRAM if protocol in UDP else socket.SOCK_STREAM)
     page_port = free_port()
-    url = f"udp://127.0.0.1:{port}" if protocol == "udp" else f"http://127.0.0.1:{port}/live.ts"
+    url = f"udp://127.0.0.1:{port}" if protocol in UDP else f"http://127.0.0.1:{port}/live.ts"
     sender = multiprocessing.Process(target=send, args=(protocol, port, size, fps, seconds + 120))
     sender.start()
     with tempfile.TemporaryDirectory() as folder:
@@ -307,7 +312,7 @@ def main() -> None:
         "--sizes", nargs="+", default=["640x360", "1280x720"], help="sizes of the stream (WxH)"
     )
     parser.add_argument(
-        "--over", nargs="+", choices=["udp", "http"], default=["udp", "http"], help="protocols"
+        "--over", nargs="+", choices=[*UDP, "http"], default=["udp", "http"], help="protocols"
     )
     arguments, options = parser.parse_known_args()
     print(
