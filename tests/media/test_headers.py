@@ -12,6 +12,13 @@ def test_fields_in_h264_headers() -> None:
     assert not parsers.allows_fields("")
 
 
+def test_fields_in_hevc_headers() -> None:
+    line = "[trace_headers @ 0x55e1] 209         field_seq_flag                    {0} = {0}"
+    assert parsers.codes_fields(f"{line.format(1)}\n[trace_headers @ 0x55e1] Picture")
+    assert not parsers.codes_fields(line.format(0))
+    assert not parsers.codes_fields("")
+
+
 @pytest.mark.parametrize(
     ("cancels", "flips", "rotation", "expected"),
     [

@@ -82,6 +82,15 @@ def test_every_kind_of_file_gives_its_frames_upright_and_in_time(name: str, tmp_
         assert off < (16 if name.startswith("interlaced") else 12)
 
 
+def test_files_of_fields_are_not_given_to_opencv(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """OpenCV returns what its memory held, which may be the right picture of another file."""
+    with caplog.at_level("INFO"):
+        read_whole(make(tmp_path / "fields.mp4", KINDS["fields.mp4"][0]))
+    assert "it codes fields, which OpenCV does not convert" in caplog.text
+
+
 @pytest.mark.parametrize(
     "name",
     [

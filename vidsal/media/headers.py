@@ -36,6 +36,17 @@ def allows_fields(headers: str) -> bool:
     return re.search(r"frame_mbs_only_flag .*= 0$", headers, re.MULTILINE) is not None
 
 
+def codes_fields(headers: str) -> bool:
+    """Return whether HEVC headers say that pictures are fields.
+
+    Parameters
+    ----------
+    headers : str
+        Output of the bitstream filter ``trace_headers``.
+    """
+    return re.search(r"\bfield_seq_flag .*= 1$", headers, re.MULTILINE) is not None
+
+
 def reordered_frames(headers: str) -> int | None:
     """Return how many frames may be decoded before a frame and shown after it.
 

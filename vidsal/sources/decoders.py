@@ -342,6 +342,9 @@ def begin_if_alike(path: Path, stream: VideoStream) -> float:
         closing(FfmpegReader(path, stream)) as reference,
     ):
         for number in range(_PLAIN_PICTURES):
+            # First, because OpenCV may return what its memory held: not yet the expected picture.
+            is_decoded = tested.grab() is not None
+            rgb = tested.picture() if is_decoded else None
             time_s = reference.grab()
             if time_s is None and number:
                 break
@@ -351,10 +354,8 @@ def begin_if_alike(path: Path, stream: VideoStream) -> float:
                 # Frames before the first that is shown may be decoded (edit lists).
                 is_edited = math.isfinite(stream.shown_from_s)
                 begin_s = time_s if is_edited else max(0.0, time_s)
-            is_decoded = tested.grab() is not None
             if not (is_decoded or number):
                 raise VidsalError("OpenCV decodes no picture of it")
-            rgb = tested.picture() if is_decoded else None
             expected = reference.picture()
             if rgb is None or expected is None:
                 break
