@@ -1,7 +1,5 @@
 """How ffmpeg is run, and how its failures are reported."""
 
-import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -9,8 +7,6 @@ from conftest import MakeClip
 
 from vidsal.errors import VidsalError
 from vidsal.media import ffmpeg
-from vidsal.media.probe import inspect
-from vidsal.sources.decoders import FfmpegReader
 
 
 @pytest.mark.parametrize(
@@ -73,38 +69,3 @@ def test_the_first_frame_is_shown_at_its_own_time(make_clip: MakeClip, tmp_path:
 def test_a_failed_conversion_names_the_cause(tmp_path: Path) -> None:
     with pytest.raises(VidsalError, match=r"^ffmpeg failed: .*No such file or directory$"):
         ffmpeg.convert(["-i", str(tmp_path / "none.mp4"), str(tmp_path / "o.mp4")])
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux changes the size of pipes")
-def test_pipes_of_pictures_are_wide_where_the_system_allows_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    import fcntl
-
-    asked: list[tuple[int, int]] = []
-    monkeypatch.setattr(fcntl, "fcntl", lambda _, *order: asked.append(order))
-    out, back = os.pipe()
-    with os.fdopen(out, "rb"), os.fdopen(back, "wb") as pipe:
-        ffmpeg.widen(pipe)
-        assert asked == [(fcntl.F_SETPIPE_SZ, 1 << 18)]
-
-        def refuse(*_: object) -> int:
-            raise PermissionError("too many wide pipes")
-
-        monkeypatch.setattr(fcntl, "fcntl", refuse)
-        ffmpeg.widen(pipe)
-
-
-def test_pictures_go_through_wide_pipes(
-    make_clip: MakeClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    widened: list[object] = []
-    monkeypatch.setattr(ffmpeg, "widen", widened.append)
-    clip = make_clip(frames=3)
-    picture = inspect(clip).picture
-    assert picture is not None
-    reader = FfmpegReader(clip, picture)
-    reader.close()
-    encoder = ffmpeg.Encoder(["-f", "lavfi", "-i", "nullsrc", "-t", "0.1", str(tmp_path / "a.mp4")])
-    encoder.end()
-    assert widened == [reader._process.stdout, encoder._process.stdin]

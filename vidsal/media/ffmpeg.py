@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -26,9 +25,6 @@ _TRACED_PACKETS = 16
 _BUNDLED = Path(imageio_ffmpeg.__file__).parent
 # Exit code after a signal that ffmpeg handles, such as SIGTERM.
 _TERMINATED = 255
-# Size of the pipes of pictures: a large one needs fewer context switches per frame. Linux allows a
-# user 64 MiB of pipes; beyond that, new ones are tiny.
-_PIPE_BYTES = 1 << 18
 # Print errors only, and overwrite the output.
 _GLOBAL_ARGS = ("-hide_banner", "-loglevel", "error", "-y")
 
@@ -170,23 +166,6 @@ def readable_part_url(path: Path) -> str | None:
     return None if end is None else f"subfile,,start,0,end,{end},,:{path.absolute()}"
 
 
-def widen(pipe: IO[bytes] | None) -> None:
-    """Make a pipe of pictures larger, where the system allows it.
-
-    Parameters
-    ----------
-    pipe : file, optional
-        An end of the pipe.
-    """
-    if pipe is None or sys.platform != "linux":
-        return
-    # Only Unix has the module.
-    import fcntl
-
-    with suppress(OSError):
-        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-
-
 class Encoder:
     """An ffmpeg process that reads raw frames from its stdin and writes a file.
 
@@ -203,7 +182,6 @@ class Encoder:
             [executable(), *_GLOBAL_ARGS, *args],
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._stderr, **OWN_SESSION,
         )  # fmt: skip
-        widen(self._process.stdin)
 
     def write(self, data: Any) -> None:
         """Write bytes to ffmpeg's stdin.

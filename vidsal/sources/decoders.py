@@ -260,7 +260,6 @@ class FfmpegReader:
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr,
                 **ffmpeg.OWN_SESSION,
             )  # fmt: skip
-        ffmpeg.widen(self._process.stdout)
         self._pts = pts_file.open()
 
     def grab(self) -> float | None:

@@ -10,6 +10,8 @@ from typing import IO
 
 from vidsal.media import banner, ffmpeg
 
+# Size of the pipe from ffmpeg: a large one needs fewer context switches per frame.
+_PIPE_BYTES = 1 << 20
 # ffmpeg's log is emptied when it exceeds this size, since a stream may last for days.
 _LOG_BYTES = 1 << 20
 # How often ffmpeg's log is read until it has what is waited for.
@@ -37,10 +39,10 @@ class LiveFfmpeg:
         self._read_bytes = 0
         self._process = subprocess.Popen(
             [ffmpeg.executable(), *arguments],
-            stdin=stdin, stdout=subprocess.PIPE, stderr=self._stderr, **ffmpeg.OWN_SESSION,
+            stdin=stdin, stdout=subprocess.PIPE, stderr=self._stderr,
+            pipesize=_PIPE_BYTES, **ffmpeg.OWN_SESSION,
         )  # fmt: skip
         assert self._process.stdout is not None
-        ffmpeg.widen(self._process.stdout)
         self.stdout: IO[bytes] = self._process.stdout
 
     def log(self) -> str:
