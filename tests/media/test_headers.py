@@ -1,5 +1,7 @@
 """Parsers of the headers that ffmpeg's bitstream filter logs."""
 
+from fractions import Fraction
+
 import pytest
 
 from vidsal.media import headers as parsers
@@ -14,9 +16,31 @@ def test_fields_in_h264_headers() -> None:
 
 def test_fields_in_hevc_headers() -> None:
     line = "[trace_headers @ 0x55e1] 209         field_seq_flag                    {0} = {0}"
-    assert parsers.codes_fields(f"{line.format(1)}\n[trace_headers @ 0x55e1] Picture")
-    assert not parsers.codes_fields(line.format(0))
-    assert not parsers.codes_fields("")
+    assert parsers.allows_fields(f"{line.format(1)}\n[trace_headers @ 0x55e1] Picture")
+    assert not parsers.allows_fields(line.format(0))
+
+
+@pytest.mark.parametrize(
+    ("prefixes", "ticks", "scale", "expected"),
+    [
+        # H.264 counts fields.
+        ([""], 1, 50, 25),
+        ([""], 1001, 60000, Fraction(30000, 1001)),
+        (["vui_"], 1, 25, 25),
+        (["vps_", "vui_"], 1001, 24000, Fraction(24000, 1001)),
+        ([""], 0, 50, None),
+        ([], 1, 50, None),
+    ],
+)
+def test_coded_rate(
+    prefixes: list[str], ticks: int, scale: int, expected: Fraction | int | None
+) -> None:
+    lines = [
+        f"[trace_headers @ 0x55e1] 76          {prefix}{name}            0001 = {value}"
+        for prefix in prefixes
+        for name, value in (("num_units_in_tick", ticks), ("time_scale", scale))
+    ]
+    assert parsers.coded_fps("\n".join(lines)) == expected
 
 
 @pytest.mark.parametrize(

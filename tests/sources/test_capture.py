@@ -126,6 +126,17 @@ def test_a_stream_is_read_in_its_size_rate_and_colours() -> None:
     assert frames[5].rgb.mean(axis=(0, 1)) == pytest.approx([254, 0, 0], abs=3)
 
 
+def test_headers_state_a_rate_that_was_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine receives too few pictures at first."""
+    monkeypatch.setattr("vidsal.sources.capture._claimed_fps", lambda _: 0.0)
+    port = _free_port()
+    with (
+        _sent(port),
+        LiveSource(f"udp://127.0.0.1:{port}", live_settings(duration=1.0)) as source,
+    ):
+        assert source.info.fps == 25
+
+
 def test_a_stream_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(VidsalError, match=r"^stream 127.0.0.1-9 cannot be read: .*refused"):
         LiveSource("http://me:secret@127.0.0.1:9/x", live_settings())

@@ -152,8 +152,7 @@ def _live(path: Path, way: str, count: int = 8) -> list[Rgb]:
         frames = source.frames()
         pictures = [next(frames).rgb for _ in range(count)]
         assert pictures[0].shape[:2] == (source.info.height_px, source.info.width_px)
-        # ffmpeg measures it by half a second of pictures, and a busy machine sends unevenly.
-        assert source.info.fps == pytest.approx(25, rel=0.25)
+        assert source.info.fps == 25
     return pictures
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsal.crop.window import held
+from vidsal.saliency.fusion import centre_prior
 
 Mode = Literal["still", "pan", "follow"]
 Floats = NDArray[np.float64]
@@ -100,8 +101,7 @@ def _gains(profiles: NDArray[np.floating], places: Floats, length: float) -> Flo
     So frames with more mass have a higher weight. Mass has the Gaussian weight of its place. Of
     positions with equal gain the one nearest to the middle is the best.
     """
-    columns = (np.arange(profiles.shape[1]) + 0.5) / profiles.shape[1] - 0.5
-    weighted = profiles * np.exp(-0.5 * (columns / _CENTRE) ** 2).astype(profiles.dtype)
+    weighted = profiles * centre_prior((1, profiles.shape[1]), deviation=_CENTRE)
     mass = weighted.sum(axis=1, dtype=np.float64)
     weight = mass / mass.mean() if mass.any() else mass
     gains = held(weighted, places, length, fall=_FALL)

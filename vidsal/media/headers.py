@@ -4,6 +4,7 @@ The text is what ffmpeg's bitstream filter ``trace_headers`` logs: one line for 
 """
 
 import re
+from fractions import Fraction
 from typing import NamedTuple
 
 _SLICE_HEADER = re.compile(r"\] Slice (?:Segment )?Header")
@@ -26,25 +27,38 @@ class DisplayOrientation(NamedTuple):
 
 
 def allows_fields(headers: str) -> bool:
-    """Return whether H.264 headers allow interlaced frames.
+    """Return whether headers allow interlaced frames (H.264) or say that they code fields (HEVC).
 
     Parameters
     ----------
     headers : str
-        Output of the bitstream filter ``trace_headers``.
+        Output of the bitstream filter ``trace_headers`` for H.264 or HEVC.
     """
-    return re.search(r"frame_mbs_only_flag .*= 0$", headers, re.MULTILINE) is not None
+    pattern = r"\b(?:frame_mbs_only_flag .*= 0|field_seq_flag .*= 1)$"
+    return re.search(pattern, headers, re.MULTILINE) is not None
 
 
-def codes_fields(headers: str) -> bool:
-    """Return whether HEVC headers say that pictures are fields.
+def coded_fps(headers: str) -> Fraction | None:
+    """Return the frame rate that headers state, in frames per second.
 
     Parameters
     ----------
     headers : str
-        Output of the bitstream filter ``trace_headers``.
+        Output of the bitstream filter ``trace_headers`` for H.264 or HEVC.
+
+    Returns
+    -------
+    Fraction or None
+        ``None`` if the headers do not say it.
     """
-    return re.search(r"\bfield_seq_flag .*= 1$", headers, re.MULTILINE) is not None
+    pattern = r"\b(vps_|vui_)?(num_units_in_tick|time_scale) .*= (\d+)$"
+    found = re.findall(pattern, headers, re.MULTILINE)
+    values = {name: int(value) for _, name, value in found}
+    if not values.get("num_units_in_tick") or not values.get("time_scale"):
+        return None
+    rate = Fraction(values["time_scale"], values["num_units_in_tick"])
+    # H.264, whose names have no prefix, counts fields.
+    return rate if found[0][0] else rate / 2
 
 
 def reordered_frames(headers: str) -> int | None:

@@ -82,7 +82,9 @@ def motion_share(static: Map, fused: Map) -> float:
     return added / total if total > 0 else 0.0
 
 
-def centre_prior(size: tuple[int, ...], strength: float = 1.0) -> Map:
+def centre_prior(
+    size: tuple[int, ...], strength: float = 1.0, *, deviation: float = _CENTRE
+) -> Map:
     """Return the prior probability that people look at each place: highest in the middle.
 
     It is a Gaussian with the aspect of the picture.
@@ -93,6 +95,8 @@ def centre_prior(size: tuple[int, ...], strength: float = 1.0) -> Map:
         Height and width.
     strength : float
         0..1. 0 is 1 everywhere, 1 the full Gaussian, a value between them a mixture.
+    deviation : float
+        Standard deviation of the Gaussian, as a share of each side.
 
     Returns
     -------
@@ -105,6 +109,6 @@ def centre_prior(size: tuple[int, ...], strength: float = 1.0) -> Map:
     https://doi.org/10.1167/7.14.4
     """
     rows, columns = (
-        np.exp(-0.5 * (((np.arange(side) + 0.5) / side - 0.5) / _CENTRE) ** 2) for side in size
+        np.exp(-0.5 * (((np.arange(side) + 0.5) / side - 0.5) / deviation) ** 2) for side in size
     )
     return np.asarray(1 - strength * (1 - np.outer(rows, columns)), np.float32)

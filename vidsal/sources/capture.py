@@ -19,7 +19,7 @@ import numpy as np
 
 from vidsal.errors import VidsalError
 from vidsal.media import banner, ffmpeg
-from vidsal.media.headers import DisplayOrientation, late_orientation
+from vidsal.media.headers import DisplayOrientation, coded_fps, late_orientation
 from vidsal.runtime.opencv import cv2
 from vidsal.sources.filters import (
     DEINTERLACE,
@@ -245,7 +245,10 @@ class StreamCapture:
         """Connect; see `Capture.open`."""
         fps = self._decode()
         # ffmpeg has logged the headers of the first key frame and what follows it.
-        self._orientation = late_orientation(self._processes[0].log())
+        headers = self._processes[0].log()
+        # On a busy machine ffmpeg sees too few pictures to measure a rate.
+        fps = fps or float(coded_fps(headers) or 0)
+        self._orientation = late_orientation(headers)
         if self._orientation is not None and not self._stopped:
             log.debug("%s is turned: %s", self._name.display_name, self._orientation)
             self._end_processes()

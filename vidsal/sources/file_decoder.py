@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from vidsal.errors import VidsalError
-from vidsal.media.headers import DisplayOrientation, codes_fields, display_orientation
+from vidsal.media.headers import DisplayOrientation, allows_fields, display_orientation
 from vidsal.media.probe import VideoStream, may_be_interlaced, may_be_reordered, read_headers
 from vidsal.sources.corruption import DamageWatch
 from vidsal.sources.decoders import Decoding, FfmpegReader, OpencvReader, Reader, begin_if_alike
@@ -263,8 +263,8 @@ class FileDecoder:
             return "its timestamps restart"
         if self._orientation is not None:
             return "its pictures say that they are rotated or mirrored, which OpenCV ignores"
-        if codes_fields(self._headers):
-            return "it codes fields, which OpenCV does not convert"
+        if allows_fields(self._headers):
+            return "it may code fields, which OpenCV does not convert"
         return reason_against_opencv(self._stream, may_be_interlaced=self._is_interlaced)
 
     def _change_decoder(self) -> bool:

@@ -152,9 +152,10 @@ def calls(
     factors = np.where(_is_varied(rgb)[pictures], np.float32(1), np.float32(0))
     if method == "integrated":
         factors *= weights / steps
-    for start, stop, padded in _spans(len(pictures), rows):
+    for start, size in _spans(len(pictures), rows):
+        stop = min(start + size, len(pictures))
         # The padding repeats the last row.
-        taken = np.minimum(np.arange(start, padded), stop - 1)
+        taken = np.minimum(np.arange(start, start + size), stop - 1)
         points = np.empty((len(taken), *rgb.shape[1:]), np.float32)
         for point, n in zip(points, taken, strict=True):
             picture = rgb[pictures[n]]
@@ -195,12 +196,10 @@ def _steps_from_black(numbers: NDArray[Any], counts: NDArray[Any]) -> tuple[Map,
     return middles.astype(np.float32), weights.astype(np.float32)
 
 
-def _spans(total: int, size: int) -> Iterator[tuple[int, int, int]]:
-    """Yield the start of each call, its end, and its end with padding: large calls first."""
-    few = min(_FEW_ROWS, size)
+def _spans(total: int, rows: int) -> Iterator[tuple[int, int]]:
+    """Yield the start and the rows of each call, large calls first; the last may need padding."""
     start = 0
-    while rest := total - start:
-        rows = size if rest >= size else few if rest > _SINGLE else 1
-        stop = min(start + rows, total)
-        yield start, stop, start + rows
-        start = stop
+    while (rest := total - start) > 0:
+        size = rows if rest >= rows else min(_FEW_ROWS, rows) if rest > _SINGLE else 1
+        yield start, size
+        start += size
