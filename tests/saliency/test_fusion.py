@@ -133,18 +133,22 @@ def test_share_of_even_motion_in_closed_form() -> None:
 
 
 @pytest.mark.parametrize("size", [(91, 161), (45, 45), (161, 31)])
-def test_centre_prior_is_a_gaussian_of_a_fifth_of_each_side(size: tuple[int, int]) -> None:
-    prior = centre_prior(size)
+@pytest.mark.parametrize("options", [{}, {"deviation": 0.5}])
+def test_centre_prior_is_a_gaussian_of_both_sides(
+    size: tuple[int, int], options: dict[str, float]
+) -> None:
+    prior = centre_prior(size, **options)
     assert prior.shape == size and prior.dtype == np.float32
     rows, columns = ((np.arange(side) + 0.5) / side - 0.5 for side in size)
-    expected = np.exp(-(rows[:, None] ** 2 + columns[None] ** 2) / (2 * 0.2**2))
+    deviation = options.get("deviation", 0.17)
+    expected = np.exp(-(rows[:, None] ** 2 + columns[None] ** 2) / (2 * deviation**2))
     assert prior == pytest.approx(expected, abs=1e-6)
     middle = size[0] // 2, size[1] // 2
     assert prior[middle] == 1 == prior.max() and (prior == 1).sum() == 1
     # It is separable: the middle row and column have the standard deviations.
     assert prior == pytest.approx(np.outer(prior[:, middle[1]], prior[middle[0]]), abs=1e-6)
     assert np.array_equal(prior, prior[::-1]) and np.array_equal(prior, prior[:, ::-1])
-    assert centre_prior(size[::-1]) == pytest.approx(prior.T, abs=1e-7)
+    assert centre_prior(size[::-1], **options) == pytest.approx(prior.T, abs=1e-7)
 
 
 def test_strength_mixes_the_centre_prior_with_ones() -> None:

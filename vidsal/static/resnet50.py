@@ -122,7 +122,8 @@ def _logits(
         second = tf.nn.relu(convolved(first, f"{name}_2", halving=block.is_halving))
         second = observe(f"{name}_2_relu", second, (first,))
         shortcut = _halved(shortcut) if block.is_halving else shortcut
-        sum_ = tf.nn.relu(shortcut + convolved(second, f"{name}_3"))
+        # Not with "+": see `vidsal.static.sums`.
+        sum_ = tf.nn.relu(tf.add_n([shortcut, convolved(second, f"{name}_3")]))
         x = observe(f"{name}_out", sum_, (x, second))
     last = layers["predictions"]
     pooled = tf.reduce_mean(x, axis=[1, 2])
