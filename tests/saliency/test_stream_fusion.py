@@ -335,11 +335,11 @@ def test_fusion_in_closed_form(clip: list[Rgb], fusion: Fusion, gain: float) -> 
 def test_centre_prior_weights_the_fused_map(clip: list[Rgb], strength: float) -> None:
     flat = np.full(TEXTURE, 0.25, np.float32)
     settings = dataclasses.replace(BARE, scale="fixed:0,1", centre_prior=strength)
-    # A Gaussian whose standard deviation is a fifth of each side.
+    # A Gaussian whose standard deviation is that of gaze in videos, as a share of each side.
     rows = (np.arange(90) + 0.5) / 90 - 0.5
     columns = (np.arange(160) + 0.5) / 160 - 0.5
     distance = np.hypot(*np.meshgrid(rows, columns, indexing="ij"))
-    prior = 1 - strength + strength * np.exp(-0.5 * (distance / 0.2) ** 2)
+    prior = 1 - strength + strength * np.exp(-0.5 * (distance / 0.17) ** 2)
     for result in analysed(frames_of(clip), settings, static=Placed(lambda _: flat)):
         both = 0.25 * (1 + 2 * result.motion)
         assert result.fused == pytest.approx(both * prior, abs=1e-5)
