@@ -400,6 +400,25 @@ def test_weights_that_are_not_all_there_are_left_to_keras(
         open_static(choose(Settings(weights=path)), Settings())
 
 
+def test_sums_of_blocks_can_be_fused() -> None:
+    """No derivative asks for the shape of a convolution's output before its sum."""
+    tf = pytest.importorskip("tensorflow")
+    from vidsal.static import resnet50
+
+    logits = resnet50.empty_logits()
+
+    def derivative(rgb: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(rgb)
+            total = tf.reduce_sum(logits(rgb))
+        return tape.gradient(total, rgb)
+
+    traced = tf.function(derivative, input_signature=[tf.TensorSpec((None, 64, 64, 3))])
+    operations = traced.get_concrete_function().graph.get_operations()
+    shapes = {one.inputs[0].op.type for one in operations if one.type == "Shape"}
+    assert "BiasAdd" not in shapes and any(one.type == "AddN" for one in operations)
+
+
 def test_weights_of_a_deeper_network_are_not_taken_for_these(resnet: Any, tmp_path: Path) -> None:
     from vidsal.static import resnet50
 

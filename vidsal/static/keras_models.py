@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from vidsal.errors import VidsalError, option
 from vidsal.settings import Arithmetic, Preprocess
-from vidsal.static import depthwise, sums
+from vidsal.static import depthwise
 from vidsal.static.bn_folding import fold
 from vidsal.static.keras_errors import cause
 from vidsal.static.layers import Observer
@@ -324,8 +324,6 @@ def run(model: Any, pixels: Any, observer: Observer | None = None) -> Any:
         def applied(*arguments: Any, **others: Any) -> Any:
             if depthwise.is_slow(operation):
                 output = depthwise.convolved(operation, *arguments)
-            elif sums.is_plain(operation, arguments):
-                output = sums.summed(operation, *arguments)
             else:
                 output = operation(*arguments, **(others | options))
             return observer(operation.name, output, keras.tree.flatten((arguments, others)))

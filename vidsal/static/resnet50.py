@@ -122,7 +122,8 @@ def _logits(
         second = tf.nn.relu(convolved(first, f"{name}_2", halving=block.is_halving))
         second = observe(f"{name}_2_relu", second, (first,))
         shortcut = _halved(shortcut) if block.is_halving else shortcut
-        # Not with "+": see `vidsal.static.sums`.
+        # The derivative of "+" would ask for the shapes of both, since one may have been broadcast.
+        # TensorFlow does not fuse a convolution that has such a second use with bias, sum and ReLU.
         sum_ = tf.nn.relu(tf.add_n([shortcut, convolved(second, f"{name}_3")]))
         x = observe(f"{name}_out", sum_, (x, second))
     last = layers["predictions"]
