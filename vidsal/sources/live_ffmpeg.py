@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 import tempfile
 import time
 from contextlib import suppress
@@ -40,10 +41,11 @@ class LiveFfmpeg:
         self._process = subprocess.Popen(
             [ffmpeg.executable(), *arguments],
             stdin=stdin, stdout=subprocess.PIPE, stderr=self._stderr,
-            pipesize=_PIPE_BYTES, **ffmpeg.OWN_SESSION,
+            **ffmpeg.OWN_SESSION,
         )  # fmt: skip
         assert self._process.stdout is not None
         self.stdout: IO[bytes] = self._process.stdout
+        _enlarge(self.stdout)
 
     def log(self) -> str:
         """Return what ffmpeg has printed."""
@@ -112,3 +114,13 @@ class LiveFfmpeg:
         if self._process.stdin is not None:
             with suppress(OSError):
                 self._process.stdin.close()
+
+
+def _enlarge(pipe: IO[bytes]) -> None:
+    """Enlarge a pipe where the system can, and permits it."""
+    if sys.platform == "linux":
+        import fcntl
+
+        # Users without privileges share a bounded amount of memory for pipes.
+        with suppress(OSError):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
