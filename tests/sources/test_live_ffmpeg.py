@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 
@@ -17,21 +18,10 @@ _ARGUMENTS = [
 ]  # fmt: skip
 
 
-def _pictures() -> bytes:
-    ffmpeg = LiveFfmpeg(_ARGUMENTS, stdin=subprocess.DEVNULL)
-    try:
-        return ffmpeg.stdout.read()
-    finally:
-        ffmpeg.close()
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux sets the size of a pipe")
 def test_the_pipe_holds_a_mebibyte() -> None:
-    ffmpeg = LiveFfmpeg(_ARGUMENTS, stdin=subprocess.DEVNULL)
-    try:
+    with closing(LiveFfmpeg(_ARGUMENTS, stdin=subprocess.DEVNULL)) as ffmpeg:
         assert fcntl.fcntl(ffmpeg.stdout, fcntl.F_GETPIPE_SZ) == 1 << 20
-    finally:
-        ffmpeg.close()
 
 
 def test_pictures_come_through_a_usual_pipe_where_a_large_one_is_refused(
@@ -44,7 +34,8 @@ def test_pictures_come_through_a_usual_pipe_where_a_large_one_is_refused(
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(fcntl, "fcntl", refuse)
-    pictures = _pictures()
+    with closing(LiveFfmpeg(_ARGUMENTS, stdin=subprocess.DEVNULL)) as ffmpeg:
+        pictures = ffmpeg.stdout.read()
     assert len(pictures) == _PICTURES * _SIDE_PX**2
     assert len(set(pictures)) == 1
     assert bool(refused) == (sys.platform == "linux")
