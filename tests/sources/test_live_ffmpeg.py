@@ -1,5 +1,6 @@
 """ffmpeg for live streams: the pipe of its pictures."""
 
+import os
 import subprocess
 import sys
 from contextlib import closing
@@ -18,8 +19,21 @@ _ARGUMENTS = [
 ]  # fmt: skip
 
 
+def _permits_a_mebibyte() -> bool:
+    ends = os.pipe()
+    try:
+        return fcntl.fcntl(ends[0], fcntl.F_SETPIPE_SZ, 1 << 20) == 1 << 20
+    except OSError:
+        return False
+    finally:
+        for end in ends:
+            os.close(end)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux sets the size of a pipe")
 def test_the_pipe_holds_a_mebibyte() -> None:
+    if not _permits_a_mebibyte():
+        pytest.skip("this system refuses large pipes")
     with closing(LiveFfmpeg(_ARGUMENTS, stdin=subprocess.DEVNULL)) as ffmpeg:
         assert fcntl.fcntl(ffmpeg.stdout, fcntl.F_GETPIPE_SZ) == 1 << 20
 
