@@ -22,7 +22,7 @@ _ARGUMENTS = [
 def _permits_a_mebibyte() -> bool:
     ends = os.pipe()
     try:
-        return fcntl.fcntl(ends[0], fcntl.F_SETPIPE_SZ, 1 << 20) == 1 << 20
+        return bool(fcntl.fcntl(ends[0], fcntl.F_SETPIPE_SZ, 1 << 20) == 1 << 20)
     except OSError:
         return False
     finally:
