@@ -27,7 +27,7 @@ from stream_help import (
 
 from vidsal import image_ops
 from vidsal.motion import compensated
-from vidsal.motion.flow import optical_flow, rough_flow
+from vidsal.motion.flow import TwoWayFlow, optical_flow
 from vidsal.settings import Flow, Method
 from vidsal.types import Rgb, StaticStage, Target
 
@@ -82,7 +82,7 @@ def test_motion_is_measured_against_the_frame_before(clip: list[Rgb]) -> None:
 @pytest.mark.parametrize("method", get_args(Flow))
 def test_flow_uses_the_chosen_method(clip: list[Rgb], method: Flow) -> None:
     grey = [image_ops.grey(rgb) for rgb in clip[:2]]
-    expected = {one: rough_flow(*grey, method=one) for one in get_args(Flow)}
+    expected = {one: TwoWayFlow(one).between(*grey)[0] for one in get_args(Flow)}
     result = analysed(frames_of(clip[:2]), dataclasses.replace(PLAIN, flow=method))[1]
     assert [np.array_equal(result.movement.flow, one) for one in expected.values()] == [
         one == method for one in expected

@@ -7,7 +7,7 @@ import numpy as np
 
 from vidsal.image_ops import smoothed
 from vidsal.motion.camera import camera_flow, camera_motion, reversed_motion, steady
-from vidsal.motion.flow import optical_flow, require_same_shape, rough_flow
+from vidsal.motion.flow import TwoWayFlow, require_same_shape
 from vidsal.motion.lighting import brightness_ratio, equalized, is_explained
 from vidsal.motion.warp import forward_backward_consistent
 from vidsal.settings import Camera, Flow
@@ -60,22 +60,41 @@ def measure(
     ValueError
         If the shapes differ.
     """
-    require_same_shape(previous, current)
-    # Light is not motion.
-    ratio = brightness_ratio(previous, current)
-    previous, current = equalized(previous, current, ratio)
-    backward = optical_flow(current, previous, method=method)
-    flow = rough_flow(previous, current, method=method)
-    known = forward_backward_consistent(backward, flow)
-    # The camera is fitted to the backward flow, because that one has the full size.
-    camera = camera_motion(backward, model=model)
-    still_scene = camera_flow(camera, current.shape[:2])
-    own = backward - still_scene
-    # A point without a counterpart in the previous frame is not evidence of motion.
-    speed = np.sqrt(own[..., 0] ** 2 + own[..., 1] ** 2) * known
-    if ratio != 1:
-        speed *= is_explained(previous, current, backward, still_scene)
-    return Motion(flow, backward, known, smoothed(speed, _SMOOTH), reversed_motion(camera))
+    return MotionMeter(model=model, method=method).between(previous, current)
+
+
+class MotionMeter:
+    """Measures the motion between each picture of a video and the one before it.
+
+    What was computed for a picture serves for both of its pairs. The results do not depend on it.
+
+    Parameters
+    ----------
+    model : {"auto", "homography", "affine", "median", "none"}
+    method : {"farneback", "dis"}
+        See `measure`.
+    """
+
+    def __init__(self, *, model: Camera = "auto", method: Flow = "farneback") -> None:
+        self._model, self._flow = model, TwoWayFlow(method)
+
+    def between(self, previous: Rgb, current: Rgb) -> Motion:
+        """Return the motion between two grey pictures; see `measure`."""
+        require_same_shape(previous, current)
+        # Light is not motion.
+        ratio = brightness_ratio(previous, current)
+        previous, current = equalized(previous, current, ratio)
+        flow, backward = self._flow.between(previous, current)
+        known = forward_backward_consistent(backward, flow)
+        # The camera is fitted to the backward flow, because that one has the full size.
+        camera = camera_motion(backward, model=self._model)
+        still_scene = camera_flow(camera, current.shape[:2])
+        own = backward - still_scene
+        # A point without a counterpart in the previous frame is not evidence of motion.
+        speed = np.sqrt(own[..., 0] ** 2 + own[..., 1] ** 2) * known
+        if ratio != 1:
+            speed *= is_explained(previous, current, backward, still_scene)
+        return Motion(flow, backward, known, smoothed(speed, _SMOOTH), reversed_motion(camera))
 
 
 def diagonals_per_second(speed: Map, seconds: float) -> Map:

@@ -5,15 +5,11 @@ from typing import Any
 import numpy as np
 
 from vidsal.image_ops import shrink
+from vidsal.motion.farneback import Pyramid, displacement, expanded
 from vidsal.runtime.opencv import cv2
 from vidsal.settings import Flow
 from vidsal.types import Map, Rgb
 
-# Window and iterations of Farneback. A wide window blurs moving objects into the still background;
-# a narrow one overshoots beside them. 13 px with 2 iterations is as good as 15 px with 3 (motion
-# alone: DAVIS pixel AUC .911 against .909, gaze NSS .96 against .95), and takes three quarters of
-# the time.
-_WINDOW_PX, _ITERATIONS = 13, 2
 # The patches of dense inverse search do not fit into a smaller picture.
 _DIS_PX = 16
 
@@ -48,19 +44,11 @@ def optical_flow(previous: Rgb, current: Rgb, *, method: Flow = "farneback") -> 
     https://doi.org/10.1007/978-3-319-46493-0_29
     """
     require_same_shape(previous, current)
-    zeros = np.zeros((*current.shape, 2), np.float32)
     if np.array_equal(previous, current):
-        return zeros
-    if method == "dis" and min(current.shape) >= _DIS_PX:
-        # A new object for each call: it holds buffers, and streams may run in several threads.
-        dis: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-        return np.asarray(dis.calc(previous, current, None), np.float32)
-    flow = cv2.calcOpticalFlowFarneback(
-        previous, current, zeros,
-        pyr_scale=0.5, levels=4, winsize=_WINDOW_PX, iterations=_ITERATIONS, poly_n=5,
-        poly_sigma=1.2, flags=0,
-    )  # fmt: skip
-    return np.asarray(flow, np.float32)
+        return np.zeros((*current.shape, 2), np.float32)
+    if _searches(method, current):
+        return _dense_inverse_search(previous, current)
+    return displacement(expanded(previous), expanded(current))
 
 
 def require_same_shape(previous: Rgb, current: Rgb) -> None:
@@ -81,32 +69,73 @@ def require_same_shape(previous: Rgb, current: Rgb) -> None:
         )
 
 
-def rough_flow(previous: Rgb, current: Rgb, *, method: Flow = "farneback") -> Map:
-    """Return optical flow computed at half the size.
+def _searches(method: Flow, picture: Rgb) -> bool:
+    return method == "dis" and min(picture.shape) >= _DIS_PX
 
-    It serves to check another flow, at a third of the cost. A check by flow of the full size does
-    not improve the motion maps.
+
+def _dense_inverse_search(previous: Rgb, current: Rgb) -> Map:
+    # A new object for each call: it holds buffers, and streams may run in several threads.
+    dis: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    return np.asarray(dis.calc(previous, current, None), np.float32)
+
+
+class TwoWayFlow:
+    """Optical flow of pairs of pictures in both directions.
+
+    The expansion of the last picture serves for the next pair, too, if that begins with it.
 
     Parameters
     ----------
-    previous, current : (h, w) uint8 array
-        Grey pictures of one size.
     method : {"farneback", "dis"}
         See `optical_flow`.
-
-    Returns
-    -------
-    (h, w, 2) float32 array
-        Columns first, in pixels of the full size.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ.
     """
-    require_same_shape(previous, current)
+
+    def __init__(self, method: Flow = "farneback") -> None:
+        self._method = method
+        self._kept: tuple[Rgb, Pyramid] | None = None
+
+    def between(self, previous: Rgb, current: Rgb) -> tuple[Map, Map]:
+        """Return the flow from `previous` to `current`, and the flow back.
+
+        Parameters
+        ----------
+        previous, current : (h, w) uint8 array
+            Grey pictures of one size.
+
+        Returns
+        -------
+        flow : (h, w, 2) float32 array
+            Columns first, in pixels. Found at half the size, at a third of the cost: it serves to
+            check the other one, and a check by flow of the full size does not improve the motion
+            maps.
+        backward : (h, w, 2) float32 array
+            From `current` to `previous`, as `optical_flow` finds it.
+
+        Raises
+        ------
+        ValueError
+            If the shapes differ.
+        """
+        require_same_shape(previous, current)
+        if np.array_equal(previous, current):
+            zeros = np.zeros((*current.shape, 2), np.float32)
+            return zeros, zeros
+        if _searches(self._method, current):
+            return _rough_search(previous, current), _dense_inverse_search(current, previous)
+        before, now = self._expanded(previous), expanded(current)
+        self._kept = current, now
+        return displacement(before, now, is_rough=True), displacement(now, before)
+
+    def _expanded(self, picture: Rgb) -> Pyramid:
+        if self._kept is not None and np.array_equal(self._kept[0], picture):
+            return self._kept[1]
+        return expanded(picture)
+
+
+def _rough_search(previous: Rgb, current: Rgb) -> Map:
+    """Return the flow that dense inverse search finds at half the size, in pixels of the full."""
     height, width = current.shape
     size = (height + 1) // 2, (width + 1) // 2
-    small = optical_flow(shrink(previous, size), shrink(current, size), method=method)
+    small = optical_flow(shrink(previous, size), shrink(current, size), method="dis")
     factors = np.array([width / size[1], height / size[0]], np.float32)
     return shrink(small * factors, (height, width))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from vidsal import image_ops
-from vidsal.motion import compensated
+from vidsal.motion.compensated import MotionMeter, diagonals_per_second, still
 from vidsal.saliency.scenes import CUTS, SceneEvent, histogram
 from vidsal.saliency.state import MotionState
 from vidsal.saliency.temporal import SpeedAverage
@@ -107,7 +107,7 @@ class MotionStage:
     ) -> None:
         self._state, self._looks_ahead = state, looks_ahead
         self._working_width = options.working_width
-        self._measure = partial(compensated.measure, model=options.camera, method=options.flow)
+        self._meter = MotionMeter(model=options.camera, method=options.flow)
 
     def run(self, frames: Iterable[Frame]) -> Generator[FrameMotion, None, None]:
         """Yield one `FrameMotion` for each frame.
@@ -157,12 +157,12 @@ class MotionStage:
         average = state.speeds.at(event, partial(SpeedAverage.empty, size))
         if state.reference is None or event != "same":
             # The pixels of a flash do not show where objects moved: they are taken to stand still.
-            movement = compensated.still(size, known=event in ("flash", "return", "rejoin"))
+            movement = still(size, known=event in ("flash", "return", "rejoin"))
         else:
-            movement = self._measure(image_ops.grey(state.reference), image_ops.grey(small))
+            movement = self._meter.between(image_ops.grey(state.reference), image_ops.grey(small))
             seconds = frame.time_s - state.reference_s
             seconds = max(seconds, _SHORTEST_STEP_S) if seconds > 0 else _DEFAULT_STEP_S
-            speed = compensated.diagonals_per_second(movement.speed, seconds)
+            speed = diagonals_per_second(movement.speed, seconds)
             average = state.speeds.now = average.after(speed, movement.backward, seconds)
         if event != "flash":
             # The frame after a flash is compared with the frame before it.
