@@ -15,6 +15,7 @@ import imageio_ffmpeg
 from vidsal.errors import VidsalError
 from vidsal.media import banner
 from vidsal.media.truncation import readable_end
+from vidsal.runtime.pipes import enlarge
 
 # ffmpeg stays out of the terminal's process group, so that Ctrl-C reaches only vidsal. vidsal then
 # decides whether to finish or to remove the file.
@@ -182,6 +183,8 @@ class Encoder:
             [executable(), *_GLOBAL_ARGS, *args],
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._stderr, **OWN_SESSION,
         )  # fmt: skip
+        assert self._process.stdin is not None
+        enlarge(self._process.stdin)
 
     def write(self, data: Any) -> None:
         """Write bytes to ffmpeg's stdin.

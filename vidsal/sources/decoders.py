@@ -19,6 +19,7 @@ from vidsal.media.headers import DisplayOrientation
 from vidsal.media.probe import VideoStream, square_size
 from vidsal.media.retiming import ROUNDING_S
 from vidsal.runtime.opencv import cv2
+from vidsal.runtime.pipes import enlarge
 from vidsal.sources.corruption import REPORT_EACH
 from vidsal.sources.filters import PictureTraits, picture_filters, rotation_options
 from vidsal.types import Map, Rgb
@@ -260,6 +261,8 @@ class FfmpegReader:
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr,
                 **ffmpeg.OWN_SESSION,
             )  # fmt: skip
+        assert self._process.stdout is not None
+        enlarge(self._process.stdout)
         self._pts = pts_file.open()
 
     def grab(self) -> float | None:

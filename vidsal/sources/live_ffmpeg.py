@@ -3,16 +3,14 @@
 import os
 import re
 import subprocess
-import sys
 import tempfile
 import time
 from contextlib import suppress
 from typing import IO
 
 from vidsal.media import banner, ffmpeg
+from vidsal.runtime.pipes import enlarge
 
-# Size of the pipe from ffmpeg: a large one needs fewer context switches per frame.
-_PIPE_BYTES = 1 << 20
 # ffmpeg's log is emptied when it exceeds this size, since a stream may last for days.
 _LOG_BYTES = 1 << 20
 # How often ffmpeg's log is read until it has what is waited for.
@@ -45,7 +43,7 @@ class LiveFfmpeg:
         )  # fmt: skip
         assert self._process.stdout is not None
         self.stdout: IO[bytes] = self._process.stdout
-        _enlarge(self.stdout)
+        enlarge(self.stdout)
 
     def log(self) -> str:
         """Return what ffmpeg has printed."""
@@ -114,13 +112,3 @@ class LiveFfmpeg:
         if self._process.stdin is not None:
             with suppress(OSError):
                 self._process.stdin.close()
-
-
-def _enlarge(pipe: IO[bytes]) -> None:
-    """Enlarge a pipe where the system can, and permits it."""
-    if sys.platform == "linux":
-        import fcntl
-
-        # Users without privileges share a bounded amount of memory for pipes.
-        with suppress(OSError):
-            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
