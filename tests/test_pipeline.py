@@ -20,7 +20,7 @@ from vidsal.render.draw import draw_saliency
 from vidsal.render.style import Style
 from vidsal.settings import Settings
 from vidsal.sinks.maps import sixteen_bit
-from vidsal.types import Rgb, Saliency
+from vidsal.types import Rgb, Saliency, SourceInfo
 
 # No failure may take longer than this to end a run; most take a tenth of it.
 SOON_S = 5.0
@@ -105,6 +105,19 @@ def test_run_returns_the_output_that_exists_where_that_is_asked_for(make_clip: M
     assert Path("o.mp4").read_bytes() == written
 
 
+@pytest.mark.parametrize(
+    ("size", "wanted", "expected"),
+    [((720, 1280), 16, 16), ((720, 1280), 32, 24), ((1080, 1920), 16, 10), ((2160, 3840), 16, 4),
+     ((90, 160), 16, 16), ((90, 160), 1, 4)],
+)  # fmt: skip
+def test_small_frames_wait_in_greater_number(
+    size: tuple[int, int], wanted: int, expected: int
+) -> None:
+    """A batch of them, as far as 64 MiB reach, and at least four."""
+    info = SourceInfo("clip", *size, Fraction(25))
+    assert analyser.frames_ahead(info, wanted) == expected
+
+
 def test_output_is_the_same_without_threads(
     make_clip: MakeClip, brightness: BrightnessStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,7 +125,7 @@ def test_output_is_the_same_without_threads(
     options = {"layout": "quad", "batch": 7}
     vidsal.run(clip, pipeline_settings(output="ahead.mp4", table="ahead.csv", **options))
     monkeypatch.setattr(pipeline, "DECODED_FRAMES", 0)
-    monkeypatch.setattr(pipeline, "ANALYSED_FRAMES", 0)
+    monkeypatch.setattr(pipeline, "frames_ahead", lambda *_: 0)
     threads = set()
     real = draw_saliency
 

@@ -127,7 +127,7 @@ def test_failure_ends_with_the_very_error_and_leaves_nothing(
     clip = make_clip(frames=200, sound="aac")
     if depth == "without threads":
         monkeypatch.setattr(pipeline, "DECODED_FRAMES", 0)
-        monkeypatch.setattr(pipeline, "ANALYSED_FRAMES", 0)
+        monkeypatch.setattr(pipeline, "frames_ahead", lambda *_: 0)
     error = RuntimeError(f"broken {stage}")
     BREAKS[stage](monkeypatch, error, after)
     begin_s = time.monotonic()

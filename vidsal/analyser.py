@@ -31,10 +31,12 @@ T = TypeVar("T")
 # Types cannot import the drawing code, so the front door hands it to them.
 Saliency.viewer = notebook
 
-# Decoded frames that wait for the motion stage, and analysed frames that wait to be drawn. Enough
-# to bridge the pauses of one stage, few enough that 4K frames stay within some hundred megabytes.
-# Between the two, one batch of frames waits for the network, and one is in it.
+# Decoded frames that wait for the motion stage, and analysed frames that wait to be drawn, at least.
+# Enough to bridge the pauses of one stage, few enough that 4K frames stay within some hundred
+# megabytes. Between the two, one batch of frames waits for the network, and one is in it.
 DECODED_FRAMES, ANALYSED_FRAMES = 4, 4
+# More frames wait while they take no more memory than this.
+_WAITING_BYTES = 1 << 26
 
 
 class Analysis(Iterator[Saliency]):
@@ -343,7 +345,7 @@ def stream_of(
         Compute motion ahead, in a thread of its own.
     """
     batch = 1 if info.is_live else settings.batch
-    depth = batch if static else ANALYSED_FRAMES
+    depth = max(batch, frames_ahead(info, 2 * batch)) if static else ANALYSED_FRAMES
     # The schedule can measure its work only where the stages run one after the other.
     if info.is_live or settings.static_every == "auto" or not is_threaded:
         depth = 0
@@ -353,6 +355,22 @@ def stream_of(
         state=state, segment=segment,
         read_ahead=partial(_read_ahead, depth=depth, stages=stages or Stages()),
     )  # fmt: skip
+
+
+def frames_ahead(info: SourceInfo, wanted: int) -> int:
+    """Return how many frames may wait between two stages.
+
+    Frames leave the network a batch at a time. If all of a batch can wait to be drawn, the network
+    begins the next one at once.
+
+    Parameters
+    ----------
+    info : SourceInfo
+    wanted : int
+        Small pictures get as many, large ones fewer.
+    """
+    affordable = _WAITING_BYTES // (3 * info.height_px * info.width_px)
+    return max(ANALYSED_FRAMES, min(wanted, affordable))
 
 
 @contextmanager

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vidsal.analyser import (
-    ANALYSED_FRAMES,
     DECODED_FRAMES,
     draw,
+    frames_ahead,
     name_of,
     source_opener,
     stream_of,
@@ -275,13 +275,14 @@ def _write(job: _Job, progress: Progress) -> _Done:
     """Write all outputs, or none."""
     flicker, count, stages = Flicker(), 0, job.stages
     static = job.network.stage
+    ahead = frames_ahead(job.info, job.settings.batch)
     with (
         stopped_by_ctrl_c(job.source),
         open_sinks(job.info, job.settings, job.output, static.names if static else ()) as sinks,
     ):
         with (
             prefetch(stages.items("decode", job.source.frames()), DECODED_FRAMES) as frames,
-            prefetch(_results(frames, static, job), ANALYSED_FRAMES) as results,
+            prefetch(_results(frames, static, job), ahead) as results,
         ):
             waited = stages.items("wait for maps", results)
             for saliency in progress(waited, job.info.frame_count_hint):
@@ -316,9 +317,10 @@ def _write_in_segments(job: _Job, progress: Progress) -> _Done:
         state = loads(pickled, StreamState, STATE_CLASSES) if pickled else StreamState()
         # The finished frames are decoded again: that is exact, and cheap beside the analysis.
         decoded = islice(stages.items("decode", job.source.frames()), done, None)
+        ahead = frames_ahead(info, job.settings.batch)
         with prefetch(decoded, DECODED_FRAMES) as frames:
             saved = _with_state(_results(frames, static, job, state, length), state, length, done)
-            with prefetch(saved, ANALYSED_FRAMES) as results, stopped_after(job.source):
+            with prefetch(saved, ahead) as results, stopped_after(job.source):
                 waited = stages.items("wait for maps", results)
                 hint = info.frame_count_hint
                 for saliency, pickled in progress(waited, max(0, hint - done) if hint else None):
