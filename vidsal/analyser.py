@@ -31,8 +31,8 @@ T = TypeVar("T")
 # Types cannot import the drawing code, so the front door hands it to them.
 Saliency.viewer = notebook
 
-# Decoded frames that wait for the motion stage, and analysed frames that wait to be drawn, at least.
-# Enough to bridge the pauses of one stage, few enough that 4K frames stay within some hundred
+# Decoded frames that wait for the motion stage, and analysed frames that wait to be drawn at least:
+# enough to bridge the pauses of one stage, few enough that 4K frames stay within some hundred
 # megabytes. Between the two, one batch of frames waits for the network, and one is in it.
 DECODED_FRAMES, ANALYSED_FRAMES = 4, 4
 # More frames wait while they take no more memory than this.

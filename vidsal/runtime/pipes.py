@@ -4,8 +4,8 @@ import sys
 from contextlib import suppress
 from typing import IO
 
-# A picture of 1280 x 720 passes a usual pipe of 64 KiB in 43 parts, and this one in 3. Both programs
-# are woken for each part.
+# A picture of 1280 x 720 passes a usual pipe of 64 KiB in 43 parts, and this one in 3. Both
+# programs are woken for each part.
 PIPE_BYTES = 1 << 20
 
 
