@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -75,3 +77,16 @@ def test_sampled_pictures_lose_no_pixel() -> None:
         picture[row, row] = 255
         totals.append(image_ops.sampled(picture, (20, 30)).sum())
     assert min(totals) > 0
+
+
+@pytest.mark.parametrize("percent", [0, 0.2, 50, 95, 99.8, 100])
+@pytest.mark.parametrize("shape", [(1,), (2,), (7,), (30, 41), (180, 320)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_percentiles_are_those_of_numpy(
+    dtype: type, shape: tuple[int, ...], percent: float
+) -> None:
+    values: Any = (255 * np.random.default_rng(1).random(shape) ** 3).astype(dtype)
+    kept = values.copy()
+    expected = float(np.percentile(values.astype(np.float64), percent))
+    assert image_ops.percentile(values, percent) == pytest.approx(expected, rel=1e-12, abs=1e-12)
+    assert np.array_equal(values, kept)

@@ -1,8 +1,9 @@
-"""Size, luma and smoothing of pictures and maps. Pure maths."""
+"""Size, luma, smoothing and percentiles of pictures and maps. Pure maths."""
 
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vidsal.runtime.opencv import cv2
 from vidsal.types import Map, Rgb
@@ -159,3 +160,24 @@ def smoothed(values: Map, share: float) -> Map:
     if sigma <= 0:
         return values
     return np.asarray(cv2.GaussianBlur(values, (0, 0), sigma), np.float32)
+
+
+def percentile(values: Map | NDArray[np.uint8], percent: float) -> float:
+    """Return a percentile, interpolated linearly between values, as `numpy.percentile` does.
+
+    It takes a quarter of the time: one partition, where NumPy makes three.
+
+    Parameters
+    ----------
+    values : array of uint8 or float32
+        Finite, and not empty.
+    percent : float
+        0..100.
+    """
+    place = (values.size - 1) * percent / 100
+    below = int(place)
+    parted = np.partition(values, below, axis=None)
+    low = float(parted[below])
+    if below == place:
+        return low
+    return low + (float(parted[below + 1 :].min()) - low) * (place - below)

@@ -174,5 +174,7 @@ def test_small_systems_are_solved_as_lapack_solves_them(grey: bool) -> None:
     covariance = np.einsum("hwni,hwnj->hwij", centred, centred) / 40 + 1e-3 * np.eye(3)
     sides = rng.normal(0, 0.1, (6, 5, 3))
     expected = np.linalg.solve(covariance, sides[..., None])[..., 0]
-    found = filtering._solved(covariance.astype(np.float32), sides.astype(np.float32))
+    matrix, side = covariance.astype(np.float32), sides.astype(np.float32)
+    upper = [matrix[..., row, column] for row in range(3) for column in range(row, 3)]
+    found = np.stack(filtering._solved(upper, [side[..., n] for n in range(3)]), axis=-1)
     assert found == pytest.approx(expected, rel=0.01, abs=0.01 * np.abs(expected).max())

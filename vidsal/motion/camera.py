@@ -153,13 +153,11 @@ def camera_flow(camera: CameraMotion, size: tuple[int, int], *, backward: bool =
     rows = np.arange(height, dtype=np.float32)[:, None]
     matrix = np.linalg.inv(camera.matrix.astype(np.float64)) if backward else camera.matrix
     (a, b, c), (d, e, f), (g, h, i) = np.asarray(matrix, np.float32)
-    depth = g * columns + h * rows + i
-    flow = np.empty((height, width, 2), np.float32)
-    np.divide(a * columns + b * rows + c, depth, out=flow[..., 0])
-    np.divide(d * columns + e * rows + f, depth, out=flow[..., 1])
-    flow[..., 0] -= columns
-    flow[..., 1] -= rows
-    return flow
+    right, down = a * columns + (b * rows + c), d * columns + (e * rows + f)
+    if g or h or i != 1:
+        depth = g * columns + (h * rows + i)
+        right, down = right / depth, down / depth
+    return np.asarray(cv2.merge([right - columns, down - rows]), np.float32)
 
 
 def reversed_motion(camera: CameraMotion) -> CameraMotion:

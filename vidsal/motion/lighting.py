@@ -6,6 +6,7 @@ the power of a product is the product of the powers. Optical flow takes it for m
 
 import numpy as np
 
+from vidsal.image_ops import percentile
 from vidsal.motion.warp import warp
 from vidsal.runtime.opencv import cv2
 from vidsal.types import Map, Rgb
@@ -54,9 +55,9 @@ def brightness_ratio(previous: Rgb, current: Rgb) -> float:
     usable &= (current > _DARKEST) & (current < _BRIGHTEST)
     if np.count_nonzero(usable) < _FEWEST_PIXELS:
         return 1.0
-    before, now = previous[usable].astype(np.float32), current[usable]
-    of_pixels = float(np.median(now / before))
-    of_medians = float(np.median(now) / np.median(before))
+    before, now = previous[usable], current[usable]
+    of_pixels = percentile(np.divide(now, before, dtype=np.float32), 50)
+    of_medians = percentile(now, 50) / percentile(before, 50)
     if (of_pixels > 1) != (of_medians > 1):
         return 1.0
     ratio = min(of_pixels, of_medians, key=lambda one: abs(np.log(one)))

@@ -1,5 +1,7 @@
 """Guided filter: aligns the edges of a smooth map with the edges of its picture. Pure maths."""
 
+from typing import Any
+
 import numpy as np
 
 from vidsal.runtime.opencv import cv2
@@ -49,56 +51,68 @@ def guided_filter(values: Map, rgb: Rgb, reach_px: float) -> Map:
         raise ValueError(f"a map and its picture need one size, got {values.shape} and {rgb.shape}")
     if reach_px < 0.5:
         return values.copy()
-    guide = rgb.astype(np.float32) / np.float32(255)
-    model = cv2.resize(_linear_model(values, guide, reach_px), (width, height))
-    # OpenCV sums channels several times as fast as NumPy.
-    filtered = cv2.transform(model[..., :3] * guide, np.ones((1, 3))) + model[..., 3]
+    # Planes: sums over three channels that alternate take several times as long.
+    guide = [plane.astype(np.float32) / np.float32(255) for plane in cv2.split(rgb)]
+    *slopes, filtered = (
+        _array(cv2.resize(part, (width, height))) for part in _linear_model(values, guide, reach_px)
+    )
+    for slope, plane in zip(slopes, guide, strict=True):
+        slope *= plane
+        filtered += slope
     window = np.ones((2 * round(reach_px) + 1,) * 2, np.uint8)
     lowest, highest = cv2.erode(values, window), cv2.dilate(values, window)
     return np.asarray(np.clip(filtered, lowest, highest), np.float32)
 
 
-def _linear_model(values: Map, guide: Map, reach_px: float) -> Map:
-    """Return the three slopes and the offset around each pixel, (rows, columns, 4), subsampled."""
+def _linear_model(values: Map, guide: list[Map], reach_px: float) -> list[Map]:
+    """Return the three slopes and the offset around each pixel, subsampled, each a plane."""
     height, width = values.shape
     subsampling = min(_SUBSAMPLING, max(1, int(reach_px)))
     size = max(1, width // subsampling), max(1, height // subsampling)
     side = 2 * max(1, round(reach_px / subsampling)) + 1
 
     def mean(one: Map) -> Map:
-        local = cv2.blur(one, (side, side), borderType=cv2.BORDER_REFLECT)
-        return np.asarray(local, np.float32)
+        return _array(cv2.blur(one, (side, side), borderType=cv2.BORDER_REFLECT))
 
-    colours, targets = (
-        np.asarray(cv2.resize(one, size, interpolation=cv2.INTER_AREA), np.float32)
-        for one in (guide, values)
+    *colours, target = (
+        _array(cv2.resize(one, size, interpolation=cv2.INTER_AREA)) for one in (*guide, values)
     )
-    mean_colour, mean_target = mean(colours), mean(targets)
-    products = [mean(colours * colours[..., channel, None]) for channel in range(3)]
-    outer = mean_colour[..., None] * mean_colour[..., None, :]
-    covariance = np.stack(products, axis=-1) - outer
-    with_target = mean(colours * targets[..., None]) - mean_colour * mean_target[..., None]
-    regularised = covariance + np.float32(_FLAT_VARIANCE) * np.eye(3, dtype=np.float32)
-    slope = _solved(regularised, with_target)
-    offset = mean_target - (slope * mean_colour).sum(axis=-1)
-    return mean(np.dstack([slope, offset]))
+    *mean_colours, mean_target = map(mean, (*colours, target))
+
+    def covariance(one: int, other: int) -> Map:
+        products = mean(colours[one] * colours[other]) - mean_colours[one] * mean_colours[other]
+        return products + np.float32(_FLAT_VARIANCE) if one == other else products
+
+    matrix = [covariance(*pair) for pair in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))]
+    with_target = [
+        mean(colour * target) - mean_colour * mean_target
+        for colour, mean_colour in zip(colours, mean_colours, strict=True)
+    ]
+    slopes = _solved(matrix, with_target)
+    offset = mean_target
+    for slope, mean_colour in zip(slopes, mean_colours, strict=True):
+        offset = offset - slope * mean_colour
+    return [mean(part) for part in (*slopes, offset)]
 
 
-def _solved(matrices: Map, sides: Map) -> Map:
-    """Return the solutions of symmetric 3 x 3 systems by Cramer's rule, (..., 3).
+def _array(values: Any) -> Map:
+    return np.asarray(values, np.float32)
 
-    NumPy's solver calls LAPACK for each of them, which takes four times as long.
+
+def _solved(matrix: list[Map], sides: list[Map]) -> list[Map]:
+    """Return the solutions of symmetric 3 x 3 systems by Cramer's rule, three planes.
+
+    The matrix is given by six planes, its upper triangle by rows. NumPy's solver calls LAPACK for
+    each system, which takes four times as long.
     """
-    a, b, c = (matrices[..., 0, n] for n in range(3))
-    d, e, f = matrices[..., 1, 1], matrices[..., 1, 2], matrices[..., 2, 2]
-    x, y, z = (sides[..., n] for n in range(3))
+    a, b, c, d, e, f = matrix
+    x, y, z = sides
     # Rows of the adjugate, which is symmetric as well.
     first, second, third = d * f - e * e, c * e - b * f, b * e - c * d
     middle, cross, last = a * f - c * c, b * c - a * e, a * d - b * b
-    determinant = a * first + b * second + c * third
-    solved = (
-        first * x + second * y + third * z,
-        second * x + middle * y + cross * z,
-        third * x + cross * y + last * z,
-    )
-    return np.asarray(np.stack(solved, axis=-1) / determinant[..., None], np.float32)
+    factor = np.float32(1) / (a * first + b * second + c * third)
+    return [
+        (first * x + second * y + third * z) * factor,
+        (second * x + middle * y + cross * z) * factor,
+        (third * x + cross * y + last * z) * factor,
+    ]

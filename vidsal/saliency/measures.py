@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
+from vidsal.image_ops import percentile
 from vidsal.saliency.regions import Box, boxes, centroid
 from vidsal.types import CameraMotion, Prediction, Saliency
 
@@ -66,8 +65,8 @@ def measures_of(saliency: Saliency, box_level: float = 0.0) -> FrameMeasures:
         frame=saliency.frame.index, time_s=saliency.frame.time_s, is_cut=saliency.is_cut,
         has_static=saliency.static is not None, prediction=saliency.prediction,
         map_size=(height, width), camera=saliency.movement.camera,
-        speed_median=float(np.median(saliency.speed)),
-        speed_p95=float(np.percentile(saliency.speed, 95)),
+        speed_median=percentile(saliency.speed, 50),
+        speed_p95=percentile(saliency.speed, 95),
         motion_share=saliency.motion_share, static_high=saliency.static_high,
         motion_high=saliency.motion_high, fused_high=saliency.fused_high,
         peak=saliency.peak, marker=saliency.marker, centroid=centroid(saliency.fused),

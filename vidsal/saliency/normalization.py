@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vidsal import image_ops
 from vidsal.types import Map
 
 # The top 0.2 % of a map is a region a twentieth as wide and high as the picture: the smallest
@@ -85,7 +86,7 @@ def upper_end(values: Map, *, percentile: float = PERCENTILE) -> float:
     """
     if values.size == 0:
         return 0.0
-    high = float(np.percentile(values, percentile))
+    high = image_ops.percentile(values, percentile)
     # A map with only a few values above 0 is scaled by its maximum.
     return high if high > 0 else float(values.max())
 
