@@ -29,7 +29,8 @@ from pathlib import Path
 
 import vidsal
 from vidsal.media import ffmpeg
-from vidsal.runtime.workers import thread_variables, usable_cores
+from vidsal.runtime.cores import usable_cores
+from vidsal.runtime.workers import thread_variables
 
 # A load above this many processes makes the figures worthless.
 _QUIET = 1.0

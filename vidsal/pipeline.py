@@ -23,6 +23,7 @@ from vidsal.analyser import (
 from vidsal.errors import UsageError, VidsalError, option
 from vidsal.media import codecs
 from vidsal.runtime.allocation import keep_freed
+from vidsal.runtime.cores import half_for_opencv
 from vidsal.runtime.prefetch import prefetch
 from vidsal.runtime.profiling import Stages
 from vidsal.runtime.progress import Progress, choose_progress
@@ -165,7 +166,8 @@ def process(
     keep_freed()
     has_bar = progress is not None
     network = network or Network(settings, progress=has_bar)
-    with source_opener(source, settings, progress=has_bar)() as opened:
+    opening = source_opener(source, settings, progress=has_bar)
+    with half_for_opencv(), opening() as opened:
         info = opened.info
         if settings.resume:
             _require_repeatable(opened, settings)

@@ -15,7 +15,7 @@ import vidsal
 from vidsal.batches import ray_connection
 from vidsal.batches.ray_connection import RayOptions, require_usable
 from vidsal.errors import UsageError, VidsalError
-from vidsal.runtime.workers import usable_cores
+from vidsal.runtime.cores import usable_cores
 from vidsal.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("own_folder")

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from vidsal.errors import VidsalError
-from vidsal.runtime.workers import Done, News, in_workers, usable_cores
+from vidsal.runtime.workers import Done, News, in_workers
 
 
 def one_by_one(tasks: Iterable[Any]) -> Callable[[], Any | None]:
@@ -121,7 +121,6 @@ def _environment() -> Callable[[Any, Callable[[Any], None]], Any]:
 def test_workers_share_the_cores_and_inherit_variables_that_are_not_set(
     monkeypatch: pytest.MonkeyPatch, count: int, share: str
 ) -> None:
-    assert usable_cores() >= 1
     monkeypatch.setattr("vidsal.runtime.workers.usable_cores", lambda: 6)
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)

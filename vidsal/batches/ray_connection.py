@@ -11,9 +11,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from vidsal.errors import UsageError, VidsalError, one_line, option
+from vidsal.runtime.cores import usable_cores
 from vidsal.runtime.interrupts import ENDING, deferred_interrupts
 from vidsal.runtime.native_logs import native_stderr_logged
-from vidsal.runtime.workers import usable_cores
 
 # Seconds within which the head node must accept a connection.
 _CONNECT_S = 5.0

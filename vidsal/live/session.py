@@ -25,6 +25,7 @@ from vidsal.render.draw import draw_saliency, write_line
 from vidsal.render.style import Style
 from vidsal.runtime.allocation import keep_freed
 from vidsal.runtime.atomic_write import free_names
+from vidsal.runtime.cores import half_for_opencv
 from vidsal.runtime.latest import Slot, newest
 from vidsal.settings import PANELS, Layout, LiveOptions, Settings
 from vidsal.sinks.image import image_sink
@@ -94,6 +95,7 @@ def live(
     opened = (open_source or _open_source)(name, replace(settings, duration=None))
     segment_s = options.segment_minutes and options.segment_minutes * 60
     with (
+        half_for_opencv(),
         opened as source,
         # The source is opened first: it fails at once, while weights may need a download.
         Recording(source.info, settings, segment_s=segment_s) as recording,

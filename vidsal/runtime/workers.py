@@ -15,6 +15,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from vidsal.errors import VidsalError
+from vidsal.runtime.cores import usable_cores
 
 # Seconds that a worker has to remove its unfinished files before it is killed.
 _GRACE_S = 10.0
@@ -288,13 +289,6 @@ def _log_through(send: Callable[[logging.LogRecord], None], level: int) -> None:
     logger = logging.getLogger("vidsal")
     logger.handlers = [Sending(None)]  # type: ignore[arg-type]
     logger.setLevel(level)
-
-
-def usable_cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def prepare_worker(threads: int) -> None:
