@@ -299,8 +299,8 @@ class MotionOptions(Options):
         "also the size of all maps.",
         check=lambda px: 32 <= px <= 4096, expected="32 to 4096 pixels")
     flow: Flow = declare(
-        "farneback", "Optical flow: farneback, or dis (dense inverse search, several "
-        "times faster, and better at wide pans).")
+        "farneback", "Optical flow: farneback, or dis (dense inverse search, better at "
+        "wide pans).")
     camera: Camera = declare(
         "auto", "How the camera's own movement is taken off: auto (the simplest of "
         "similarity, affine and homography that explains the flow), homography, affine, median, "
