@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sinks": {"image_ops", "media", "saliency", "store"},
     "evaluation": {"image_ops", "saliency", "sources", "static"},
     "live": {"render", "saliency", "sinks", "sources", "static"},
-    "analyser": {"render", "saliency", "sources", "static"},
+    "analyser": {"image_ops", "render", "saliency", "sources", "static"},
     "functional": {"analyser", "image_ops", "motion", "render", "saliency", "sources"},
     "pipeline": {"analyser", "media", "saliency", "sinks", "sources", "static"},
     "stored": {"analyser", "pipeline", "render", "saliency", "sinks", "sources", "store"},

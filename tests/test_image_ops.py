@@ -90,3 +90,9 @@ def test_percentiles_are_those_of_numpy(
     expected = float(np.percentile(values.astype(np.float64), percent))
     assert image_ops.percentile(values, percent) == pytest.approx(expected, rel=1e-12, abs=1e-12)
     assert np.array_equal(values, kept)
+
+
+@pytest.mark.parametrize("percent", [0, 50, 99.8, 100])
+def test_a_percentile_of_what_is_not_a_number_is_none(percent: float) -> None:
+    values = np.array([1, 2, np.nan, 3, 4], np.float32)
+    assert np.isnan(image_ops.percentile(values, percent))

@@ -188,6 +188,10 @@ def test_overlay_keeps_the_size_and_cold_pixels() -> None:
         ),
         (lambda: vidsal.optical_flow(texture(), texture(0, (10, 10))), "previous is"),
         (
+            lambda: vidsal.optical_flow(*np.zeros((2, 32767, 1), np.uint8)),
+            "optical flow takes pictures with sides up to 32766 pixels, got 1x32767",
+        ),
+        (
             lambda: vidsal.motion_saliency(texture(), texture(), fps=0),
             "fps must be a number above 0",
         ),

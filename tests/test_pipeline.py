@@ -106,16 +106,17 @@ def test_run_returns_the_output_that_exists_where_that_is_asked_for(make_clip: M
 
 
 @pytest.mark.parametrize(
-    ("size", "wanted", "expected"),
-    [((720, 1280), 16, 16), ((720, 1280), 32, 24), ((1080, 1920), 16, 10), ((2160, 3840), 16, 4),
-     ((90, 160), 16, 16), ((90, 160), 1, 4)],
+    ("size", "working_width", "wanted", "expected"),
+    [((720, 1280), 320, 16, 16), ((720, 1280), 320, 32, 19), ((1080, 1920), 320, 16, 11),
+     ((1080, 1920), 1920, 16, 4), ((2160, 3840), 320, 16, 4), ((90, 160), 320, 256, 161),
+     ((90, 160), 320, 1, 4)],
 )  # fmt: skip
 def test_small_frames_wait_in_greater_number(
-    size: tuple[int, int], wanted: int, expected: int
+    size: tuple[int, int], working_width: int, wanted: int, expected: int
 ) -> None:
-    """A batch of them, as far as 64 MiB reach, and at least four."""
+    """Of 3 bytes a pixel and 40 a pixel of the maps, as many as 100 MB hold, and at least four."""
     info = SourceInfo("clip", *size, Fraction(25))
-    assert analyser.frames_ahead(info, wanted) == expected
+    assert analyser.frames_ahead(info, working_width, wanted) == expected
 
 
 def test_output_is_the_same_without_threads(

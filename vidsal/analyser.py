@@ -1,5 +1,6 @@
 """The library's front door: one network, opened once, for any number of sources."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import replace
@@ -8,6 +9,7 @@ from functools import partial
 from os import PathLike
 from typing import Any, Self, TypeVar
 
+from vidsal import image_ops
 from vidsal.errors import UsageError, option
 from vidsal.render import notebook
 from vidsal.render.draw import draw_saliency
@@ -31,12 +33,13 @@ T = TypeVar("T")
 # Types cannot import the drawing code, so the front door hands it to them.
 Saliency.viewer = notebook
 
-# Decoded frames that wait for the motion stage, and analysed frames that wait to be drawn at least:
-# enough to bridge the pauses of one stage, few enough that 4K frames stay within some hundred
-# megabytes. Between the two, one batch of frames waits for the network, and one is in it.
+# Decoded frames that wait for the motion stage, and analysed frames that wait to be drawn: enough
+# to bridge the pauses of one stage, few enough that 4K frames stay within some hundred megabytes.
 DECODED_FRAMES, ANALYSED_FRAMES = 4, 4
-# More frames wait while they take no more memory than this.
-_WAITING_BYTES = 1 << 26
+# Small frames wait in greater numbers, up to about this size of all of them.
+_WAITING_BYTES = 100_000_000
+# The maps and flows of a frame, in bytes per pixel of the working size.
+_MAP_BYTES = 40
 
 
 class Analysis(Iterator[Saliency]):
@@ -345,7 +348,9 @@ def stream_of(
         Compute motion ahead, in a thread of its own.
     """
     batch = 1 if info.is_live else settings.batch
-    depth = max(batch, frames_ahead(info, 2 * batch)) if static else ANALYSED_FRAMES
+    # One batch is in the network, and at least one waits for it.
+    ahead = frames_ahead(info, settings.working_width, 2 * batch)
+    depth = max(batch, ahead) if static else ANALYSED_FRAMES
     # The schedule can measure its work only where the stages run one after the other.
     if info.is_live or settings.static_every == "auto" or not is_threaded:
         depth = 0
@@ -357,7 +362,7 @@ def stream_of(
     )  # fmt: skip
 
 
-def frames_ahead(info: SourceInfo, wanted: int) -> int:
+def frames_ahead(info: SourceInfo, working_width: int, wanted: int) -> int:
     """Return how many frames may wait between two stages.
 
     Frames leave the network a batch at a time. If all of a batch can wait to be drawn, the network
@@ -366,10 +371,14 @@ def frames_ahead(info: SourceInfo, wanted: int) -> int:
     Parameters
     ----------
     info : SourceInfo
+    working_width : int
+        Longer side of the maps in pixels.
     wanted : int
         Small pictures get as many, large ones fewer.
     """
-    affordable = _WAITING_BYTES // (3 * info.height_px * info.width_px)
+    height, width = info.height_px, info.width_px
+    of_maps = math.prod(image_ops.working_size(height, width, working_width)) * _MAP_BYTES
+    affordable = _WAITING_BYTES // (3 * height * width + of_maps)
     return max(ANALYSED_FRAMES, min(wanted, affordable))
 
 

@@ -35,6 +35,9 @@ from vidsal.settings import (
 from vidsal.sources.arrays import as_rgb
 from vidsal.types import Map, Rgb
 
+# OpenCV interpolates in no picture with a longer side.
+_FLOW_PX = 2**15 - 2
+
 
 def static_saliency(
     rgb: Any, settings: Settings | None = None, *, analyser: Analyser | None = None
@@ -103,7 +106,7 @@ def optical_flow(previous: Any, current: Any, *, method: Flow = MotionOptions.fl
     Raises
     ------
     UsageError
-        If a picture is invalid, or the sizes differ.
+        If a picture is invalid or has a side above 32,766 pixels, or the sizes differ.
 
     References
     ----------
@@ -111,7 +114,13 @@ def optical_flow(previous: Any, current: Any, *, method: Flow = MotionOptions.fl
     https://doi.org/10.1007/3-540-45103-X_50
     """
     checked_option("flow", method)
-    return flow.optical_flow(*_grey_pair(previous, current), method=method)
+    first, second = _grey_pair(previous, current)
+    if max(first.shape) > _FLOW_PX:
+        height, width = first.shape
+        raise UsageError(
+            f"optical flow takes pictures with sides up to {_FLOW_PX} pixels, got {width}x{height}"
+        )
+    return flow.optical_flow(first, second, method=method)
 
 
 def motion_saliency(

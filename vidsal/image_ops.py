@@ -1,6 +1,6 @@
 """Size, luma, smoothing and percentiles of pictures and maps. Pure maths."""
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -170,14 +170,18 @@ def percentile(values: Map | NDArray[np.uint8], percent: float) -> float:
     Parameters
     ----------
     values : array of uint8 or float32
-        Finite, and not empty.
+        Not empty. With a NaN the result is NaN.
     percent : float
         0..100.
     """
     place = (values.size - 1) * percent / 100
     below = int(place)
     parted = np.partition(values, below, axis=None)
-    low = float(parted[below])
-    if below == place:
-        return low
-    return low + (float(parted[below + 1 :].min()) - low) * (place - below)
+    low, rest = float(parted[below]), parted[below + 1 :]
+    # NaN comes last, and goes on into the result.
+    return low + (float(rest.min()) - low) * (place - below) if rest.size else low
+
+
+def as_map(values: Any) -> Map:
+    """Return what OpenCV returns, as an array of float32."""
+    return np.asarray(values, np.float32)

@@ -277,7 +277,7 @@ def _write(job: _Job, progress: Progress) -> _Done:
     """Write all outputs, or none."""
     flicker, count, stages = Flicker(), 0, job.stages
     static = job.network.stage
-    ahead = frames_ahead(job.info, job.settings.batch)
+    ahead = frames_ahead(job.info, job.settings.working_width, job.settings.batch)
     with (
         stopped_by_ctrl_c(job.source),
         open_sinks(job.info, job.settings, job.output, static.names if static else ()) as sinks,
@@ -319,7 +319,7 @@ def _write_in_segments(job: _Job, progress: Progress) -> _Done:
         state = loads(pickled, StreamState, STATE_CLASSES) if pickled else StreamState()
         # The finished frames are decoded again: that is exact, and cheap beside the analysis.
         decoded = islice(stages.items("decode", job.source.frames()), done, None)
-        ahead = frames_ahead(info, job.settings.batch)
+        ahead = frames_ahead(info, job.settings.working_width, job.settings.batch)
         with prefetch(decoded, DECODED_FRAMES) as frames:
             saved = _with_state(_results(frames, static, job, state, length), state, length, done)
             with prefetch(saved, ahead) as results, stopped_after(job.source):

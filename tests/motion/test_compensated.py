@@ -27,9 +27,10 @@ from motion_help import (
 from vidsal import image_ops
 from vidsal.motion import compensated
 from vidsal.motion.compensated import MotionMeter
+from vidsal.motion.farneback import Pyramid, expanded
 from vidsal.motion.flow import TwoWayFlow, optical_flow
 from vidsal.settings import Camera, Flow
-from vidsal.types import Map, Motion
+from vidsal.types import Map, Motion, Rgb
 
 
 @pytest.mark.parametrize("method", ["farneback", "dis"])
@@ -310,15 +311,49 @@ def test_a_meter_finds_the_motion_of_each_pair_by_itself(
             assert np.array_equal(getattr(motion, name), getattr(expected, name)), name
 
 
+def test_a_picture_of_a_video_is_expanded_once(
+    load_script: LoadScript, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two, *_ = moving_square(load_script)
+    three, asked = np.roll(two, 2, axis=1), []
+
+    def counted(picture: Rgb) -> Pyramid:
+        asked.append(picture)
+        return expanded(picture)
+
+    monkeypatch.setattr("vidsal.motion.flow.expanded", counted)
+    meter = MotionMeter()
+    for pair in ((one, two), (two, three), (three, one)):
+        meter.between(*pair)
+    assert [id(picture) for picture in asked] == [id(one), id(two), id(three), id(one)]
+
+
+def test_a_meter_keeps_no_array_of_its_caller(load_script: LoadScript) -> None:
+    one, two, *_ = moving_square(load_script)
+    buffer = two.copy()
+    meter = MotionMeter()
+    meter.between(one, buffer)
+    buffer[:] = np.roll(two, 5, axis=1)
+    expected = compensated.measure(buffer, one)
+    assert np.array_equal(meter.between(buffer, one).flow, expected.flow)
+
+
 @pytest.mark.parametrize("method", ["farneback", "dis"])
-def test_the_backward_flow_is_that_of_the_pair_reversed(
+def test_flows_do_not_depend_on_threads_and_repeat_themselves(
     load_script: LoadScript, method: Flow
 ) -> None:
     first, second, *_ = moving_square(load_script)
-    expected = optical_flow(second, first, method=method)
-    for _ in range(20):
-        motion = compensated.measure(first, second, method=method)
-        assert np.array_equal(motion.backward, expected)
+    backward = optical_flow(second, first, method=method)
+    forward = compensated.measure(first, second, method=method).flow
+    threads = cv2.getNumThreads()
+    try:
+        for n in range(20):
+            cv2.setNumThreads(1 + n % 4)
+            motion = compensated.measure(first, second, method=method)
+            assert np.array_equal(motion.backward, backward)
+            assert np.array_equal(motion.flow, forward)
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def test_mirrored_pictures_give_mirrored_motion(load_script: LoadScript) -> None:

@@ -67,6 +67,7 @@ class MotionMeter:
     """Measures the motion between each picture of a video and the one before it.
 
     What was computed for a picture serves for both of its pairs. The results do not depend on it.
+    An object serves one thread.
 
     Parameters
     ----------

@@ -82,7 +82,8 @@ def _dense_inverse_search(previous: Rgb, current: Rgb) -> Map:
 class TwoWayFlow:
     """Optical flow of pairs of pictures in both directions.
 
-    The expansion of the last picture serves for the next pair, too, if that begins with it.
+    The expansion of the last picture serves for the next pair, too, if that begins with it. An
+    object serves one thread.
 
     Parameters
     ----------
@@ -105,9 +106,9 @@ class TwoWayFlow:
         Returns
         -------
         flow : (h, w, 2) float32 array
-            Columns first, in pixels. Found at half the size, at a third of the cost: it serves to
-            check the other one, and a check by flow of the full size does not improve the motion
-            maps.
+            Columns first, in pixels. Found at half the size, if both sides then have 32 pixels or
+            more, at a quarter of the cost: it serves to check the other one, and a check by flow
+            of the full size does not improve the motion maps.
         backward : (h, w, 2) float32 array
             From `current` to `previous`, as `optical_flow` finds it.
 
@@ -118,12 +119,13 @@ class TwoWayFlow:
         """
         require_same_shape(previous, current)
         if np.array_equal(previous, current):
-            zeros = np.zeros((*current.shape, 2), np.float32)
-            return zeros, zeros
+            flow, backward = np.zeros((2, *current.shape, 2), np.float32)
+            return flow, backward
         if _searches(self._method, current):
             return _rough_search(previous, current), _dense_inverse_search(current, previous)
         before, now = self._expanded(previous), expanded(current)
-        self._kept = current, now
+        # A copy: the caller may write into its array.
+        self._kept = current.copy(), now
         return displacement(before, now, is_rough=True), displacement(now, before)
 
     def _expanded(self, picture: Rgb) -> Pyramid:

@@ -36,11 +36,11 @@ def forward_backward_consistent(backward: Map, forward: Map) -> Map:
     """
     columns, rows = _origins(backward)
     back = _moved(forward, columns, rows)
-    path2, error2 = _squared_length(backward), _squared_length(backward + back)
+    path2 = _squared_length(backward) + _squared_length(back)
+    error2 = _squared_length(backward + back)
     height, width = backward.shape[:2]
     is_inside = (columns >= 0) & (columns <= width - 1) & (rows >= 0) & (rows <= height - 1)
-    # Both ways are about as long.
-    is_near = error2 <= np.float32(2 * _ERROR_SHARE) * path2 + np.float32(_ERROR_PX2)
+    is_near = error2 <= _ERROR_SHARE * path2 + _ERROR_PX2
     return np.asarray(is_inside & is_near, np.float32)
 
 

@@ -1,9 +1,8 @@
 """Guided filter: aligns the edges of a smooth map with the edges of its picture. Pure maths."""
 
-from typing import Any
-
 import numpy as np
 
+from vidsal.image_ops import as_map
 from vidsal.runtime.opencv import cv2
 from vidsal.types import Map, Rgb
 
@@ -54,7 +53,7 @@ def guided_filter(values: Map, rgb: Rgb, reach_px: float) -> Map:
     # Planes: sums over three channels that alternate take several times as long.
     guide = [plane.astype(np.float32) / np.float32(255) for plane in cv2.split(rgb)]
     *slopes, filtered = (
-        _array(cv2.resize(part, (width, height))) for part in _linear_model(values, guide, reach_px)
+        as_map(cv2.resize(part, (width, height))) for part in _linear_model(values, guide, reach_px)
     )
     for slope, plane in zip(slopes, guide, strict=True):
         slope *= plane
@@ -72,10 +71,10 @@ def _linear_model(values: Map, guide: list[Map], reach_px: float) -> list[Map]:
     side = 2 * max(1, round(reach_px / subsampling)) + 1
 
     def mean(one: Map) -> Map:
-        return _array(cv2.blur(one, (side, side), borderType=cv2.BORDER_REFLECT))
+        return as_map(cv2.blur(one, (side, side), borderType=cv2.BORDER_REFLECT))
 
     *colours, target = (
-        _array(cv2.resize(one, size, interpolation=cv2.INTER_AREA)) for one in (*guide, values)
+        as_map(cv2.resize(one, size, interpolation=cv2.INTER_AREA)) for one in (*guide, values)
     )
     *mean_colours, mean_target = map(mean, (*colours, target))
 
@@ -93,10 +92,6 @@ def _linear_model(values: Map, guide: list[Map], reach_px: float) -> list[Map]:
     for slope, mean_colour in zip(slopes, mean_colours, strict=True):
         offset = offset - slope * mean_colour
     return [mean(part) for part in (*slopes, offset)]
-
-
-def _array(values: Any) -> Map:
-    return np.asarray(values, np.float32)
 
 
 def _solved(matrix: list[Map], sides: list[Map]) -> list[Map]:
