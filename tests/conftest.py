@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
+import cv2
 import hypothesis
 import imageio_ffmpeg
 import numpy as np
@@ -231,6 +232,18 @@ def interrupted_start(monkeypatch: pytest.MonkeyPatch) -> None:
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Change to the temporary folder of the test."""
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def four_opencv_threads() -> Iterator[None]:
+    """Give OpenCV four threads; the test must leave them."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(4)
+    try:
+        yield
+        assert cv2.getNumThreads() == 4
+    finally:
+        cv2.setNumThreads(before)
 
 
 @pytest.fixture(autouse=True)

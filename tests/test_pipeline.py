@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from conftest import BrightnessStage, LoadScript, MakeClip
@@ -141,6 +142,21 @@ def test_output_is_the_same_without_threads(
     assert ahead[:3] == alone[:3]
     assert (np.stack(ahead[3]) == np.stack(alone[3])).all()
     assert Path("ahead.csv").read_text() == Path("alone.csv").read_text()
+
+
+@pytest.mark.usefixtures("four_opencv_threads")
+def test_opencv_has_half_of_its_threads_during_a_run(
+    make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = set()
+
+    def draw(*args: Any) -> Rgb:
+        seen.add(cv2.getNumThreads())
+        return draw_saliency(*args)
+
+    monkeypatch.setattr(analyser, "draw_saliency", draw)
+    vidsal.run(make_clip(frames=3), pipeline_settings())
+    assert seen == {2}
 
 
 def test_frames_are_batched_and_none_is_lost(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from conftest import BrightnessStage
@@ -30,6 +31,7 @@ from vidsal.live.adaptive import Adaptive
 from vidsal.live.preview import Button
 from vidsal.live.session import live
 from vidsal.live.statistics import LiveStats, StatsCollector, Summary
+from vidsal.render.draw import draw_saliency
 from vidsal.settings import LiveOptions, Settings
 from vidsal.settings.values import Warmup
 from vidsal.sources.live import LiveSource
@@ -151,6 +153,21 @@ def test_threads_analyse_each_frame_where_that_is_fast_enough() -> None:
     # Slow enough for a machine that does other work as well.
     summary = _live(FakeCapture(10, step_s=0.1), BrightnessStage())
     assert (summary.seen, summary.dropped, summary.analysed) == (9, 0, 9)
+
+
+@pytest.mark.usefixtures("four_opencv_threads")
+def test_opencv_has_half_of_its_threads_during_a_live_run(
+    simulation: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = set()
+
+    def draw(*args: Any) -> Rgb:
+        seen.add(cv2.getNumThreads())
+        return draw_saliency(*args)
+
+    monkeypatch.setattr(session, "draw_saliency", draw)
+    simulation.live(simulation.capture(5), BrightnessStage())
+    assert seen == {2}
 
 
 def test_a_smooth_stream_is_adapted_to_and_shows_its_statistics(
