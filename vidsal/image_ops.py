@@ -183,5 +183,15 @@ def percentile(values: Map | NDArray[np.uint8], percent: float) -> float:
 
 
 def as_map(values: Any) -> Map:
-    """Return what OpenCV returns, as an array of float32."""
+    """Return what OpenCV returns, as an array of float32.
+
+    Parameters
+    ----------
+    values : array
+
+    Returns
+    -------
+    float32 array
+        The same array if it is one already.
+    """
     return np.asarray(values, np.float32)

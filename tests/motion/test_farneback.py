@@ -84,6 +84,14 @@ def test_a_shift_is_found_on_each_grid(grid_px: int) -> None:
     assert middle[..., 1] == pytest.approx(2, abs=0.2)
 
 
+@pytest.mark.parametrize(("size", "grid_px"), [((72, 127), 1), ((72, 128), 2), ((128, 72), 2)])
+def test_small_pictures_are_solved_at_each_pixel(size: tuple[int, int], grid_px: int) -> None:
+    one, other = noisy_pair(*size)
+    usual = displacement(expanded(one), expanded(other))
+    flows = {n: displacement(expanded(one, grid_px=n), expanded(other, grid_px=n)) for n in (1, 2)}
+    assert [n for n, flow in flows.items() if np.array_equal(flow, usual)] == [grid_px]
+
+
 def test_a_rough_flow_has_the_unit_and_size_of_the_other(load_script: LoadScript) -> None:
     first, second, _, mask, _ = moving_square(
         load_script, background_velocity=(0, 0), square_velocity=(4, 0)
