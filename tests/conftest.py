@@ -234,13 +234,28 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+# Has a module note, whenever it draws a frame, how many threads OpenCV has.
+ThreadsSeen = Callable[[ModuleType], set[int]]
+
+
 @pytest.fixture
-def four_opencv_threads() -> Iterator[None]:
+def four_opencv_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadsSeen]:
     """Give OpenCV four threads; the test must leave them."""
+
+    def watch(module: ModuleType) -> set[int]:
+        seen = set()
+
+        def noting(*args: Any) -> Rgb:
+            seen.add(cv2.getNumThreads())
+            return draw.draw_saliency(*args)
+
+        monkeypatch.setattr(module, "draw_saliency", noting)
+        return seen
+
     before = cv2.getNumThreads()
     cv2.setNumThreads(4)
     try:
-        yield
+        yield watch
         assert cv2.getNumThreads() == 4
     finally:
         cv2.setNumThreads(before)

@@ -8,10 +8,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
-from conftest import BrightnessStage, LoadScript, MakeClip
+from conftest import BrightnessStage, LoadScript, MakeClip, ThreadsSeen
 from PIL import Image
 from pipeline_help import decoded_video, names_left, pipeline_settings, table_rows
 
@@ -115,7 +114,7 @@ def test_run_returns_the_output_that_exists_where_that_is_asked_for(make_clip: M
 def test_small_frames_wait_in_greater_number(
     size: tuple[int, int], working_width: int, wanted: int, expected: int
 ) -> None:
-    """Of 3 bytes a pixel and 40 a pixel of the maps, as many as 100 MB hold, and at least four."""
+    """As many as 100 MB hold, with 3 bytes a pixel and 40 a pixel of the maps; at least four."""
     info = SourceInfo("clip", *size, Fraction(25))
     assert analyser.frames_ahead(info, working_width, wanted) == expected
 
@@ -144,17 +143,10 @@ def test_output_is_the_same_without_threads(
     assert Path("ahead.csv").read_text() == Path("alone.csv").read_text()
 
 
-@pytest.mark.usefixtures("four_opencv_threads")
 def test_opencv_has_half_of_its_threads_during_a_run(
-    make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+    make_clip: MakeClip, four_opencv_threads: ThreadsSeen
 ) -> None:
-    seen = set()
-
-    def draw(*args: Any) -> Rgb:
-        seen.add(cv2.getNumThreads())
-        return draw_saliency(*args)
-
-    monkeypatch.setattr(analyser, "draw_saliency", draw)
+    seen = four_opencv_threads(analyser)
     vidsal.run(make_clip(frames=3), pipeline_settings())
     assert seen == {2}
 

@@ -159,7 +159,7 @@ def smoothed(values: Map, share: float) -> Map:
     sigma = share * max(values.shape)
     if sigma <= 0:
         return values
-    return np.asarray(cv2.GaussianBlur(values, (0, 0), sigma), np.float32)
+    return as_map(cv2.GaussianBlur(values, (0, 0), sigma))
 
 
 def percentile(values: Map | NDArray[np.uint8], percent: float) -> float:

@@ -10,10 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
-from conftest import BrightnessStage
+from conftest import BrightnessStage, ThreadsSeen
 from live_fakes import (
     SIZE,
     Clock,
@@ -31,7 +30,6 @@ from vidsal.live.adaptive import Adaptive
 from vidsal.live.preview import Button
 from vidsal.live.session import live
 from vidsal.live.statistics import LiveStats, StatsCollector, Summary
-from vidsal.render.draw import draw_saliency
 from vidsal.settings import LiveOptions, Settings
 from vidsal.settings.values import Warmup
 from vidsal.sources.live import LiveSource
@@ -155,17 +153,10 @@ def test_threads_analyse_each_frame_where_that_is_fast_enough() -> None:
     assert (summary.seen, summary.dropped, summary.analysed) == (9, 0, 9)
 
 
-@pytest.mark.usefixtures("four_opencv_threads")
 def test_opencv_has_half_of_its_threads_during_a_live_run(
-    simulation: Simulation, monkeypatch: pytest.MonkeyPatch
+    simulation: Simulation, four_opencv_threads: ThreadsSeen
 ) -> None:
-    seen = set()
-
-    def draw(*args: Any) -> Rgb:
-        seen.add(cv2.getNumThreads())
-        return draw_saliency(*args)
-
-    monkeypatch.setattr(session, "draw_saliency", draw)
+    seen = four_opencv_threads(session)
     simulation.live(simulation.capture(5), BrightnessStage())
     assert seen == {2}
 

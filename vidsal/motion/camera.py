@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from vidsal.image_ops import as_map
 from vidsal.runtime.opencv import cv2
 from vidsal.settings import Camera
 from vidsal.types import CameraMotion, Map
@@ -157,7 +158,7 @@ def camera_flow(camera: CameraMotion, size: tuple[int, int], *, backward: bool =
     if g or h or i != 1:
         depth = g * columns + (h * rows + i)
         right, down = right / depth, down / depth
-    return np.asarray(cv2.merge([right - columns, down - rows]), np.float32)
+    return as_map(cv2.merge([right - columns, down - rows]))
 
 
 def reversed_motion(camera: CameraMotion) -> CameraMotion:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from vidsal.image_ops import as_map
 from vidsal.runtime.opencv import cv2
 from vidsal.types import Map
 
@@ -82,4 +83,4 @@ def warp(values: Map, backward: Map) -> Map:
 def _moved(values: Map, columns: Map, rows: Map) -> Map:
     """Return values at some places."""
     moved = cv2.remap(values, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(moved, np.float32)
+    return as_map(moved)
