@@ -149,6 +149,20 @@ def camera_flow(camera: CameraMotion, size: tuple[int, int], *, backward: bool =
     (h, w, 2) float32 array
         Pixels per frame, columns first.
     """
+    return as_map(cv2.merge(camera_shifts(camera, size, backward=backward)))
+
+
+def camera_shifts(
+    camera: CameraMotion, size: tuple[int, int], *, backward: bool = False
+) -> tuple[Map, Map]:
+    """Return the columns and the rows of `camera_flow`, each (h, w) float32.
+
+    Parameters
+    ----------
+    camera : CameraMotion
+    size : (int, int)
+    backward : bool
+    """
     height, width = size
     columns = np.arange(width, dtype=np.float32)[None, :]
     rows = np.arange(height, dtype=np.float32)[:, None]
@@ -157,8 +171,11 @@ def camera_flow(camera: CameraMotion, size: tuple[int, int], *, backward: bool =
     right, down = a * columns + (b * rows + c), d * columns + (e * rows + f)
     if g or h or i != 1:
         depth = g * columns + (h * rows + i)
-        right, down = right / depth, down / depth
-    return as_map(cv2.merge([right - columns, down - rows]))
+        right /= depth
+        down /= depth
+    right -= columns
+    down -= rows
+    return right, down
 
 
 def reversed_motion(camera: CameraMotion) -> CameraMotion:

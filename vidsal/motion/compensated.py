@@ -5,11 +5,12 @@ Pure maths on grey pictures of working size.
 
 import numpy as np
 
-from vidsal.image_ops import smoothed
-from vidsal.motion.camera import camera_flow, camera_motion, reversed_motion, steady
+from vidsal.image_ops import as_map, smoothed
+from vidsal.motion.camera import camera_motion, camera_shifts, reversed_motion, steady
 from vidsal.motion.flow import TwoWayFlow, require_same_shape
 from vidsal.motion.lighting import brightness_ratio, equalized, is_explained
-from vidsal.motion.warp import forward_backward_consistent
+from vidsal.motion.warp import forward_backward_consistent, squared_length
+from vidsal.runtime.opencv import cv2
 from vidsal.settings import Camera, Flow
 from vidsal.types import Map, Motion, Rgb
 
@@ -89,12 +90,16 @@ class MotionMeter:
         known = forward_backward_consistent(backward, flow)
         # The camera is fitted to the backward flow, because that one has the full size.
         camera = camera_motion(backward, model=self._model)
-        still_scene = camera_flow(camera, current.shape[:2])
-        own = backward - still_scene
+        still_scene = camera_shifts(camera, current.shape[:2])
+        # In planes: OpenCV and NumPy are slow on channels that alternate.
+        own = (
+            as_map(one) - shift for one, shift in zip(cv2.split(backward), still_scene, strict=True)
+        )
         # A point without a counterpart in the previous frame is not evidence of motion.
-        speed = np.sqrt(own[..., 0] ** 2 + own[..., 1] ** 2) * known
+        speed = np.sqrt(squared_length(*own))
+        speed *= known
         if ratio != 1:
-            speed *= is_explained(previous, current, backward, still_scene)
+            speed *= is_explained(previous, current, backward, as_map(cv2.merge(still_scene)))
         return Motion(flow, backward, known, smoothed(speed, _SMOOTH), reversed_motion(camera))
 
 

@@ -56,12 +56,19 @@ def brightness_ratio(previous: Rgb, current: Rgb) -> float:
     if np.count_nonzero(usable) < _FEWEST_PIXELS:
         return 1.0
     before, now = previous[usable], current[usable]
-    of_pixels = percentile(np.divide(now, before, dtype=np.float32), 50)
     of_medians = percentile(now, 50) / percentile(before, 50)
+    if not _is_change(of_medians):
+        # The other ratio could only be nearer to 1.
+        return 1.0
+    of_pixels = percentile(np.divide(now, before, dtype=np.float32), 50)
     if (of_pixels > 1) != (of_medians > 1):
         return 1.0
     ratio = min(of_pixels, of_medians, key=lambda one: abs(np.log(one)))
-    return ratio if abs(ratio - 1) > _SMALLEST_CHANGE else 1.0
+    return ratio if _is_change(ratio) else 1.0
+
+
+def _is_change(ratio: float) -> bool:
+    return abs(ratio - 1) > _SMALLEST_CHANGE
 
 
 def equalized(previous: Rgb, current: Rgb, ratio: float) -> tuple[Rgb, Rgb]:

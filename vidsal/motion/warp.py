@@ -35,32 +35,41 @@ def forward_backward_consistent(backward: Map, forward: Map) -> Map:
     displacement optical flow", ECCV 2010, equation 5.
     https://doi.org/10.1007/978-3-642-15549-9_32
     """
-    columns, rows = _origins(backward)
-    back = _moved(forward, columns, rows)
-    path2 = _squared_length(backward) + _squared_length(back)
-    error2 = _squared_length(backward + back)
-    height, width = backward.shape[:2]
-    is_inside = (columns >= 0) & (columns <= width - 1) & (rows >= 0) & (rows <= height - 1)
-    is_near = error2 <= _ERROR_SHARE * path2 + _ERROR_PX2
-    return np.asarray(is_inside & is_near, np.float32)
+    # Planes, because NumPy is slow on channels that alternate.
+    right, down = (as_map(plane) for plane in cv2.split(backward))
+    columns, rows = _places(right, down)
+    back_right, back_down = (as_map(plane) for plane in cv2.split(_moved(forward, columns, rows)))
+    allowed2 = squared_length(right, down)
+    allowed2 += squared_length(back_right, back_down)
+    allowed2 *= _ERROR_SHARE
+    allowed2 += _ERROR_PX2
+    right += back_right
+    down += back_down
+    is_visible = squared_length(right, down) <= allowed2
+    height, width = is_visible.shape
+    is_visible &= (columns >= 0) & (columns <= width - 1) & (rows >= 0) & (rows <= height - 1)
+    return is_visible.astype(np.float32)
 
 
-def _squared_length(flow: Map) -> Map:
-    """Return the squared length of each vector, (h, w) float32."""
-    # Copies, because sums over channels that alternate take three times as long.
-    right, down = flow[..., 0].copy(), flow[..., 1].copy()
-    right *= right
-    down *= down
-    right += down
-    return right
-
-
-def _origins(backward: Map) -> tuple[Map, Map]:
+def _places(right: Map, down: Map) -> tuple[Map, Map]:
     """Return where each pixel was in the previous frame: columns and rows, (h, w) float32."""
-    height, width = backward.shape[:2]
-    columns = np.arange(width, dtype=np.float32)[None, :] + backward[..., 0]
-    rows = np.arange(height, dtype=np.float32)[:, None] + backward[..., 1]
+    height, width = right.shape
+    columns = np.arange(width, dtype=np.float32)[None, :] + right
+    rows = np.arange(height, dtype=np.float32)[:, None] + down
     return columns, rows
+
+
+def squared_length(right: Map, down: Map) -> Map:
+    """Return the squared length of each vector, as an array of its own.
+
+    Parameters
+    ----------
+    right, down : float32 array
+        Columns and rows of the vectors.
+    """
+    squared = right * right
+    squared += down * down
+    return squared
 
 
 def warp(values: Map, backward: Map) -> Map:
@@ -77,7 +86,7 @@ def warp(values: Map, backward: Map) -> Map:
     float32 array of the shape of `values`
         Interpolated linearly. Outside the picture, the border is repeated.
     """
-    return _moved(values, *_origins(backward))
+    return _moved(values, *_places(backward[..., 0], backward[..., 1]))
 
 
 def _moved(values: Map, columns: Map, rows: Map) -> Map:
