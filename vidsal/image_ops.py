@@ -9,8 +9,11 @@ from vidsal.runtime.opencv import cv2
 from vidsal.types import Map, Rgb
 
 Pixels = TypeVar("Pixels", Rgb, Map)
-# Linear interpolation shrinks by at most this factor: beyond it, fine patterns become coarse ones.
-_INTERPOLATED = 1.5
+# Linear interpolation shrinks by at most this factor: beyond it, fine patterns become coarse ones,
+# unless they are blurred first. Beyond the other one it would pass over pixels.
+_INTERPOLATED, _BLURRED = 1.5, 2.0
+# Deviation of that blur in pixels: pictures are then nearest to the means of areas.
+_BLUR_PX = 0.5
 
 
 def working_size(height_px: int, width_px: int, longer_px: int) -> tuple[int, int]:
@@ -84,8 +87,8 @@ def sampled(picture: Pixels, size: tuple[int, int]) -> Pixels:
     """Return a picture or map at another size, quickly: halved by means, then interpolated.
 
     From 1280 x 720 to 448 x 256 it takes an eighth of the time of `shrink`, and photos differ by
-    less than one level of 255 in the mean. Where interpolation would pass over much of the picture,
-    the result is that of `shrink`.
+    one or two levels of 255 in the mean. Where interpolation would pass over pixels, the result is
+    that of `shrink`.
 
     Parameters
     ----------
@@ -104,8 +107,11 @@ def sampled(picture: Pixels, size: tuple[int, int]) -> Pixels:
     picture = shrink(picture, (picture.shape[0] // factor, picture.shape[1] // factor))
     if picture.shape[:2] == size:
         return picture
-    if max(picture.shape[0] / height, picture.shape[1] / width) > _INTERPOLATED:
+    ratio = max(picture.shape[0] / height, picture.shape[1] / width)
+    if ratio > _BLURRED:
         return shrink(picture, size)
+    if ratio > _INTERPOLATED:
+        picture = np.asarray(cv2.GaussianBlur(picture, (3, 3), _BLUR_PX), picture.dtype)
     resized = cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(resized, picture.dtype)
 
