@@ -98,6 +98,58 @@ def test_a_map_of_other_pixels_is_not_faithful(
     assert report.randomised.mean < 0.2
 
 
+class _Follows(_LooksAt):
+    """A network whose maps are the brightness of the picture, mirrored, or of the place alone."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(honest=True)
+        self._kind = kind
+
+    def maps(self, rgb: Rgb, requests: Sequence[Request]) -> Map:
+        if self._kind == "place":
+            ramp = np.linspace(0, 1, rgb.shape[2], dtype=np.float32)
+            return np.broadcast_to(ramp, rgb.shape[:3]).copy()
+        bright = np.asarray(rgb.mean(axis=-1) / 255, np.float32)
+        return bright if self._kind == "picture" else bright[..., ::-1].copy()
+
+
+@pytest.mark.parametrize(
+    ("trained", "random", "same", "displaced"),
+    [
+        # Both follow the picture. The other picture is the mirror image.
+        ("picture", "picture", 1, -1),
+        ("picture", "mirrored", -1, 1),
+        # Both follow the place, so that the other picture's map is the same.
+        ("place", "place", 1, 1),
+    ],
+)
+def test_maps_of_other_pictures_show_the_effect_of_the_place(
+    trained: str,
+    random: str,
+    same: float,
+    displaced: float,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from PIL import Image
+
+    ramp = np.broadcast_to(np.linspace(0, 255, SIZE[1]).astype(np.uint8)[None, :, None], (*SIZE, 3))
+    names = [tmp_path / "right.png", tmp_path / "left.png"]
+    for name, rgb in zip(names, (ramp, ramp[:, ::-1]), strict=True):
+        Image.fromarray(np.ascontiguousarray(rgb)).save(name)
+    monkeypatch.setattr(
+        module, "open_static",
+        lambda *_, random_share=0.0: _Follows(random if random_share else trained),
+    )  # fmt: skip
+    report = faithfulness(names, LITE0)
+    assert report.randomised.mean == pytest.approx(same, abs=0.02)
+    assert report.displaced is not None
+    assert report.displaced.mean == pytest.approx(displaced, abs=0.02)
+    assert f"  with its map of another picture: {report.displaced.mean:.3f} [" in str(report)
+    assert report.to_dict()["displaced"]["mean"] == report.displaced.mean
+    assert faithfulness(names[0], LITE0).displaced is None
+
+
 class _Unsure(_LooksAt):
     """A network whose class is more likely in pictures with fewer details."""
 

@@ -17,7 +17,7 @@ from vidsal import image_ops
 from vidsal.errors import UsageError, VidsalError, option
 from vidsal.evaluation import deletion_insertion
 from vidsal.evaluation.arguments import Progress, check_count, one_or_more, with_progress
-from vidsal.evaluation.bootstrap import bootstrap
+from vidsal.evaluation.bootstrap import Interval, bootstrap
 from vidsal.evaluation.deletion_insertion import PROTOCOLS, Protocol
 from vidsal.evaluation.report import FaithfulnessReport, FaithfulnessRow
 from vidsal.saliency.static_stage import network_picture
@@ -120,6 +120,7 @@ def faithfulness(
     randomised = _randomised(choice, settings, trained, _CASCADE if cascade else (1.0,))
     areas: dict[str, list[Areas]] = {}
     correlations: dict[float, list[float]] = {share: [] for share in randomised}
+    displaced = _OtherPictures()
     pictures = 0
     for name in with_progress(names, progress):
         for frame in _sampled(name, settings, frames_per_clip):
@@ -131,6 +132,8 @@ def faithfulness(
             for share, network in randomised.items():
                 other = _static_map(frame, network, settings, rgb.shape)
                 correlations[share].append(deletion_insertion.rank_correlation(ours, other))
+            # The last one is the network that is random as a whole.
+            displaced.add(ours, other)
             maps = _with_controls(ours, rgb, settings, seed=pictures)
             pictures += 1
             for kind, pair in _areas(rgb, maps, trained, way).items():
@@ -142,6 +145,7 @@ def faithfulness(
         pictures,
         _rows(areas),
         bootstrap(correlations[1.0]),
+        displaced=displaced.interval(),
         protocol=protocol,
         cascade={share: bootstrap(each) for share, each in correlations.items() if cascade},
     )
@@ -157,6 +161,38 @@ def _randomised(
         assert network is not None
         networks[share] = _SameClass(network, trained)
     return networks
+
+
+class _OtherPictures:
+    """Rank correlations of maps with a random network's maps of the pictures before them.
+
+    The first picture is compared with the last one.
+    """
+
+    def __init__(self) -> None:
+        self._first: Map | None = None
+        self._last: Map | None = None
+        self._found: list[float] = []
+
+    def add(self, ours: Map, other: Map) -> None:
+        """Take the two maps of the next picture."""
+        if self._last is None:
+            self._first = ours
+        else:
+            self._found.append(_displaced_correlation(ours, self._last))
+        self._last = other
+
+    def interval(self) -> Interval | None:
+        """Return the mean over all pictures, or None for fewer than two."""
+        if self._first is None or self._last is None or not self._found:
+            return None
+        return bootstrap([*self._found, _displaced_correlation(self._first, self._last)])
+
+
+def _displaced_correlation(ours: Map, other: Map) -> float:
+    """Return the rank correlation of maps of two pictures, which may differ in size."""
+    resized = image_ops.shrink(other, (ours.shape[0], ours.shape[1]))
+    return deletion_insertion.rank_correlation(ours, resized)
 
 
 class _SameClass:

@@ -185,6 +185,10 @@ class FaithfulnessReport:
     randomised : Interval
         Spearman's correlation between the map and the map of the same network with random
         weights; near 0 is good.
+    displaced : Interval or None
+        The same with the random network's map of another picture. Such maps share no content: what
+        remains is the effect of the place in the picture, such as the padding of borders. ``None``
+        for a single picture.
     protocol : str
         ``vidsal`` or ``rise``.
     cascade : dict of float to Interval
@@ -197,6 +201,7 @@ class FaithfulnessReport:
     pictures: int
     rows: dict[str, FaithfulnessRow]
     randomised: Interval
+    displaced: Interval | None = None
     protocol: str = "vidsal"
     cascade: dict[float, Interval] = field(default_factory=dict)
 
@@ -213,9 +218,10 @@ class FaithfulnessReport:
             for name, row in self.rows.items()
         }
         randomised = self.randomised._asdict()
+        displaced = self.displaced and self.displaced._asdict()
         cascade = {f"{share:g}": one._asdict() for share, one in self.cascade.items()}
         return dataclasses.asdict(self) | {
-            "rows": rows, "randomised": randomised, "cascade": cascade,
+            "rows": rows, "randomised": randomised, "displaced": displaced, "cascade": cascade,
         }  # fmt: skip
 
     def lines(self) -> list[str]:
@@ -232,6 +238,9 @@ class FaithfulnessReport:
             lines += [f"published for ResNet50: {row}" for row in _RISE]
         correlation = _cell(self.randomised, self.pictures, digits=3)
         lines.append(f"rank correlation with the re-initialised network: {correlation}")
+        if self.displaced:
+            cell = _cell(self.displaced, self.pictures, digits=3)
+            lines.append(f"  with its map of another picture: {cell}")
         for share, one in self.cascade.items():
             cell = _cell(one, self.pictures, digits=3)
             lines.append(
