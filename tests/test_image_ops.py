@@ -69,6 +69,14 @@ def test_sampled_pictures_are_near_the_mean_of_each_area() -> None:
     assert image_ops.sampled(smooth, (720, 1280)) is smooth
 
 
+def test_fine_patterns_do_not_become_coarse_ones() -> None:
+    # Noise that shrinks to a little more than its half is the hardest case: without a blur, the
+    # difference is 20 levels.
+    noise = np.random.default_rng(0).integers(0, 256, (480, 854, 3), np.uint8)
+    found, means = (one(noise, (256, 455)) for one in (image_ops.sampled, image_ops.shrink))
+    assert np.abs(found.astype(float) - means).mean() < 12
+
+
 def test_sampled_pictures_lose_no_pixel() -> None:
     # A dot in each place leaves a trace, and so the same amount of light in the mean.
     totals = []

@@ -27,7 +27,7 @@ class _LooksAt:
     """
 
     names = ("detail", "none")
-    input_size = SIZE
+    input_size: tuple[int, int] | None = SIZE
     target = Target(is_locked=True)
     precision: str | None = None
     is_decided = True
@@ -103,7 +103,7 @@ class _Follows(_LooksAt):
 
     def __init__(self, kind: str) -> None:
         super().__init__(honest=True)
-        self._kind = kind
+        self._kind, self.input_size = kind, None
 
     def maps(self, rgb: Rgb, requests: Sequence[Request]) -> Map:
         if self._kind == "place":
@@ -116,14 +116,15 @@ class _Follows(_LooksAt):
 @pytest.mark.parametrize(
     ("trained", "random", "same", "displaced"),
     [
-        # Both follow the picture. The other picture is the mirror image.
-        ("picture", "picture", 1, -1),
-        ("picture", "mirrored", -1, 1),
-        # Both follow the place, so that the other picture's map is the same.
+        # The sources are brighter on the right, on the left, and on the left. So each map and that
+        # of the source before it are alike once, and mirror images twice.
+        ("picture", "picture", 1, -1 / 3),
+        ("picture", "mirrored", -1, 1 / 3),
+        # Both follow the place, so that the other source's map is the same.
         ("place", "place", 1, 1),
     ],
 )
-def test_maps_of_other_pictures_show_the_effect_of_the_place(
+def test_maps_of_other_sources_show_the_effect_of_the_place(
     trained: str,
     random: str,
     same: float,
@@ -133,19 +134,21 @@ def test_maps_of_other_pictures_show_the_effect_of_the_place(
 ) -> None:
     from PIL import Image
 
-    ramp = np.broadcast_to(np.linspace(0, 255, SIZE[1]).astype(np.uint8)[None, :, None], (*SIZE, 3))
-    names = [tmp_path / "right.png", tmp_path / "left.png"]
-    for name, rgb in zip(names, (ramp, ramp[:, ::-1]), strict=True):
-        Image.fromarray(np.ascontiguousarray(rgb)).save(name)
-    monkeypatch.setattr(
-        module, "open_static",
-        lambda *_, random_share=0.0: _Follows(random if random_share else trained),
-    )  # fmt: skip
+    names = []
+    for n, (is_flipped, width) in enumerate([(False, 96), (True, 96), (True, 160)]):
+        row = np.linspace(0, 255, width).astype(np.uint8)[:: -1 if is_flipped else 1]
+        names.append(tmp_path / f"{n}.png")
+        Image.fromarray(np.tile(row[None, :, None], (64, 1, 3))).save(names[-1])
+
+    def opened(*_: object, random_share: float = 0.0) -> _Follows:
+        return _Follows(random if random_share else trained)
+
+    monkeypatch.setattr(module, "open_static", opened)
     report = faithfulness(names, LITE0)
     assert report.randomised.mean == pytest.approx(same, abs=0.02)
     assert report.displaced is not None
     assert report.displaced.mean == pytest.approx(displaced, abs=0.02)
-    assert f"  with its map of another picture: {report.displaced.mean:.3f} [" in str(report)
+    assert f"  with its map of another source: {report.displaced.mean:.3f} [" in str(report)
     assert report.to_dict()["displaced"]["mean"] == report.displaced.mean
     assert faithfulness(names[0], LITE0).displaced is None
 

@@ -120,10 +120,10 @@ def faithfulness(
     randomised = _randomised(choice, settings, trained, _CASCADE if cascade else (1.0,))
     areas: dict[str, list[Areas]] = {}
     correlations: dict[float, list[float]] = {share: [] for share in randomised}
-    displaced = _OtherPictures()
+    displaced = _OtherSources()
     pictures = 0
     for name in with_progress(names, progress):
-        for frame in _sampled(name, settings, frames_per_clip):
+        for number, frame in enumerate(_sampled(name, settings, frames_per_clip)):
             if way.side_px is not None:
                 square = image_ops.shrink(frame.rgb, (way.side_px, way.side_px))
                 frame = dataclasses.replace(frame, rgb=square)
@@ -132,8 +132,9 @@ def faithfulness(
             for share, network in randomised.items():
                 other = _static_map(frame, network, settings, rgb.shape)
                 correlations[share].append(deletion_insertion.rank_correlation(ours, other))
-            # The last one is the network that is random as a whole.
-            displaced.add(ours, other)
+            if number == 0:
+                # The last network is the one that is random as a whole.
+                displaced.add(ours, other)
             maps = _with_controls(ours, rgb, settings, seed=pictures)
             pictures += 1
             for kind, pair in _areas(rgb, maps, trained, way).items():
@@ -163,10 +164,10 @@ def _randomised(
     return networks
 
 
-class _OtherPictures:
-    """Rank correlations of maps with a random network's maps of the pictures before them.
+class _OtherSources:
+    """Rank correlations of maps with a random network's maps of the sources before them.
 
-    The first picture is compared with the last one.
+    The first source is compared with the last one. Frames of one source would be too much alike.
     """
 
     def __init__(self) -> None:
@@ -175,7 +176,7 @@ class _OtherPictures:
         self._found: list[float] = []
 
     def add(self, ours: Map, other: Map) -> None:
-        """Take the two maps of the next picture."""
+        """Take the two maps of the first frame of the next source."""
         if self._last is None:
             self._first = ours
         else:
@@ -183,14 +184,14 @@ class _OtherPictures:
         self._last = other
 
     def interval(self) -> Interval | None:
-        """Return the mean over all pictures, or None for fewer than two."""
+        """Return the mean over all sources, or None for fewer than two."""
         if self._first is None or self._last is None or not self._found:
             return None
         return bootstrap([*self._found, _displaced_correlation(self._first, self._last)])
 
 
 def _displaced_correlation(ours: Map, other: Map) -> float:
-    """Return the rank correlation of maps of two pictures, which may differ in size."""
+    """Return the rank correlation of maps that may differ in size."""
     resized = image_ops.shrink(other, (ours.shape[0], ours.shape[1]))
     return deletion_insertion.rank_correlation(ours, resized)
 

@@ -185,15 +185,15 @@ class FaithfulnessReport:
     randomised : Interval
         Spearman's correlation between the map and the map of the same network with random
         weights; near 0 is good.
-    displaced : Interval or None
-        The same with the random network's map of another picture. Such maps share no content: what
-        remains is the effect of the place in the picture, such as the padding of borders. ``None``
-        for a single picture.
     protocol : str
         ``vidsal`` or ``rise``.
     cascade : dict of float to Interval
         The same correlation where only this share of the layers is random, from the last layer
         backwards; empty unless it was asked for.
+    displaced : Interval or None
+        The correlation between the map of one source and the random network's map of another. The
+        two show different things: what agrees is an effect of the place in the picture, such as
+        the padding of borders, and of the way people take pictures. ``None`` for a single source.
     """
 
     model: str
@@ -201,9 +201,9 @@ class FaithfulnessReport:
     pictures: int
     rows: dict[str, FaithfulnessRow]
     randomised: Interval
-    displaced: Interval | None = None
     protocol: str = "vidsal"
     cascade: dict[float, Interval] = field(default_factory=dict)
+    displaced: Interval | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as a dictionary that `json.dumps` takes.
@@ -240,7 +240,7 @@ class FaithfulnessReport:
         lines.append(f"rank correlation with the re-initialised network: {correlation}")
         if self.displaced:
             cell = _cell(self.displaced, self.pictures, digits=3)
-            lines.append(f"  with its map of another picture: {cell}")
+            lines.append(f"  with its map of another source: {cell}")
         for share, one in self.cascade.items():
             cell = _cell(one, self.pictures, digits=3)
             lines.append(

@@ -91,7 +91,7 @@ class MotionMeter:
         # The camera is fitted to the backward flow, because that one has the full size.
         camera = camera_motion(backward, model=self._model)
         still_scene = camera_shifts(camera, current.shape[:2])
-        # In planes: OpenCV and NumPy are slow on channels that alternate.
+        # Planes, because NumPy is slow on channels that alternate.
         own = (
             as_map(one) - shift for one, shift in zip(cv2.split(backward), still_scene, strict=True)
         )
