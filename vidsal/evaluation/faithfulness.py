@@ -129,12 +129,14 @@ def faithfulness(
                 frame = dataclasses.replace(frame, rgb=square)
             rgb = network_picture(frame.rgb, trained, settings.short_side)
             ours = _static_map(frame, trained, settings, rgb.shape)
-            for share, network in randomised.items():
-                other = _static_map(frame, network, settings, rgb.shape)
+            others = {
+                share: _static_map(frame, network, settings, rgb.shape)
+                for share, network in randomised.items()
+            }
+            for share, other in others.items():
                 correlations[share].append(deletion_insertion.rank_correlation(ours, other))
             if number == 0:
-                # The last network is the one that is random as a whole.
-                displaced.add(ours, other)
+                displaced.add(ours, others[1.0])
             maps = _with_controls(ours, rgb, settings, seed=pictures)
             pictures += 1
             for kind, pair in _areas(rgb, maps, trained, way).items():
