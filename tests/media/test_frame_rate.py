@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -61,6 +61,7 @@ def test_milliseconds_in_finer_ticks_are_rounded_times(rate: Fraction, tick_s: F
     assert measure_rate(ticks, tick_s, claimed=Fraction(1000, 17)) == (rate, False)
 
 
+@example(steps=[1, 4])
 @given(st.lists(st.integers(1, 5000), min_size=1, max_size=9))
 def test_any_steps_have_a_rate(steps: list[int]) -> None:
     ticks = np.cumsum([0, *steps]).astype(np.float64)
@@ -158,6 +159,15 @@ def test_times_without_a_period_have_their_median_step(frames: int, tick_s: Frac
         for steps in (rng.uniform(1, 6, frames), 0.016 + rng.exponential(0.1, frames)):
             rate = float(found_rate(np.cumsum(steps), tick_s)[0])
             assert rate * np.median(steps) == pytest.approx(1, rel=0.03 + 2 / frames**0.5)
+
+
+def test_frames_of_a_slow_motion_camera_are_all_shown() -> None:
+    for missing in (0, 0.01):
+        times_s = recorded(Fraction(240), 10, 4e-4, missing, seed=1)
+        assert found_rate(times_s, TICKS[1]) == (Fraction(240), True)
+    # Pairs of frames, 1 ms apart, 30 times in a second.
+    pairs = np.arange(300).repeat(2) * 33.0 + np.tile([0.0, 1.0], 300)
+    assert measure_rate(pairs, TICKS[0], claimed=Fraction(60)) == (Fraction(120), True)
 
 
 def test_the_rate_of_more_frames_wins() -> None:

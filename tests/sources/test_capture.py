@@ -95,12 +95,14 @@ def _free_port() -> int:
 
 
 @contextmanager
-def _sent(port: int, picture: str = "color=red", size: str = "160x120") -> Iterator[None]:
+def _sent(
+    port: int, picture: str = "color=red", size: str = "160x120", *, key_interval: int = 10
+) -> Iterator[None]:
     """Send a picture over UDP in real time."""
     process = subprocess.Popen(
         [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "quiet", "-re", "-f", "lavfi", "-i",
          f"{picture}:size={size}:rate=25", "-t", "30", "-c:v", "libx264", "-preset", "ultrafast",
-         "-tune", "zerolatency", "-g", "10", "-f", "mpegts",
+         "-tune", "zerolatency", "-g", str(key_interval), "-f", "mpegts",
          f"udp://127.0.0.1:{port}?pkt_size=1316"],
         stdin=subprocess.DEVNULL,
     )  # fmt: skip
@@ -126,15 +128,17 @@ def test_a_stream_is_read_in_its_size_rate_and_colours() -> None:
     assert frames[5].rgb.mean(axis=(0, 1)) == pytest.approx([254, 0, 0], abs=3)
 
 
-def test_headers_state_a_rate_that_was_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A busy machine receives too few pictures at first."""
+@pytest.mark.parametrize(("joined_s", "key_interval"), [(0.0, 10), (1.0, 75)])
+def test_headers_state_a_rate_that_was_not_measured(
+    joined_s: float, key_interval: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A busy machine receives too few pictures at first, or no key frame among them."""
     monkeypatch.setattr("vidsal.sources.capture._claimed_fps", lambda _: 0.0)
     port = _free_port()
-    with (
-        _sent(port),
-        LiveSource(f"udp://127.0.0.1:{port}", live_settings(duration=1.0)) as source,
-    ):
-        assert source.info.fps == 25
+    with _sent(port, key_interval=key_interval):
+        time.sleep(joined_s)
+        with LiveSource(f"udp://127.0.0.1:{port}", live_settings(duration=1.0)) as source:
+            assert source.info.fps == 25
 
 
 def test_a_stream_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

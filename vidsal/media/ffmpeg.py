@@ -21,7 +21,7 @@ from vidsal.runtime.pipes import enlarge
 # decides whether to finish or to remove the file.
 OWN_SESSION: dict[str, Any] = {"start_new_session": True}
 # A recording that was cut, or a faulty encoder, need not place a header before the first picture.
-_TRACED_PACKETS = 16
+_FIRST_PACKETS = ("-map", "0:V:0", "-c", "copy", "-frames:v", "16")
 # imageio-ffmpeg's own ffmpeg is new enough.
 _BUNDLED = Path(imageio_ffmpeg.__file__).parent
 # Exit code after a signal that ffmpeg handles, such as SIGTERM.
@@ -302,8 +302,18 @@ def header_trace(bitstream_filter: str = "trace_headers", *, option: str = "-bsf
         ``-/bsf:v`` if `bitstream_filter` is a file with the filter's name; see `reads_options`.
     """
     # The usual null output needs pictures whose size is known.
-    return ["-map", "0:V:0", "-c", "copy", "-frames:v", str(_TRACED_PACKETS),
-            option, bitstream_filter, "-f", "framecrc", "-y", os.devnull]  # fmt: skip
+    return [*_FIRST_PACKETS, option, bitstream_filter, "-f", "framecrc", "-y", os.devnull]
+
+
+def first_packets(path: str) -> list[str]:
+    """Return the arguments of an output with the packets that `header_trace` reads.
+
+    Parameters
+    ----------
+    path : str
+        File to write, an MPEG transport stream: it need not know the size of the pictures.
+    """
+    return [*_FIRST_PACKETS, "-flush_packets", "1", "-f", "mpegts", "-y", path]
 
 
 def trace_headers(path: Path | str) -> str:

@@ -70,7 +70,9 @@ def measure_rate(
     # With the greatest common step, every frame is shown at its exact time.
     if 1 / (common * tick_s) <= _FASTEST_REPEATED_FPS:
         return snap_rate(1 / (common * tick_s)), True
-    return min(_typical_rate(steps, tick_s), Fraction(_FASTEST_SHOWN_FPS)), True
+    # A fast step between slow ones need not be shown; each frame of a slow-motion camera must be.
+    fastest = _FASTEST_SHOWN_FPS if mean <= _FASTEST_SHOWN_FPS else FASTEST_FPS
+    return min(_typical_rate(steps, tick_s), Fraction(fastest)), True
 
 
 def _constant_rate(step: float, count: int, tick_s: Fraction, claimed: Fraction) -> Fraction:

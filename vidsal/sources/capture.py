@@ -64,9 +64,11 @@ _RAW_FROM_STDIN = (
 )  # fmt: skip
 # A second input that is never read: its description follows the complete one of the first.
 _SECOND_INPUT = ("-f", "lavfi", "-i", "color=size=16x16")
+# Name of the file with the first packets.
+_COPY = "first.ts"
 _INPUT_DESCRIBED = re.compile(r"^Input #1", re.MULTILINE)
 _OUTPUT_DESCRIBED = re.compile(
-    r"^Output #0.*^  (Stream #0:0.*: Video: .*)\n", re.MULTILINE | re.DOTALL
+    r"^Output #0.*\n(?:.*\n)*?  (Stream #0:0.*: Video: .*)\n", re.MULTILINE
 )
 
 
@@ -234,7 +236,7 @@ class StreamCapture:
         self._next: Rgb | None = None
         self._lacks_key_frame = False
         self._codec = ""
-        # Whether ffmpeg logs the headers of the first pictures.
+        # Whether ffmpeg logs or copies the headers of the first pictures.
         self._has_trace = False
         # (height, width) of the decoded pictures.
         self._coded_px: tuple[int, int] | None = None
@@ -243,9 +245,7 @@ class StreamCapture:
 
     def open(self) -> tuple[int, int, float]:
         """Connect; see `Capture.open`."""
-        fps = self._decode()
-        # ffmpeg has logged the headers of the first key frame and what follows it.
-        headers = self._processes[0].log()
+        fps, headers = self._decode()
         # On a busy machine ffmpeg sees too few pictures to measure a rate.
         fps = fps or float(coded_fps(headers) or 0)
         self._orientation = late_orientation(headers)
@@ -253,7 +253,7 @@ class StreamCapture:
             log.debug("%s is turned: %s", self._name.display_name, self._orientation)
             self._end_processes()
             # The second description may lack the rate.
-            fps = self._decode() or fps
+            fps = self._decode()[0] or fps
         if self._next is None:
             raise VidsalError(f"{self._name.display_name} cannot be read: {self._failure()}")
         return self._next.shape[0], self._next.shape[1], fps
@@ -293,16 +293,19 @@ class StreamCapture:
             process.close()
         self._processes.clear()
 
-    def _decode(self) -> float:
-        """Connect and read the first picture; return the claimed rate."""
+    def _decode(self) -> tuple[float, str]:
+        """Connect and read the first picture; return the claimed rate and a log of the headers."""
         with tempfile.TemporaryDirectory(prefix="vidsal-") as folder:
-            fps = self._start_decoder(Path(folder) / "bitstream_filter")
+            fps = self._start_decoder(Path(folder))
             self._next = self._first_live_picture(fps)
-        return fps
+            # The headers of the first key frame and what follows it.
+            copy = Path(folder) / _COPY
+            return fps, ffmpeg.trace_headers(copy) if copy.exists() else self._processes[0].log()
 
-    def _start_decoder(self, trace: Path) -> float:
+    def _start_decoder(self, folder: Path) -> float:
         """Connect, and set the filters once ffmpeg has described the stream; return its rate."""
         program = ffmpeg.executable()
+        trace = folder / "bitstream_filter"
         headers = []
         if ffmpeg.reads_options(program):
             headers = ffmpeg.header_trace(str(trace), option="-/bsf:v")
@@ -317,8 +320,7 @@ class StreamCapture:
         self._coded_px = banner.coded_size(line)
         if line and self._coded_px is None:
             self._end_processes()
-            self._has_trace = False
-            self._decode_undescribed()
+            self._decode_undescribed(folder / _COPY)
         else:
             # ffmpeg reads this file after the filters.
             trace.write_text("trace_headers" if self._codec in _ORIENTED_CODECS else "null")
@@ -339,10 +341,16 @@ class StreamCapture:
             process.kill()
         return process
 
-    def _decode_undescribed(self) -> None:
-        """Connect again; describe the stream by its first decoded picture."""
+    def _decode_undescribed(self, copy: Path) -> None:
+        """Connect again; describe the stream by its first decoded picture.
+
+        Headers that ffmpeg logs would stand between the words of this description. So the first
+        packets are copied to a file.
+        """
         deinterlacing = ["-vf", DEINTERLACE] if self._codec in INTERLACED_CODECS else []
-        decoder = self._start([*self._input(), *_VIDEO, *deinterlacing, *_RAW_TO_STDOUT])
+        self._has_trace = self._codec in _ORIENTED_CODECS
+        copied = ffmpeg.first_packets(str(copy)) if self._has_trace else []
+        decoder = self._start([*self._input(), *_VIDEO, *deinterlacing, *_RAW_TO_STDOUT, *copied])
         decoder.wait_for(_OUTPUT_DESCRIBED)
         described = _OUTPUT_DESCRIBED.search(decoder.log())
         if described is None:
