@@ -12,6 +12,7 @@ import av
 import imageio_ffmpeg
 import numpy as np
 import pytest
+from conftest import run_ffmpeg
 from PIL import Image, ImageSequence
 from sink_help import make_picture, rgb_of
 
@@ -89,6 +90,15 @@ def test_the_chroma_location_is_tagged_center(codec: str, tmp_path: Path) -> Non
     # 1 in the tables E-1 of H.264 and E.3 of H.265: halfway between pixels in either direction.
     locations = re.findall(r"chroma_sample_loc_type_top_field\s+[01]+ = (\d)", headers)
     assert locations and set(locations) == {"1"}
+
+
+def test_packets_without_times_can_be_copied(tmp_path: Path) -> None:
+    whole, copy = tmp_path / "a.h264", tmp_path / "b.ts"
+    # A raw stream with B-frames has neither.
+    run_ffmpeg("-f", "lavfi", "-i", "testsrc=d=1", "-c:v", "libx264", "-bf", "2", str(whole))
+    run_ffmpeg("-i", str(whole), *ffmpeg.first_packets(str(copy)))
+    headers = ffmpeg.trace_headers(copy)
+    assert len(re.findall(r"\] Slice Header$", headers, re.MULTILINE)) == 16
 
 
 @pytest.mark.parametrize("codec", ["h264", "hevc", "av1", "vp9", "prores", "ffv1"])

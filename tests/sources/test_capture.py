@@ -22,7 +22,7 @@ from vidsal.live import session
 from vidsal.live.preview import Button
 from vidsal.live.session import live
 from vidsal.live.statistics import LiveStats
-from vidsal.media import ffmpeg
+from vidsal.media import banner, ffmpeg
 from vidsal.settings import LiveOptions
 from vidsal.settings.values import Warmup
 from vidsal.sources.capture import (
@@ -95,14 +95,12 @@ def _free_port() -> int:
 
 
 @contextmanager
-def _sent(
-    port: int, picture: str = "color=red", size: str = "160x120", *, key_interval: int = 10
-) -> Iterator[None]:
+def _sent(port: int, picture: str = "color=red", size: str = "160x120") -> Iterator[None]:
     """Send a picture over UDP in real time."""
     process = subprocess.Popen(
         [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "quiet", "-re", "-f", "lavfi", "-i",
          f"{picture}:size={size}:rate=25", "-t", "30", "-c:v", "libx264", "-preset", "ultrafast",
-         "-tune", "zerolatency", "-g", str(key_interval), "-f", "mpegts",
+         "-tune", "zerolatency", "-g", "10", "-f", "mpegts",
          f"udp://127.0.0.1:{port}?pkt_size=1316"],
         stdin=subprocess.DEVNULL,
     )  # fmt: skip
@@ -128,17 +126,23 @@ def test_a_stream_is_read_in_its_size_rate_and_colours() -> None:
     assert frames[5].rgb.mean(axis=(0, 1)) == pytest.approx([254, 0, 0], abs=3)
 
 
-@pytest.mark.parametrize(("joined_s", "key_interval"), [(0.0, 10), (1.0, 75)])
+@pytest.mark.parametrize("is_described", [True, False])
 def test_headers_state_a_rate_that_was_not_measured(
-    joined_s: float, key_interval: int, monkeypatch: pytest.MonkeyPatch
+    is_described: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A busy machine receives too few pictures at first, or no key frame among them."""
     monkeypatch.setattr("vidsal.sources.capture._claimed_fps", lambda _: 0.0)
+    if not is_described:
+        coded_size = banner.coded_size
+        # Only the decoded pictures have a size.
+        monkeypatch.setattr(
+            banner, "coded_size", lambda line: coded_size(line) if "rawvideo" in line else None
+        )
     port = _free_port()
-    with _sent(port, key_interval=key_interval):
-        time.sleep(joined_s)
-        with LiveSource(f"udp://127.0.0.1:{port}", live_settings(duration=1.0)) as source:
-            assert source.info.fps == 25
+    capture = StreamCapture(parse_live(f"udp://127.0.0.1:{port}"))
+    with _sent(port), closing(capture):
+        assert capture.open() == (120, 160, 25.0)
+        assert len(capture._processes) == (1 if is_described else 2)
 
 
 def test_a_stream_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,6 +225,9 @@ for n in (10, 11):
         ("7.0.2-static", "25 fps, 50 tbr", "-/filter:v", 25.0),
         ("6.1.1-3ubuntu5", "25 tbr", "-filter_script:v", 25.0),
         ("N-110000-gabc", "29.97 fps", "-/filter:v", 29.97),
+        ("n9.0.2-17", "25 fps, 90k tbr", "-/filter:v", 25.0),
+        ("n9.0.2-17", "90k tbr", "-/filter:v", 0.0),
+        ("n9.0.2-17", "1k fps, 1k tbr", "-/filter:v", 0.0),
     ],
 )
 def test_the_filters_follow_the_description_and_the_backlog_is_skipped(

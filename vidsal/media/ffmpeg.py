@@ -313,7 +313,9 @@ def first_packets(path: str) -> list[str]:
     path : str
         File to write, an MPEG transport stream: it need not know the size of the pictures.
     """
-    return [*_FIRST_PACKETS, "-flush_packets", "1", "-f", "mpegts", "-y", path]
+    # The first packet may lack a time, which this container needs.
+    times = ("-bsf:v", "setts=ts=N/25/TB")
+    return [*_FIRST_PACKETS, *times, "-flush_packets", "1", "-f", "mpegts", "-y", path]
 
 
 def trace_headers(path: Path | str) -> str:

@@ -28,8 +28,9 @@ _CHANCE = 1e-3
 _BINS_PER_STEP, _MOST_STEPS, _FIT_ROUNDS = 4, 2**19, 4
 # Containers round times to a millisecond or less.
 _ROUNDING_S = Fraction(1, 1000)
-# No common player shows more frames per second, and nobody sees more.
-_FASTEST_SHOWN_FPS = 120
+# No common player shows more frames per second. Slow motion may have more: at most this many times
+# its mean rate, which is the typical rate if every second frame is missing.
+_FASTEST_SHOWN_FPS, _MOST_MISSING = 120, 2
 # Frames may be repeated up to this rate so that each is shown for its exact duration.
 _FASTEST_REPEATED_FPS = 60
 
@@ -70,9 +71,8 @@ def measure_rate(
     # With the greatest common step, every frame is shown at its exact time.
     if 1 / (common * tick_s) <= _FASTEST_REPEATED_FPS:
         return snap_rate(1 / (common * tick_s)), True
-    # A fast step between slow ones need not be shown; each frame of a slow-motion camera must be.
-    fastest = _FASTEST_SHOWN_FPS if mean <= _FASTEST_SHOWN_FPS else FASTEST_FPS
-    return min(_typical_rate(steps, tick_s), Fraction(fastest)), True
+    fastest = max(Fraction(_FASTEST_SHOWN_FPS), min(_MOST_MISSING * mean, Fraction(FASTEST_FPS)))
+    return min(_typical_rate(steps, tick_s), snap_rate(fastest)), True
 
 
 def _constant_rate(step: float, count: int, tick_s: Fraction, claimed: Fraction) -> Fraction:

@@ -1,8 +1,10 @@
 """Pipes to and from other programs."""
 
+import logging
 import sys
-from contextlib import suppress
 from typing import IO
+
+log = logging.getLogger(__name__)
 
 # A picture of 1280 x 720 passes a usual pipe of 64 KiB in 43 parts, and this one in 3. Both
 # programs are woken for each part.
@@ -20,6 +22,8 @@ def enlarge(pipe: IO[bytes]) -> None:
     if sys.platform == "linux":
         import fcntl
 
-        # Users without privileges share a bounded amount of memory for pipes.
-        with suppress(OSError):
+        try:
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        except OSError as error:
+            # Users without privileges share a bounded amount of memory for pipes.
+            log.debug("pictures pass a pipe of the usual size: %s", error)

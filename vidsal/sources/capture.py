@@ -19,6 +19,7 @@ import numpy as np
 
 from vidsal.errors import VidsalError
 from vidsal.media import banner, ffmpeg
+from vidsal.media.frame_rate import FASTEST_FPS
 from vidsal.media.headers import DisplayOrientation, coded_fps, late_orientation
 from vidsal.runtime.opencv import cv2
 from vidsal.sources.filters import (
@@ -235,6 +236,7 @@ class StreamCapture:
         # The picture that `read` returns next, if it has arrived.
         self._next: Rgb | None = None
         self._lacks_key_frame = False
+        self._is_undescribed = False
         self._codec = ""
         # Whether ffmpeg logs or copies the headers of the first pictures.
         self._has_trace = False
@@ -295,7 +297,8 @@ class StreamCapture:
 
     def _decode(self) -> tuple[float, str]:
         """Connect and read the first picture; return the claimed rate and a log of the headers."""
-        with tempfile.TemporaryDirectory(prefix="vidsal-") as folder:
+        # ffmpeg keeps the copy open; Windows does not remove open files.
+        with tempfile.TemporaryDirectory(prefix="vidsal-", ignore_cleanup_errors=True) as folder:
             fps = self._start_decoder(Path(folder))
             self._next = self._first_live_picture(fps)
             # The headers of the first key frame and what follows it.
@@ -304,6 +307,10 @@ class StreamCapture:
 
     def _start_decoder(self, folder: Path) -> float:
         """Connect, and set the filters once ffmpeg has described the stream; return its rate."""
+        if self._is_undescribed:
+            # It is opened again.
+            self._decode_undescribed(folder / _COPY)
+            return 0.0
         program = ffmpeg.executable()
         trace = folder / "bitstream_filter"
         headers = []
@@ -320,6 +327,7 @@ class StreamCapture:
         self._coded_px = banner.coded_size(line)
         if line and self._coded_px is None:
             self._end_processes()
+            self._is_undescribed = True
             self._decode_undescribed(folder / _COPY)
         else:
             # ffmpeg reads this file after the filters.
@@ -376,6 +384,7 @@ class StreamCapture:
 
         Earlier ones arrive all at once. Later ones depend on them, so that ffmpeg decodes them.
         """
+        fps = fps or _USUAL_FPS
         rgb = self._read_picture()
         needed = _UNORIENTED_PICTURES if self._has_trace else 0
         enough_s = time.monotonic() + _ANALYSIS_S
@@ -387,7 +396,7 @@ class StreamCapture:
             rgb = following
             # A slow stream is not held up for all pictures that may be needed.
             is_enough = n >= needed or began_s > enough_s
-            if is_enough and time.monotonic() - began_s > 0.5 / (fps or _USUAL_FPS):
+            if is_enough and time.monotonic() - began_s > 0.5 / fps:
                 break
         return rgb
 
@@ -416,7 +425,11 @@ class StreamCapture:
 
 def _claimed_fps(line: str) -> float:
     """Return the rate of a stream line in frames per second; 0 if it has none."""
-    measured, base = banner.claimed_fps(line), banner.base_fps(line)
+    # Too few pictures to measure a rate leave the time base: "90k tbr", "1k tbr".
+    measured, base = (
+        rate if rate and rate < FASTEST_FPS else None
+        for rate in (banner.claimed_fps(line), banner.base_fps(line))
+    )
     # Half a second of pictures does not give an exact rate. The base may be that of fields.
     if measured and base and abs(measured / base - 1) > _BASE_TOLERANCE:
         return float(measured)
