@@ -20,7 +20,7 @@ from vidsal.media.probe import VideoStream, square_size
 from vidsal.media.retiming import ROUNDING_S
 from vidsal.runtime.opencv import cv2
 from vidsal.runtime.pipes import enlarge
-from vidsal.sources.corruption import REPORT_EACH
+from vidsal.sources.corruption import ONE_BY_ONE, REPORT_EACH
 from vidsal.sources.filters import PictureTraits, picture_filters, rotation_options
 from vidsal.types import Map, Rgb
 
@@ -188,10 +188,13 @@ def decoding_arguments(
     if decoding.is_strict and not stream.restarts:
         # Else decoding would end where one recording follows another.
         strictness.append("-xerror")
+    # One thread decodes 37 pictures of 3840 x 2160 in a second, more than are drawn. The counts of
+    # MPEG-4 and HEVC do not vary with threads.
+    threads = ONE_BY_ONE if stream.codec == "h264" else ()
     return [
         "-hide_banner", *REPORT_EACH, "-nostdin", *times, *strictness,
         *_jump_arguments(stream, decoding), *rotation_options(decoding.orientation),
-        "-i", source, "-map", "0:V:0", "-vf", ",".join(_filters(stream, decoding)),
+        *threads, "-i", source, "-map", "0:V:0", "-vf", ",".join(_filters(stream, decoding)),
         "-fps_mode", "passthrough", "-pix_fmt", "rgb24",
         # Timestamps in the time base of the file. Else they would be rounded to whole frames, and
         # in seconds to six digits.
