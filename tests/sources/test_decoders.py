@@ -357,11 +357,16 @@ SCALE = "scale=64:48:flags=bicubic+full_chroma_int,setsar=1"
 
 def test_by_default_all_frames_are_decoded_with_their_own_times() -> None:
     assert _arguments() == [
-        "-hide_banner", "-v", "repeat+warning", "-nostdin", "-copyts", "-i", "a.mp4",
-        "-map", "0:V:0", "-vf", SCALE, "-fps_mode", "passthrough", "-pix_fmt", "rgb24",
+        "-hide_banner", "-v", "repeat+warning", "-nostdin", "-copyts", "-threads", "1",
+        "-i", "a.mp4", "-map", "0:V:0", "-vf", SCALE, "-fps_mode", "passthrough",
+        "-pix_fmt", "rgb24",
         "-enc_time_base", "demux", "-stats_enc_pre", "pts", "-stats_enc_pre_fmt", "{pts} {tb}",
         "-f", "rawvideo", "pipe:1",
     ]  # fmt: skip
+
+
+def test_only_h264_needs_one_thread_for_an_exact_count_of_corrupt_frames() -> None:
+    assert "-threads" not in _arguments(codec="hevc")
 
 
 def test_skipped_frames_are_chosen_by_time_or_by_number() -> None:
