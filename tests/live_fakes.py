@@ -9,10 +9,12 @@ from typing import Any
 
 import imageio_ffmpeg
 import numpy as np
+import pytest
 
 from vidsal.errors import VidsalError
 from vidsal.live.preview import Button
 from vidsal.live.statistics import LiveStats
+from vidsal.media import banner
 from vidsal.settings import Settings
 from vidsal.sources.live import LiveSource
 from vidsal.types import Frame, Rgb, Saliency, SourceInfo
@@ -98,6 +100,14 @@ def faked_source(
         name, live_settings(**options), keeps_trying=keeps_trying,
         open_capture=lambda address: next(following), clock=clock, sleep=clock.sleep,
     )  # fmt: skip
+
+
+def hide_coded_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let only decoded pictures have a size, as in a stream long before its next key frame."""
+    coded_size = banner.coded_size
+    monkeypatch.setattr(
+        banner, "coded_size", lambda line: coded_size(line) if "rawvideo" in line else None
+    )
 
 
 def length_of(path: Path) -> tuple[int, float]:

@@ -94,7 +94,7 @@ def test_the_chroma_location_is_tagged_center(codec: str, tmp_path: Path) -> Non
 
 def test_packets_without_times_can_be_copied(tmp_path: Path) -> None:
     whole, copy = tmp_path / "a.h264", tmp_path / "b.ts"
-    # A raw stream with B-frames has neither.
+    # As in a raw stream with B-frames.
     run_ffmpeg("-f", "lavfi", "-i", "testsrc=d=1", "-c:v", "libx264", "-bf", "2", str(whole))
     run_ffmpeg("-i", str(whole), *ffmpeg.first_packets(str(copy)))
     headers = ffmpeg.trace_headers(copy)

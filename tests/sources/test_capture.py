@@ -15,14 +15,14 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 from camera_help import FakeVideoCapture, camera_source
-from live_fakes import length_of, live_settings, previewing
+from live_fakes import hide_coded_size, length_of, live_settings, previewing
 
 from vidsal.errors import VidsalError
 from vidsal.live import session
 from vidsal.live.preview import Button
 from vidsal.live.session import live
 from vidsal.live.statistics import LiveStats
-from vidsal.media import banner, ffmpeg
+from vidsal.media import ffmpeg
 from vidsal.settings import LiveOptions
 from vidsal.settings.values import Warmup
 from vidsal.sources.capture import (
@@ -133,11 +133,7 @@ def test_headers_state_a_rate_that_was_not_measured(
     """A busy machine receives too few pictures at first, or no key frame among them."""
     monkeypatch.setattr("vidsal.sources.capture._claimed_fps", lambda _: 0.0)
     if not is_described:
-        coded_size = banner.coded_size
-        # Only the decoded pictures have a size.
-        monkeypatch.setattr(
-            banner, "coded_size", lambda line: coded_size(line) if "rawvideo" in line else None
-        )
+        hide_coded_size(monkeypatch)
     port = _free_port()
     capture = StreamCapture(parse_live(f"udp://127.0.0.1:{port}"))
     with _sent(port), closing(capture):

@@ -12,9 +12,9 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 from conftest import run_ffmpeg
+from live_fakes import hide_coded_size
 
 from vidsal.errors import VidsalError
-from vidsal.media import banner
 from vidsal.settings import Settings
 from vidsal.sources import open_source
 from vidsal.sources.capture import StreamCapture
@@ -246,11 +246,7 @@ def test_a_stream_that_is_joined_behind_its_first_header_is_turned(
     kind: str, is_described: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not is_described:
-        coded_size = banner.coded_size
-        # As long before a key frame: only the decoded pictures have a size.
-        monkeypatch.setattr(
-            banner, "coded_size", lambda line: coded_size(line) if "rawvideo" in line else None
-        )
+        hide_coded_size(monkeypatch)
     # ffmpeg's bitstream filter places the header behind the picture of each later key frame.
     path = _made(tmp_path / "a.mp4", kind)
     expected = _read(path)

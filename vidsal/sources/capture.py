@@ -308,7 +308,7 @@ class StreamCapture:
     def _start_decoder(self, folder: Path) -> float:
         """Connect, and set the filters once ffmpeg has described the stream; return its rate."""
         if self._is_undescribed:
-            # It is opened again.
+            # It is opened again, and need not be described in vain again.
             self._decode_undescribed(folder / _COPY)
             return 0.0
         program = ffmpeg.executable()
@@ -356,7 +356,8 @@ class StreamCapture:
         packets are copied to a file.
         """
         deinterlacing = ["-vf", DEINTERLACE] if self._codec in INTERLACED_CODECS else []
-        self._has_trace = self._codec in _ORIENTED_CODECS
+        # Once it is known how to turn the pictures, their headers are not needed again.
+        self._has_trace = self._codec in _ORIENTED_CODECS and self._orientation is None
         copied = ffmpeg.first_packets(str(copy)) if self._has_trace else []
         decoder = self._start([*self._input(), *_VIDEO, *deinterlacing, *_RAW_TO_STDOUT, *copied])
         decoder.wait_for(_OUTPUT_DESCRIBED)
