@@ -1,5 +1,8 @@
 """One thread, one bounded queue: order, bounds, errors, and that leaving always cleans up."""
 
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -9,7 +12,7 @@ from conftest import until
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidsal.runtime.prefetch import prefetch
+from vidsal.runtime.prefetch import begin, prefetch
 
 
 def _threads() -> list[threading.Thread]:
@@ -199,3 +202,89 @@ def test_negative_depth_is_refused() -> None:
     ):
         pass
     assert not _threads()
+
+
+_UNFINISHED = """
+import multiprocessing.pool, threading, time
+from vidsal.runtime.prefetch import prefetch
+
+def numbers():
+    try:
+        yield from range(1000)
+    finally:
+        print("closed", flush=True)
+
+def taken():
+    with prefetch(numbers(), 2) as inner, prefetch(map(abs, inner), 2) as ahead:
+        yield from ahead
+
+def rest():
+    threading.main_thread().join()
+    time.sleep(0.3)
+    print(sum(kept), flush=True)
+
+kept = taken()
+print(next(kept), flush=True)
+"""
+
+
+def _printed(program: str) -> tuple[list[str], int, str]:
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
+    return done.stdout.split(), done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("last", "code"),
+    [
+        ("", 0), ("raise ValueError", 1), ("raise KeyboardInterrupt", 130),
+        ("pool = multiprocessing.pool.ThreadPool(1); pool.apply(next, (kept,))", 0),
+    ],
+)  # fmt: skip
+def test_a_program_that_keeps_an_unfinished_iterator_ends(last: str, code: int) -> None:
+    words, returned, _ = _printed(_UNFINISHED + last)
+    assert words == ["0", "closed"]
+    assert abs(returned) in (code, signal.SIGINT if code == 130 else code)
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "threading.Thread(target=rest).start()",
+        # A chain of threads, each of which begins after the one before it.
+        "threading.Thread(target=lambda: threading.Timer(0.3, rest).start()).start()",
+    ],
+)
+def test_a_thread_that_takes_over_from_the_main_thread_gets_all_items(start: str) -> None:
+    words, returned, stderr = _printed(_UNFINISHED + start)
+    assert (words, returned, stderr) == (["0", "closed", str(sum(range(1000)))], 0, "")
+
+
+def test_a_daemon_thread_does_not_take_the_end_of_the_program_for_the_end_of_the_items() -> None:
+    words, returned, _ = _printed(_UNFINISHED + (
+        "def slowly():\n"
+        "    for number in kept: time.sleep(0.05)\n"
+        "    print('all', flush=True)\n"
+        "threading.Thread(target=slowly, daemon=True).start()\n"
+        "time.sleep(0.3)\n"
+    ))  # fmt: skip
+    assert words == ["0", "closed"] and returned == 0
+
+
+def test_the_end_of_a_program_does_not_wait_for_work_that_it_began() -> None:
+    program = (
+        "import time\nfrom vidsal.runtime.prefetch import begin\n"
+        "begin(lambda: time.sleep(600), name='long')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], timeout=60)
+    assert done.returncode == 0
+
+
+def test_work_that_was_begun_returns_its_result_or_its_error() -> None:
+    result = begin(lambda: threading.current_thread().name, name="work")
+    assert result() == result() == "vidsal-work"
+    failure = begin(lambda: ""[0], name="work")
+    for _ in range(2):
+        with pytest.raises(IndexError):
+            failure()

@@ -2,16 +2,18 @@
 
 import math
 import subprocess
-from contextlib import ExitStack
+import sys
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidsal.media import banner, ffmpeg
 from vidsal.media.retiming import ROUNDING_S
-from vidsal.runtime.prefetch import helper
+from vidsal.runtime.prefetch import begin
 
 # With these arguments ffmpeg reports each corrupt frame in a line of its own.
 REPORT_EACH = ("-v", "repeat+warning")
@@ -96,10 +98,8 @@ class DamageWatch:
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             **ffmpeg.OWN_SESSION,
         )  # fmt: skip
-        self._thread = ExitStack()
-        begin = self._thread.enter_context(helper("damage"))
         assert self._process.stdout is not None
-        self._result = begin(partial(banner.count_corrupt_frames, self._process.stdout))
+        self._result = begin(partial(_count_corrupt, self._process.stdout), name="damage")
 
     def count(self) -> int:
         """Wait until the part was checked; return how many frames of it are corrupt."""
@@ -110,6 +110,14 @@ class DamageWatch:
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
-        self._thread.close()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        # At the end of a program, when an unfinished iterator is closed, no other thread runs.
+        if not sys.is_finalizing():
+            # The count, or an error, is not wanted any more.
+            with suppress(Exception):
+                self._result()
+
+
+def _count_corrupt(pipe: IO[bytes]) -> int:
+    """Read a log to its end, close it, and return how many frames are corrupt."""
+    with pipe:
+        return banner.count_corrupt_frames(pipe)
