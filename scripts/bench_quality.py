@@ -130,7 +130,7 @@ def photo_map(path: Path, number: int, stage: StaticStage, settings: vidsal.Sett
     """Return the static map of a photo; its number sets the noise of its samples."""
     with open_source(path, settings) as source:
         (frame,) = source.frames()
-    rgb = network_picture(frame.rgb, stage, settings.short_side)
+    rgb = network_picture(frame, stage, settings.short_side)
     samples = settings.samples if settings.method != "gradient" else 1
     static: Map = stage.maps(rgb[None], [Request(number, samples)])[0]
     return static

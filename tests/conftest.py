@@ -235,21 +235,21 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # Has a module note, whenever it draws a frame, how many threads OpenCV has.
-ThreadsSeen = Callable[[ModuleType], set[int]]
+ThreadsSeen = Callable[[ModuleType, str], set[int]]
 
 
 @pytest.fixture
 def four_opencv_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadsSeen]:
     """Give OpenCV four threads; the test must leave them."""
 
-    def watch(module: ModuleType) -> set[int]:
-        seen = set()
+    def watch(module: ModuleType, name: str) -> set[int]:
+        seen, real = set(), getattr(module, name)
 
-        def noting(*args: Any) -> Rgb:
+        def noting(*args: Any) -> Any:
             seen.add(cv2.getNumThreads())
-            return draw.draw_saliency(*args)
+            return real(*args)
 
-        monkeypatch.setattr(module, "draw_saliency", noting)
+        monkeypatch.setattr(module, name, noting)
         return seen
 
     before = cv2.getNumThreads()

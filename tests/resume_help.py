@@ -1,9 +1,10 @@
 """Shared by the tests of resumed runs: a fake network, runs that break, comparison of outputs."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,12 @@ from conftest import BrightnessStage
 from PIL import Image
 
 import vidsal
-from vidsal import pipeline
-from vidsal.analyser import draw as draw_picture
+from vidsal import analyser, pipeline
 from vidsal.settings import Settings
 from vidsal.static import models
 from vidsal.static.models import ModelChoice
 from vidsal.types import Map, Request, Rgb, Target
+from vidsal.yuv import Picture
 
 CHECKPOINT = Path("o.mp4.parts")
 
@@ -96,15 +97,17 @@ def broken_drawing(
     monkeypatch: pytest.MonkeyPatch, after: int, error: BaseException | None = None
 ) -> Iterator[None]:
     """Let drawing fail after so many frames."""
-    calls, real = itertools.count(), draw_picture
+    calls = itertools.count()
 
-    def draw(*arguments: Any) -> Rgb:
+    def draw(real: Callable[..., Picture], *arguments: Any) -> Picture:
         if next(calls) == after:
             raise error or RuntimeError("broken")
         return real(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "draw", draw)
+        # In luma and chroma, or in RGB, as the file needs it.
+        for name in ("draw_for_video", "draw_saliency"):
+            patch.setattr(analyser, name, partial(draw, getattr(analyser, name)))
         yield
 
 

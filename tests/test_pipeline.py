@@ -16,11 +16,12 @@ from pipeline_help import decoded_video, names_left, pipeline_settings, table_ro
 
 import vidsal
 from vidsal import analyser, pipeline
-from vidsal.render.draw import draw_saliency
+from vidsal.render.draw import draw_for_video
 from vidsal.render.style import Style
 from vidsal.settings import Settings
 from vidsal.sinks.maps import sixteen_bit
 from vidsal.types import Rgb, Saliency, SourceInfo
+from vidsal.yuv import Picture
 
 # No failure may take longer than this to end a run; most take a tenth of it.
 SOON_S = 5.0
@@ -128,13 +129,13 @@ def test_output_is_the_same_without_threads(
     monkeypatch.setattr(pipeline, "DECODED_FRAMES", 0)
     monkeypatch.setattr(pipeline, "frames_ahead", lambda *_: 0)
     threads = set()
-    real = draw_saliency
+    real = draw_for_video
 
-    def draw(*args: Any) -> Rgb:
+    def draw(*args: Any) -> Picture:
         threads.add(threading.current_thread().name)
         return real(*args)
 
-    monkeypatch.setattr(analyser, "draw_saliency", draw)
+    monkeypatch.setattr(analyser, "draw_for_video", draw)
     vidsal.run(clip, pipeline_settings(output="alone.mp4", table="alone.csv", **options))
     assert threads == {threading.current_thread().name}
     ahead, alone = decoded_video(Path("ahead.mp4")), decoded_video(Path("alone.mp4"))
@@ -146,7 +147,7 @@ def test_output_is_the_same_without_threads(
 def test_opencv_has_half_of_its_threads_during_a_run(
     make_clip: MakeClip, four_opencv_threads: ThreadsSeen
 ) -> None:
-    seen = four_opencv_threads(analyser)
+    seen = four_opencv_threads(analyser, "draw_for_video")
     vidsal.run(make_clip(frames=3), pipeline_settings())
     assert seen == {2}
 
@@ -206,7 +207,8 @@ def test_the_frame_of_a_photo_has_no_time(
         frames.append(saliency.frame)
         return saliency.frame.rgb
 
-    monkeypatch.setattr(analyser, "draw_saliency", draw)
+    for name in ("draw_saliency", "draw_for_video"):
+        monkeypatch.setattr(analyser, name, draw)
     Image.new("RGB", (64, 48)).save(tmp_path / "photo.png")
     vidsal.run(tmp_path / "photo.png", pipeline_settings())
     vidsal.run(make_clip("a.mp4", frames=1), pipeline_settings())

@@ -19,12 +19,13 @@ from pipeline_help import names_left, pipeline_settings
 import vidsal
 from vidsal import analyser, pipeline, sinks, sources
 from vidsal.errors import UsageError, VidsalError
-from vidsal.render.draw import draw_saliency
+from vidsal.render.draw import draw_for_video
 from vidsal.settings import Settings
 from vidsal.sources.video import VideoSource
 from vidsal.static import models
 from vidsal.static.models import ModelChoice
 from vidsal.types import Findings, Frame, Map, Request, Rgb
+from vidsal.yuv import Picture
 
 # No failure may take longer than this to end a run; most take a tenth of it.
 SOON_S = 5.0
@@ -94,7 +95,7 @@ def _break_compute(monkeypatch: pytest.MonkeyPatch, error: BaseException, after:
 
 
 def _break_draw(monkeypatch: pytest.MonkeyPatch, error: BaseException, after: int) -> None:
-    monkeypatch.setattr(analyser, "draw_saliency", _failing(draw_saliency, error, after))
+    monkeypatch.setattr(analyser, "draw_for_video", _failing(draw_for_video, error, after))
 
 
 def _break_sink(monkeypatch: pytest.MonkeyPatch, error: BaseException, after: int) -> None:
@@ -252,14 +253,14 @@ def test_an_output_in_the_way_is_found_before_the_network_is_loaded(
 def test_ctrl_c_on_a_file_removes_what_was_begun(
     make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, calls = draw_saliency, itertools.count()
+    real, calls = draw_for_video, itertools.count()
 
-    def draw(*args: Any) -> Rgb:
+    def draw(*args: Any) -> Picture:
         if next(calls) == 10:
             os.kill(os.getpid(), signal.SIGINT)
         return real(*args)
 
-    monkeypatch.setattr(analyser, "draw_saliency", draw)
+    monkeypatch.setattr(analyser, "draw_for_video", draw)
     with pytest.raises(KeyboardInterrupt):
         vidsal.run(make_clip(frames=400), pipeline_settings(table=Path("t.csv"), maps=Path("maps")))
     assert names_left() == []

@@ -18,11 +18,11 @@ from pipeline_help import decoded_video, names_left, pipeline_settings, table_ro
 
 import vidsal
 from vidsal import analyser
-from vidsal.render.draw import draw_saliency
+from vidsal.render.draw import draw_for_video
 from vidsal.runtime import interrupts
 from vidsal.sources.capture import CameraCapture
 from vidsal.sources.live import LiveSource
-from vidsal.types import Rgb
+from vidsal.yuv import Picture
 
 # No failure may take longer than this to end a run; most take a tenth of it.
 SOON_S = 5.0
@@ -131,15 +131,15 @@ def test_ctrl_c_on_a_camera_is_the_end_of_a_recording_that_is_kept(plug_in: Plug
 def test_a_later_ctrl_c_is_an_interrupt(plug_in: PlugIn, monkeypatch: pytest.MonkeyPatch) -> None:
     plug_in(FakeCamera(10_000))
     monkeypatch.setattr(interrupts, "_REPEAT_S", 0.2)
-    real, calls = draw_saliency, itertools.count()
+    real, calls = draw_for_video, itertools.count()
 
-    def draw(*args: Any) -> Rgb:
+    def draw(*args: Any) -> Picture:
         if next(calls) in (3, 4):
             _interrupt()
             time.sleep(0.3)
         return real(*args)
 
-    monkeypatch.setattr(analyser, "draw_saliency", draw)
+    monkeypatch.setattr(analyser, "draw_for_video", draw)
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         vidsal.run(0, pipeline_settings())

@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 from vidsal import image_ops
 from vidsal.errors import UsageError, option
 from vidsal.render import notebook
-from vidsal.render.draw import draw_saliency
+from vidsal.render.draw import draw_for_video, draw_saliency
 from vidsal.render.style import Style
 from vidsal.runtime.prefetch import prefetch
 from vidsal.runtime.profiling import Stages
@@ -27,6 +27,7 @@ from vidsal.sources.reader import VideoReader
 from vidsal.sources.resolve import Pictures, SourceLike, SourceName, one_source, parse_source
 from vidsal.static.models import Network
 from vidsal.types import Findings, Rgb, Saliency, SourceInfo, StaticStage
+from vidsal.yuv import Picture
 
 T = TypeVar("T")
 
@@ -461,3 +462,18 @@ def draw(saliency: Saliency, settings: Settings | None = None) -> Rgb:
             "draws arrays"
         )
     return draw_saliency(saliency, Style.of(settings_of(settings)))
+
+
+def drawing(settings: Settings, *, in_yuv: bool) -> Callable[[Saliency], Picture]:
+    """Return the function that draws the pictures of an output.
+
+    Parameters
+    ----------
+    settings : Settings
+    in_yuv : bool
+        Whether they are encoded from luma and chroma, so that they need not be drawn in RGB.
+    """
+    style = Style.of(settings)
+    if in_yuv:
+        return lambda saliency: draw_for_video(saliency, style)
+    return lambda saliency: draw_saliency(saliency, style)

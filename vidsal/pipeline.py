@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from vidsal.analyser import (
     DECODED_FRAMES,
-    draw,
+    drawing,
     frames_ahead,
     name_of,
     source_opener,
@@ -276,6 +276,7 @@ class _Done(NamedTuple):
 def _write(job: _Job, progress: Progress) -> _Done:
     """Write all outputs, or none."""
     flicker, count, stages = Flicker(), 0, job.stages
+    draw = drawing(job.settings, in_yuv=codecs.takes_yuv(job.output, job.settings))
     static = job.network.stage
     ahead = frames_ahead(job.info, job.settings.working_width, job.settings.batch)
     with (
@@ -288,7 +289,7 @@ def _write(job: _Job, progress: Progress) -> _Done:
         ):
             waited = stages.items("wait for maps", results)
             for saliency in progress(waited, job.info.frame_count_hint):
-                picture = stages.calls("draw", draw, saliency, job.settings)
+                picture = stages.calls("draw", draw, saliency)
                 stages.calls("encode", sinks.write, saliency, picture)
                 flicker.after(saliency.fused_high, is_cut=saliency.is_cut)
                 count += 1
@@ -313,6 +314,7 @@ def _write_in_segments(job: _Job, progress: Progress) -> _Done:
     with open_segments(info, job.settings, job.output, fingerprint) as segments:
         if segments.is_over:
             return _Done(segments.frames, 0, segments.flicker_mean)
+        draw = drawing(job.settings, in_yuv=codecs.takes_yuv(job.output, job.settings))
         static, done = job.network.stage, segments.frames
         segments.class_names = static.names if static else ()
         pickled = segments.stream_state
@@ -326,7 +328,7 @@ def _write_in_segments(job: _Job, progress: Progress) -> _Done:
                 waited = stages.items("wait for maps", results)
                 hint = info.frame_count_hint
                 for saliency, pickled in progress(waited, max(0, hint - done) if hint else None):
-                    picture = stages.calls("draw", draw, saliency, job.settings)
+                    picture = stages.calls("draw", draw, saliency)
                     stages.calls("encode", segments.write, saliency, picture, pickled)
         check_count(job.source, segments.frames)
     return _Done(segments.frames, segments.frames - done, segments.flicker_mean)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from vidsal import image_ops
-from vidsal.analyser import ANALYSED_FRAMES, DECODED_FRAMES, draw
+from vidsal.analyser import ANALYSED_FRAMES, DECODED_FRAMES, drawing
 from vidsal.errors import UsageError, option
 from vidsal.media import codecs
 from vidsal.motion.compensated import still
@@ -118,6 +118,7 @@ def _write_pictures(
     with stored_source(opened, settings, source) as (part, pictures):
         info = part.info
         output = claim_outputs(info, settings)
+        draw = drawing(settings, in_yuv=codecs.takes_yuv(output, settings))
         count, written = 0, 0
         with (
             open_sinks(info, settings, output) as sinks,
@@ -129,7 +130,7 @@ def _write_pictures(
                     break
                 count += 1
                 if saliency.frame.time_s >= begin_s:
-                    sinks.write(saliency, draw(saliency, settings))
+                    sinks.write(saliency, draw(saliency))
                     written += 1
             else:
                 # This check comes before the outputs get their final names.
@@ -226,7 +227,7 @@ def _static_maps(store: Store, frames: Iterable[Frame]) -> Iterator[StaticMap]:
     for frame, found in with_stored(store, frames, without=("fused",)):
         # During a flash the scene stays that of the frame before it.
         if scene is None or found.event != "flash":
-            scene = image_ops.shrink(frame.rgb, size)
+            scene = frame.resized(size, image_ops.shrink)
         movement = dataclasses.replace(still(size), camera=found.camera)
         event = cast(SceneEvent, found.event)
         motion = FrameMotion(frame, scene, movement, found.speed, event)

@@ -5,10 +5,19 @@ where it happens and not a wrong picture later. Their repr shows shapes, not pix
 (height, width), points (row, column), frame numbers start at 0.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Literal,
+    NamedTuple,
+    Protocol,
+    Self,
+    runtime_checkable,
+)
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,8 +46,31 @@ def _brief(self: Any) -> str:
             return f"{value.dtype}{list(value.shape)}"
         return repr(value)
 
-    values = ", ".join(f"{f.name}={show(getattr(self, f.name))}" for f in fields(self))
+    shown = [f.name for f in fields(self) if f.repr]
+    values = ", ".join(f"{name}={show(getattr(self, name))}" for name in shown)
     return f"{type(self).__name__}({values})"
+
+
+class LumaChroma(Protocol):
+    """A picture in luma and chroma; `vidsal.yuv.Yuv420` is one."""
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Height and width."""
+
+    def to_rgb(self) -> Rgb:
+        """Return the picture in RGB, (H, W, 3) uint8."""
+
+    def resized(self, size: tuple[int, int], resize: Callable[[Rgb, tuple[int, int]], Rgb]) -> Rgb:
+        """Return the picture in RGB at another size.
+
+        Parameters
+        ----------
+        size : (int, int)
+            Height and width.
+        resize : callable
+            Returns an array at a size.
+        """
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -48,7 +80,8 @@ class Frame:
     Attributes
     ----------
     rgb : (H, W, 3) uint8 array
-        0..255 sRGB, red first, contiguous; never written to after creation.
+        0..255 sRGB, red first, contiguous; never written to after creation. That of a frame in
+        luma and chroma is computed when it is first asked for.
     index : int
         0-based number in decode order.
     time_s : float
@@ -56,15 +89,65 @@ class Frame:
         be decoded.
     has_time : bool
         Whether the source has a time axis; a photo has none, and its ``time_s`` is 0.
+    yuv : LumaChroma or None
+        The picture as it was decoded; ``None`` if that was RGB.
     """
 
     rgb: Rgb
     index: int
     time_s: float
     has_time: bool = True
+    yuv: LumaChroma | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         _check("Frame.rgb", self.rgb, 3, np.uint8, last=3)
+
+    @classmethod
+    def of_yuv(cls, picture: LumaChroma, index: int, time_s: float) -> Self:
+        """Return a frame of a picture in luma and chroma.
+
+        Parameters
+        ----------
+        picture : LumaChroma
+        index : int
+        time_s : float
+        """
+        frame = cls.__new__(cls)
+        values = {"yuv": picture, "index": index, "time_s": time_s, "has_time": True}
+        for name, value in values.items():
+            object.__setattr__(frame, name, value)
+        return frame
+
+    if not TYPE_CHECKING:  # Else any name would be an attribute to the type checker.
+
+        def __getattr__(self, name: str) -> Any:
+            """Compute ``rgb``, which is the only attribute that may be missing."""
+            if name != "rgb":
+                raise AttributeError(name)
+            rgb = self.yuv.to_rgb()
+            object.__setattr__(self, "rgb", rgb)
+            return rgb
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Height and width of the picture."""
+        return (self.rgb.shape[0], self.rgb.shape[1]) if self.yuv is None else self.yuv.size_px
+
+    def resized(self, size: tuple[int, int], resize: Callable[[Rgb, tuple[int, int]], Rgb]) -> Rgb:
+        """Return the picture in RGB at another size, (height, width, 3) uint8.
+
+        Parameters
+        ----------
+        size : (int, int)
+            Height and width.
+        resize : callable
+            Returns an array at a size, such as `vidsal.image_ops.shrink`.
+        """
+        # Never from `rgb` if there is `yuv`: the results differ by a level, in saturated colours by
+        # more, and must not depend on what was asked for before.
+        if self.yuv is not None:
+            return self.yuv.resized(size, resize)
+        return resize(self.rgb, size)
 
     __repr__ = _brief
 
@@ -532,7 +615,7 @@ class Saliency:
                 _check(f"Saliency.{name}", value, 2, np.float32)
 
     def __repr__(self) -> str:
-        height, width = self.frame.rgb.shape[:2]
+        height, width = self.frame.size_px
         parts = [f"frame {self.frame.index}"]
         if self.frame.has_time:
             parts.append(f"{self.frame.time_s:.2f} s")

@@ -156,7 +156,7 @@ def test_threads_analyse_each_frame_where_that_is_fast_enough() -> None:
 def test_opencv_has_half_of_its_threads_during_a_live_run(
     simulation: Simulation, four_opencv_threads: ThreadsSeen
 ) -> None:
-    seen = four_opencv_threads(session)
+    seen = four_opencv_threads(session, "draw_saliency")
     simulation.live(simulation.capture(5), BrightnessStage())
     assert seen == {2}
 

@@ -30,7 +30,7 @@ import itertools, os, shutil, signal, sys, zipfile
 from fractions import Fraction
 from pathlib import Path
 import zarr
-from vidsal import cli, pipeline
+from vidsal import analyser, cli, pipeline
 from vidsal.store import joining
 
 pipeline._SEGMENT_S = Fraction(20, 25)
@@ -64,7 +64,7 @@ def is_kind(kind):
     return lambda path, *_: str(path).endswith(kind)
 
 if place == "draw":
-    pipeline.draw = killing(pipeline.draw)
+    analyser.draw_for_video = killing(analyser.draw_for_video)
 elif place == "append":
     zarr.Array.append = killing(zarr.Array.append, half=half_a_block)
 elif place == "join":

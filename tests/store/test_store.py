@@ -19,6 +19,7 @@ from store_help import assert_alike, exit_code, names_here, settings_of, store_o
 
 import vidsal
 from vidsal.errors import UsageError, VidsalError
+from vidsal.render.draw import draw_saliency
 from vidsal.rendering import render_store
 from vidsal.settings import Settings
 from vidsal.sinks.kept import saved_settings
@@ -190,14 +191,14 @@ def test_nothing_is_left_of_a_run_that_fails(
 ) -> None:
     clip, drawn = make_clip(frames=40), []
 
-    def failing(saliency: Any, settings: Any) -> Any:
+    def failing(saliency: Any, style: Any) -> Any:
         # The first chunk is written by then.
         if saliency.frame.index == 35:
             raise RuntimeError
         drawn.append(saliency)
-        return vidsal.draw(saliency, settings)
+        return draw_saliency(saliency, style)
 
-    monkeypatch.setattr("vidsal.pipeline.draw", failing)
+    monkeypatch.setattr("vidsal.analyser.draw_saliency", failing)
     with pytest.raises(RuntimeError):
         vidsal.run(clip, settings_of())
     assert len(drawn) == 35 and list(Path().iterdir()) == []

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsal import image_ops
-from vidsal.analyser import ANALYSED_FRAMES, DECODED_FRAMES, draw, stream_of
+from vidsal.analyser import ANALYSED_FRAMES, DECODED_FRAMES, drawing, stream_of
 from vidsal.batches.schedule import Part, PartDone
 from vidsal.errors import UsageError, option
 from vidsal.media import codecs, probe
@@ -178,9 +178,8 @@ def _events(
     detector, before = SceneDetector(), None
     with open_source(path, part) as source:
         for frame in source.frames():
-            height, width = frame.rgb.shape[:2]
-            size = image_ops.working_size(height, width, settings.working_width)
-            now = frame, histogram(image_ops.shrink(frame.rgb, size))
+            size = image_ops.working_size(*frame.size_px, settings.working_width)
+            now = frame, histogram(frame.resized(size, image_ops.shrink))
             if before is not None:
                 last, colours = before
                 yield last.index, detector.event(colours, now[1], last.time_s)
@@ -290,13 +289,14 @@ def write_part(
         assert info.fps is not None
         fps = codecs.rate_of(settings.output, info.fps)
         encoder = VideoEncoder(folder / f"video{suffix}", fps, silent_options)
+        draw = drawing(settings, in_yuv=codecs.takes_yuv(settings.output, settings))
         # Parts have no stores.
         segment = OpenSegment(folder, encoder, info, settings, {})
         try:
             with _analysed(opened, settings, network) as results:
                 written = _AfterWarmUp(results, part.begin_s)
                 for saliency in counted(written):
-                    segment.write(saliency, draw(saliency, settings))
+                    segment.write(saliency, draw(saliency))
                     frames += 1
             pictures = segment.finish(written.rest_of(info))
         except BaseException as error:

@@ -127,7 +127,7 @@ def faithfulness(
             if way.side_px is not None:
                 square = image_ops.shrink(frame.rgb, (way.side_px, way.side_px))
                 frame = dataclasses.replace(frame, rgb=square)
-            rgb = network_picture(frame.rgb, trained, settings.short_side)
+            rgb = network_picture(frame, trained, settings.short_side)
             ours = _static_map(frame, trained, settings, rgb.shape)
             others = {
                 share: _static_map(frame, network, settings, rgb.shape)

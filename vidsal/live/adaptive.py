@@ -96,7 +96,7 @@ class Adaptive:
         static = self._current[1]
         if static is None:
             return
-        scene = _natural(self._info.height_px, self._info.width_px)
+        scene = Frame(_natural(self._info.height_px, self._info.width_px), 0, 0.0)
         request = Request(0, 1, 0 if static.target.is_locked else None)
         # Twice: a network that tries which arithmetic is quicker decides within the first round.
         for size in self._sizes * 2:

@@ -431,6 +431,21 @@ def has_wide_gamut(line: str) -> bool:
     return color_tags(line).get("color_primaries", "unknown") not in _NARROW_PRIMARIES
 
 
+def is_bt709_yuv420(line: str, *, is_implied: bool) -> bool:
+    """Return whether a stream has 8-bit YUV 4:2:0 pictures in limited range, by the BT.709 matrix.
+
+    Parameters
+    ----------
+    line : str
+        Description of a video stream, as in ffmpeg's banner.
+    is_implied : bool
+        Whether the matrix is BT.709 if the stream does not name it.
+    """
+    pixels, tags = _pixel_format(line)[0], color_tags(line)
+    matrix = tags.get("colorspace", "bt709" if is_implied else "unknown")
+    return pixels == "yuv420p" and tags.get("range", "tv") == "tv" and matrix == "bt709"
+
+
 def missing_hdr_tags(line: str) -> tuple[str, ...]:
     """Return which color tags an HDR stream lacks.
 

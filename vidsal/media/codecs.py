@@ -281,14 +281,40 @@ def require_encoder(path: Path, codec: str | None) -> None:
 def input_pixel_format(codec: str) -> str:
     """Return the pixel format of the raw frames that ffmpeg gets: "rgb24" or "yuv420p".
 
-    "yuv420p" is BT.709 in limited range, see `vidsal.media.color.yuv420`. Codecs that keep more
+    "yuv420p" is BT.709 in limited range, see `vidsal.yuv.Yuv420`. Codecs that keep more
     than 4:2:0 get RGB.
     """
     return "rgb24" if codec in ("prores", "ffv1") else "yuv420p"
 
 
+def takes_yuv(path: Path, options: OutputOptions) -> bool:
+    """Return whether pictures of an output are encoded from luma and chroma.
+
+    Parameters
+    ----------
+    path : Path
+        A video, or a picture, which is not.
+    options : OutputOptions or Settings
+        ``codec``.
+
+    Raises
+    ------
+    UsageError
+        If the container does not support the codec.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        return False
+    suffix, chosen = intermediate(path, options)
+    return input_pixel_format(codec_of(path.with_suffix(suffix), chosen.codec)) == "yuv420p"
+
+
 def encoder_args(
-    size: tuple[int, int], fps: Fraction, path: Path, options: OutputOptions
+    size: tuple[int, int],
+    fps: Fraction,
+    path: Path,
+    options: OutputOptions,
+    *,
+    is_left: bool = False,
 ) -> list[str]:
     """Return ffmpeg's arguments to encode raw frames from stdin to a video without audio.
 
@@ -304,6 +330,8 @@ def encoder_args(
         File to write; for a GIF its intermediate file, see `intermediate`.
     options : OutputOptions or Settings
         ``codec``, ``quality`` and ``hardware``.
+    is_left : bool
+        See `vidsal.yuv.Yuv420`; without effect on RGB.
 
     Raises
     ------
@@ -325,12 +353,12 @@ def encoder_args(
     return [
         "-f", "rawvideo", "-pix_fmt", input_pixel_format(codec), "-s", f"{width}x{height}",
         "-r", str(fps), "-i", "pipe:0",
-        *_video_args(encoder, codec, options.quality),
+        *_video_args(encoder, codec, options.quality, is_left=is_left),
         *container_args(path, codec, fps), ffmpeg.file_url(path),
     ]  # fmt: skip
 
 
-def _video_args(encoder: _Encoder, codec: str, quality: int) -> list[str]:
+def _video_args(encoder: _Encoder, codec: str, quality: int, *, is_left: bool = False) -> list[str]:
     """Return the arguments that convert, tag and encode frames."""
     args = ["-c:v", encoder.name, *encoder.quality_args(quality)]
     if encoder.pixel_format == "bgr0":
@@ -343,7 +371,7 @@ def _video_args(encoder: _Encoder, codec: str, quality: int) -> list[str]:
         filters.append("scale=in_range=pc:out_range=tv:out_color_matrix=bt709")
     else:
         # Without this tag players assume that chroma samples lie on the left of 2 x 2 pixels.
-        args += ["-chroma_sample_location", "center"]
+        args += ["-chroma_sample_location", "left" if is_left else "center"]
     filters += [f"format={'nv12' if is_on_card else encoder.pixel_format}", tags]
     if is_on_card:
         filters.append("hwupload")

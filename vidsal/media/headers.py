@@ -38,6 +38,22 @@ def allows_fields(headers: str) -> bool:
     return re.search(pattern, headers, re.MULTILINE) is not None
 
 
+def has_left_chroma(headers: str) -> bool:
+    """Return whether chroma samples lie on the left of 2 x 2 pixels, as they do by default.
+
+    Parameters
+    ----------
+    headers : str
+        Output of the bitstream filter ``trace_headers`` for H.264 or HEVC; empty for other codecs.
+
+    References
+    ----------
+    ITU-T H.264, figure E-1; ITU-T H.265, figure E.1.
+    """
+    places = re.findall(r"\bchroma_sample_loc_type_top_field .*= (\d)$", headers, re.MULTILINE)
+    return set(places) <= {"0"}
+
+
 def coded_fps(headers: str) -> Fraction | None:
     """Return the frame rate that headers state, in frames per second.
 

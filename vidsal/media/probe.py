@@ -95,6 +95,9 @@ class VideoStream:
         Whether ffmpeg repairs them without reading the audio stream.
     has_wide_gamut : bool
         Whether the primaries are wider than those of BT.709 and BT.601, such as BT.2020.
+    is_bt709_yuv420 : bool
+        Whether the pictures are 8-bit YUV 4:2:0 in limited range by the BT.709 matrix, named or
+        implied.
     """
 
     codec: str
@@ -119,6 +122,7 @@ class VideoStream:
     hidden_s: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     shown_from_s: float = -math.inf
     has_wide_gamut: bool = False
+    is_bt709_yuv420: bool = False
 
     @property
     def frames(self) -> int:
@@ -389,6 +393,7 @@ def _video_stream(
     tick_s, claimed = Fraction(header["tb"]), banner.claimed_fps(line)
     timing = _timing(stream, tick_s, USUAL_FPS if claimed is None else snap_rate(claimed))
     last_s = _last_duration_s(timing, tick_s, audio_end_s)
+    is_untagged = lacks_matrix(coded_px, header["codec_id"], line)
     return VideoStream(
         codec=header["codec_id"],
         coded_px=coded_px,
@@ -396,7 +401,7 @@ def _video_stream(
         sample_aspect=banner.sample_aspect(header.get("sar", "")),
         is_hdr=banner.is_hdr(line),
         missing_hdr_tags=banner.missing_hdr_tags(line),
-        lacks_matrix=lacks_matrix(coded_px, header["codec_id"], line),
+        lacks_matrix=is_untagged,
         is_interlaced=banner.is_interlaced(line),
         times_s=timing.ticks * float(tick_s),
         has_times=timing.are_given,
@@ -409,6 +414,7 @@ def _video_stream(
         has_leap=timing.has_leap,
         hidden_s=np.sort(np.array(stream.hidden_ticks)) * float(tick_s),
         has_wide_gamut=banner.has_wide_gamut(line),
+        is_bt709_yuv420=banner.is_bt709_yuv420(line, is_implied=is_untagged),
     )
 
 

@@ -153,7 +153,7 @@ class ComparisonPicture:
         (H2, W2, 3) uint8 array
             RGB with even sides.
         """
-        rgb = shrink(compared.frame.rgb, self._panel)
+        rgb = compared.frame.resized(self._panel, shrink)
         style, panels = self._style, []
         for name, values, peak in zip(self._names, compared.maps, compared.peaks, strict=True):
             picture = laid_over(

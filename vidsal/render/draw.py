@@ -8,13 +8,15 @@ import numpy as np
 
 from vidsal.image_ops import even, panel_size, shrink
 from vidsal.motion.camera import camera_flow
-from vidsal.render.overlay import colours, laid_over, map_picture, part_picture
+from vidsal.render.canvas import AnyPicture, drawing_on, empty_like, paste
+from vidsal.render.overlay import blend_yuv, colours, laid_over, map_picture, part_picture
 from vidsal.render.style import Style
 from vidsal.render.text import line_px, shortened, width_px, write
 from vidsal.runtime.opencv import cv2
 from vidsal.saliency.regions import Box, boxes
 from vidsal.settings import PANELS
-from vidsal.types import Prediction, Rgb, Saliency
+from vidsal.types import Frame, Prediction, Rgb, Saliency
+from vidsal.yuv import Picture, Yuv420
 
 # Height of a caption as a share of the picture's shorter side, and the smallest legible height.
 _TEXT = 1 / 26
@@ -49,7 +51,7 @@ def draw_saliency(saliency: Saliency, style: Style) -> Rgb:
         RGB with even sides, as video codecs need them: an odd side gains one pixel, a copy of
         the last one.
     """
-    rgb = _panel_size(saliency.frame.rgb, style)
+    rgb = _panel_picture(saliency.frame, style)
     result = _fused_picture(rgb, saliency, style)
     if style.layout in ("overlay", "map"):
         return even(result)
@@ -72,11 +74,44 @@ def draw_saliency(saliency: Saliency, style: Style) -> Rgb:
     return even(grid(panels, PANELS[style.layout][1], annotate=style.annotate))
 
 
-def _panel_size(rgb: Rgb, style: Style) -> Rgb:
-    """Return a picture at the size of its panel."""
-    size = rgb.shape[0], rgb.shape[1]
-    panel = panel_size(size, PANELS[style.layout][1], style.width)
-    return rgb if panel == size else shrink(rgb, panel)
+def draw_for_video(saliency: Saliency, style: Style) -> Picture:
+    """Return the picture of one frame in luma and chroma, if it can be drawn so.
+
+    An overlay in colours can, alone or beside the input. It is the picture of `draw_saliency` but
+    for rounding, and for what 4:2:0 loses at the edges of letters.
+
+    Parameters
+    ----------
+    saliency : Saliency
+    style : Style
+
+    Returns
+    -------
+    Yuv420, or (H2, W2, 3) uint8 array
+        With even sides.
+    """
+    if not _fits_yuv(saliency.frame.size_px, style):
+        return draw_saliency(saliency, style)
+    decoded = saliency.frame.yuv
+    picture = decoded if isinstance(decoded, Yuv420) else Yuv420.of(saliency.frame.rgb)
+    result = blend_yuv(picture, saliency.fused, colormap=style.colormap, alpha=style.alpha)
+    _mark(result, saliency, style)
+    if style.layout == "overlay":
+        return result
+    return grid([("input", picture), ("overlay", result)], 2, annotate=style.annotate)
+
+
+def _fits_yuv(size: tuple[int, int], style: Style) -> bool:
+    """Return whether a picture of a size can be drawn in luma and chroma."""
+    is_layout = style.layout in ("overlay", "side-by-side") and style.view == "heat"
+    is_scaled = panel_size(size, PANELS[style.layout][1], style.width) != size
+    return is_layout and not is_scaled and all(side % 2 == 0 for side in size)
+
+
+def _panel_picture(frame: Frame, style: Style) -> Rgb:
+    """Return the picture of a frame at the size of its panel."""
+    panel = panel_size(frame.size_px, PANELS[style.layout][1], style.width)
+    return frame.rgb if panel == frame.size_px else frame.resized(panel, shrink)
 
 
 def _fused_picture(rgb: Rgb, saliency: Saliency, style: Style) -> Rgb:
@@ -87,12 +122,17 @@ def _fused_picture(rgb: Rgb, saliency: Saliency, style: Style) -> Rgb:
         result = laid_over(
             rgb, saliency.fused, view=style.view, colormap=style.colormap, alpha=style.alpha
         )
-    regions = boxes(saliency.fused, style.boxes) if style.boxes else []
-    if style.annotate and has_room(rgb):
-        _annotate(result, saliency, style, regions)
-    else:
-        _draw_boxes(result, regions)
+    _mark(result, saliency, style)
     return result
+
+
+def _mark(picture: Picture, saliency: Saliency, style: Style) -> None:
+    """Draw boxes and captions into the panel of the fused map."""
+    regions = boxes(saliency.fused, style.boxes) if style.boxes else []
+    if style.annotate and has_room(picture):
+        _annotate(picture, saliency, style, regions)
+    else:
+        _draw_boxes(picture, regions)
 
 
 def static_label(saliency: Saliency) -> str:
@@ -168,13 +208,13 @@ def full_grid(panels: int, size: tuple[int, int]) -> tuple[int, int]:
     return min(shapes, key=lambda shape: abs(math.log(aspect * shape[1] / shape[0] / _SCREEN)))
 
 
-def grid(panels: Sequence[tuple[str, Rgb]], columns: int, *, annotate: bool) -> Rgb:
+def grid(panels: Sequence[tuple[str, AnyPicture]], columns: int, *, annotate: bool) -> AnyPicture:
     """Return labelled panels of one size in full rows.
 
     Parameters
     ----------
-    panels : sequence of (str, (H, W, 3) uint8 array)
-        Labels and pictures, row by row.
+    panels : sequence of (str, picture)
+        Labels and pictures, row by row: all (H, W, 3) uint8 arrays, or all Yuv420.
     columns : int
         Number of panels in a row; it divides the number of panels.
     annotate : bool
@@ -182,29 +222,33 @@ def grid(panels: Sequence[tuple[str, Rgb]], columns: int, *, annotate: bool) -> 
 
     Returns
     -------
-    (H * rows, W * columns, 3) uint8 array
+    (H * rows, W * columns, 3) uint8 array, or Yuv420
         Black lines part the panels.
     """
     height, width = panels[0][1].shape[:2]
-    result = np.empty((height * (len(panels) // columns), width * columns, 3), np.uint8)
+    result = empty_like(panels[0][1], (height * (len(panels) // columns), width * columns))
     for n, (label, panel) in enumerate(panels):
         top, left = height * (n // columns), width * (n % columns)
-        cell = result[top : top + height, left : left + width]
-        cell[:] = panel
-        if annotate and has_room(cell):
-            size = text_px(cell)
-            write(cell, label, size, left=size // 2, top=size // 3, room=width - size)
+        paste(panel, result, (top, left))
+        if annotate and has_room(panel):
+            text = text_px(panel)
+            write(
+                result, label, text, left=left + text // 2, top=top + text // 3, room=width - text
+            )
     _draw_gutters(result, height, width)
     return result
 
 
-def _draw_gutters(grid: Rgb, height: int, width: int) -> None:
+def _draw_gutters(grid: Picture, height: int, width: int) -> None:
     """Draw a black line where panels meet: pictures that share a colour would run together."""
     half = max(1, round(min(height, width) / 480))
-    for top in range(height, grid.shape[0], height):
-        grid[top - half : top + half] = 0
-    for left in range(width, grid.shape[1], width):
-        grid[:, left - half : left + half] = 0
+    high, wide = grid.shape[:2]
+    for top in range(height, high, height):
+        with drawing_on(grid, slice(top - half, top + half), slice(0, wide)) as line:
+            line[:] = 0
+    for left in range(width, wide, width):
+        with drawing_on(grid, slice(0, high), slice(left - half, left + half)) as line:
+            line[:] = 0
 
 
 class _Place(NamedTuple):
@@ -215,12 +259,12 @@ class _Place(NamedTuple):
     taken_px: int
 
     @classmethod
-    def of(cls, picture: Rgb, corner: str, style: Style) -> "_Place":
+    def of(cls, picture: Picture, corner: str, style: Style) -> "_Place":
         """Return the place in a panel; the labels of panels, and a live status, are at the top."""
         lines = (PANELS[style.layout] != (1, 1)) + style.has_status
         return cls(corner.startswith("top"), corner.endswith("right"), lines * 2 * text_px(picture))
 
-    def write(self, picture: Rgb, text: str, size: int, *, inset: int, offset: int) -> None:
+    def write(self, picture: Picture, text: str, size: int, *, inset: int, offset: int) -> None:
         """Write a line, so many pixels from the upper or lower side and from the left or right."""
         height, width = picture.shape[:2]
         left = max(0, width - inset - width_px(text, size)) if self.is_right else inset
@@ -230,7 +274,7 @@ class _Place(NamedTuple):
             write(picture, text, size, left=left, bottom=height - offset)
 
 
-def _annotate(picture: Rgb, saliency: Saliency, style: Style, regions: list[Box]) -> None:
+def _annotate(picture: Picture, saliency: Saliency, style: Style, regions: list[Box]) -> None:
     """Draw boxes, colour bar and marker, and write class, time and model into the picture."""
     size, prediction = text_px(picture), saliency.prediction
     place = _Place.of(picture, saliency.caption_corner, style)
@@ -238,10 +282,13 @@ def _annotate(picture: Rgb, saliency: Saliency, style: Style, regions: list[Box]
     # The colours of lines are brighter than those of the map, and "reveal" has none.
     if style.view == "heat" or style.layout == "map":
         rows, columns = _bar_span(picture, size, place)
-        behind = picture[rows, columns].copy()
+        with drawing_on(picture, rows, columns) as cell:
+            behind = cell.copy()
         _draw_boxes(picture, regions)
-        picture[rows, columns] = behind
-        _fill_colour_bar(picture[rows, columns], size, colours(style.colormap))
+        with drawing_on(picture, rows, columns) as cell:
+            # Lines of boxes would run into the labels.
+            cell[:] = behind
+            _fill_colour_bar(cell, size, colours(style.colormap))
         room -= behind.shape[1] + size // 2
         bar_reach = size // 2 + behind.shape[0]
     else:
@@ -285,7 +332,7 @@ def _details(prediction: Prediction | None, style: Style) -> list[str]:
 
 
 def _write_second_line(
-    picture: Rgb, time: str, details: list[str], place: _Place, room: int
+    picture: Picture, time: str, details: list[str], place: _Place, room: int
 ) -> int:
     """Write time and details; return the height of the line, 0 if nothing fits."""
     size = text_px(picture)
@@ -329,22 +376,22 @@ def time_code(time_s: float) -> str:
     return f"{hours}:{minutes:02d}:{clock}" if hours else f"{minutes}:{clock}"
 
 
-def has_room(picture: Rgb) -> bool:
+def has_room(picture: Picture) -> bool:
     """Return whether a picture is large enough for text.
 
     Parameters
     ----------
-    picture : (H, W, 3) uint8 array
+    picture : (H, W, 3) uint8 array, or Yuv420
     """
     return bool(min(picture.shape[:2]) >= _ANNOTATED_PX)
 
 
-def text_px(picture: Rgb) -> int:
+def text_px(picture: Picture) -> int:
     """Return the height of the letters of a caption, in pixels.
 
     Parameters
     ----------
-    picture : (H, W, 3) uint8 array
+    picture : (H, W, 3) uint8 array, or Yuv420
         A panel.
     """
     return max(_TEXT_PX, round(int(min(picture.shape[:2])) * _TEXT))
@@ -365,33 +412,52 @@ def _bar_label_px(size: int) -> int:
     return max(_TEXT_PX - 2, round(size * 0.7))
 
 
-def draw_marker(picture: Rgb, point: tuple[float, float]) -> None:
+def draw_marker(picture: Picture, point: tuple[float, float]) -> None:
     """Draw a ring around a point, white in black, to be visible on any background.
 
     Parameters
     ----------
-    picture : (H, W, 3) uint8 array
+    picture : (H, W, 3) uint8 array, or Yuv420
         It is changed.
     point : (float, float)
         Row and column as shares of the sides.
     """
     height, width = picture.shape[:2]
-    centre = int(point[1] * width), int(point[0] * height)
+    row, column = int(point[0] * height), int(point[1] * width)
     radius = max(5, round(min(height, width) / 40))
     line = max(1, radius // 5)
-    cv2.circle(picture, centre, radius, (0, 0, 0), 3 * line, cv2.LINE_AA)
-    cv2.circle(picture, centre, radius, (255, 255, 255), line, cv2.LINE_AA)
+    # A line and its soft edge.
+    reach = radius + 2 * line + 2
+    rows, columns = _around(row, row, reach), _around(column, column, reach)
+    with drawing_on(picture, rows, columns) as part:
+        centre = column - columns.start, row - rows.start
+        cv2.circle(part, centre, radius, (0, 0, 0), 3 * line, cv2.LINE_AA)
+        cv2.circle(part, centre, radius, (255, 255, 255), line, cv2.LINE_AA)
 
 
-def _draw_boxes(picture: Rgb, regions: list[Box]) -> None:
+def _draw_boxes(picture: Picture, regions: list[Box]) -> None:
     """Draw a frame around each region, white in black, to be visible on any background."""
     height, width = picture.shape[:2]
     line = max(1, round(min(height, width) / 240))
+    reach = 2 * line
     for box in regions:
-        first = int(box.left * width), int(box.top * height)
-        last = int(box.right * width) - 1, int(box.bottom * height) - 1
-        cv2.rectangle(picture, first, last, (0, 0, 0), 3 * line)
-        cv2.rectangle(picture, first, last, (255, 255, 255), line)
+        left, top = int(box.left * width), int(box.top * height)
+        right, bottom = int(box.right * width) - 1, int(box.bottom * height) - 1
+        rows, columns = _around(top, bottom, reach), _around(left, right, reach)
+        # One side at a time: what is inside the box stays as it is.
+        sides = [(_around(row, row, reach), columns) for row in (top, bottom)]
+        sides += [(rows, _around(column, column, reach)) for column in (left, right)]
+        for side in sides:
+            with drawing_on(picture, *side) as part:
+                first = left - side[1].start, top - side[0].start
+                last = right - side[1].start, bottom - side[0].start
+                cv2.rectangle(part, first, last, (0, 0, 0), 3 * line)
+                cv2.rectangle(part, first, last, (255, 255, 255), line)
+
+
+def _around(first: int, last: int, reach: int) -> slice:
+    """Return the pixels from one to another, and some before and after them."""
+    return slice(max(0, first - reach), max(0, last + reach + 1))
 
 
 def draw_colour_bar(
@@ -420,7 +486,7 @@ def draw_colour_bar(
     return columns.start, rows.start
 
 
-def _bar_span(picture: Rgb, size: int, place: _Place) -> tuple[slice, slice]:
+def _bar_span(picture: Picture, size: int, place: _Place) -> tuple[slice, slice]:
     """Return the rows and columns of the colour bar, across from the captions."""
     height, width = (int(side) for side in picture.shape[:2])
     # The bar has a margin of one pixel, and its labels stand on it.

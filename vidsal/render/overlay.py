@@ -1,6 +1,7 @@
 """A saliency map in colours, alone or over its picture. Arrays in, arrays out."""
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from vidsal.runtime.opencv import cv2
 from vidsal.settings import Colormap, View
 from vidsal.types import Map, Rgb
+from vidsal.yuv import Yuv420, added_levels
 
 # Heights at which contour lines run; the highest surrounds the core of what stands out.
 LEVELS = (0.25, 0.5, 0.75, 0.9)
@@ -125,11 +127,11 @@ def blend(rgb: Rgb, saliency_map: Map, *, colormap: Colormap, alpha: float) -> R
     -------
     (H, W, 3) uint8 array
     """
-    added, kept = _blend_tables(colormap, alpha)
+    added, kept = _added_table(colormap, alpha), _kept_table(alpha)
     result = rgb.copy()
     small = _levels(saliency_map)
     # Most of a map is cold. Only the part that is not is drawn.
-    part = _bounds(kept[small, 0] < 255, rgb.shape[:2])
+    part = _bounds(kept[small] < 255, rgb.shape[:2])
     levels = _enlarged(small, rgb.shape[:2])[part]
     for first in range(0, len(levels), _BAND):
         rows = slice(first, first + _BAND)
@@ -138,6 +140,39 @@ def blend(rgb: Rgb, saliency_map: Map, *, colormap: Colormap, alpha: float) -> R
         shares = cv2.cvtColor(cv2.LUT(band, kept), cv2.COLOR_GRAY2RGB)
         cv2.multiply(rgb[part][rows], shares, dst=shares, scale=1 / 255)
         cv2.add(shares, cv2.applyColorMap(band, added), dst=result[part][rows])
+    return result
+
+
+def blend_yuv(picture: Yuv420, saliency_map: Map, *, colormap: Colormap, alpha: float) -> Yuv420:
+    """Return a picture in luma and chroma with a saliency map laid over it; see `blend`.
+
+    Parameters
+    ----------
+    picture : Yuv420
+        It is not changed.
+    saliency_map : (h, w) floating-point array
+        Saliency, 0..1. It is resized to the picture.
+    colormap : str
+    alpha : float
+        Opacity of the most salient regions, 0..1.
+
+    Returns
+    -------
+    Yuv420
+    """
+    kept, small = _kept_table(alpha), _levels(saliency_map)
+    result, is_warm, small_shares = picture.copy(), kept[small] < 255, cv2.LUT(small, kept)
+    planes = zip(picture.planes, result.planes, _yuv_tables(colormap, alpha), strict=True)
+    for under, drawn, added in planes:
+        part = _bounds(is_warm, under.shape)
+        # Looked up before they are enlarged, which takes a quarter less time than after it. On
+        # frames of a clip 99.9 % of the values differ by at most one level from that.
+        shares, colour = (
+            _enlarged(small_one, under.shape)[part]
+            for small_one in (small_shares, cv2.LUT(small, added))
+        )
+        cv2.multiply(under[part], shares, dst=shares, scale=1 / 255)
+        cv2.add(shares, colour, dst=drawn[part])
     return result
 
 
@@ -207,17 +242,31 @@ def _signed_tables() -> tuple[Rgb, Rgb]:
 
 
 @lru_cache
-def _blend_tables(colormap: Colormap, alpha: float) -> tuple[Rgb, Rgb]:
-    """Return what each of 256 levels adds to a picture, and the share of 255 that it keeps.
-
-    (256, 1, 3) and (256, 1) uint8.
-    """
-    level = np.arange(256)[:, None] / 255
+def _kept_table(alpha: float) -> Rgb:
+    """Return the share of 255 of a picture that each of 256 levels keeps, (256,) uint8."""
+    level = np.arange(256) / 255
     # Smoothstep is flat at both ends: low saliency everywhere does not veil the picture.
     opacity = alpha * level**2 * (3 - 2 * level)
-    kept = np.rint(255 * (1 - opacity))
-    added = np.rint(colours(colormap) * (1 - kept / 255))
-    return added[:, None, :].astype(np.uint8), kept.astype(np.uint8)
+    return np.rint(255 * (1 - opacity)).astype(np.uint8)
+
+
+def _added_colours(colormap: Colormap, alpha: float) -> NDArray[np.float64]:
+    """Return what each of 256 levels adds to a picture, (256, 3) float64 RGB."""
+    return np.asarray(colours(colormap) * (1 - _kept_table(alpha)[:, None] / 255))
+
+
+@lru_cache
+def _added_table(colormap: Colormap, alpha: float) -> Rgb:
+    """Return the same rounded, (256, 1, 3) uint8."""
+    return np.rint(_added_colours(colormap, alpha))[:, None, :].astype(np.uint8)
+
+
+@lru_cache
+def _yuv_tables(colormap: Colormap, alpha: float) -> tuple[Rgb, ...]:
+    """Return what each of 256 levels adds to luma and both chromas, three (256,) uint8."""
+    kept = _kept_table(alpha)[:, None] / 255
+    table = added_levels(_added_colours(colormap, alpha), kept)
+    return tuple(np.ascontiguousarray(column) for column in table.T)
 
 
 def map_picture(saliency_map: Map, size: tuple[int, ...], *, colormap: Colormap) -> Rgb:
@@ -290,7 +339,7 @@ def _levels(saliency_map: Map) -> Rgb:
     return np.asarray(cv2.convertScaleAbs(saliency_map, alpha=255), np.uint8)
 
 
-def _enlarged(levels: Rgb, size: tuple[int, ...]) -> Rgb:
+def _enlarged(levels: Any, size: tuple[int, ...]) -> Rgb:
     """Return the levels of a map at a (height, width), (H, W) uint8."""
     # Levels first, then size: resizing floats takes as long as all other steps together.
     large = cv2.resize(levels, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)

@@ -6,8 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from vidsal.render.canvas import drawing_on
 from vidsal.runtime.opencv import cv2
 from vidsal.types import Rgb
+from vidsal.yuv import Picture
 
 # OpenCV's own sans serif: Latin with all accents, Greek, Cyrillic, Chinese.
 _FACE = "sans"
@@ -91,7 +93,7 @@ def shortened(text: str, size_px: int, room: int, *, tail: str = "") -> str:
 
 
 def write(
-    picture: Rgb,
+    picture: Picture,
     text: str,
     size_px: int,
     *,
@@ -106,7 +108,7 @@ def write(
 
     Parameters
     ----------
-    picture : (H, W, 3) uint8 array
+    picture : (H, W, 3) uint8 array, or Yuv420
     text : str
         Shortened if it does not fit.
     size_px : int
@@ -126,11 +128,11 @@ def write(
     height, width = (int(side) for side in glyphs.kept.shape[:2])
     row = top if top is not None else (bottom or 0) - height
     row = max(0, row)
-    place = picture[row : row + height, left : left + width]
-    rows, columns = place.shape[:2]
-    if place.size:
-        cv2.multiply(place, glyphs.kept[:rows, :columns], dst=place, scale=1 / 255)
-        cv2.add(place, glyphs.added[:rows, :columns], dst=place)
+    with drawing_on(picture, slice(row, row + height), slice(left, left + width)) as place:
+        rows, columns = place.shape[:2]
+        if place.size:
+            cv2.multiply(place, glyphs.kept[:rows, :columns], dst=place, scale=1 / 255)
+            cv2.add(place, glyphs.added[:rows, :columns], dst=place)
     return height
 
 

@@ -145,9 +145,8 @@ class MotionStage:
             now = following
 
     def _prepared(self, frame: Frame) -> tuple[Frame, Rgb, Map]:
-        height, width = frame.rgb.shape[:2]
-        size = image_ops.working_size(height, width, self._working_width)
-        small = image_ops.shrink(frame.rgb, size)
+        size = image_ops.working_size(*frame.size_px, self._working_width)
+        small = frame.resized(size, image_ops.shrink)
         return frame, small, histogram(small)
 
     def _measured(self, frame: Frame, small: Rgb, event: SceneEvent) -> FrameMotion:

@@ -16,7 +16,7 @@ from vidsal.saliency.targets import LOCK_EVERY_S, TargetLock, prediction
 from vidsal.saliency.temporal import GradientAverage, SamplePlan
 from vidsal.settings import StaticOptions
 from vidsal.settings.values import CLASS_ACTIVATION
-from vidsal.types import Map, Prediction, Request, Rgb, StaticStage
+from vidsal.types import Frame, Map, Prediction, Request, Rgb, StaticStage
 
 # The sides of a network's input are multiples of this, its total stride, so that no border of the
 # picture is lost to rounding on the way down.
@@ -194,8 +194,7 @@ class StaticMapStage:
         return draws
 
     def _network_size(self, motion: FrameMotion, short_px: int) -> tuple[int, int]:
-        height, width = motion.frame.rgb.shape[:2]
-        return self._static.input_size or network_size(height, width, short_px)
+        return self._static.input_size or network_size(*motion.frame.size_px, short_px)
 
     def _predictions(
         self, group: list[FrameMotion], pictures: "_NetworkPictures"
@@ -252,8 +251,8 @@ class _NetworkPictures:
         """Return some of them at a size, (n, h, w, 3) uint8."""
         for n in numbers:
             if (n, short_px) not in self._made:
-                rgb = self._group[n].frame.rgb
-                self._made[n, short_px] = network_picture(rgb, self._static, short_px)
+                frame = self._group[n].frame
+                self._made[n, short_px] = network_picture(frame, self._static, short_px)
         return np.stack([self._made[n, short_px] for n in numbers])
 
 
@@ -296,15 +295,15 @@ def network_size(height_px: int, width_px: int, short_px: int) -> tuple[int, int
     return side(height_px), side(width_px)
 
 
-def network_picture(rgb: Rgb, static: StaticStage, short_px: int) -> Rgb:
-    """Return a picture at the size of the network's input, (h, w, 3) uint8.
+def network_picture(frame: Frame, static: StaticStage, short_px: int) -> Rgb:
+    """Return the picture of a frame at the size of the network's input, (h, w, 3) uint8.
 
     Parameters
     ----------
-    rgb : (H, W, 3) uint8 array
+    frame : Frame
     static : StaticStage
     short_px : int
         Shorter side of the network's input; without effect for a network of one fixed size.
     """
-    height, width = rgb.shape[:2]
-    return image_ops.sampled(rgb, static.input_size or network_size(height, width, short_px))
+    size = static.input_size or network_size(*frame.size_px, short_px)
+    return frame.resized(size, image_ops.sampled)

@@ -8,19 +8,20 @@ error, or Ctrl-C, no file is left, except for a complete picture whose audio cou
 from collections.abc import Sequence
 from typing import Protocol
 
-from vidsal.types import Rgb, Saliency
+from vidsal.types import Saliency
+from vidsal.yuv import Picture
 
 
 class PictureSink(Protocol):
     """Takes the drawn pictures: a video or an image file."""
 
-    def write(self, picture: Rgb, time_s: float) -> None:
+    def write(self, picture: Picture, time_s: float) -> None:
         """Write the next picture.
 
         Parameters
         ----------
-        picture : (H, W, 3) uint8 array
-            RGB with even sides.
+        picture : (H, W, 3) uint8 array, or Yuv420
+            With even sides.
         time_s : float
             Presentation time in seconds.
 
@@ -60,14 +61,14 @@ class AllSinks:
     def __init__(self, saliency_sinks: Sequence[SaliencySink], picture_sink: PictureSink) -> None:
         self._saliency_sinks, self._picture_sink = saliency_sinks, picture_sink
 
-    def write(self, saliency: Saliency, picture: Rgb) -> None:
+    def write(self, saliency: Saliency, picture: Picture) -> None:
         """Write a frame's values and its picture to the sinks that take them.
 
         Parameters
         ----------
         saliency : Saliency
-        picture : (H, W, 3) uint8 array
-            RGB with even sides.
+        picture : (H, W, 3) uint8 array, or Yuv420
+            With even sides.
 
         Raises
         ------

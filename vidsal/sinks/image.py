@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vidsal.runtime.atomic_write import atomic_write, writing
-from vidsal.types import Rgb
+from vidsal.yuv import Picture, as_rgb
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 _JPEG_QUALITY = 95
@@ -26,13 +26,12 @@ class ImageSink:
     def __init__(self, path: Path, part: Path) -> None:
         self._path, self._part = path, part
 
-    def write(self, picture: Rgb, time_s: float) -> None:
+    def write(self, picture: Picture, time_s: float) -> None:
         """Write the picture.
 
         Parameters
         ----------
-        picture : (H, W, 3) uint8 array
-            RGB.
+        picture : (H, W, 3) uint8 array, or Yuv420
         time_s : float
             Ignored: a photo has no time.
 
@@ -46,7 +45,7 @@ class ImageSink:
         is_png = self._path.suffix.lower() == ".png"
         options: dict[str, Any] = {} if is_png else {"quality": _JPEG_QUALITY}
         with writing(self._path):
-            iio.imwrite(self._part, picture, plugin="pillow", **options)
+            iio.imwrite(self._part, as_rgb(picture), plugin="pillow", **options)
 
 
 @contextmanager

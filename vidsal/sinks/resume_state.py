@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from vidsal.media.retiming import Timeline
 from vidsal.saliency.normalization import Flicker
-from vidsal.types import Rgb
+from vidsal.yuv import Picture, Yuv420
 
 
 @dataclass(slots=True, eq=False)
@@ -16,16 +16,16 @@ class ResumeState:
     stream : bytes
         A pickled `vidsal.saliency.state.StreamState`. It is pickled at once, because the
         analysis runs ahead of the sinks.
-    timeline : Timeline of (H, W, 3) uint8 arrays or None
+    timeline : Timeline of pictures, or None
         The pictures that are still to be encoded; ``None`` before the first.
     flicker : Flicker
         Change of the display scale so far.
     """
 
     stream: bytes = b""
-    timeline: Timeline[Rgb] | None = None
+    timeline: Timeline[Picture] | None = None
     flicker: Flicker = field(default_factory=Flicker)
 
 
 # The classes that a pickled `ResumeState` may name; see `vidsal.runtime.safe_pickle`.
-RESUME_CLASSES = (ResumeState, Timeline, Flicker)
+RESUME_CLASSES = (ResumeState, Timeline, Flicker, Yuv420)

@@ -28,7 +28,8 @@ from vidsal.sinks.video import VideoEncoder
 from vidsal.store.joining import join_stores
 from vidsal.store.location import new_store
 from vidsal.store.writer import StoreSink
-from vidsal.types import Rgb, Saliency, SourceInfo
+from vidsal.types import Saliency, SourceInfo
+from vidsal.yuv import Picture
 
 log = logging.getLogger(__name__)
 
@@ -153,14 +154,14 @@ class SegmentWriter:
         """Mean relative change of the display scale from frame to frame."""
         return self._state.flicker.mean
 
-    def write(self, saliency: Saliency, picture: Rgb, stream_state: bytes | None) -> None:
+    def write(self, saliency: Saliency, picture: Picture, stream_state: bytes | None) -> None:
         """Write a frame.
 
         Parameters
         ----------
         saliency : Saliency
-        picture : (H, W, 3) uint8 array
-            RGB with even sides.
+        picture : (H, W, 3) uint8 array, or Yuv420
+            With even sides.
         stream_state : bytes or None
             For the last frame of a segment, the pickled stream state after it.
 
@@ -338,14 +339,14 @@ class OpenSegment:
             sinks.append(self._store)
         self._sinks = AllSinks(sinks, self._stack.enter_context(video))
 
-    def write(self, saliency: Saliency, picture: Rgb) -> None:
+    def write(self, saliency: Saliency, picture: Picture) -> None:
         """Write a frame.
 
         Parameters
         ----------
         saliency : Saliency
-        picture : (H, W, 3) uint8 array
-            RGB with even sides.
+        picture : (H, W, 3) uint8 array, or Yuv420
+            With even sides.
         """
         self._sinks.write(saliency, picture)
 

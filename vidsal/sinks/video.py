@@ -5,15 +5,18 @@ from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vidsal.errors import VidsalError
 from vidsal.media import codecs, ffmpeg
-from vidsal.media.color import yuv420
 from vidsal.media.retiming import Timeline
 from vidsal.runtime.atomic_write import temporary_sibling
 from vidsal.settings import OutputOptions
 from vidsal.sinks.base import PictureSink
 from vidsal.sinks.mux import ExpectedPicture, finish, keeping_picture
-from vidsal.types import Rgb, SourceInfo
+from vidsal.types import SourceInfo
+from vidsal.yuv import Picture, Yuv420, as_rgb
 
 # If at least this share of the frames arrived, the source was read to its end and a few of its
 # frames were corrupt.
@@ -113,23 +116,23 @@ class VideoEncoder:
         fps: Fraction,
         options: OutputOptions,
         *,
-        timeline: Timeline[Rgb] | None = None,
+        timeline: Timeline[Picture] | None = None,
     ) -> None:
         self.path = path
         self._fps = fps
         self._options = options
         self._is_yuv = codecs.input_pixel_format(codecs.codec_of(path, options.codec)) == "yuv420p"
         self._process: ffmpeg.Encoder | None = None
-        self.timeline: Timeline[Rgb] = timeline or Timeline(fps)
+        self.timeline: Timeline[Picture] = timeline or Timeline(fps)
         self.size: tuple[int, int] | None = None
 
-    def write(self, picture: Rgb, time_s: float) -> None:
+    def write(self, picture: Picture, time_s: float) -> None:
         """Take the next picture, and encode the earlier ones whose display time is now known.
 
         Parameters
         ----------
-        picture : (H, W, 3) uint8 array
-            RGB with even sides, all of one size.
+        picture : (H, W, 3) uint8 array, or Yuv420
+            With even sides, all of one size.
         time_s : float
             Presentation time in seconds.
 
@@ -167,19 +170,28 @@ class VideoEncoder:
         assert self._process is not None
         self._process.finish()
 
-    def _start(self, picture: Rgb) -> ffmpeg.Encoder:
+    def _start(self, picture: Picture) -> ffmpeg.Encoder:
         if self._process is None:
             self.size = (picture.shape[0], picture.shape[1])
-            arguments = codecs.encoder_args(self.size, self._fps, self.path, self._options)
+            is_left = isinstance(picture, Yuv420) and picture.is_left
+            arguments = codecs.encoder_args(
+                self.size, self._fps, self.path, self._options, is_left=is_left
+            )
             self._process = ffmpeg.Encoder(arguments)
         return self._process
 
-    def _encode(self, pictures: list[tuple[Rgb, int]]) -> None:
+    def _encode(self, pictures: list[tuple[Picture, int]]) -> None:
         for picture, repeats in pictures:
             process = self._start(picture)
-            data = yuv420(picture) if self._is_yuv else picture
+            data = self._pixels(picture)
             for _ in range(repeats):
                 process.write(data.data.cast("B"))
+
+    def _pixels(self, picture: Picture) -> NDArray[np.uint8]:
+        """Return a picture in the encoder's format."""
+        if not self._is_yuv:
+            return as_rgb(picture)
+        return (picture if isinstance(picture, Yuv420) else Yuv420.of(picture)).data
 
     def __enter__(self) -> "VideoEncoder":
         return self

@@ -23,6 +23,7 @@ from vidsal.runtime.pipes import enlarge
 from vidsal.sources.corruption import ONE_BY_ONE, REPORT_EACH
 from vidsal.sources.filters import PictureTraits, picture_filters, rotation_options
 from vidsal.types import Map, Rgb
+from vidsal.yuv import Picture, Yuv420, as_rgb
 
 # Two decoders count as alike after this many pictures in which no difference would show, as in a
 # fade from black.
@@ -56,8 +57,14 @@ class Reader(Protocol):
             the frame has no timestamp.
         """
 
-    def picture(self) -> Rgb | None:
-        """Return the current frame, (H, W, 3) uint8 RGB; None if it cannot be converted."""
+    def picture(self) -> Picture | None:
+        """Return the current frame: (H, W, 3) uint8 RGB, or luma and chroma.
+
+        Returns
+        -------
+        (H, W, 3) uint8 array, Yuv420 or None
+            ``None`` if it cannot be converted.
+        """
 
     def close(self) -> None:
         """Close the file."""
@@ -155,6 +162,8 @@ class Decoding:
         Whether interlaced pictures are deinterlaced; progressive ones stay as they are.
     orientation : DisplayOrientation or None
         See `vidsal.sources.filters.PictureTraits`.
+    has_left_chroma : bool
+        See `vidsal.yuv.Yuv420`.
     """
 
     after_s: float = -math.inf
@@ -163,12 +172,15 @@ class Decoding:
     is_strict: bool = False
     deinterlaces: bool = False
     orientation: DisplayOrientation | None = None
+    has_left_chroma: bool = True
 
 
 def decoding_arguments(
     source: str, stream: VideoStream, decoding: Decoding, *, pts_file: Path
 ) -> list[str]:
-    """Return ffmpeg's arguments to decode a file to raw RGB pictures on stdout.
+    """Return ffmpeg's arguments to decode a file to raw pictures on stdout.
+
+    They are RGB, or luma and chroma, see `is_kept_yuv`.
 
     Parameters
     ----------
@@ -195,13 +207,24 @@ def decoding_arguments(
         "-hide_banner", *REPORT_EACH, "-nostdin", *times, *strictness,
         *_jump_arguments(stream, decoding), *rotation_options(decoding.orientation),
         *threads, "-i", source, "-map", "0:V:0", "-vf", ",".join(_filters(stream, decoding)),
-        "-fps_mode", "passthrough", "-pix_fmt", "rgb24",
+        "-fps_mode", "passthrough", "-pix_fmt", "yuv420p" if is_kept_yuv(stream) else "rgb24",
         # Timestamps in the time base of the file. Else they would be rounded to whole frames, and
         # in seconds to six digits.
         "-enc_time_base", "demux",
         "-stats_enc_pre", str(pts_file), "-stats_enc_pre_fmt", "{pts} {tb}",
         "-f", "rawvideo", "pipe:1", *sound,
     ]  # fmt: skip
+
+
+def is_kept_yuv(stream: VideoStream) -> bool:
+    """Return whether the pictures of a file stay in luma and chroma when ffmpeg decodes it.
+
+    Parameters
+    ----------
+    stream : VideoStream
+    """
+    is_even = all(side % 2 == 0 for side in stream.upright_px)
+    return stream.is_bt709_yuv420 and stream.sample_aspect == 1 and is_even
 
 
 def _first_s(stream: VideoStream) -> float | None:
@@ -229,7 +252,8 @@ def _filters(stream: VideoStream, decoding: Decoding) -> list[str]:
     traits = PictureTraits.of_file(
         stream, may_be_interlaced=decoding.deinterlaces, orientation=decoding.orientation
     )
-    return [*filters, *picture_filters(traits, stream.upright_px)]
+    keeps_yuv = is_kept_yuv(stream)
+    return [*filters, *picture_filters(traits, stream.upright_px, keeps_yuv=keeps_yuv)]
 
 
 class FfmpegReader:
@@ -248,10 +272,12 @@ class FfmpegReader:
     def __init__(self, path: Path, stream: VideoStream, decoding: Decoding | None = None) -> None:
         decoding = decoding or Decoding()
         self._path, self._strict = path, decoding.is_strict
-        self._shape = (*stream.upright_px, 3)
+        self._size, self._is_yuv = stream.upright_px, is_kept_yuv(stream)
+        self._has_left_chroma = decoding.has_left_chroma
         self._first_s = _first_s(stream)
         self._has_pts = stream.has_times or not decoding.skipped
-        self._rgb, self._time_s = np.empty(self._shape, np.uint8), 0.0
+        self._time_s = 0.0
+        self._picture = self._empty()
         # In a folder of its own: Windows cannot open a temporary file twice.
         self._folder = tempfile.TemporaryDirectory(prefix="vidsal-")
         pts_file = Path(self._folder.name) / "pts"
@@ -278,8 +304,10 @@ class FfmpegReader:
         """
         assert self._process.stdout is not None
         # A new array each time: a caller may have kept the last one.
-        self._rgb = np.empty(self._shape, np.uint8)
-        if self._process.stdout.readinto(self._rgb.data.cast("B")) == self._rgb.size:  # type: ignore[attr-defined]
+        self._picture = self._empty()
+        picture = self._picture
+        pixels = picture.data if isinstance(picture, Yuv420) else picture
+        if self._process.stdout.readinto(pixels.data.cast("B")) == pixels.size:  # type: ignore[attr-defined]
             pts_s = banner.frame_time_s(self._pts.readline() if self._has_pts else "")
             if self._first_s is None:
                 self._first_s = pts_s
@@ -298,9 +326,15 @@ class FfmpegReader:
             )
         return None
 
-    def picture(self) -> Rgb | None:
+    def picture(self) -> Picture | None:
         """Return the current frame; see `Reader.picture`."""
-        return self._rgb
+        return self._picture
+
+    def _empty(self) -> Picture:
+        """Return a picture that is yet to be filled."""
+        if self._is_yuv:
+            return Yuv420.empty(self._size, is_left=self._has_left_chroma)
+        return np.empty((*self._size, 3), np.uint8)
 
     def corrupt_frames(self) -> int:
         """Return how many of the decoded frames ffmpeg reports as corrupt."""
@@ -364,6 +398,7 @@ def begin_if_alike(path: Path, stream: VideoStream) -> float:
             expected = reference.picture()
             if rgb is None or expected is None:
                 break
+            expected = as_rgb(expected)
             thumb = _thumb(expected)
             if rgb.shape != expected.shape or _differ(_thumb(rgb), thumb):
                 raise VidsalError("OpenCV decodes other pictures of it than ffmpeg")

@@ -11,13 +11,18 @@ from typing import Any
 import numpy as np
 
 from vidsal.errors import VidsalError
-from vidsal.media.headers import DisplayOrientation, allows_fields, display_orientation
+from vidsal.media.headers import (
+    DisplayOrientation,
+    allows_fields,
+    display_orientation,
+    has_left_chroma,
+)
 from vidsal.media.probe import VideoStream, may_be_interlaced, may_be_reordered, read_headers
 from vidsal.sources.corruption import DamageWatch
 from vidsal.sources.decoders import Decoding, FfmpegReader, OpencvReader, Reader, begin_if_alike
 from vidsal.sources.filters import reason_against_opencv
 from vidsal.sources.timestamps import REORDERED, TOLERANCE_S, FrameClock
-from vidsal.types import Rgb
+from vidsal.yuv import Picture
 
 log = logging.getLogger(__name__)
 
@@ -112,8 +117,8 @@ class FileDecoder:
         may_lead = isinstance(self._reader, FfmpegReader)
         return self._clock.advance(pts_s, lead=REORDERED - 1 if may_lead else 0)
 
-    def picture(self) -> Rgb | None:
-        """Return the current frame, (H, W, 3) uint8 RGB; None if it cannot be converted."""
+    def picture(self) -> Picture | None:
+        """Return the current frame; see `Reader.picture`."""
         return self._current().picture()
 
     def seek(self, start_s: float) -> None:
@@ -201,7 +206,10 @@ class FileDecoder:
     def _ffmpeg(self, **options: Any) -> FfmpegReader:
         """Return a new ffmpeg, with these options of `Decoding`."""
         decoding = Decoding(
-            deinterlaces=self._is_interlaced, orientation=self._orientation, **options
+            deinterlaces=self._is_interlaced,
+            orientation=self._orientation,
+            has_left_chroma=has_left_chroma(self._headers),
+            **options,
         )
         return FfmpegReader(self._path, self._upright_stream, decoding)
 

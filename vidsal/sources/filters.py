@@ -103,7 +103,9 @@ class PictureTraits:
         )  # fmt: skip
 
 
-def picture_filters(traits: PictureTraits, size_px: tuple[int, int] | None = None) -> list[str]:
+def picture_filters(
+    traits: PictureTraits, size_px: tuple[int, int] | None = None, *, keeps_yuv: bool = False
+) -> list[str]:
     """Return ffmpeg's filters to upright, progressive SDR pictures with square pixels.
 
     The last filter keeps the pixel format of the decoder. ffmpeg converts to 8-bit RGB after it,
@@ -114,6 +116,8 @@ def picture_filters(traits: PictureTraits, size_px: tuple[int, int] | None = Non
     traits : PictureTraits
     size_px : (int, int), optional
         (height, width) of all pictures. By default that of the first one, with square pixels.
+    keeps_yuv : bool
+        Whether ffmpeg does not convert to RGB. Then the pictures are BT.709 in limited range.
     """
     filters = []
     if traits.may_be_interlaced:
@@ -130,6 +134,10 @@ def picture_filters(traits: PictureTraits, size_px: tuple[int, int] | None = Non
     if size_px is not None:
         size = f"{size_px[1]}:{size_px[0]}"
     matrix = ":in_color_matrix=bt709" if traits.lacks_matrix else ""
+    if keeps_yuv:
+        # Without the matrix of the output ffmpeg would convert to RGB and back. A later part of the
+        # file may have other colours: they become these.
+        matrix += ":out_color_matrix=bt709:out_range=tv"
     # Full chroma: else scaled pictures become two levels darker.
     return [*filters, f"scale={size}:flags=bicubic+full_chroma_int{matrix}", "setsar=1"]
 

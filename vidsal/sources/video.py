@@ -15,6 +15,7 @@ from vidsal.sources.decoders import resized
 from vidsal.sources.file_decoder import FileDecoder
 from vidsal.sources.frame_selection import FrameSelection, LeftOut, OutputSteps, inside
 from vidsal.types import Findings, Frame, SoundPart, SourceInfo
+from vidsal.yuv import Yuv420
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +82,7 @@ class VideoSource:
             listed_s=stream.offsets_s, every=options.every,
             is_open=not stream.has_times and math.isinf(self._end_s),
         )  # fmt: skip
-        height, width = self._first.rgb.shape[:2]
+        height, width = self._first.size_px
         sound = sound_part(path, self._media, self._first, self._end_s) if audio else None
         self.info = SourceInfo(
             str(path), height, width, rate, frame_count_hint=steps.expected(),
@@ -100,13 +101,15 @@ class VideoSource:
         if self._selection.is_after_end(self._first.time_s):
             self._selection.left_out[LeftOut.AFTER_END] += 1
             return
-        size = self._first.rgb.shape[:2]
+        size = self._first.size_px
         frame: Frame | None = self._first
         while frame is not None and not self._stopped:
             self._selection.take(frame.time_s)
             self._used += 1
-            # Pictures of another size are scaled to that of the first.
-            yield Frame(resized(frame.rgb, (size[0], size[1])), frame.index, frame.time_s)
+            if frame.size_px != size:
+                # Pictures of another size are scaled to that of the first.
+                frame = Frame(resized(frame.rgb, size), frame.index, frame.time_s)
+            yield frame
             frame = self._next_frame()
         if frame is not None:
             self._selection.left_out[LeftOut.STOPPED] += 1
@@ -174,11 +177,14 @@ class VideoSource:
 
     def _frame(self) -> Frame | None:
         """Return the current frame; None if it cannot be converted, which is counted."""
-        rgb = self._decoder.picture()
-        if rgb is None:
+        picture = self._decoder.picture()
+        if picture is None:
             self._selection.left_out[LeftOut.UNREADABLE] += 1
             return None
-        return Frame(rgb, self._decoder.index, self._decoder.time_s)
+        place = self._decoder.index, self._decoder.time_s
+        if isinstance(picture, Yuv420):
+            return Frame.of_yuv(picture, *place)
+        return Frame(picture, *place)
 
     def _require_enough(self, every: int) -> None:
         """Raise `UsageError` if the part has fewer frames than one step of ``every``."""
