@@ -1,5 +1,9 @@
 """Luma and chroma: the values of the standard, parts of pictures, drawing on them."""
 
+import copy
+from collections.abc import Callable
+from pickle import dumps, loads
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -198,6 +202,18 @@ def test_a_frame_in_luma_and_chroma_has_its_rgb_when_asked() -> None:
     assert histogram(small).sum() > 0
     with pytest.raises(AttributeError, match="colour"):
         frame.colour  # type: ignore[attr-defined]  # noqa: B018
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda one: loads(dumps(one))])
+def test_a_copy_of_a_frame_has_its_form(copied: Callable[[Frame], Frame]) -> None:
+    planes, rgb = _natural((40, 60)), _noise((40, 60))
+    twin = copied(Frame.of_yuv(planes, 3, 0.12))
+    assert isinstance(twin.yuv, Yuv420) and np.array_equal(twin.yuv.data, planes.data)
+    assert (twin.index, twin.time_s, twin.has_time) == (3, 0.12, True)
+    photo = copied(Frame(rgb, 0, 0.0, has_time=False))
+    assert photo.yuv is None and np.array_equal(photo.rgb, rgb) and not photo.has_time
+    # One form is 3 bytes a pixel, the other one half of that.
+    assert len(dumps(twin)) < 2 * 40 * 60 < len(dumps(photo))
 
 
 def test_a_frame_in_rgb_is_resized_as_an_array() -> None:

@@ -128,6 +128,12 @@ class Frame:
             object.__setattr__(self, "rgb", rgb)
             return rgb
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Copied and pickled in one form, and without computing the other.
+        if self.yuv is not None:
+            return Frame.of_yuv, (self.yuv, self.index, self.time_s)
+        return Frame, (self.rgb, self.index, self.time_s, self.has_time)
+
     @property
     def size_px(self) -> tuple[int, int]:
         """Height and width of the picture."""
