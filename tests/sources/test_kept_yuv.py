@@ -81,6 +81,7 @@ def test_a_turned_file_is_kept_and_turned(make_clip: MakeClip, tmp_path: Path) -
     for frame, upright in zip(_frames(turned), _frames(path), strict=True):
         assert isinstance(frame.yuv, Yuv420) and isinstance(upright.yuv, Yuv420)
         assert frame.size_px == (64, 48)
+        assert upright.yuv.is_left and not frame.yuv.is_left
         for plane, other in zip(frame.yuv.planes, upright.yuv.planes, strict=True):
             assert np.array_equal(plane, np.rot90(other))
 

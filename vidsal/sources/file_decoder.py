@@ -208,7 +208,7 @@ class FileDecoder:
         decoding = Decoding(
             deinterlaces=self._is_interlaced,
             orientation=self._orientation,
-            has_left_chroma=has_left_chroma(self._headers),
+            has_left_chroma=self._has_left_chroma,
             **options,
         )
         return FfmpegReader(self._path, self._upright_stream, decoding)
@@ -247,6 +247,12 @@ class FileDecoder:
         if self._orientation is None:
             return self._stream
         return replace(self._stream, rotation_deg=self._orientation.rotation_deg)
+
+    @cached_property
+    def _has_left_chroma(self) -> bool:
+        # In pictures that are turned, chroma lies elsewhere.
+        is_turned = self._orientation is not None or self._stream.rotation_deg != 0
+        return has_left_chroma(self._headers) and not is_turned
 
     @cached_property
     def _is_interlaced(self) -> bool:
