@@ -208,8 +208,8 @@ def test_a_file_that_came_out_wrong_is_told_with_both_numbers(
     # An ffmpeg that writes another size and drops the last frames, and ends well.
     real = codecs.encoder_args
 
-    def wrong(size: tuple[int, int], fps: Fraction, path: Path, settings: Settings) -> list[str]:
-        args = real(size, fps, path, settings)
+    def wrong(*given: Any, **options: Any) -> list[str]:
+        args = real(*given, **options)
         at = args.index("-vf") + 1
         args[at] += ",scale=32:24"
         return [*args[:-1], "-frames:v", "5", args[-1]]
