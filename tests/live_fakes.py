@@ -193,7 +193,9 @@ def taking_turns(clock: Clock, step_s: float) -> Callable[..., Any]:
     """Return a replacement for `newest` without threads: time passes on the clock alone."""
 
     @contextmanager
-    def newest(items: Any, *, drops: bool = True) -> Iterator[FrameTurns | ResultTurns]:
+    def newest(
+        items: Any, *, drops: bool = True, spare: bool = False
+    ) -> Iterator[FrameTurns | ResultTurns]:
         yield FrameTurns(items, clock, step_s) if drops else ResultTurns(items)
         items.close()
 

@@ -98,7 +98,7 @@ def test_pictures_left_out_after_a_silence_are_dropped_frames(
                 self.seen += 1
                 yield frame
 
-    def newest(items: Any, *, drops: bool = True) -> _Lent:
+    def newest(items: Any, *, drops: bool = True, spare: bool = False) -> _Lent:
         return _Lent(EachFrame(items) if drops else ResultTurns(items))
 
     monkeypatch.setattr(session, "newest", newest)

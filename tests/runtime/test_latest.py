@@ -3,11 +3,12 @@
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from conftest import until
 
-from vidsal.runtime.latest import Latest, background_thread, newest
+from vidsal.runtime.latest import Latest, Slot, background_thread, newest
 
 
 class Source:
@@ -152,3 +153,36 @@ def test_the_latest_value_reaches_every_reader_once() -> None:
         assert latest.after(2, 5) == (3, "C")
     # Made once for all readers, and never for an item that nobody read.
     assert made == ["b", "c"]
+
+
+def test_a_spare_place_bridges_one_delay_and_the_newest_wins_after_two() -> None:
+    slot: Slot[int] = Slot(drops=True, spare=True)
+    arriving = threading.Semaphore(0)
+
+    def items() -> Iterator[int]:
+        for number in range(9):
+            arriving.acquire()
+            yield number
+
+    def come(count: int) -> None:
+        seen = slot.seen + count
+        arriving.release(count)
+        until(lambda: slot.seen == seen)
+
+    with background_thread(partial(slot.run, items()), stop=slot.stop):
+        come(1)
+        assert slot.take(1) == 0
+        # Two came during a delay, and the next one while the older of them was in work.
+        come(2)
+        assert slot.take(1) == 1
+        assert slot.take(1) == 2
+        come(2)
+        assert (slot.take(1), slot.dropped) == (3, 0)
+        come(1)
+        # Behind for the second time: that is no delay, so that the older one is dropped.
+        assert (slot.take(1), slot.dropped) == (5, 1)
+        # Of three, one has no place, and the consumer is still behind.
+        come(3)
+        assert (slot.take(1), slot.dropped) == (8, 3)
+        assert slot.take(0.05) is None
+    assert slot.is_over

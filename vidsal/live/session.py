@@ -99,7 +99,8 @@ def live(
         opened as source,
         # The source is opened first: it fails at once, while weights may need a download.
         Recording(source.info, settings, segment_s=segment_s) as recording,
-        newest(source.frames()) as frames,
+        # A gradient takes longer than a frame lasts, and most frames less.
+        newest(source.frames(), spare=True) as frames,
         stopped_after(source),
         open_preview(options.preview, host=options.host, port=options.port, say=say) as preview,
     ):

@@ -27,6 +27,10 @@ class Slot(Generic[T]):
     ----------
     drops : bool
         Replace an item that was not taken; with False the iterator waits instead.
+    spare : bool
+        Keep the item before the newest one, too, for once: of two that wait, the older one is taken
+        first, unless two waited last time as well. So a short delay drops nothing, and a consumer
+        that is too slow still gets the newest.
 
     Attributes
     ----------
@@ -36,11 +40,12 @@ class Slot(Generic[T]):
         Number of items that a newer one replaced before they were taken.
     """
 
-    def __init__(self, *, drops: bool) -> None:
-        self._drops = drops
+    def __init__(self, *, drops: bool, spare: bool = False) -> None:
+        self._drops, self._places = drops, 2 if spare else 1
         self._changed = threading.Condition()
-        # Empty, or the newest item.
+        # Empty, or the newest item, or the two newest.
         self._item: list[T] = []
+        self._was_behind = False
         self._is_done = self._is_stopped = False
         self._error: BaseException | None = None
         self.seen = self.dropped = 0
@@ -68,7 +73,12 @@ class Slot(Generic[T]):
             self._changed.wait_for(lambda: self._item or self._is_done, timeout_s)
             if self._item:
                 self._changed.notify_all()
-                return self._item.pop()
+                is_behind = len(self._item) > 1
+                if is_behind and self._was_behind:
+                    self.dropped += 1
+                    del self._item[0]
+                self._was_behind = is_behind
+                return self._item.pop(0)
             if self._error is not None:
                 error, self._error = self._error, None
                 raise error
@@ -124,13 +134,15 @@ class Slot(Generic[T]):
     def _put(self, item: T) -> None:
         with self._changed:
             self.seen += 1
-            self.dropped += len(self._item)
-            self._item[:] = [item]
+            if len(self._item) == self._places:
+                self.dropped += 1
+                del self._item[0]
+            self._item.append(item)
             self._changed.notify_all()
 
 
 @contextmanager
-def newest(items: Iterable[T], *, drops: bool = True) -> Iterator[Slot[T]]:
+def newest(items: Iterable[T], *, drops: bool = True, spare: bool = False) -> Iterator[Slot[T]]:
     """Run an iterator in a thread of its own and yield the slot with its newest item.
 
     Leaving the ``with`` block stops the iterator after its present item, closes it, and joins.
@@ -141,12 +153,14 @@ def newest(items: Iterable[T], *, drops: bool = True) -> Iterator[Slot[T]]:
         Consumed by the thread only; an item None ends it.
     drops : bool
         With False no item is dropped: each is asked for after the one before it was taken.
+    spare : bool
+        See `Slot`.
 
     Yields
     ------
     Slot
     """
-    slot: Slot[T] = Slot(drops=drops)
+    slot: Slot[T] = Slot(drops=drops, spare=spare)
     with background_thread(partial(slot.run, items), name="newest", stop=slot.stop):
         yield slot
 
