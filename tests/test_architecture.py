@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "live": {"render", "saliency", "sinks", "sources", "static"},
     "analyser": {"image_ops", "render", "saliency", "sources", "static", "yuv"},
     "functional": {"analyser", "image_ops", "motion", "render", "saliency", "sources"},
-    "pipeline": {"analyser", "media", "saliency", "sinks", "sources", "static"},
+    "pipeline": {"analyser", "media", "saliency", "sinks", "sources", "static", "yuv"},
     "stored": {"analyser", "pipeline", "render", "saliency", "sinks", "sources", "store"},
     "rendering": {
         "analyser",

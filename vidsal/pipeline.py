@@ -4,7 +4,7 @@ import dataclasses
 import logging
 import math
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -40,6 +40,7 @@ from vidsal.sources.base import Source
 from vidsal.sources.interrupt import stopped_after, stopped_by_ctrl_c
 from vidsal.static.models import Network
 from vidsal.types import Frame, Saliency, SourceInfo, StaticStage
+from vidsal.yuv import Picture
 
 log = logging.getLogger(__name__)
 
@@ -219,6 +220,18 @@ def _require_repeatable(source: Source, settings: Settings) -> None:
         raise UsageError(f"{resume} is for files: arrays cannot be read again")
 
 
+def drawing_for(output: Path, settings: Settings) -> Callable[[Saliency], Picture]:
+    """Return the function that draws the pictures of a file, in the form that its encoder takes.
+
+    Parameters
+    ----------
+    output : Path
+        A video or a picture.
+    settings : Settings
+    """
+    return drawing(settings, in_yuv=codecs.takes_yuv(output, settings))
+
+
 def check_count(source: Source, frames: int) -> None:
     """Log the numbers of frames, and check that none is lost.
 
@@ -276,7 +289,7 @@ class _Done(NamedTuple):
 def _write(job: _Job, progress: Progress) -> _Done:
     """Write all outputs, or none."""
     flicker, count, stages = Flicker(), 0, job.stages
-    draw = drawing(job.settings, in_yuv=codecs.takes_yuv(job.output, job.settings))
+    draw = drawing_for(job.output, job.settings)
     static = job.network.stage
     ahead = frames_ahead(job.info, job.settings.working_width, job.settings.batch)
     with (
@@ -314,7 +327,7 @@ def _write_in_segments(job: _Job, progress: Progress) -> _Done:
     with open_segments(info, job.settings, job.output, fingerprint) as segments:
         if segments.is_over:
             return _Done(segments.frames, 0, segments.flicker_mean)
-        draw = drawing(job.settings, in_yuv=codecs.takes_yuv(job.output, job.settings))
+        draw = drawing_for(job.output, job.settings)
         static, done = job.network.stage, segments.frames
         segments.class_names = static.names if static else ()
         pickled = segments.stream_state

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from vidsal import image_ops
-from vidsal.analyser import ANALYSED_FRAMES, DECODED_FRAMES, drawing
+from vidsal.analyser import ANALYSED_FRAMES, DECODED_FRAMES
 from vidsal.errors import UsageError, option
 from vidsal.media import codecs
 from vidsal.motion.compensated import still
-from vidsal.pipeline import Outcome
+from vidsal.pipeline import Outcome, drawing_for
 from vidsal.runtime.allocation import keep_freed
 from vidsal.runtime.prefetch import prefetch
 from vidsal.runtime.progress import Progress, choose_progress
@@ -118,7 +118,7 @@ def _write_pictures(
     with stored_source(opened, settings, source) as (part, pictures):
         info = part.info
         output = claim_outputs(info, settings)
-        draw = drawing(settings, in_yuv=codecs.takes_yuv(output, settings))
+        draw = drawing_for(output, settings)
         count, written = 0, 0
         with (
             open_sinks(info, settings, output) as sinks,

@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsal import image_ops
-from vidsal.analyser import ANALYSED_FRAMES, DECODED_FRAMES, drawing, stream_of
+from vidsal.analyser import ANALYSED_FRAMES, DECODED_FRAMES, stream_of
 from vidsal.batches.schedule import Part, PartDone
 from vidsal.errors import UsageError, option
 from vidsal.media import codecs, probe
 from vidsal.media.retiming import ROUNDING_S
+from vidsal.pipeline import drawing_for
 from vidsal.runtime.prefetch import prefetch
 from vidsal.saliency.scenes import SceneDetector, histogram
 from vidsal.settings import Settings
@@ -289,7 +290,7 @@ def write_part(
         assert info.fps is not None
         fps = codecs.rate_of(settings.output, info.fps)
         encoder = VideoEncoder(folder / f"video{suffix}", fps, silent_options)
-        draw = drawing(settings, in_yuv=codecs.takes_yuv(settings.output, settings))
+        draw = drawing_for(settings.output, settings)
         # Parts have no stores.
         segment = OpenSegment(folder, encoder, info, settings, {})
         try:

@@ -99,7 +99,7 @@ def live(
         opened as source,
         # The source is opened first: it fails at once, while weights may need a download.
         Recording(source.info, settings, segment_s=segment_s) as recording,
-        # A gradient takes longer than a frame lasts, and most frames less.
+        # A gradient takes longer than a frame lasts: the one that comes meanwhile can wait.
         newest(source.frames(), spare=True) as frames,
         stopped_after(source),
         open_preview(options.preview, host=options.host, port=options.port, say=say) as preview,

@@ -282,15 +282,17 @@ def _annotate(picture: Picture, saliency: Saliency, style: Style, regions: list[
     # The colours of lines are brighter than those of the map, and "reveal" has none.
     if style.view == "heat" or style.layout == "map":
         rows, columns = _bar_span(picture, size, place)
+        if regions:
+            # Their lines would run into the labels of the bar.
+            with drawing_on(picture, rows, columns) as cell:
+                behind = cell.copy()
+            _draw_boxes(picture, regions)
+            with drawing_on(picture, rows, columns) as cell:
+                cell[:] = behind
         with drawing_on(picture, rows, columns) as cell:
-            behind = cell.copy()
-        _draw_boxes(picture, regions)
-        with drawing_on(picture, rows, columns) as cell:
-            # Lines of boxes would run into the labels.
-            cell[:] = behind
             _fill_colour_bar(cell, size, colours(style.colormap))
-        room -= behind.shape[1] + size // 2
-        bar_reach = size // 2 + behind.shape[0]
+        room -= columns.stop - columns.start + size // 2
+        bar_reach = size // 2 + rows.stop - rows.start
     else:
         _draw_boxes(picture, regions)
     if saliency.marker:

@@ -1,7 +1,8 @@
 """The newest item of a thread, for live sources and previews, which must not fall behind.
 
-`prefetch` keeps every item and lets its producer wait. Here the newest item replaces older ones,
-and neither side waits for the other. Only this module and ``prefetch.py`` import ``threading``.
+`prefetch` keeps every item and lets its producer wait. Here the newest item replaces older ones
+(the one before it may wait once), and neither side waits for the other. Only this module and
+``prefetch.py`` import ``threading``.
 """
 
 import threading
@@ -44,7 +45,7 @@ class Slot(Generic[T]):
         self._drops, self._places = drops, 2 if spare else 1
         self._changed = threading.Condition()
         # Empty, or the newest item, or the two newest.
-        self._item: list[T] = []
+        self._waiting: list[T] = []
         self._was_behind = False
         self._is_done = self._is_stopped = False
         self._error: BaseException | None = None
@@ -54,7 +55,7 @@ class Slot(Generic[T]):
     def is_over(self) -> bool:
         """Whether the items have ended, and the last one, or their error, was taken."""
         with self._changed:
-            return self._is_done and not self._item and self._error is None
+            return self._is_done and not self._waiting and self._error is None
 
     def take(self, timeout_s: float) -> T | None:
         """Return the newest item, or None if none comes in time or the items have ended.
@@ -70,15 +71,15 @@ class Slot(Generic[T]):
             The error of the iterator, as the same object, after its last item.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._item or self._is_done, timeout_s)
-            if self._item:
+            self._changed.wait_for(lambda: self._waiting or self._is_done, timeout_s)
+            if self._waiting:
                 self._changed.notify_all()
-                is_behind = len(self._item) > 1
+                is_behind = len(self._waiting) > 1
                 if is_behind and self._was_behind:
                     self.dropped += 1
-                    del self._item[0]
+                    del self._waiting[0]
                 self._was_behind = is_behind
-                return self._item.pop(0)
+                return self._waiting.pop(0)
             if self._error is not None:
                 error, self._error = self._error, None
                 raise error
@@ -128,16 +129,16 @@ class Slot(Generic[T]):
         """Wait until the next item may be asked for; return False if there is none to ask for."""
         with self._changed:
             if not self._drops:
-                self._changed.wait_for(lambda: self._is_stopped or not self._item)
+                self._changed.wait_for(lambda: self._is_stopped or not self._waiting)
             return not self._is_stopped
 
     def _put(self, item: T) -> None:
         with self._changed:
             self.seen += 1
-            if len(self._item) == self._places:
+            if len(self._waiting) == self._places:
                 self.dropped += 1
-                del self._item[0]
-            self._item.append(item)
+                del self._waiting[0]
+            self._waiting.append(item)
             self._changed.notify_all()
 
 

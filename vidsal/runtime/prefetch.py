@@ -20,7 +20,7 @@ _END = object()
 # immediate, and the checks cost nothing.
 _POLL_S = 0.05
 # Seconds that the end of the program waits for a thread, which is in the middle of an item.
-_END_S = 10.0
+_JOIN_S = 10.0
 
 
 class _Failure:
@@ -167,7 +167,7 @@ def _end_all() -> None:
     _is_ending.set()
     for ahead in list(_open):
         if ahead.thread.is_alive():
-            ahead.thread.join(_END_S)
+            ahead.thread.join(_JOIN_S)
 
 
 def _close(items: Any) -> None:

@@ -121,7 +121,7 @@ class VideoEncoder:
         self.path = path
         self._fps = fps
         self._options = options
-        self._is_yuv = codecs.input_pixel_format(codecs.codec_of(path, options.codec)) == "yuv420p"
+        self._is_yuv = codecs.takes_yuv(path, options)
         self._process: ffmpeg.Encoder | None = None
         self.timeline: Timeline[Picture] = timeline or Timeline(fps)
         self.size: tuple[int, int] | None = None
